@@ -1,0 +1,110 @@
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "vmm/base/err.h"
+#include "vmm/boot/boot.h"
+#include "vmm/kvm/bus.h"
+#include "vmm/kvm/vcpu.h"
+#include "vmm/kvm/vm.h"
+#include "vmm/mem/guest_mem.h"
+
+/*
+ * All that the rest of mayfly knows about an instruction set. Each folder
+ * beside this file (x86_64, aarch64) implements the whole of it, and no
+ * other file says #ifdef about an architecture.
+ *
+ * The life of a machine, in the order of these functions:
+ *
+ *	arch_new           what needs no VM yet
+ *	arch_prepare_cpus  the CPU model, beside the next three
+ *	arch_ranges        where memory goes
+ *	arch_attach        interrupt controller, before any vCPU
+ *	arch_place         an address and an interrupt for each device
+ *	arch_load          kernel, initrd, command line and tables into memory
+ *	arch_vcpu_init     a vCPU as reset leaves it, in its own thread
+ *	arch_vcpu_enter    entry state of the boot vCPU
+ */
+
+/* What a platform device is, so that tables can describe it. */
+enum arch_kind {
+	ARCH_VIRTIO_MMIO, /* any number; placed one after the other */
+	ARCH_UART,	  /* 16550A */
+	ARCH_I8042,	  /* x86: reset line and Ctrl-Alt-Del */
+	ARCH_SLEEP,	  /* x86: ACPI sleep control register */
+	ARCH_BOOT_TIMER,  /* one page; the guest writes 123 when it is up */
+};
+
+/* Where a platform device stands. */
+struct arch_slot {
+	enum arch_kind kind;
+	bool is_pio; /* x86 port I/O instead of memory */
+	bool has_irq;
+	uint64_t base; /* bus address */
+	uint64_t size; /* bytes */
+	uint32_t gsi;
+};
+
+enum { ARCH_SLOTS_MAX = 40, ARCH_VCPUS_MAX = 32 };
+
+struct arch_topology {
+	uint32_t vcpus;
+	bool smt; /* two threads a core */
+};
+
+/* Opaque: what an architecture keeps for a VM (interrupt controller, CPUID). */
+struct arch;
+
+/* Splits mem_bytes into ranges around the device hole. Returns the count. */
+unsigned arch_ranges(uint64_t mem_bytes,
+		     struct guest_range out[GUEST_MEM_REGIONS_MAX]);
+
+/*
+ * Makes what needs no VM yet. kvm is borrowed for the life of *out.
+ * arch_free() takes NULL.
+ */
+int arch_new(struct arch **out, const struct kvm *kvm,
+	     const struct arch_topology *topology, struct err *e);
+void arch_free(struct arch *a);
+
+/*
+ * Makes the CPU model. It needs no VM and no memory, so that it can run beside
+ * the rest of the start. Thread: any one, once.
+ */
+int arch_prepare_cpus(struct arch *a, struct err *e);
+
+/*
+ * Makes the interrupt controller of vm and hangs it on the buses; all three
+ * are borrowed for the life of a. Comes before the first vCPU.
+ */
+int arch_attach(struct arch *a, struct vm *vm, struct bus *mmio,
+		struct bus *pio, struct err *e);
+
+/*
+ * Gives the next free place of a kind. -ENODEV where this architecture has no
+ * such device, -ENOSPC where all places are taken.
+ */
+int arch_place(struct arch *a, enum arch_kind kind, struct arch_slot *out,
+	       struct err *e);
+
+/*
+ * Loads the kernel and initrd and writes the command line and the tables
+ * (ACPI, MP table or device tree) into memory; fills *entry for the boot vCPU.
+ */
+int arch_load(struct arch *a, const struct guest_mem *mem,
+	      const struct boot_source *source, struct boot_entry *entry,
+	      struct err *e);
+
+/*
+ * Sets up a vCPU as reset leaves it plus its CPU model. Thread: the vCPU's
+ * own, after arch_prepare_cpus() has returned in some thread.
+ */
+int arch_vcpu_init(struct arch *a, struct vcpu *vcpu, struct err *e);
+
+/* Sets the boot vCPU's registers to the kernel's entry. Thread: its own. */
+int arch_vcpu_enter(struct arch *a, struct vcpu *vcpu,
+		    const struct boot_entry *entry, struct err *e);
+
+/* Names for the platform in messages: "x86_64". */
+extern const char arch_name[];

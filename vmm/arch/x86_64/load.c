@@ -1,0 +1,126 @@
+/*
+ * Everything the guest finds in memory at its first instruction.
+ *
+ * Devices are told twice where ACPI is on, in the DSDT and on the command
+ * line: a kernel without ACPI can't be recognised from its file. A kernel that
+ * knows both ways finds each device a second time and declines it with -EBUSY
+ * before touching it. With acpi=off no ACPI table is written: nothing goes on
+ * the start path that the guest won't read.
+ */
+#include "vmm/arch/x86_64/load.h"
+
+#include <errno.h>
+
+#include "vmm/arch/x86_64/acpi.h"
+#include "vmm/arch/x86_64/bootparams.h"
+#include "vmm/arch/x86_64/entry.h"
+#include "vmm/arch/x86_64/layout.h"
+#include "vmm/arch/x86_64/mptable.h"
+#include "vmm/arch/x86_64/pvh.h"
+#include "vmm/arch/x86_64/x86.h"
+#include "vmm/boot/cmdline.h"
+#include "vmm/boot/initrd.h"
+#include "vmm/boot/kernel.h"
+
+static int write_cmdline(const struct arch *a, const struct guest_mem *mem,
+			 const struct boot_source *source,
+			 struct load_plan *plan, bool *has_acpi, struct err *e)
+{
+	char *buf = guest_mem_at(mem, LAYOUT_CMDLINE, LAYOUT_CMDLINE_SIZE);
+	struct cmdline line;
+	unsigned i;
+	int rc;
+
+	if (!buf)
+		return err_set(e, -EFAULT, "no memory for the command line");
+	rc = cmdline_init(&line, buf, LAYOUT_CMDLINE_SIZE, source->cmdline, e);
+	for (i = 0; i < a->slot_count && !rc; i++) {
+		const struct arch_slot *s = &a->slots[i];
+
+		if (s->kind == ARCH_VIRTIO_MMIO)
+			rc = cmdline_add(&line, e,
+					 "virtio_mmio.device=4K@0x%llx:%u",
+					 (unsigned long long)s->base, s->gsi);
+	}
+	if (rc)
+		return rc;
+	plan->cmdline_gpa = LAYOUT_CMDLINE;
+	plan->cmdline_size = (uint32_t)line.len;
+	*has_acpi = !cmdline_has(&line, "acpi=off");
+	return 0;
+}
+
+static int load_files(const struct guest_mem *mem,
+		      const struct boot_source *source,
+		      struct kernel_image *kernel, struct load_plan *plan,
+		      struct err *e)
+{
+	int rc = kernel_load(source->kernel_fd, source->kernel_path, mem,
+			     LAYOUT_HIGH_RAM, kernel, e);
+
+	if (rc || source->initrd_fd < 0)
+		return rc;
+	return initrd_load(source->initrd_fd, source->initrd_path, mem, kernel,
+			   &plan->initrd_gpa, &plan->initrd_size, e);
+}
+
+/* Tells the platform: MP table always, ACPI where it will be read. */
+static int write_tables(const struct arch *a, const struct guest_mem *mem,
+			bool has_acpi, struct load_plan *plan, struct err *e)
+{
+	int rc = mptable_write(mem, &a->topology, e);
+
+	if (rc || !has_acpi)
+		return rc;
+	return acpi_write(mem, a->slots, a->slot_count, &a->topology,
+			  &plan->rsdp_gpa, e);
+}
+
+/*
+ * Where a kernel can be entered: PVH in 32-bit mode, the other way within what
+ * entry.c maps.
+ */
+static int choose_entry(const struct kernel_image *kernel, const char *path,
+			struct boot_entry *entry, struct err *e)
+{
+	const bool is_pvh = kernel->pvh_entry;
+	const uint64_t limit = is_pvh ? UINT32_MAX : ENTRY_MAPPED_BYTES;
+
+	*entry = (struct boot_entry){
+		.protocol = is_pvh ? BOOT_PVH : BOOT_LINUX64,
+		.entry = is_pvh ? kernel->pvh_entry : kernel->entry,
+		.argument = is_pvh ? LAYOUT_PVH_INFO : LAYOUT_ZERO_PAGE,
+	};
+	if (entry->entry < limit)
+		return 0;
+	return err_set(e, -ENOEXEC,
+		       "the kernel %s has its entry at 0x%llx; below 0x%llx is "
+		       "where it can be entered",
+		       path, (unsigned long long)entry->entry,
+		       (unsigned long long)limit);
+}
+
+int arch_load(struct arch *a, const struct guest_mem *mem,
+	      const struct boot_source *source, struct boot_entry *entry,
+	      struct err *e)
+{
+	struct load_plan plan = {0};
+	struct kernel_image kernel;
+	bool has_acpi = true;
+	int rc;
+
+	rc = load_files(mem, source, &kernel, &plan, e);
+	if (!rc)
+		rc = write_cmdline(a, mem, source, &plan, &has_acpi, e);
+	if (!rc)
+		rc = write_tables(a, mem, has_acpi, &plan, e);
+	if (rc)
+		return rc;
+	rc = choose_entry(&kernel, source->kernel_path, entry, e);
+	if (rc)
+		return rc;
+	if (entry->protocol == BOOT_PVH)
+		return pvh_write(mem, &plan, e);
+	rc = bootparams_write(mem, &kernel, &plan, e);
+	return rc ? rc : entry_write_tables(mem, entry, e);
+}

@@ -1,0 +1,146 @@
+/*
+ * x86_64 behind arch.h: where memory and devices go, and which parts of this
+ * folder make a VM and its vCPUs.
+ */
+#include "vmm/arch/x86_64/x86.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/ioctl.h>
+
+#include "vmm/arch/x86_64/entry.h"
+#include "vmm/arch/x86_64/layout.h"
+
+const char arch_name[] = "x86_64";
+
+#define MSR_MISC_ENABLE	   0x1a0U
+#define MISC_FAST_STRINGS  1ULL
+#define MSR_MTRR_DEF_TYPE  0x2ffU
+#define MTRR_ON_WRITE_BACK 0x806ULL
+
+unsigned arch_ranges(uint64_t mem_bytes,
+		     struct guest_range out[GUEST_MEM_REGIONS_MAX])
+{
+	out[0] = (struct guest_range){.gpa = 0, .size = mem_bytes};
+	if (mem_bytes <= LAYOUT_HOLE)
+		return 1;
+	out[0].size = LAYOUT_HOLE;
+	out[1] = (struct guest_range){.gpa = LAYOUT_HOLE_END,
+				      .size = mem_bytes - LAYOUT_HOLE};
+	return 2;
+}
+
+int arch_new(struct arch **out, const struct kvm *kvm,
+	     const struct arch_topology *topology, struct err *e)
+{
+	struct arch *a = calloc(1, sizeof(*a));
+
+	if (!a)
+		return err_set(e, -ENOMEM, "no memory for the platform");
+	a->kvm = kvm;
+	a->topology = *topology;
+	*out = a;
+	return 0;
+}
+
+int arch_attach(struct arch *a, struct vm *vm, struct bus *mmio,
+		struct bus *pio, struct err *e)
+{
+	(void)pio; /* the ports of x86 belong to devices alone */
+	/* Old Intel CPUs run real mode in a task that KVM keeps there. */
+	if (ioctl(vm->fd, KVM_SET_TSS_ADDR, LAYOUT_TSS))
+		return err_errno(e, "KVM_SET_TSS_ADDR");
+	return ioapic_open(&a->ioapic, vm, mmio, e);
+}
+
+void arch_free(struct arch *a)
+{
+	free(a);
+}
+
+static unsigned count_kind(const struct arch *a, enum arch_kind kind)
+{
+	unsigned i, count = 0;
+
+	for (i = 0; i < a->slot_count; i++)
+		count += a->slots[i].kind == kind;
+	return count;
+}
+
+int arch_place(struct arch *a, enum arch_kind kind, struct arch_slot *out,
+	       struct err *e)
+{
+	static const struct arch_slot fixed[] = {
+		{ARCH_UART, true, true, LAYOUT_COM1, 8, LAYOUT_GSI_COM1},
+		{ARCH_I8042, true, true, LAYOUT_I8042, 5, LAYOUT_GSI_I8042},
+		{ARCH_SLEEP, true, false, LAYOUT_SLEEP, 2, 0},
+		{ARCH_BOOT_TIMER, false, false, LAYOUT_BOOT_TIMER,
+		 LAYOUT_SLOT_SIZE, 0},
+	};
+	const unsigned used = count_kind(a, kind);
+	unsigned i;
+
+	if (a->slot_count == ARCH_SLOTS_MAX)
+		return err_set(e, -ENOSPC, "no place for more than %d devices",
+			       ARCH_SLOTS_MAX);
+	if (kind == ARCH_VIRTIO_MMIO) {
+		if (used >= LAYOUT_PINS - LAYOUT_GSI_FIRST)
+			return err_set(e, -ENOSPC,
+				       "no interrupt left: a machine has at "
+				       "most %u virtio devices",
+				       LAYOUT_PINS - LAYOUT_GSI_FIRST);
+		*out = (struct arch_slot){
+			.kind = kind,
+			.has_irq = true,
+			.base = LAYOUT_VIRTIO + used * LAYOUT_SLOT_SIZE,
+			.size = LAYOUT_SLOT_SIZE,
+			.gsi = LAYOUT_GSI_FIRST + used,
+		};
+		a->slots[a->slot_count++] = *out;
+		return 0;
+	}
+	for (i = 0; i < sizeof(fixed) / sizeof(fixed[0]); i++) {
+		if (fixed[i].kind != kind || used)
+			continue;
+		*out = a->slots[a->slot_count++] = fixed[i];
+		return 0;
+	}
+	return err_set(e, -ENODEV, "%s has no place for %s device of kind %d",
+		       arch_name, used ? "a second" : "a", (int)kind);
+}
+
+int arch_prepare_cpus(struct arch *a, struct err *e)
+{
+	return cpuid_prepare(&a->cpuid, a->kvm, &a->topology, e);
+}
+
+int arch_vcpu_init(struct arch *a, struct vcpu *vcpu, struct err *e)
+{
+	/*
+	 * Without MTRRs that are on, Linux turns PAT off. Fast strings are
+	 * what firmware leaves on; without, Linux drops rep movsb.
+	 */
+	union {
+		struct kvm_msrs head;
+		uint8_t room[sizeof(struct kvm_msrs) +
+			     2 * sizeof(struct kvm_msr_entry)];
+	} msrs = {.head.nmsrs = 2};
+	int rc = cpuid_set(&a->cpuid, vcpu, e);
+
+	if (rc)
+		return rc;
+	msrs.head.entries[0].index = MSR_MTRR_DEF_TYPE;
+	msrs.head.entries[0].data = MTRR_ON_WRITE_BACK;
+	msrs.head.entries[1].index = MSR_MISC_ENABLE;
+	msrs.head.entries[1].data = MISC_FAST_STRINGS;
+	if (ioctl(vcpu->fd, KVM_SET_MSRS, &msrs) != 2)
+		return err_errno(e, "KVM_SET_MSRS on vCPU %u", vcpu->id);
+	return 0;
+}
+
+int arch_vcpu_enter(struct arch *a, struct vcpu *vcpu,
+		    const struct boot_entry *entry, struct err *e)
+{
+	(void)a;
+	return entry_set_registers(vcpu, entry, e);
+}

@@ -1,0 +1,49 @@
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/*
+ * File descriptors that close themselves:
+ *
+ *	CLEAN_FD int fd = open(…);
+ *	if (fd < 0 || check(fd))
+ *		return -EINVAL;          // closed here
+ *	d->fd = fd_steal(&fd);           // no longer ours to close
+ */
+#define CLEAN_FD __attribute__((cleanup(fd_close)))
+
+/*
+ * Closes *fd if it is open and sets it to -1. errno survives. 0 counts as not
+ * open, so that zeroed structs can be torn down: the mains see to it that
+ * descriptor 0 is always taken.
+ */
+void fd_close(int *fd);
+
+/* Hands the descriptor to the caller; *fd becomes -1. */
+int fd_steal(int *fd);
+
+/*
+ * Reads exactly len bytes at offset, however many calls it takes.
+ * Returns 0, -ENODATA where the file ends before, or a negative errno.
+ */
+int fd_pread(int fd, void *buf, size_t len, uint64_t offset);
+
+/* Writes exactly len bytes at offset. Returns 0 or a negative errno. */
+int fd_pwrite(int fd, const void *buf, size_t len, uint64_t offset);
+
+/*
+ * Writes to a descriptor that somebody else also holds (a terminal, a pipe),
+ * whose flags are therefore not ours to change, without ever blocking: asks
+ * poll() first and writes at most PIPE_BUF bytes, which a ready pipe takes
+ * whole. Returns the bytes written (at least 1), -EAGAIN where the reader is
+ * slow, or another negative errno.
+ */
+ssize_t fd_write_ready(int fd, const void *buf, size_t len);
+
+/* Adds one to an eventfd; its counter can't overflow in practice. */
+void fd_event_raise(int fd);
+
+/* Reads an eventfd back to 0. Returns the count, 0 where none was pending. */
+uint64_t fd_event_take(int fd);

@@ -1,0 +1,201 @@
+/*
+ * The log. A line is built on the stack and written with one call, so lines of
+ * different threads don't mix and no lock is needed. The destination is a
+ * descriptor of our own, opened non-blocking, or stderr, which others share:
+ * there poll() is asked before each line.
+ */
+#include "vmm/base/log.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "vmm/base/fd.h"
+
+enum { LINE_MAX_BYTES = 1024 };
+
+static struct {
+	_Atomic int fd;
+	_Atomic int level;
+	_Atomic bool show_level;
+	_Atomic bool show_origin;
+	_Atomic uint64_t lost;
+	const char *id;	  /* borrowed */
+	char module[128]; /* set before other threads log */
+} log_state = {
+	.fd = STDERR_FILENO,
+	.level = LOG_WARN,
+	.show_level = true,
+	.id = "anonymous-instance",
+};
+
+static const char *const level_words[] = {"OFF",  "ERROR", "WARN",
+					  "INFO", "DEBUG", "TRACE"};
+
+static __thread char thread_name[16] = "main";
+
+void log_set_id(const char *id)
+{
+	log_state.id = id;
+}
+
+void log_set_thread(const char *name)
+{
+	snprintf(thread_name, sizeof(thread_name), "%s", name);
+	(void)pthread_setname_np(pthread_self(), thread_name);
+}
+
+int log_configure(const struct log_config *config, struct err *e)
+{
+	int fd, old;
+
+	if (config->path) {
+		/* Read too, so that a FIFO without a reader opens at once. */
+		fd = open(config->path,
+			  O_RDWR | O_CREAT | O_APPEND | O_NONBLOCK | O_CLOEXEC |
+				  O_NOCTTY,
+			  0600);
+		if (fd < 0)
+			return err_errno(e, "can't open the log file %s",
+					 config->path);
+		old = atomic_exchange(&log_state.fd, fd);
+		if (old != STDERR_FILENO)
+			close(old);
+	}
+	snprintf(log_state.module, sizeof(log_state.module), "%s",
+		 config->module ? config->module : "");
+	log_state.level = config->level;
+	log_state.show_level = config->show_level;
+	log_state.show_origin = config->show_origin;
+	return 0;
+}
+
+int log_level_parse(const char *word, enum log_level *level)
+{
+	unsigned i;
+
+	if (!strcasecmp(word, "warning")) {
+		*level = LOG_WARN;
+		return 0;
+	}
+	for (i = 0; i < sizeof(level_words) / sizeof(level_words[0]); i++) {
+		if (strcasecmp(word, level_words[i]))
+			continue;
+		*level = (enum log_level)i;
+		return 0;
+	}
+	return -EINVAL;
+}
+
+uint64_t log_lost(void)
+{
+	return log_state.lost;
+}
+
+bool log_wants(enum log_level level)
+{
+	return (int)level <= log_state.level;
+}
+
+/* snprintf that appends at *at and never passes the end. */
+static void append(char *line, size_t *at, const char *fmt, va_list ap)
+	__attribute__((format(printf, 3, 0)));
+
+static void append(char *line, size_t *at, const char *fmt, va_list ap)
+{
+	int n = vsnprintf(line + *at, LINE_MAX_BYTES - *at, fmt, ap);
+
+	if (n < 0)
+		return;
+	*at += (size_t)n;
+	if (*at > LINE_MAX_BYTES - 2)
+		*at = LINE_MAX_BYTES - 2;
+}
+
+static void appendf(char *line, size_t *at, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+
+static void appendf(char *line, size_t *at, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	append(line, at, fmt, ap);
+	va_end(ap);
+}
+
+static void append_head(char *line, size_t *at, enum log_level level,
+			const char *file, int number)
+{
+	struct timespec now;
+	struct tm tm;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	gmtime_r(&now.tv_sec, &tm);
+	*at += strftime(line, LINE_MAX_BYTES, "%Y-%m-%dT%H:%M:%S", &tm);
+	appendf(line, at, ".%09ld [%s:%s", now.tv_nsec, log_state.id,
+		thread_name);
+	if (log_state.show_level)
+		appendf(line, at, ":%s", level_words[level]);
+	if (log_state.show_origin)
+		appendf(line, at, ":%s:%d", file, number);
+	appendf(line, at, "] ");
+}
+
+void log_line(enum log_level level, const char *file, int number,
+	      const char *fmt, ...)
+{
+	int saved = errno, fd = log_state.fd;
+	char line[LINE_MAX_BYTES];
+	size_t at = 0, start;
+	ssize_t n;
+	va_list ap;
+
+	if (!log_wants(level) ||
+	    strncmp(file, log_state.module, strlen(log_state.module)) != 0)
+		return;
+	append_head(line, &at, level, file, number);
+	start = at;
+	va_start(ap, fmt);
+	append(line, &at, fmt, ap);
+	va_end(ap);
+	/* One event, one line: what a guest or client said can't forge more. */
+	for (; start < at; start++)
+		if ((unsigned char)line[start] < ' ' || line[start] == 0x7f)
+			line[start] = ' ';
+	line[at++] = '\n';
+	n = fd == STDERR_FILENO ? fd_write_ready(fd, line, at)
+				: write(fd, line, at);
+	if (n != (ssize_t)at)
+		log_state.lost++;
+	errno = saved;
+}
+
+bool log_limit_pass(struct log_limit *limit, uint32_t *dropped)
+{
+	enum { LINES = 10 };
+	const uint64_t window_ns = 5000000000ULL;
+	struct timespec ts;
+	uint64_t now, start;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	now = (uint64_t)ts.tv_sec * 1000000000ULL + (uint64_t)ts.tv_nsec;
+	start = limit->window_start_ns;
+	if ((!start || now - start > window_ns) &&
+	    atomic_compare_exchange_strong(&limit->window_start_ns, &start,
+					   now))
+		limit->in_window = 0;
+	if (limit->in_window++ >= LINES) {
+		limit->dropped++;
+		return false;
+	}
+	*dropped = atomic_exchange(&limit->dropped, 0);
+	return true;
+}

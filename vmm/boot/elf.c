@@ -1,0 +1,221 @@
+/*
+ * The ELF loader (System V gABI, chapter 4 and 5).
+ *
+ * The file is hostile. Headers are copied once into structs of ours and every
+ * sum is checked before use. Segments go from the page cache into guest memory
+ * with one pread() each: no bounce buffer. .bss is not cleared, because guest
+ * memory is fresh and zero.
+ */
+#include "vmm/boot/elf.h"
+
+#include <elf.h>
+#include <errno.h>
+#include <stdbool.h>
+#include <string.h>
+
+#include "vmm/base/cursor.h"
+#include "vmm/base/fd.h"
+
+#if defined(__x86_64__)
+#define ELF_MACHINE EM_X86_64
+#else
+#define ELF_MACHINE EM_AARCH64
+#endif
+
+enum { PHDRS_MAX = 64, NOTES_MAX_BYTES = 4096 };
+
+/* Xen's public/elfnote.h: where to enter in 32-bit mode, paging off. */
+enum { NOTE_PHYS32_ENTRY = 18 };
+
+static int read_header(int fd, Elf64_Ehdr *h, struct err *e)
+{
+	int rc = fd_pread(fd, h, sizeof(*h), 0);
+
+	if (rc == -ENODATA)
+		return err_set(e, -ENOEXEC, "is too short for an ELF header");
+	if (rc)
+		return err_set(e, rc, "can't be read: %s", strerror(-rc));
+	if (memcmp(h->e_ident, ELFMAG, SELFMAG) != 0)
+		return err_set(e, -ENOEXEC, "is not an ELF file");
+	if (h->e_ident[EI_CLASS] != ELFCLASS64 ||
+	    h->e_ident[EI_DATA] != ELFDATA2LSB)
+		return err_set(e, -ENOEXEC,
+			       "is not a 64-bit little-endian ELF file");
+	if (h->e_machine != ELF_MACHINE)
+		return err_set(e, -ENOEXEC,
+			       "is for another machine (ELF machine %u, this "
+			       "host runs %u)",
+			       h->e_machine, ELF_MACHINE);
+	if (h->e_type != ET_EXEC && h->e_type != ET_DYN)
+		return err_set(e, -ENOEXEC,
+			       "is an ELF file but no executable (type %u); "
+			       "give the linked vmlinux",
+			       h->e_type);
+	if (h->e_phentsize != sizeof(Elf64_Phdr) || !h->e_phnum ||
+	    h->e_phnum > PHDRS_MAX)
+		return err_set(e, -ENOEXEC,
+			       "has %u program headers of %u bytes; 1 to %d of "
+			       "%zu are expected",
+			       h->e_phnum, h->e_phentsize, PHDRS_MAX,
+			       sizeof(Elf64_Phdr));
+	return 0;
+}
+
+static bool meets_other(const Elf64_Phdr *p, unsigned count, unsigned self)
+{
+	unsigned i;
+
+	for (i = 0; i < count; i++)
+		if (i != self && p[i].p_type == PT_LOAD && p[i].p_memsz &&
+		    p[self].p_paddr < p[i].p_paddr + p[i].p_memsz &&
+		    p[i].p_paddr < p[self].p_paddr + p[self].p_memsz)
+			return true;
+	return false;
+}
+
+/* Checks a segment's numbers against themselves; memory comes later. */
+static int check_segment(const Elf64_Phdr *p, uint64_t min_gpa, unsigned index,
+			 struct err *e)
+{
+	uint64_t end;
+
+	if (p->p_filesz > p->p_memsz ||
+	    __builtin_add_overflow(p->p_paddr, p->p_memsz, &end) ||
+	    __builtin_add_overflow(p->p_offset, p->p_filesz, &end))
+		return err_set(e, -ENOEXEC,
+			       "is broken: segment %u has impossible sizes",
+			       index);
+	if (p->p_memsz && p->p_paddr < min_gpa)
+		return err_set(e, -ENOEXEC,
+			       "has a segment at 0x%llx; below 0x%llx is not "
+			       "free",
+			       (unsigned long long)p->p_paddr,
+			       (unsigned long long)min_gpa);
+	return 0;
+}
+
+static int load_segment(int fd, const Elf64_Phdr *p,
+			const struct guest_mem *mem, struct kernel_image *out,
+			struct err *e)
+{
+	const uint64_t end = p->p_paddr + p->p_memsz;
+	void *at = guest_mem_at(mem, p->p_paddr, p->p_memsz);
+	int rc;
+
+	if (!at)
+		return err_set(e, -ENOMEM,
+			       "needs guest memory up to 0x%llx; give the "
+			       "machine at least %llu MiB",
+			       (unsigned long long)end,
+			       (unsigned long long)(end >> 20) + 1);
+	rc = fd_pread(fd, at, p->p_filesz, p->p_offset);
+	if (rc == -ENODATA)
+		return err_set(e, -ENOEXEC,
+			       "is truncated: a segment reaches byte %llu",
+			       (unsigned long long)(p->p_offset + p->p_filesz));
+	if (rc)
+		return err_set(e, rc, "can't be read: %s", strerror(-rc));
+	if (p->p_paddr < out->start)
+		out->start = p->p_paddr;
+	if (end > out->end)
+		out->end = end;
+	return 0;
+}
+
+/*
+ * Walks one PT_NOTE: name size, descriptor size, type, then name and
+ * descriptor, each padded to 4 bytes. Broken notes end the walk; the kernel
+ * may still be entered in another way.
+ */
+static void find_pvh_entry(int fd, const Elf64_Phdr *p,
+			   struct kernel_image *out)
+{
+	uint8_t notes[NOTES_MAX_BYTES];
+	size_t len = p->p_filesz < sizeof(notes) ? p->p_filesz : sizeof(notes);
+	struct cursor c;
+
+	if (fd_pread(fd, notes, len, p->p_offset))
+		return;
+	c = cursor_over(notes, len);
+	while (c.at < c.len && !c.failed) {
+		uint32_t name_len = cursor_get32(&c);
+		uint32_t desc_len = cursor_get32(&c);
+		uint32_t type = cursor_get32(&c);
+		const char *name = cursor_take(&c, name_len);
+		const uint8_t *desc;
+		uint64_t entry = 0;
+
+		cursor_align(&c, 4);
+		desc = cursor_take(&c, desc_len);
+		cursor_align(&c, 4);
+		if (!name || !desc || name_len != 4 ||
+		    memcmp(name, "Xen", 4) != 0 || type != NOTE_PHYS32_ENTRY ||
+		    (desc_len != 4 && desc_len != 8))
+			continue;
+		memcpy(&entry, desc, desc_len);
+		out->pvh_entry = entry;
+		return;
+	}
+}
+
+static bool is_inside(const struct kernel_image *image, uint64_t entry)
+{
+	return entry >= image->start && entry < image->end;
+}
+
+static int check_entries(struct kernel_image *out, struct err *e)
+{
+	if (!out->end)
+		return err_set(e, -ENOEXEC, "has no segment to load");
+	if (out->pvh_entry && !is_inside(out, out->pvh_entry))
+		return err_set(e, -ENOEXEC,
+			       "is broken: its PVH entry 0x%llx is outside its "
+			       "segments",
+			       (unsigned long long)out->pvh_entry);
+	if (!is_inside(out, out->entry))
+		out->entry = 0;
+	if (!out->entry && !out->pvh_entry)
+		return err_set(e, -ENOEXEC,
+			       "is broken: its entry is outside its segments");
+	return 0;
+}
+
+int elf_load(int fd, const struct guest_mem *mem, uint64_t min_gpa,
+	     struct kernel_image *out, struct err *e)
+{
+	Elf64_Phdr p[PHDRS_MAX];
+	Elf64_Ehdr h;
+	unsigned i;
+	int rc;
+
+	rc = read_header(fd, &h, e);
+	if (rc)
+		return rc;
+	if (fd_pread(fd, p, h.e_phnum * sizeof(p[0]), h.e_phoff))
+		return err_set(e, -ENOEXEC,
+			       "is truncated before its program headers");
+	memset(out, 0, sizeof(*out));
+	out->start = UINT64_MAX;
+	out->initrd_max = UINT64_MAX;
+	out->entry = h.e_entry;
+	for (i = 0; i < h.e_phnum; i++) {
+		rc = p[i].p_type == PT_LOAD
+			     ? check_segment(&p[i], min_gpa, i, e)
+			     : 0;
+		if (rc)
+			return rc;
+	}
+	for (i = 0; i < h.e_phnum; i++) {
+		if (p[i].p_type == PT_NOTE)
+			find_pvh_entry(fd, &p[i], out);
+		if (p[i].p_type != PT_LOAD || !p[i].p_memsz)
+			continue;
+		if (meets_other(p, h.e_phnum, i))
+			return err_set(e, -ENOEXEC,
+				       "is broken: its segments overlap");
+		rc = load_segment(fd, &p[i], mem, out, e);
+		if (rc)
+			return rc;
+	}
+	return check_entries(out, e);
+}

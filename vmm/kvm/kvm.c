@@ -1,0 +1,72 @@
+/* Opening /dev/kvm, and what to tell a person for whom that fails. */
+#include "vmm/kvm/kvm.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/kvm.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "vmm/base/fd.h"
+
+static int explain_open(struct err *e)
+{
+	switch (errno) {
+	case ENOENT:
+	case ENXIO:
+	case ENODEV:
+		return err_errno(e, "no /dev/kvm here; load kvm_intel or "
+				    "kvm_amd, or turn virtualisation on in the "
+				    "firmware (or nested in the hypervisor)");
+	case EACCES:
+	case EPERM:
+		return err_errno(e, "no permission for /dev/kvm; join its "
+				    "group (often 'kvm') or run as root");
+	default:
+		return err_errno(e, "can't open /dev/kvm");
+	}
+}
+
+int kvm_open(struct kvm *k, struct err *e)
+{
+	CLEAN_FD int fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);
+	int version;
+
+	k->fd = -1;
+	if (fd < 0)
+		return explain_open(e);
+	version = ioctl(fd, KVM_GET_API_VERSION, 0);
+	if (version != KVM_API_VERSION)
+		return err_set(e, -ENOTSUP,
+			       "/dev/kvm speaks API version %d, not %d",
+			       version, KVM_API_VERSION);
+	k->vcpu_map_bytes = ioctl(fd, KVM_GET_VCPU_MMAP_SIZE, 0);
+	if (k->vcpu_map_bytes < (int)sizeof(struct kvm_run))
+		return err_set(e, -ENOTSUP,
+			       "/dev/kvm: vCPU mapping of %d bytes",
+			       k->vcpu_map_bytes);
+	k->fd = fd_steal(&fd);
+	return 0;
+}
+
+void kvm_close(struct kvm *k)
+{
+	fd_close(&k->fd);
+}
+
+int kvm_extension(const struct kvm *k, unsigned cap)
+{
+	int rc = ioctl(k->fd, KVM_CHECK_EXTENSION, cap);
+
+	return rc < 0 ? 0 : rc;
+}
+
+const char *kvm_host_advice(void)
+{
+	if (access("/sys/module/kvm_pvm", F_OK) == 0)
+		return " (this host's KVM is kvm_pvm, a software KVM that runs "
+		       "tiny guests but no ordinary kernel; use a host with "
+		       "kvm_intel or kvm_amd, or mayfly's emulated one: "
+		       "tests/kvm-host)";
+	return "";
+}

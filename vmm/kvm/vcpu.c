@@ -1,0 +1,188 @@
+/*
+ * A vCPU and the loop around KVM_RUN.
+ *
+ * Kicks: vcpu_kick() sets run->immediate_exit, then sends a signal. The signal
+ * pulls a running guest out; the flag catches the vCPU that was about to go
+ * in, after its last look at anything else. Whoever sees VCPU_KICKED looks at
+ * what the kicker wants and only then runs again; the flag is cleared here,
+ * before the return, so a kick that arrives later is never swallowed.
+ */
+#include "vmm/kvm/vcpu.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+
+#include "vmm/base/fd.h"
+
+static int kick_signal(void)
+{
+	return SIGRTMIN;
+}
+
+static void kick_handler(int sig)
+{
+	(void)sig;
+}
+
+int vcpu_prepare_kicks(struct err *e)
+{
+	struct sigaction sa = {.sa_handler = kick_handler};
+
+	if (sigaction(kick_signal(), &sa, NULL))
+		return err_errno(e, "sigaction for vCPU kicks");
+	return 0;
+}
+
+void vcpu_kick(struct vcpu *v)
+{
+	__atomic_store_n(&v->run->immediate_exit, 1, __ATOMIC_RELEASE);
+	pthread_kill(v->thread, kick_signal());
+}
+
+int vcpu_open(struct vcpu *v, const struct vm *vm, uint32_t id,
+	      struct bus *mmio, struct bus *pio, struct err *e)
+{
+	CLEAN_FD int fd = ioctl(vm->fd, KVM_CREATE_VCPU, id);
+	void *run;
+
+	v->fd = -1;
+	v->id = id;
+	v->mmio = mmio;
+	v->pio = pio;
+	if (fd < 0)
+		return err_errno(e, "KVM_CREATE_VCPU %u", id);
+	v->run_bytes = vm->kvm->vcpu_map_bytes;
+	run = mmap(NULL, (size_t)v->run_bytes, PROT_READ | PROT_WRITE,
+		   MAP_SHARED, fd, 0);
+	if (run == MAP_FAILED)
+		return err_errno(e, "can't map vCPU %u", id);
+	v->run = run;
+	v->fd = fd_steal(&fd);
+	return 0;
+}
+
+void vcpu_close(struct vcpu *v)
+{
+	if (v->run)
+		munmap(v->run, (size_t)v->run_bytes);
+	v->run = NULL;
+	fd_close(&v->fd);
+}
+
+static void serve_pio(struct vcpu *v)
+{
+	struct kvm_run *run = v->run;
+	uint8_t *data = (uint8_t *)run + run->io.data_offset;
+	uint32_t i;
+
+	/* String instructions arrive as count items for the same port. */
+	for (i = 0; i < run->io.count; i++, data += run->io.size) {
+		if (run->io.direction == KVM_EXIT_IO_IN)
+			bus_read(v->pio, run->io.port, data, run->io.size);
+		else
+			bus_write(v->pio, run->io.port, data, run->io.size);
+	}
+}
+
+static void serve_mmio(struct vcpu *v)
+{
+	struct kvm_run *run = v->run;
+
+	if (run->mmio.is_write)
+		bus_write(v->mmio, run->mmio.phys_addr, run->mmio.data,
+			  run->mmio.len);
+	else
+		bus_read(v->mmio, run->mmio.phys_addr, run->mmio.data,
+			 run->mmio.len);
+}
+
+static enum vcpu_exit explain_failure(struct vcpu *v, struct err *e)
+{
+	const struct kvm_run *run = v->run;
+	struct kvm_regs regs = {0};
+
+	(void)ioctl(v->fd, KVM_GET_REGS, &regs);
+	switch (run->exit_reason) {
+	case KVM_EXIT_FAIL_ENTRY:
+		err_set(e, -EIO,
+			"KVM could not enter the guest on vCPU %u: hardware "
+			"reason 0x%llx",
+			v->id,
+			(unsigned long long)
+				run->fail_entry.hardware_entry_failure_reason);
+		break;
+	case KVM_EXIT_INTERNAL_ERROR:
+		err_set(e, -EIO,
+			"KVM internal error on vCPU %u: suberror %u at rip "
+			"0x%llx%s",
+			v->id, run->internal.suberror,
+			(unsigned long long)regs.rip, kvm_host_advice());
+		break;
+	default:
+		err_set(e, -EIO,
+			"vCPU %u left the guest for reason %u, which mayfly "
+			"does not use, at rip 0x%llx",
+			v->id, run->exit_reason, (unsigned long long)regs.rip);
+	}
+	return VCPU_FAILED;
+}
+
+/* Handles one exit. True to go on in *how. */
+static bool vcpu_serve(struct vcpu *v, enum vcpu_exit *how, struct err *e)
+{
+	switch (v->run->exit_reason) {
+	case KVM_EXIT_IO:
+		v->exits.pio++;
+		serve_pio(v);
+		return true;
+	case KVM_EXIT_MMIO:
+		v->exits.mmio++;
+		serve_mmio(v);
+		return true;
+	case KVM_EXIT_IOAPIC_EOI: /* our pins are edges: nothing waits for it */
+	case KVM_EXIT_INTR:
+		v->exits.other++;
+		return true;
+	case KVM_EXIT_SHUTDOWN:
+		*how = VCPU_RESET;
+		return false;
+	case KVM_EXIT_SYSTEM_EVENT:
+		*how = v->run->system_event.type == KVM_SYSTEM_EVENT_SHUTDOWN
+			       ? VCPU_POWEROFF
+			       : VCPU_RESET;
+		return false;
+	default:
+		*how = explain_failure(v, e);
+		return false;
+	}
+}
+
+enum vcpu_exit vcpu_run(struct vcpu *v, struct err *e)
+{
+	enum vcpu_exit how = VCPU_KICKED;
+
+	for (;;) {
+		if (ioctl(v->fd, KVM_RUN, 0) == 0) {
+			if (!vcpu_serve(v, &how, e))
+				return how;
+			/*
+			 * A pending kick makes the next KVM_RUN finish the
+			 * access and come straight back.
+			 */
+			continue;
+		}
+		if (errno == EINTR) {
+			v->exits.interrupted++;
+			__atomic_store_n(&v->run->immediate_exit, 0,
+					 __ATOMIC_RELEASE);
+			return VCPU_KICKED;
+		}
+		if (errno == EAGAIN)
+			continue;
+		err_errno(e, "KVM_RUN on vCPU %u", v->id);
+		return VCPU_FAILED;
+	}
+}

@@ -1,0 +1,69 @@
+#pragma once
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <linux/kvm.h>
+
+#include "vmm/base/err.h"
+#include "vmm/kvm/bus.h"
+#include "vmm/kvm/vm.h"
+
+/*
+ * One virtual CPU: its KVM file, the page it shares with KVM, and the loop
+ * around KVM_RUN. Everything here but vcpu_kick() belongs to the thread that
+ * runs it, which is also the thread that made it.
+ */
+enum vcpu_exit {
+	VCPU_KICKED,   /* vcpu_kick() was called; run again at will */
+	VCPU_RESET,    /* the guest asked for a reset or triple-faulted */
+	VCPU_POWEROFF, /* the guest asked to be turned off */
+	VCPU_FAILED,   /* KVM could not go on; *e says why */
+};
+
+/* Why KVM_RUN came back, counted. */
+struct vcpu_exits {
+	_Atomic uint64_t pio;
+	_Atomic uint64_t mmio;
+	_Atomic uint64_t interrupted;
+	_Atomic uint64_t other;
+};
+
+struct vcpu {
+	int fd; /* owned; -1 while closed */
+	uint32_t id;
+	struct kvm_run *run; /* owned mapping, shared with KVM */
+	int run_bytes;
+	struct bus *mmio; /* borrowed: machine */
+	struct bus *pio;  /* borrowed: machine */
+	pthread_t thread; /* set by whoever started it */
+	struct vcpu_exits exits;
+};
+
+/*
+ * Makes the vCPU in vm. Returns 0 or a negative errno; a vcpu that was zeroed
+ * and whose fd is -1 may be closed at any time.
+ */
+int vcpu_open(struct vcpu *v, const struct vm *vm, uint32_t id,
+	      struct bus *mmio, struct bus *pio, struct err *e);
+void vcpu_close(struct vcpu *v);
+
+/*
+ * Runs the guest until something other than a device access happens. *e is
+ * filled for VCPU_FAILED only.
+ */
+enum vcpu_exit vcpu_run(struct vcpu *v, struct err *e);
+
+/*
+ * Makes vcpu_run() return VCPU_KICKED soon, also when it is about to enter the
+ * guest. Thread: any but the vCPU's, while that thread lives.
+ */
+void vcpu_kick(struct vcpu *v);
+
+/*
+ * Installs the empty handler of the kick signal. Once a process, before the
+ * first vCPU thread.
+ */
+int vcpu_prepare_kicks(struct err *e);

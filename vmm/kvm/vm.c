@@ -1,0 +1,95 @@
+/* The KVM calls on a VM. */
+#include "vmm/kvm/vm.h"
+
+#include <errno.h>
+#include <sys/ioctl.h>
+
+#include "vmm/base/fd.h"
+
+int vm_open(struct vm *vm, const struct kvm *kvm, struct err *e)
+{
+	vm->kvm = kvm;
+	do
+		vm->fd = ioctl(kvm->fd, KVM_CREATE_VM, 0);
+	while (vm->fd < 0 && errno == EINTR);
+	if (vm->fd < 0)
+		return err_errno(e, "KVM_CREATE_VM");
+	return 0;
+}
+
+void vm_close(struct vm *vm)
+{
+	fd_close(&vm->fd);
+}
+
+int vm_map(struct vm *vm, const struct guest_mem *mem, struct err *e)
+{
+	unsigned i;
+
+	for (i = 0; i < mem->count; i++) {
+		const struct guest_region *r = &mem->regions[i];
+		struct kvm_userspace_memory_region slot = {
+			.slot = i,
+			.guest_phys_addr = r->gpa,
+			.memory_size = r->size,
+			.userspace_addr = (uintptr_t)r->hva,
+		};
+
+		if (ioctl(vm->fd, KVM_SET_USER_MEMORY_REGION, &slot))
+			return err_errno(e,
+					 "KVM refused memory of %llu MiB at "
+					 "0x%llx",
+					 (unsigned long long)(r->size >> 20),
+					 (unsigned long long)r->gpa);
+	}
+	return 0;
+}
+
+int vm_enable(struct vm *vm, unsigned cap, uint64_t arg, const char *name,
+	      struct err *e)
+{
+	struct kvm_enable_cap ec = {.cap = cap, .args = {arg}};
+
+	if (ioctl(vm->fd, KVM_ENABLE_CAP, &ec))
+		return err_errno(e, "this host's KVM lacks %s", name);
+	return 0;
+}
+
+int vm_set_routes(struct vm *vm, const struct kvm_irq_routing *routes)
+{
+	return ioctl(vm->fd, KVM_SET_GSI_ROUTING, routes) ? -errno : 0;
+}
+
+int vm_irqfd(struct vm *vm, int fd, uint32_t gsi, struct err *e)
+{
+	struct kvm_irqfd irqfd = {.fd = (uint32_t)fd, .gsi = gsi};
+
+	if (ioctl(vm->fd, KVM_IRQFD, &irqfd))
+		return err_errno(e, "KVM_IRQFD for GSI %u", gsi);
+	return 0;
+}
+
+static int ioeventfd(struct vm *vm, int fd, uint64_t gpa, uint32_t len,
+		     uint32_t flags)
+{
+	struct kvm_ioeventfd io = {
+		.addr = gpa, .len = len, .fd = fd, .flags = flags};
+
+	return ioctl(vm->fd, KVM_IOEVENTFD, &io) ? -errno : 0;
+}
+
+int vm_ioeventfd(struct vm *vm, int fd, uint64_t gpa, uint32_t len,
+		 struct err *e)
+{
+	int rc = ioeventfd(vm, fd, gpa, len, 0);
+
+	if (rc)
+		return err_set(e, rc, "KVM_IOEVENTFD at 0x%llx failed (%d)",
+			       (unsigned long long)gpa, rc);
+	return 0;
+}
+
+int vm_ioeventfd_remove(struct vm *vm, int fd, uint64_t gpa, uint32_t len)
+{
+	return ioeventfd(vm, fd, gpa, len, KVM_IOEVENTFD_FLAG_DEASSIGN);
+}

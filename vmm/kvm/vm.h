@@ -1,0 +1,47 @@
+#pragma once
+
+#include <stdint.h>
+
+#include <linux/kvm.h>
+
+#include "vmm/base/err.h"
+#include "vmm/kvm/kvm.h"
+#include "vmm/mem/guest_mem.h"
+
+/*
+ * One virtual machine as KVM knows it: memory slots, interrupt routes, and the
+ * two shortcuts past user space, ioeventfd (a guest write becomes an event)
+ * and irqfd (an event becomes a guest interrupt).
+ */
+struct vm {
+	int fd;		       /* owned */
+	const struct kvm *kvm; /* borrowed: machine */
+};
+
+int vm_open(struct vm *vm, const struct kvm *kvm, struct err *e);
+void vm_close(struct vm *vm);
+
+/*
+ * Gives every region of mem to the guest, one slot each. Every memory slot
+ * after the first vCPU waits for a grace period, so this comes before.
+ */
+int vm_map(struct vm *vm, const struct guest_mem *mem, struct err *e);
+
+/* Enables a VM capability with its first argument. */
+int vm_enable(struct vm *vm, unsigned cap, uint64_t arg, const char *name,
+	      struct err *e);
+
+/* Replaces the whole routing table. Thread: any; KVM locks. */
+int vm_set_routes(struct vm *vm, const struct kvm_irq_routing *routes);
+
+/* Raising eventfd fd raises the interrupt line gsi, as an edge. */
+int vm_irqfd(struct vm *vm, int fd, uint32_t gsi, struct err *e);
+
+/*
+ * A guest write of len bytes at gpa, whatever the value, raises eventfd fd
+ * instead of leaving KVM_RUN. Costs a grace period at tear-down (14 ms
+ * measured), so a device asks for it when its driver comes up, not before.
+ */
+int vm_ioeventfd(struct vm *vm, int fd, uint64_t gpa, uint32_t len,
+		 struct err *e);
+int vm_ioeventfd_remove(struct vm *vm, int fd, uint64_t gpa, uint32_t len);

@@ -1,0 +1,344 @@
+/*
+ * vCPU threads and the gate.
+ *
+ * Making a vCPU, its CPU model above all, takes as long as loading a kernel,
+ * so both happen at once: machine_new() starts the threads first, and they
+ * meet the loop thread again at the gate. The gate's stage only the loop
+ * thread changes; threads wait for it to reach what they need. One mutex and
+ * one condition serve all of them, since every wait is short or idle.
+ */
+#include "vmm/machine/cpus.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "vmm/base/log.h"
+#include "vmm/base/thread.h"
+
+enum stage {
+	STAGE_MODEL, /* no VM yet: make the CPU model */
+	STAGE_READY, /* VM and memory stand: make vCPUs, wait */
+	STAGE_HOLD,  /* stay out of the guest */
+	STAGE_RUN,
+	STAGE_QUIT,
+};
+
+struct cpu {
+	struct vcpu vcpu;
+	struct cpus *all; /* borrowed: it contains us */
+	bool is_started;  /* the thread exists */
+	struct err err;	  /* why setup or the run failed */
+};
+
+struct cpus {
+	struct cpus_config config;
+	struct mutex lock;
+	pthread_cond_t changed;	 /* threads wait: stage, is_model_ready */
+	pthread_cond_t reported; /* the loop thread waits: the counts */
+	enum stage stage GUARDED_BY(lock);
+	bool is_model_ready GUARDED_BY(lock);
+	uint32_t ready GUARDED_BY(lock);  /* vCPUs set up */
+	uint32_t failed GUARDED_BY(lock); /* … that could not be */
+	uint32_t inside GUARDED_BY(lock); /* … that may be in the guest */
+	const struct vm *vm GUARDED_BY(lock);
+	struct boot_entry entry GUARDED_BY(lock);
+	struct cpu cpus[]; /* config.count of them */
+};
+
+/* 10 KiB of CPUID table and a log line are the most a vCPU thread stacks. */
+enum { STACK_BYTES = 128 * 1024 };
+
+static void wait_change(struct cpus *c) REQUIRES(c->lock)
+{
+	pthread_cond_wait(&c->changed, &c->lock.inner);
+}
+
+static void wait_report(struct cpus *c) REQUIRES(c->lock)
+{
+	pthread_cond_wait(&c->reported, &c->lock.inner);
+}
+
+static void set_stage(struct cpus *c, enum stage stage)
+{
+	mutex_lock(&c->lock);
+	c->stage = stage;
+	mutex_unlock(&c->lock);
+	pthread_cond_broadcast(&c->changed);
+}
+
+/* Thread: the boot vCPU's. */
+static int make_model(struct cpus *c, struct err *e)
+{
+	int rc = arch_prepare_cpus(c->config.arch, e);
+
+	if (rc)
+		return rc;
+	mutex_lock(&c->lock);
+	c->is_model_ready = true;
+	mutex_unlock(&c->lock);
+	pthread_cond_broadcast(&c->changed);
+	return 0;
+}
+
+/* Waits for the VM and the CPU model. NULL where it is time to quit. */
+static const struct vm *await_vm(struct cpus *c)
+{
+	const struct vm *vm = NULL;
+
+	mutex_lock(&c->lock);
+	while (c->stage != STAGE_QUIT &&
+	       (c->stage == STAGE_MODEL || !c->is_model_ready))
+		wait_change(c);
+	if (c->stage != STAGE_QUIT)
+		vm = c->vm;
+	mutex_unlock(&c->lock);
+	return vm;
+}
+
+static int cpu_setup(struct cpu *cpu)
+{
+	struct cpus *c = cpu->all;
+	const struct vm *vm;
+	int rc = 0;
+
+	if (cpu->vcpu.id == 0)
+		rc = make_model(c, &cpu->err);
+	if (rc)
+		return rc;
+	vm = await_vm(c);
+	if (!vm)
+		return err_set(&cpu->err, -ECANCELED, "stopped");
+	rc = vcpu_open(&cpu->vcpu, vm, cpu->vcpu.id, c->config.mmio,
+		       c->config.pio, &cpu->err);
+	if (rc)
+		return rc;
+	return arch_vcpu_init(c->config.arch, &cpu->vcpu, &cpu->err);
+}
+
+/* Waits for leave to run. False to quit. */
+static bool gate_enter(struct cpus *c)
+{
+	bool may_run;
+
+	mutex_lock(&c->lock);
+	while (c->stage != STAGE_RUN && c->stage != STAGE_QUIT)
+		wait_change(c);
+	may_run = c->stage == STAGE_RUN;
+	c->inside += may_run;
+	mutex_unlock(&c->lock);
+	return may_run;
+}
+
+static void gate_leave(struct cpus *c)
+{
+	mutex_lock(&c->lock);
+	c->inside--;
+	mutex_unlock(&c->lock);
+	pthread_cond_signal(&c->reported);
+}
+
+static int enter_kernel(struct cpu *cpu)
+{
+	struct cpus *c = cpu->all;
+	struct boot_entry entry;
+
+	if (cpu->vcpu.id != 0)
+		return 0; /* in KVM, until the boot vCPU sends a SIPI */
+	mutex_lock(&c->lock);
+	entry = c->entry;
+	mutex_unlock(&c->lock);
+	return arch_vcpu_enter(c->config.arch, &cpu->vcpu, &entry, &cpu->err);
+}
+
+static void cpu_run(struct cpu *cpu)
+{
+	struct cpus *c = cpu->all;
+	enum vcpu_exit how = VCPU_KICKED;
+	bool is_entered = false;
+
+	while (how == VCPU_KICKED && gate_enter(c)) {
+		if (!is_entered && enter_kernel(cpu))
+			how = VCPU_FAILED;
+		else
+			how = vcpu_run(&cpu->vcpu, &cpu->err);
+		is_entered = true;
+		gate_leave(c);
+	}
+	if (how != VCPU_KICKED)
+		c->config.ended(c->config.context, how, &cpu->err);
+}
+
+static void *cpu_main(void *arg)
+{
+	struct cpu *cpu = arg;
+	struct cpus *c = cpu->all;
+	char name[16];
+	int rc;
+
+	snprintf(name, sizeof(name), "vcpu %u", cpu->vcpu.id);
+	log_set_thread(name);
+	rc = cpu_setup(cpu);
+	mutex_lock(&c->lock);
+	c->ready += rc == 0;
+	c->failed += rc != 0;
+	mutex_unlock(&c->lock);
+	pthread_cond_signal(&c->reported);
+	if (rc == 0)
+		cpu_run(cpu);
+	return NULL;
+}
+
+static int cpu_start(struct cpu *cpu, const pthread_attr_t *attr, struct err *e)
+{
+	int rc = pthread_create(&cpu->vcpu.thread, attr, cpu_main, cpu);
+
+	if (rc)
+		return err_set(e, -rc, "can't start the thread of vCPU %u: %s",
+			       cpu->vcpu.id, strerror(rc));
+	cpu->is_started = true;
+	return 0;
+}
+
+int cpus_new(struct cpus **out, const struct cpus_config *config, struct err *e)
+{
+	struct cpus *c =
+		calloc(1, sizeof(*c) + config->count * sizeof(c->cpus[0]));
+	pthread_attr_t attr;
+	uint32_t i;
+	int rc = 0;
+
+	if (!c)
+		return err_set(e, -ENOMEM, "no memory for vCPUs");
+	c->config = *config;
+	mutex_init(&c->lock);
+	pthread_cond_init(&c->changed, NULL);
+	pthread_cond_init(&c->reported, NULL);
+	pthread_attr_init(&attr);
+	pthread_attr_setstacksize(&attr, STACK_BYTES);
+	for (i = 0; i < config->count; i++) {
+		c->cpus[i].vcpu.id = i;
+		c->cpus[i].vcpu.fd = -1;
+		c->cpus[i].all = c;
+	}
+	for (i = 0; i < config->count && !rc; i++)
+		rc = cpu_start(&c->cpus[i], &attr, e);
+	pthread_attr_destroy(&attr);
+	if (rc) {
+		cpus_free(c);
+		return rc;
+	}
+	*out = c;
+	return 0;
+}
+
+/* Pulls whoever is in the guest out of it. */
+static void kick_all(struct cpus *c)
+{
+	uint32_t i;
+
+	for (i = 0; i < c->config.count; i++)
+		if (c->cpus[i].is_started && c->cpus[i].vcpu.run)
+			vcpu_kick(&c->cpus[i].vcpu);
+}
+
+void cpus_free(struct cpus *c)
+{
+	uint32_t i;
+
+	if (!c)
+		return;
+	cpus_hold(c);
+	set_stage(c, STAGE_QUIT);
+	for (i = 0; i < c->config.count; i++) {
+		if (c->cpus[i].is_started)
+			pthread_join(c->cpus[i].vcpu.thread, NULL);
+		vcpu_close(&c->cpus[i].vcpu);
+	}
+	pthread_cond_destroy(&c->changed);
+	pthread_cond_destroy(&c->reported);
+	free(c);
+}
+
+void cpus_use_vm(struct cpus *c, const struct vm *vm)
+{
+	mutex_lock(&c->lock);
+	c->vm = vm;
+	mutex_unlock(&c->lock);
+	set_stage(c, STAGE_READY);
+}
+
+static int first_error(const struct cpus *c, struct err *e)
+{
+	uint32_t i;
+
+	for (i = 0; i < c->config.count; i++) {
+		if (!c->cpus[i].err.code)
+			continue;
+		if (e)
+			*e = c->cpus[i].err;
+		return c->cpus[i].err.code;
+	}
+	return err_set(e, -EIO, "a vCPU could not be set up");
+}
+
+int cpus_start(struct cpus *c, const struct boot_entry *entry, struct err *e)
+{
+	bool has_failed;
+
+	mutex_lock(&c->lock);
+	while (c->ready < c->config.count && !c->failed)
+		wait_report(c);
+	has_failed = c->failed;
+	c->entry = *entry;
+	mutex_unlock(&c->lock);
+	if (has_failed)
+		return first_error(c, e);
+	set_stage(c, STAGE_RUN);
+	return 0;
+}
+
+void cpus_hold(struct cpus *c)
+{
+	bool was_running;
+
+	mutex_lock(&c->lock);
+	was_running = c->stage == STAGE_RUN;
+	if (was_running)
+		c->stage = STAGE_HOLD;
+	mutex_unlock(&c->lock);
+	if (!was_running)
+		return;
+	kick_all(c);
+	mutex_lock(&c->lock);
+	while (c->inside)
+		wait_report(c);
+	mutex_unlock(&c->lock);
+}
+
+void cpus_release(struct cpus *c)
+{
+	bool is_held;
+
+	mutex_lock(&c->lock);
+	is_held = c->stage == STAGE_HOLD;
+	mutex_unlock(&c->lock);
+	if (is_held)
+		set_stage(c, STAGE_RUN);
+}
+
+uint64_t cpus_exits(const struct cpus *c)
+{
+	uint64_t sum = 0;
+	uint32_t i;
+
+	for (i = 0; i < c->config.count; i++) {
+		const struct vcpu_exits *x = &c->cpus[i].vcpu.exits;
+
+		sum += x->pio + x->mmio + x->interrupted + x->other;
+	}
+	return sum;
+}

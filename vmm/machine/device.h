@@ -1,0 +1,74 @@
+#pragma once
+
+#include <stdint.h>
+
+#include "vmm/arch/arch.h"
+#include "vmm/base/err.h"
+#include "vmm/base/thread.h"
+#include "vmm/event/loop.h"
+#include "vmm/kvm/vm.h"
+#include "vmm/mem/guest_mem.h"
+
+/*
+ * What a device is, seen from the machine. A device embeds struct device as
+ * its first member. Life:
+ *
+ *	xxx_new()        configure: open files, nothing of the machine yet
+ *	machine_add()    the machine owns it and gives it a slot
+ *	ops->start()     host services are there: connect interrupts
+ *	ops->read/write  guest accesses, vCPU threads, d->lock held
+ *	ops->stop()      no vCPU runs: finish or cancel what is in flight
+ *	ops->free()      gone
+ */
+enum device_signal {
+	DEVICE_RESET,	 /* the guest pulled the reset line */
+	DEVICE_POWEROFF, /* the guest turned itself off */
+	DEVICE_BOOTED,	 /* the guest says that its init runs */
+};
+
+/* What the machine offers to its devices. */
+struct device_host {
+	struct loop *loop;	     /* borrowed: main */
+	struct vm *vm;		     /* borrowed: machine */
+	const struct guest_mem *mem; /* borrowed: machine */
+	/* Tells the machine. Thread: any; never blocks. */
+	void (*signal)(void *machine, enum device_signal what);
+	void *machine;
+};
+
+struct device;
+
+struct device_ops {
+	const char *name; /* "block": for messages and metrics */
+	enum arch_kind kind;
+	/*
+	 * The contract of struct bus_range: offset and len are in bounds, len
+	 * is 1, 2, 4 or 8, the value is the guest's.
+	 */
+	void (*read)(struct device *d, uint64_t offset, void *data,
+		     uint32_t len);
+	void (*write)(struct device *d, uint64_t offset, const void *data,
+		      uint32_t len);
+	/*
+	 * Thread: the loop's; no vCPU runs yet. NULL where there is nothing
+	 * to do. On failure the machine does not start.
+	 */
+	int (*start)(struct device *d, struct err *e);
+	/* Thread: the loop's; no vCPU runs. NULL where nothing is in flight. */
+	void (*stop)(struct device *d);
+	/* Frees d, whatever state it is in. Thread: the loop's. */
+	void (*free)(struct device *d);
+};
+
+struct device {
+	const struct device_ops *ops;
+	const char *id; /* owned by the device; "rootfs" */
+	/*
+	 * Guards all the guest can reach. A leaf: nothing else is locked
+	 * under it. Taken by the bus for vCPU threads and by the device's own
+	 * loop callbacks.
+	 */
+	struct mutex lock;
+	struct arch_slot slot;		/* from machine_add() on */
+	const struct device_host *host; /* borrowed: machine; likewise */
+};

@@ -1,0 +1,315 @@
+/*
+ * Assembling, starting and stopping a machine.
+ *
+ * vCPU threads and devices never call the loop thread: they leave a bit in
+ * `signals` and raise one eventfd, since they may hold a device lock and must
+ * not wait. The loop thread then acts on the bits, in one place.
+ */
+#include "vmm/machine/machine.h"
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <time.h>
+
+#include "vmm/base/fd.h"
+#include "vmm/machine/cpus.h"
+
+enum { SIGNAL_FAILED = 31 }; /* above every enum device_signal */
+
+struct machine {
+	struct machine_config config;
+	struct machine_hooks hooks;
+	struct kvm kvm;
+	struct vm vm;
+	struct guest_mem mem;
+	struct bus mmio;
+	struct bus pio;
+	struct arch *arch;			/* owned */
+	struct cpus *cpus;			/* owned */
+	struct device *devices[ARCH_SLOTS_MAX]; /* owned */
+	unsigned device_count;
+	struct device_host host;
+	struct loop *loop; /* borrowed: main */
+	struct loop_watch signal_watch;
+	int signal_fd;			     /* owned eventfd */
+	_Atomic uint32_t signals;	     /* bits: enum device_signal */
+	_Atomic(const struct err *) failure; /* borrowed: a vCPU's */
+	_Atomic uint64_t booted_ns;
+	struct machine_times times;
+	bool has_ended;
+};
+
+static uint64_t now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000ULL + (uint64_t)ts.tv_nsec;
+}
+
+static void machine_signal(struct machine *m, unsigned bit)
+{
+	atomic_fetch_or(&m->signals, 1U << bit);
+	fd_event_raise(m->signal_fd);
+}
+
+/* Thread: any; the device's lock may be held. */
+static void device_signalled(void *machine, enum device_signal what)
+{
+	struct machine *m = machine;
+
+	if (what == DEVICE_BOOTED) {
+		uint64_t none = 0;
+
+		/* Only the first counts: the guest may say it at any rate. */
+		if (!atomic_compare_exchange_strong(&m->booted_ns, &none,
+						    now_ns()))
+			return;
+	}
+	machine_signal(m, what);
+}
+
+/* Thread: a vCPU's. */
+static void vcpu_ended(void *machine, enum vcpu_exit how, const struct err *e)
+{
+	struct machine *m = machine;
+
+	if (how == VCPU_FAILED) {
+		m->failure = e;
+		machine_signal(m, SIGNAL_FAILED);
+	} else {
+		machine_signal(m, how == VCPU_POWEROFF ? DEVICE_POWEROFF
+						       : DEVICE_RESET);
+	}
+}
+
+static void report_end(struct machine *m, enum machine_end how,
+		       const struct err *e)
+{
+	if (m->has_ended)
+		return;
+	m->has_ended = true;
+	cpus_hold(m->cpus);
+	m->hooks.ended(m->hooks.context, how, e);
+}
+
+static void signals_ready(struct loop_watch *w, uint32_t events)
+{
+	struct machine *m =
+		(void *)((char *)w - offsetof(struct machine, signal_watch));
+	uint32_t bits;
+
+	(void)events;
+	fd_event_take(m->signal_fd);
+	bits = atomic_exchange(&m->signals, 0);
+	if (bits & 1U << DEVICE_BOOTED) {
+		m->times.booted_ns = m->booted_ns;
+		if (m->hooks.booted)
+			m->hooks.booted(m->hooks.context);
+	}
+	if (bits & 1U << SIGNAL_FAILED)
+		report_end(m, MACHINE_FAILED, m->failure);
+	else if (bits & 1U << DEVICE_POWEROFF)
+		report_end(m, MACHINE_POWEROFF, NULL);
+	else if (bits & 1U << DEVICE_RESET)
+		report_end(m, MACHINE_RESET, NULL);
+}
+
+static int open_signals(struct machine *m, struct err *e)
+{
+	m->signal_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (m->signal_fd < 0)
+		return err_errno(e, "eventfd for the machine");
+	m->signal_watch.ready = signals_ready;
+	return loop_add(m->loop, &m->signal_watch, m->signal_fd, EPOLLIN, e);
+}
+
+/* From nothing to a VM with memory; the vCPU threads run beside it. */
+static int machine_open(struct machine *m, struct err *e)
+{
+	const struct arch_topology topology = {.vcpus = m->config.vcpus,
+					       .smt = m->config.smt};
+	struct guest_range ranges[GUEST_MEM_REGIONS_MAX];
+	struct cpus_config cpus = {
+		.count = m->config.vcpus,
+		.mmio = &m->mmio,
+		.pio = &m->pio,
+		.ended = vcpu_ended,
+		.context = m,
+	};
+	unsigned count;
+	int rc;
+
+	rc = kvm_open(&m->kvm, e);
+	if (!rc)
+		rc = arch_new(&m->arch, &m->kvm, &topology, e);
+	if (!rc)
+		rc = vcpu_prepare_kicks(e);
+	if (rc)
+		return rc;
+	cpus.arch = m->arch;
+	rc = cpus_new(&m->cpus, &cpus, e);
+	if (!rc)
+		rc = open_signals(m, e);
+	if (!rc)
+		rc = vm_open(&m->vm, &m->kvm, e);
+	if (!rc)
+		rc = arch_attach(m->arch, &m->vm, &m->mmio, &m->pio, e);
+	if (rc)
+		return rc;
+	count = arch_ranges(m->config.mem_bytes, ranges);
+	rc = guest_mem_open(&m->mem, ranges, count, m->config.pages, e);
+	if (!rc)
+		rc = vm_map(&m->vm, &m->mem, e);
+	if (!rc)
+		cpus_use_vm(m->cpus, &m->vm);
+	return rc;
+}
+
+int machine_new(struct machine **out, const struct machine_config *config,
+		struct loop *loop, const struct machine_hooks *hooks,
+		struct err *e)
+{
+	struct machine *m = calloc(1, sizeof(*m));
+	int rc;
+
+	if (!m)
+		return err_set(e, -ENOMEM, "no memory for a machine");
+	m->times.begin_ns = now_ns();
+	m->config = *config;
+	m->hooks = *hooks;
+	m->loop = loop;
+	m->signal_watch.fd = -1;
+	m->host = (struct device_host){
+		.loop = loop,
+		.vm = &m->vm,
+		.mem = &m->mem,
+		.signal = device_signalled,
+		.machine = m,
+	};
+	rc = machine_open(m, e);
+	if (rc) {
+		machine_free(m);
+		return rc;
+	}
+	*out = m;
+	return 0;
+}
+
+void machine_free(struct machine *m)
+{
+	unsigned i;
+
+	if (!m)
+		return;
+	cpus_free(m->cpus);
+	loop_delete(m->loop, &m->signal_watch);
+	for (i = m->device_count; i-- > 0;) {
+		struct device *d = m->devices[i];
+
+		if (d->ops->stop)
+			d->ops->stop(d);
+	}
+	for (i = m->device_count; i-- > 0;)
+		m->devices[i]->ops->free(m->devices[i]);
+	arch_free(m->arch);
+	vm_close(&m->vm);
+	guest_mem_close(&m->mem);
+	kvm_close(&m->kvm);
+	fd_close(&m->signal_fd);
+	free(m);
+}
+
+static void device_read(void *owner, uint64_t offset, void *data, uint32_t len)
+{
+	struct device *d = owner;
+
+	d->ops->read(d, offset, data, len);
+}
+
+static void device_write(void *owner, uint64_t offset, const void *data,
+			 uint32_t len)
+{
+	struct device *d = owner;
+
+	d->ops->write(d, offset, data, len);
+}
+
+static int place_device(struct machine *m, struct device *d, struct err *e)
+{
+	int rc = arch_place(m->arch, d->ops->kind, &d->slot, e);
+
+	if (rc)
+		return rc;
+	const struct bus_range range = {
+		.base = d->slot.base,
+		.size = d->slot.size,
+		.read = d->ops->read ? device_read : NULL,
+		.write = d->ops->write ? device_write : NULL,
+		.owner = d,
+		.lock = &d->lock,
+	};
+	return bus_add(d->slot.is_pio ? &m->pio : &m->mmio, &range, e);
+}
+
+int machine_add(struct machine *m, struct device *d, struct err *e)
+{
+	int rc;
+
+	mutex_init(&d->lock);
+	d->host = &m->host;
+	rc = place_device(m, d, e);
+	if (rc) {
+		d->ops->free(d);
+		return rc;
+	}
+	m->devices[m->device_count++] = d;
+	return 0;
+}
+
+int machine_start(struct machine *m, const struct boot_source *source,
+		  struct err *e)
+{
+	struct boot_entry entry;
+	unsigned i;
+	int rc;
+
+	rc = arch_load(m->arch, &m->mem, source, &entry, e);
+	if (rc)
+		return rc;
+	for (i = 0; i < m->device_count; i++) {
+		struct device *d = m->devices[i];
+
+		rc = d->ops->start ? d->ops->start(d, e) : 0;
+		if (rc)
+			return err_context(e, "%s %s", d->ops->name,
+					   d->id ? d->id : "");
+	}
+	m->times.loaded_ns = now_ns();
+	rc = cpus_start(m->cpus, &entry, e);
+	m->times.run_ns = now_ns();
+	return rc;
+}
+
+void machine_pause(struct machine *m)
+{
+	cpus_hold(m->cpus);
+}
+
+void machine_resume(struct machine *m)
+{
+	cpus_release(m->cpus);
+}
+
+const struct machine_times *machine_times(const struct machine *m)
+{
+	return &m->times;
+}
+
+uint64_t machine_exits(const struct machine *m)
+{
+	return cpus_exits(m->cpus);
+}

@@ -1,0 +1,75 @@
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "vmm/base/err.h"
+#include "vmm/boot/boot.h"
+#include "vmm/event/loop.h"
+#include "vmm/machine/device.h"
+#include "vmm/mem/guest_mem.h"
+
+/*
+ * A machine: memory, vCPUs, buses and devices, assembled, started, paused and
+ * taken apart. All functions belong to the loop thread.
+ */
+struct machine_config {
+	uint64_t mem_bytes;
+	enum guest_mem_pages pages;
+	uint32_t vcpus; /* 1 to ARCH_VCPUS_MAX */
+	bool smt;
+};
+
+enum machine_end {
+	MACHINE_RESET,	  /* reboot or triple fault */
+	MACHINE_POWEROFF, /* poweroff */
+	MACHINE_FAILED,	  /* the error says why */
+};
+
+struct machine_hooks {
+	/* The guest is gone; e is set for MACHINE_FAILED. Loop thread. */
+	void (*ended)(void *context, enum machine_end how, const struct err *e);
+	/* The guest says that its init runs. Loop thread. */
+	void (*booted)(void *context);
+	void *context;
+};
+
+/* Moments of a start, CLOCK_MONOTONIC in nanoseconds, 0 for not yet. */
+struct machine_times {
+	uint64_t begin_ns;  /* machine_new() was called */
+	uint64_t loaded_ns; /* kernel and tables are in memory */
+	uint64_t run_ns;    /* first KVM_RUN */
+	uint64_t booted_ns; /* boot timer written by the guest */
+};
+
+struct machine;
+
+/*
+ * Makes a machine without devices: VM, memory, interrupt controller; vCPU
+ * threads come up beside it. -ENOMEM where the host has too little memory.
+ */
+int machine_new(struct machine **out, const struct machine_config *config,
+		struct loop *loop, const struct machine_hooks *hooks,
+		struct err *e);
+
+/* Stops the machine if it runs and frees all of it. Takes NULL. */
+void machine_free(struct machine *m);
+
+/*
+ * Gives d a place in the machine. Takes d in every case: on failure it is
+ * freed. Only before machine_start().
+ */
+int machine_add(struct machine *m, struct device *d, struct err *e);
+
+/* Loads the kernel and lets the vCPUs go. The files may be closed after. */
+int machine_start(struct machine *m, const struct boot_source *source,
+		  struct err *e);
+
+/* Holds the vCPUs outside the guest, and lets them go again. Idempotent. */
+void machine_pause(struct machine *m);
+void machine_resume(struct machine *m);
+
+const struct machine_times *machine_times(const struct machine *m);
+
+/* KVM exits so far over all vCPUs. */
+uint64_t machine_exits(const struct machine *m);
