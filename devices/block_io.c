@@ -1,0 +1,114 @@
+/* Disk files: opening them with care, and whole reads and writes. */
+#include "devices/block_io.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "vmm/base/fd.h"
+
+enum { SECTOR = 512 };
+
+static int find_size(int fd, const char *path, uint64_t *size, struct err *e)
+{
+	struct stat st;
+
+	if (fstat(fd, &st))
+		return err_errno(e, "can't examine the disk %s", path);
+	*size = (uint64_t)st.st_size;
+	if (S_ISBLK(st.st_mode)) {
+		if (ioctl(fd, BLKGETSIZE64, size))
+			return err_errno(e, "can't ask for the size of %s",
+					 path);
+	} else if (!S_ISREG(st.st_mode)) {
+		return err_set(e, -EINVAL,
+			       "the disk %s is neither a regular file nor a "
+			       "block device",
+			       path);
+	}
+	if (*size % SECTOR)
+		return err_set(e, -EINVAL,
+			       "the disk %s has %llu bytes, which is no "
+			       "multiple of 512; `truncate -s %%512 %s` rounds "
+			       "it up",
+			       path, (unsigned long long)*size, path);
+	return 0;
+}
+
+int block_file_open(struct block_file *f, const char *path, bool is_read_only,
+		    struct err *e)
+{
+	/* Non-blocking, or a FIFO in the disk's place would hang us. */
+	CLEAN_FD int fd = open(path, (is_read_only ? O_RDONLY : O_RDWR) |
+					     O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	int rc;
+
+	f->fd = -1;
+	if (fd < 0 && !is_read_only && (errno == EACCES || errno == EROFS))
+		return err_errno(e,
+				 "can't open the disk %s for writing; make it "
+				 "writable or set is_read_only",
+				 path);
+	if (fd < 0)
+		return err_errno(e, "can't open the disk %s", path);
+	rc = find_size(fd, path, &f->size, e);
+	if (rc)
+		return rc;
+	/* A disk that says "later" is of no use. */
+	if (fcntl(fd, F_SETFL, 0))
+		return err_errno(e, "can't make the disk %s blocking", path);
+	f->fd = fd_steal(&fd);
+	return 0;
+}
+
+void block_file_close(struct block_file *f)
+{
+	fd_close(&f->fd);
+}
+
+int block_file_read(const struct block_file *f, struct iov *iov,
+		    uint64_t offset)
+{
+	ssize_t n;
+
+	while (iov->bytes) {
+		n = preadv(f->fd, iov->at, (int)iov->count, (off_t)offset);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		if (n == 0)
+			return -ENODATA;
+		iov_drop_front(iov, (size_t)n);
+		offset += (uint64_t)n;
+	}
+	return 0;
+}
+
+int block_file_write(const struct block_file *f, struct iov *iov,
+		     uint64_t offset)
+{
+	ssize_t n;
+
+	while (iov->bytes) {
+		n = pwritev(f->fd, iov->at, (int)iov->count, (off_t)offset);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		if (n == 0)
+			return -EIO; /* it would go on so for ever */
+		iov_drop_front(iov, (size_t)n);
+		offset += (uint64_t)n;
+	}
+	return 0;
+}
+
+int block_file_flush(const struct block_file *f)
+{
+	return fdatasync(f->fd) ? -errno : 0;
+}

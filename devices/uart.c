@@ -1,0 +1,584 @@
+/*
+ * A 16550A (National Semiconductor PC16550D; register names as in its table
+ * II). The line is infinitely fast, and without errors but one: overrun.
+ *
+ * Output. A vCPU thread puts each byte into a ring and wakes the loop thread
+ * when the ring was empty; the loop thread writes as much as the reader takes
+ * at once. So a slow terminal costs the guest nothing, and a burst costs one
+ * wake-up. Only the loop thread takes bytes out, so it writes them from the
+ * ring without the lock. A full ring drops the newest bytes and counts them.
+ *
+ * Input. The loop thread reads while the receive FIFO has room; when the guest
+ * makes room it wakes the loop thread the same way.
+ *
+ * Interrupts are edges on our I/O APIC: one is raised whenever a reason
+ * appears that was not there before. Linux reads IIR until it says "none",
+ * which takes the reasons away one by one, so no edge is missed.
+ */
+#include "devices/uart.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "vmm/base/fd.h"
+#include "vmm/base/log.h"
+#include "vmm/kvm/irq.h"
+
+enum {
+	REG_DATA,
+	REG_IER,
+	REG_IIR,
+	REG_LCR,
+	REG_MCR,
+	REG_LSR,
+	REG_MSR,
+	REG_SCR
+};
+
+/* IER, and in the same places our set of reasons for an interrupt. */
+enum { IER_RX = 1, IER_TX = 2, IER_LINE = 4, IER_MODEM = 8, IER_WRITABLE = 15 };
+/* IIR, the most urgent first. */
+enum { IIR_LINE = 6, IIR_RX = 4, IIR_TX = 2, IIR_MODEM = 0, IIR_NONE = 1 };
+enum { IIR_FIFO = 0xc0 };
+enum { FCR_ENABLE = 1, FCR_CLEAR_RX = 2 };
+enum { LCR_DLAB = 0x80 };
+enum {
+	MCR_DTR = 0x01,
+	MCR_RTS = 0x02,
+	MCR_OUT1 = 0x04,
+	MCR_OUT2 = 0x08,
+	MCR_LOOP = 0x10,
+	MCR_WRITABLE = 0x1f,
+};
+enum { LSR_DATA = 0x01, LSR_OVERRUN = 0x02, LSR_EMPTY = 0x60 };
+/* MSR: the lines above, below what of them changed since it was read. */
+enum { MSR_CTS = 0x10, MSR_DSR = 0x20, MSR_RI = 0x40, MSR_DCD = 0x80 };
+enum { MSR_RI_ENDED = MSR_RI >> 4 };
+
+enum {
+	OUT_BYTES = 64 * 1024,
+	IN_BYTES = 64,
+	DRAIN_WRITES = 16, /* before other devices get a turn */
+	FINAL_WAIT_MS = 100,
+};
+
+struct uart {
+	struct device device;
+	struct irq irq;
+	uint8_t ier, lcr, mcr, scr, dll, dlm;
+	bool has_fifo;
+	bool is_overrun;
+	bool is_tx_pending; /* THR ran empty and IIR has not said so yet */
+	uint8_t msr;
+	uint8_t raised; /* reasons an edge was raised for, as in IER */
+
+	uint8_t in[IN_BYTES]; /* a ring: in_count bytes from in_at on */
+	unsigned in_at, in_count;
+	uint8_t *out; /* owned ring; free-running positions */
+	size_t out_read, out_written;
+	uint64_t dropped;
+
+	int wake_fd; /* owned eventfd: vCPU thread to loop thread */
+	/* The loop thread's alone. */
+	int out_fd;	 /* owned copy; -1 for none */
+	int in_fd;	 /* borrowed; -1 for none, or at its end */
+	bool is_in_file; /* always ready, so there is nothing to watch */
+	struct loop_watch wake_watch, out_watch, in_watch;
+};
+
+static struct uart *uart_of(struct device *d)
+{
+	return (struct uart *)d;
+}
+
+#define UART_OF_WATCH(w, member) \
+	((struct uart *)(void *)((char *)(w) - offsetof(struct uart, member)))
+
+static uint8_t reasons(const struct uart *u)
+{
+	const uint8_t all = (u->in_count ? IER_RX : 0) |
+			    (u->is_tx_pending ? IER_TX : 0) |
+			    (u->is_overrun ? IER_LINE : 0) |
+			    (u->msr & 0x0f ? IER_MODEM : 0);
+
+	return all & u->ier;
+}
+
+static void update_line(struct uart *u)
+{
+	uint8_t now = reasons(u);
+
+	/* A PC leads the line through OUT2, which looping back disconnects. */
+	if (!(u->mcr & MCR_OUT2) || u->mcr & MCR_LOOP)
+		now = 0;
+	if (now & ~u->raised)
+		irq_raise(&u->irq);
+	u->raised = now;
+}
+
+static bool is_room(const struct uart *u)
+{
+	return u->in_count < IN_BYTES;
+}
+
+static void put_input(struct uart *u, uint8_t byte)
+{
+	u->in[(u->in_at + u->in_count++) % IN_BYTES] = byte;
+}
+
+/* Drops count bytes of input; the loop thread may have waited for the room. */
+static void drop_input(struct uart *u, unsigned count)
+{
+	const bool was_full = !is_room(u);
+
+	u->in_at = (u->in_at + count) % IN_BYTES;
+	u->in_count -= count;
+	if (was_full && count)
+		fd_event_raise(u->wake_fd);
+}
+
+static uint8_t take_input(struct uart *u)
+{
+	uint8_t byte;
+
+	if (!u->in_count)
+		return 0;
+	byte = u->in[u->in_at];
+	drop_input(u, 1);
+	return byte;
+}
+
+static void put_output(struct uart *u, uint8_t byte)
+{
+	if (u->out_written - u->out_read == OUT_BYTES) {
+		u->dropped++;
+		return;
+	}
+	u->out[u->out_written % OUT_BYTES] = byte;
+	if (u->out_written++ == u->out_read)
+		fd_event_raise(u->wake_fd);
+}
+
+static void send(struct uart *u, uint8_t byte)
+{
+	if (!(u->mcr & MCR_LOOP))
+		put_output(u, byte);
+	else if (is_room(u))
+		put_input(u, byte);
+	else
+		u->is_overrun = true;
+	/* Empty again at once: the ring is our transmitter. */
+	u->is_tx_pending = true;
+}
+
+static uint8_t read_iir(struct uart *u)
+{
+	const uint8_t fifo = u->has_fifo ? IIR_FIFO : 0;
+	const uint8_t why = reasons(u);
+
+	if (why & IER_LINE)
+		return fifo | IIR_LINE;
+	if (why & IER_RX)
+		return fifo | IIR_RX;
+	if (why & IER_TX) {
+		u->is_tx_pending = false; /* reading takes the reason away */
+		return fifo | IIR_TX;
+	}
+	if (why & IER_MODEM)
+		return fifo | IIR_MODEM;
+	return fifo | IIR_NONE;
+}
+
+static uint8_t read_lsr(struct uart *u)
+{
+	const uint8_t lsr = LSR_EMPTY | (u->in_count ? LSR_DATA : 0) |
+			    (u->is_overrun ? LSR_OVERRUN : 0);
+
+	u->is_overrun = false;
+	return lsr;
+}
+
+static uint8_t read_msr(struct uart *u)
+{
+	const uint8_t msr = u->msr;
+
+	u->msr &= 0xf0;
+	return msr;
+}
+
+/* The lines of a connected, ready peer, or our own looped back. */
+static uint8_t modem_lines(const struct uart *u)
+{
+	if (!(u->mcr & MCR_LOOP))
+		return MSR_CTS | MSR_DSR | MSR_DCD;
+	return (u->mcr & MCR_RTS ? MSR_CTS : 0) |
+	       (u->mcr & MCR_DTR ? MSR_DSR : 0) |
+	       (u->mcr & MCR_OUT1 ? MSR_RI : 0) |
+	       (u->mcr & MCR_OUT2 ? MSR_DCD : 0);
+}
+
+static void write_mcr(struct uart *u, uint8_t value)
+{
+	const uint8_t before = u->msr & 0xf0;
+	uint8_t after, changed;
+
+	u->mcr = value & MCR_WRITABLE;
+	after = modem_lines(u);
+	changed = (before ^ after) >> 4;
+	/* Of the ring indicator only the end of ringing counts. */
+	if (after & MSR_RI)
+		changed &= ~MSR_RI_ENDED;
+	u->msr = after | (u->msr & 0x0f) | changed;
+}
+
+static uint8_t read_register(struct uart *u, uint64_t reg)
+{
+	const bool dlab = u->lcr & LCR_DLAB;
+
+	switch (reg) {
+	case REG_DATA:
+		return dlab ? u->dll : take_input(u);
+	case REG_IER:
+		return dlab ? u->dlm : u->ier;
+	case REG_IIR:
+		return read_iir(u);
+	case REG_LCR:
+		return u->lcr;
+	case REG_MCR:
+		return u->mcr;
+	case REG_LSR:
+		return read_lsr(u);
+	case REG_MSR:
+		return read_msr(u);
+	default:
+		return u->scr;
+	}
+}
+
+static void write_ier(struct uart *u, uint8_t value)
+{
+	/* Asking while the transmitter is empty is a reason at once. */
+	if (value & IER_TX && !(u->ier & IER_TX))
+		u->is_tx_pending = true;
+	u->ier = value & IER_WRITABLE;
+}
+
+static void write_register(struct uart *u, uint64_t reg, uint8_t value)
+{
+	const bool dlab = u->lcr & LCR_DLAB;
+
+	switch (reg) {
+	case REG_DATA:
+		if (dlab)
+			u->dll = value;
+		else
+			send(u, value);
+		break;
+	case REG_IER:
+		if (dlab)
+			u->dlm = value;
+		else
+			write_ier(u, value);
+		break;
+	case REG_IIR: /* written: FCR */
+		u->has_fifo = value & FCR_ENABLE;
+		if (value & FCR_CLEAR_RX)
+			drop_input(u, u->in_count);
+		break;
+	case REG_LCR:
+		u->lcr = value;
+		break;
+	case REG_MCR:
+		write_mcr(u, value);
+		break;
+	case REG_SCR:
+		u->scr = value;
+		break;
+	default:
+		break; /* LSR and MSR are read-only */
+	}
+}
+
+/* Registers are bytes; a wider access touches the first alone. */
+static void uart_read(struct device *d, uint64_t offset, void *data,
+		      uint32_t len)
+{
+	(void)len;
+	*(uint8_t *)data = read_register(uart_of(d), offset);
+	update_line(uart_of(d));
+}
+
+static void uart_write(struct device *d, uint64_t offset, const void *data,
+		       uint32_t len)
+{
+	(void)len;
+	write_register(uart_of(d), offset, *(const uint8_t *)data);
+	update_line(uart_of(d));
+}
+
+/* How much output there is in one piece, and where. */
+static size_t next_output(struct uart *u, const uint8_t **at)
+{
+	size_t from, len;
+
+	mutex_lock(&u->device.lock);
+	from = u->out_read % OUT_BYTES;
+	len = u->out_written - u->out_read;
+	mutex_unlock(&u->device.lock);
+	*at = u->out + from;
+	return len < OUT_BYTES - from ? len : OUT_BYTES - from;
+}
+
+static void finish_output(struct uart *u, size_t len, bool is_lost)
+{
+	mutex_lock(&u->device.lock);
+	u->out_read += len;
+	if (is_lost)
+		u->dropped += len;
+	mutex_unlock(&u->device.lock);
+}
+
+/*
+ * Writes what the reader takes now, within bounds: the guest may fill as fast
+ * as we drain. 0 when the ring is empty, -EAGAIN where the reader is slow,
+ * -EINPROGRESS where there is more.
+ */
+static int drain(struct uart *u)
+{
+	const uint8_t *at;
+	size_t len;
+	ssize_t n;
+	int i;
+
+	for (i = 0; i < DRAIN_WRITES; i++) {
+		len = next_output(u, &at);
+		if (!len)
+			return 0;
+		n = u->out_fd < 0 ? (ssize_t)len
+				  : fd_write_ready(u->out_fd, at, len);
+		if (n == -EAGAIN || n == -EINTR)
+			return -EAGAIN;
+		/* Nobody will ever read: as if the cable were out. */
+		finish_output(u, n < 0 ? len : (size_t)n, n < 0);
+	}
+	return -EINPROGRESS;
+}
+
+/* Waits for the reader if it is slow, and only then. */
+static void drain_and_watch(struct uart *u)
+{
+	struct loop *loop = u->device.host->loop;
+	const uint8_t *at;
+	size_t len;
+	int rc;
+
+	rc = drain(u);
+	if (rc == -EAGAIN && u->out_watch.fd < 0 &&
+	    loop_add(loop, &u->out_watch, u->out_fd, EPOLLOUT, NULL)) {
+		/* Can't wait: an empty ring asks for us again, a full one not.
+		 */
+		while ((len = next_output(u, &at)))
+			finish_output(u, len, true);
+	} else if (rc == 0) {
+		loop_delete(loop, &u->out_watch);
+	} else if (rc == -EINPROGRESS) {
+		fd_event_raise(u->wake_fd);
+	}
+}
+
+/* Reads what there is room for. in_fd is ready, and we are its one reader. */
+static void read_input(struct uart *u)
+{
+	uint8_t bytes[IN_BYTES];
+	ssize_t n, i;
+
+	mutex_lock(&u->device.lock);
+	if (is_room(u)) {
+		n = read(u->in_fd, bytes, IN_BYTES - u->in_count);
+		for (i = 0; i < n; i++)
+			put_input(u, bytes[i]);
+		/* News, even where the guest has not taken the old yet. */
+		if (n > 0)
+			u->raised &= ~IER_RX;
+		update_line(u);
+		if (n == 0 || (n < 0 && errno != EINTR && errno != EAGAIN))
+			u->in_fd = -1; /* the end */
+	}
+	if (u->in_fd < 0 || !is_room(u))
+		loop_delete(u->device.host->loop, &u->in_watch);
+	mutex_unlock(&u->device.lock);
+}
+
+/* Goes on reading where the guest has made room. */
+static void resume_input(struct uart *u)
+{
+	struct err e;
+	bool room;
+	int rc;
+
+	mutex_lock(&u->device.lock);
+	room = is_room(u);
+	mutex_unlock(&u->device.lock);
+	if (u->in_fd < 0 || u->in_watch.fd >= 0 || !room)
+		return;
+	if (!u->is_in_file) {
+		rc = loop_add(u->device.host->loop, &u->in_watch, u->in_fd,
+			      EPOLLIN, &e);
+		u->is_in_file = rc == -EPERM;
+		if (rc && !u->is_in_file) {
+			log_warn("serial: no input: %s", e.text);
+			u->in_fd = -1;
+		}
+	}
+	if (u->is_in_file)
+		read_input(u);
+}
+
+static void wake_ready(struct loop_watch *w, uint32_t events)
+{
+	struct uart *u = UART_OF_WATCH(w, wake_watch);
+
+	(void)events;
+	fd_event_take(u->wake_fd);
+	drain_and_watch(u);
+	resume_input(u);
+}
+
+static void out_ready(struct loop_watch *w, uint32_t events)
+{
+	(void)events;
+	drain_and_watch(UART_OF_WATCH(w, out_watch));
+}
+
+static void in_ready(struct loop_watch *w, uint32_t events)
+{
+	(void)events;
+	read_input(UART_OF_WATCH(w, in_watch));
+}
+
+static int uart_start(struct device *d, struct err *e)
+{
+	struct uart *u = uart_of(d);
+	int rc = irq_open(&u->irq, d->host->vm, d->slot.gsi, e);
+
+	if (rc)
+		return rc;
+	u->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (u->wake_fd < 0)
+		return err_errno(e, "eventfd");
+	rc = loop_add(d->host->loop, &u->wake_watch, u->wake_fd, EPOLLIN, e);
+	if (!rc)
+		resume_input(u);
+	return rc;
+}
+
+static int64_t now_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+/* The guest's last words are often the reason why: give them a moment. */
+static void uart_stop(struct device *d)
+{
+	struct uart *u = uart_of(d);
+	const int64_t end = now_ms() + FINAL_WAIT_MS;
+	struct pollfd p = {.fd = u->out_fd, .events = POLLOUT};
+	int64_t left;
+	int rc;
+
+	while ((rc = drain(u)) != 0 && (left = end - now_ms()) > 0)
+		if (rc == -EAGAIN)
+			(void)poll(&p, 1, (int)left);
+	u->dropped += u->out_written - u->out_read;
+	u->out_read = u->out_written;
+	if (u->dropped)
+		log_warn("serial: %llu bytes were dropped, since nobody read "
+			 "them in time",
+			 (unsigned long long)u->dropped);
+}
+
+static void uart_free(struct device *d)
+{
+	struct uart *u = uart_of(d);
+
+	if (d->host) {
+		loop_delete(d->host->loop, &u->wake_watch);
+		loop_delete(d->host->loop, &u->out_watch);
+		loop_delete(d->host->loop, &u->in_watch);
+	}
+	irq_close(&u->irq);
+	fd_close(&u->wake_fd);
+	fd_close(&u->out_fd);
+	free(u->out);
+	free(u);
+}
+
+static const struct device_ops uart_ops = {
+	.name = "serial",
+	.kind = ARCH_UART,
+	.read = uart_read,
+	.write = uart_write,
+	.start = uart_start,
+	.stop = uart_stop,
+	.free = uart_free,
+};
+
+/*
+ * A descriptor of our own for fd's file: epoll takes one only once, and in_fd
+ * may be the same. A terminal is opened anew where that is possible, without
+ * blocking: it reports room as soon as there is a byte of it, and would then
+ * make us wait for the rest. Our flags on fd itself would be everybody's.
+ */
+static int own_output(int fd, struct err *e)
+{
+	char path[32];
+	int copy = -1;
+
+	if (isatty(fd)) {
+		snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+		copy = open(path, O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	}
+	if (copy < 0)
+		copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	return copy < 0 ? err_errno(e, "the serial port's output") : copy;
+}
+
+int uart_new(struct device **out, int out_fd, int in_fd, struct err *e)
+{
+	struct uart *u = calloc(1, sizeof(*u));
+	int rc = 0;
+
+	if (!u)
+		return err_set(e, -ENOMEM, "no memory for the serial port");
+	u->device.ops = &uart_ops;
+	u->irq.fd = -1;
+	u->in_fd = in_fd;
+	u->out_fd = -1;
+	u->wake_fd = -1;
+	u->wake_watch = (struct loop_watch){.fd = -1, .ready = wake_ready};
+	u->out_watch = (struct loop_watch){.fd = -1, .ready = out_ready};
+	u->in_watch = (struct loop_watch){.fd = -1, .ready = in_ready};
+	u->msr = modem_lines(u);
+	u->out = malloc(OUT_BYTES);
+	if (!u->out)
+		rc = err_set(e, -ENOMEM, "no memory for the serial port");
+	else if (out_fd >= 0)
+		rc = u->out_fd = own_output(out_fd, e);
+	if (rc < 0) {
+		uart_free(&u->device);
+		return rc;
+	}
+	*out = &u->device;
+	return 0;
+}

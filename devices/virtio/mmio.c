@@ -1,0 +1,276 @@
+/*
+ * Registers of virtio-mmio (virtio 1.2, 4.2.2). Control registers are 32 bits
+ * wide and must be accessed so: other widths read zero and write nothing. The
+ * configuration from 0x100 on may be accessed in any width.
+ */
+#include "devices/virtio/mmio.h"
+
+#include <endian.h>
+#include <string.h>
+
+#include "vmm/base/log.h"
+
+enum reg {
+	REG_MAGIC = 0x000,
+	REG_VERSION = 0x004,
+	REG_DEVICE_ID = 0x008,
+	REG_VENDOR_ID = 0x00c,
+	REG_DEVICE_FEATURES = 0x010,
+	REG_DEVICE_FEATURES_SEL = 0x014,
+	REG_DRIVER_FEATURES = 0x020,
+	REG_DRIVER_FEATURES_SEL = 0x024,
+	REG_QUEUE_SEL = 0x030,
+	REG_QUEUE_SIZE_MAX = 0x034,
+	REG_QUEUE_SIZE = 0x038,
+	REG_QUEUE_READY = 0x044,
+	REG_QUEUE_NOTIFY = 0x050,
+	REG_INTERRUPT_STATUS = 0x060,
+	REG_INTERRUPT_ACK = 0x064,
+	REG_STATUS = 0x070,
+	REG_QUEUE_DESC_LOW = 0x080,
+	REG_QUEUE_DESC_HIGH = 0x084,
+	REG_QUEUE_DRIVER_LOW = 0x090,
+	REG_QUEUE_DRIVER_HIGH = 0x094,
+	REG_QUEUE_DEVICE_LOW = 0x0a0,
+	REG_QUEUE_DEVICE_HIGH = 0x0a4,
+	REG_SHM_LEN_LOW = 0x0b0,
+	REG_SHM_LEN_HIGH = 0x0b4,
+	REG_SHM_BASE_LOW = 0x0b8,
+	REG_SHM_BASE_HIGH = 0x0bc,
+	REG_CONFIG_GENERATION = 0x0fc,
+	REG_CONFIG = 0x100,
+};
+
+enum { MAGIC = 0x74726976, VERSION = 2, VENDOR = 0x594c464d /* MFLY */ };
+
+static struct virtio *virtio_of(struct device *d)
+{
+	return (struct virtio *)d;
+}
+
+/* The selected queue, NULL where there is none of that number. */
+static struct vq *selected(struct virtio *v)
+{
+	return v->queue_sel < v->queue_count ? &v->queues[v->queue_sel] : NULL;
+}
+
+static uint32_t read_register(struct virtio *v, uint64_t reg)
+{
+	const struct vq *vq = selected(v);
+
+	switch (reg) {
+	case REG_MAGIC:
+		return MAGIC;
+	case REG_VERSION:
+		return VERSION;
+	case REG_DEVICE_ID:
+		return v->ops->id;
+	case REG_VENDOR_ID:
+		return VENDOR;
+	case REG_DEVICE_FEATURES:
+		if (v->device_features_sel > 1)
+			return 0;
+		return (uint32_t)(v->offered >> v->device_features_sel * 32);
+	case REG_QUEUE_SIZE_MAX:
+		return vq ? vq->max : 0;
+	case REG_QUEUE_READY:
+		return vq && vq->ready;
+	case REG_INTERRUPT_STATUS:
+		return v->isr;
+	case REG_STATUS:
+		return v->status;
+	case REG_SHM_LEN_LOW:
+	case REG_SHM_LEN_HIGH:
+	case REG_SHM_BASE_LOW:
+	case REG_SHM_BASE_HIGH:
+		return 0xffffffffU; /* 4.2.2.1: there is no such region */
+	case REG_CONFIG_GENERATION:
+		return v->generation;
+	default:
+		return 0;
+	}
+}
+
+static void set_low(uint64_t *gpa, uint32_t value)
+{
+	*gpa = (*gpa & ~0xffffffffULL) | value;
+}
+
+static void set_high(uint64_t *gpa, uint32_t value)
+{
+	*gpa = (*gpa & 0xffffffffULL) | (uint64_t)value << 32;
+}
+
+/* The registers that describe a queue. */
+static void write_queue(struct virtio *v, uint64_t reg, uint32_t value)
+	REQUIRES(v->device.lock)
+{
+	struct vq *vq = selected(v);
+
+	if (!vq)
+		return;
+	if (!virtio_may_set_queue(v, vq)) {
+		log_warn_limited("%s %s: a write to register %#x of queue %u "
+				 "at the wrong time was ignored",
+				 v->ops->name, v->device.id, (unsigned)reg,
+				 vq->index);
+		return;
+	}
+	switch (reg) {
+	case REG_QUEUE_SIZE:
+		vq->size = value;
+		break;
+	case REG_QUEUE_DESC_LOW:
+		set_low(&vq->desc_gpa, value);
+		break;
+	case REG_QUEUE_DESC_HIGH:
+		set_high(&vq->desc_gpa, value);
+		break;
+	case REG_QUEUE_DRIVER_LOW:
+		set_low(&vq->avail_gpa, value);
+		break;
+	case REG_QUEUE_DRIVER_HIGH:
+		set_high(&vq->avail_gpa, value);
+		break;
+	case REG_QUEUE_DEVICE_LOW:
+		set_low(&vq->used_gpa, value);
+		break;
+	case REG_QUEUE_DEVICE_HIGH:
+		set_high(&vq->used_gpa, value);
+		break;
+	default:
+		break;
+	}
+}
+
+static void write_register(struct virtio *v, uint64_t reg, uint32_t value)
+	REQUIRES(v->device.lock)
+{
+	switch (reg) {
+	case REG_DEVICE_FEATURES_SEL:
+		v->device_features_sel = value;
+		break;
+	case REG_DRIVER_FEATURES:
+		virtio_accept_features(v, v->driver_features_sel, value);
+		break;
+	case REG_DRIVER_FEATURES_SEL:
+		v->driver_features_sel = value;
+		break;
+	case REG_QUEUE_SEL:
+		v->queue_sel = value;
+		break;
+	case REG_QUEUE_READY:
+		if (selected(v))
+			virtio_set_queue_ready(v, selected(v), value == 1);
+		break;
+	case REG_QUEUE_NOTIFY:
+		if (v->status & VIRTIO_DRIVER_OK && value < v->queue_count)
+			virtio_kick_again(v);
+		break;
+	case REG_INTERRUPT_ACK:
+		v->isr &= (uint8_t)~value;
+		break;
+	case REG_STATUS:
+		virtio_set_status(v, value);
+		break;
+	case REG_QUEUE_SIZE:
+	case REG_QUEUE_DESC_LOW:
+	case REG_QUEUE_DESC_HIGH:
+	case REG_QUEUE_DRIVER_LOW:
+	case REG_QUEUE_DRIVER_HIGH:
+	case REG_QUEUE_DEVICE_LOW:
+	case REG_QUEUE_DEVICE_HIGH:
+		write_queue(v, reg, value);
+		break;
+	default:
+		break; /* read-only, or no register */
+	}
+}
+
+static void mmio_read(struct device *d, uint64_t offset, void *data,
+		      uint32_t len)
+{
+	struct virtio *v = virtio_of(d);
+	uint32_t value;
+
+	memset(data, 0, len);
+	mutex_held(&v->device.lock);
+	if (offset >= REG_CONFIG) {
+		v->ops->config_read(v, offset - REG_CONFIG, data, len);
+		return;
+	}
+	if (len != sizeof(value) || offset % sizeof(value))
+		return;
+	value = htole32(read_register(v, offset));
+	memcpy(data, &value, sizeof(value));
+}
+
+static void mmio_write(struct device *d, uint64_t offset, const void *data,
+		       uint32_t len)
+{
+	struct virtio *v = virtio_of(d);
+	uint32_t value;
+
+	mutex_held(&v->device.lock);
+	if (offset >= REG_CONFIG) {
+		if (v->ops->config_write)
+			v->ops->config_write(v, offset - REG_CONFIG, data, len);
+		return;
+	}
+	if (len != sizeof(value) || offset % sizeof(value))
+		return;
+	memcpy(&value, data, sizeof(value));
+	write_register(v, offset, le32toh(value));
+}
+
+void mmio_connect(struct virtio *v)
+{
+	struct device *d = &v->device;
+	struct err e;
+
+	v->has_ioeventfd = vm_ioeventfd(d->host->vm, v->kick_fd,
+					d->slot.base + REG_QUEUE_NOTIFY,
+					sizeof(uint32_t), &e) == 0;
+	if (!v->has_ioeventfd)
+		log_warn_limited("%s %s: %s; notifications will be slow",
+				 v->ops->name, d->id, e.text);
+}
+
+void mmio_disconnect(struct virtio *v)
+{
+	struct device *d = &v->device;
+
+	if (v->has_ioeventfd)
+		(void)vm_ioeventfd_remove(d->host->vm, v->kick_fd,
+					  d->slot.base + REG_QUEUE_NOTIFY,
+					  sizeof(uint32_t));
+	v->has_ioeventfd = false;
+}
+
+static int mmio_start(struct device *d, struct err *e)
+{
+	return virtio_start(virtio_of(d), e);
+}
+
+static void mmio_stop(struct device *d)
+{
+	virtio_stop(virtio_of(d));
+}
+
+static void mmio_free(struct device *d)
+{
+	struct virtio *v = virtio_of(d);
+
+	virtio_fini(v);
+	v->ops->free(v);
+}
+
+const struct device_ops mmio_device_ops = {
+	.name = "virtio",
+	.kind = ARCH_VIRTIO_MMIO,
+	.read = mmio_read,
+	.write = mmio_write,
+	.start = mmio_start,
+	.stop = mmio_stop,
+	.free = mmio_free,
+};

@@ -1,0 +1,291 @@
+/*
+ * Device status, feature negotiation and the life of queues (virtio 1.2, 2.1,
+ * 2.2, 3.1).
+ *
+ * The driver climbs ACKNOWLEDGE, DRIVER, FEATURES_OK, DRIVER_OK by writes of
+ * the status. Queue registers can be written from FEATURES_OK until their queue
+ * is ready, and none after DRIVER_OK: a device that works never has its rings
+ * moved under it. The way back is a reset, possible at any time. A single queue
+ * can be taken away too, and comes back by a reset only.
+ *
+ * A driver that breaks the rules gets DEVICE_NEEDS_RESET: the device is deaf
+ * until it is reset, and all others go on. So does one that gave up (FAILED).
+ *
+ * A queue's `live` is the one gate to ring memory: DRIVER_OK opens it; a fault,
+ * FAILED and a reset close it.
+ */
+#include "devices/virtio/virtio.h"
+
+#include <assert.h>
+#include <stddef.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+
+#include "devices/virtio/mmio.h"
+#include "vmm/base/fd.h"
+#include "vmm/base/log.h"
+
+static void interrupt(struct virtio *v, uint8_t reason) REQUIRES(v->device.lock)
+{
+	v->isr |= reason;
+	irq_raise(&v->irq);
+}
+
+static void close_queues(struct virtio *v) REQUIRES(v->device.lock)
+{
+	unsigned i;
+
+	for (i = 0; i < v->queue_count; i++)
+		v->queues[i].live = false;
+}
+
+static void quiesce(struct virtio *v) REQUIRES(v->device.lock)
+{
+	if (v->ops->quiesce)
+		v->ops->quiesce(v);
+}
+
+/* 2.1.2: a driver that is up must hear of it by a configuration change. */
+static void needs_reset(struct virtio *v) REQUIRES(v->device.lock)
+{
+	close_queues(v);
+	if (v->status & VIRTIO_NEEDS_RESET)
+		return;
+	v->status |= VIRTIO_NEEDS_RESET;
+	if (v->status & VIRTIO_DRIVER_OK)
+		interrupt(v, VIRTIO_ISR_CONFIG);
+}
+
+static void queue_faulted(struct vq *vq)
+{
+	struct virtio *v = vq->device;
+
+	mutex_held(&v->device.lock);
+	needs_reset(v);
+}
+
+void virtio_init(struct virtio *v, const struct virtio_ops *ops,
+		 const struct device_ops *transport, const char *id,
+		 uint64_t features, unsigned queue_count, uint16_t queue_max)
+{
+	unsigned i;
+
+	assert(queue_count <= VIRTIO_QUEUES_MAX);
+	v->device.ops = transport;
+	v->device.id = id;
+	v->ops = ops;
+	v->offered = features | VIRTIO_F_VERSION_1 | VIRTIO_F_INDIRECT_DESC |
+		     VIRTIO_F_EVENT_IDX;
+	v->queue_count = queue_count;
+	v->kick_fd = -1;
+	v->kick_watch.fd = -1;
+	v->irq.fd = -1;
+	for (i = 0; i < queue_count; i++)
+		vq_init(&v->queues[i], (uint16_t)i, queue_max, id,
+			queue_faulted, v);
+}
+
+static void kick_ready(struct loop_watch *w, uint32_t events)
+{
+	struct virtio *v =
+		(void *)((char *)w - offsetof(struct virtio, kick_watch));
+	unsigned i;
+
+	(void)events;
+	fd_event_take(v->kick_fd);
+	mutex_lock(&v->device.lock);
+	/*
+	 * One eventfd serves all queues: which one was meant is not said, but
+	 * a look at an index costs less than a registration with KVM. A queue
+	 * without work is served too: it may have its kicks disabled, since
+	 * its last turn ended just when the work did.
+	 */
+	for (i = 0; i < v->queue_count; i++)
+		if (v->queues[i].live)
+			v->ops->kick(v, &v->queues[i]);
+	mutex_unlock(&v->device.lock);
+}
+
+int virtio_start(struct virtio *v, struct err *e)
+{
+	struct device *d = &v->device;
+	int rc = irq_open(&v->irq, d->host->vm, d->slot.gsi, e);
+
+	if (rc)
+		return rc;
+	v->kick_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (v->kick_fd < 0)
+		return err_errno(e, "eventfd");
+	v->kick_watch.ready = kick_ready;
+	return loop_add(d->host->loop, &v->kick_watch, v->kick_fd, EPOLLIN, e);
+}
+
+void virtio_stop(struct virtio *v)
+{
+	mutex_lock(&v->device.lock);
+	quiesce(v);
+	mutex_unlock(&v->device.lock);
+}
+
+void virtio_fini(struct virtio *v)
+{
+	if (v->device.host)
+		loop_delete(v->device.host->loop, &v->kick_watch);
+	fd_close(&v->kick_fd);
+	irq_close(&v->irq);
+}
+
+bool virtio_has(const struct virtio *v, uint64_t feature)
+{
+	return v->accepted & feature;
+}
+
+void virtio_accept_features(struct virtio *v, uint32_t half, uint32_t bits)
+{
+	const unsigned shift = half ? 32 : 0;
+
+	/* 3.1.1: only between DRIVER and FEATURES_OK. */
+	if (half > 1 || !(v->status & VIRTIO_DRIVER) ||
+	    v->status & VIRTIO_FEATURES_OK)
+		return;
+	v->accepted &= ~(0xffffffffULL << shift);
+	v->accepted |= (uint64_t)bits << shift;
+}
+
+static void reset(struct virtio *v) REQUIRES(v->device.lock)
+{
+	unsigned i;
+
+	quiesce(v);
+	close_queues(v);
+	if (v->ops->reset)
+		v->ops->reset(v);
+	for (i = 0; i < v->queue_count; i++)
+		vq_reset(&v->queues[i]);
+	mmio_disconnect(v);
+	v->status = 0;
+	v->isr = 0;
+	v->accepted = 0;
+	v->device_features_sel = 0;
+	v->driver_features_sel = 0;
+	v->queue_sel = 0;
+}
+
+static void activate(struct virtio *v) REQUIRES(v->device.lock)
+{
+	unsigned i;
+
+	for (i = 0; i < v->queue_count; i++)
+		v->queues[i].live = v->queues[i].ready;
+	mmio_connect(v);
+	if (v->ops->activate)
+		v->ops->activate(v);
+	/* The driver may have filled its queues before DRIVER_OK. */
+	virtio_kick_again(v);
+}
+
+/* 2.2.1: no feature that was not offered, and VERSION_1 always. */
+static bool are_features_fine(const struct virtio *v)
+{
+	if (!(v->accepted & ~v->offered) && v->accepted & VIRTIO_F_VERSION_1)
+		return true;
+	log_warn_limited("%s %s: the driver wants features %#llx of the "
+			 "offered %#llx, or lacks VERSION_1; refused",
+			 v->ops->name, v->device.id,
+			 (unsigned long long)v->accepted,
+			 (unsigned long long)v->offered);
+	return false;
+}
+
+static void misuse(struct virtio *v, const char *what) REQUIRES(v->device.lock)
+{
+	log_warn_limited("%s %s: the driver %s; the device stops until it is "
+			 "reset",
+			 v->ops->name, v->device.id, what);
+	needs_reset(v);
+}
+
+void virtio_set_status(struct virtio *v, uint32_t value)
+{
+	const uint8_t old = v->status & ~VIRTIO_NEEDS_RESET;
+	uint8_t added;
+
+	if (value == 0) {
+		reset(v);
+		return;
+	}
+	added = (uint8_t)value & ~VIRTIO_NEEDS_RESET & ~old;
+	if (old & ~value) {
+		misuse(v, "cleared bits of the status");
+		return;
+	}
+	if ((added & VIRTIO_DRIVER && !(value & VIRTIO_ACKNOWLEDGE)) ||
+	    (added & VIRTIO_FEATURES_OK && !(value & VIRTIO_DRIVER)) ||
+	    (added & VIRTIO_DRIVER_OK && !(old & VIRTIO_FEATURES_OK))) {
+		misuse(v, "left out a step of the initialisation");
+		return;
+	}
+	/* 3.1.1, step 6: the driver reads back whether we agree. */
+	if (added & VIRTIO_FEATURES_OK && !are_features_fine(v))
+		added &= ~VIRTIO_FEATURES_OK;
+	v->status |= added;
+	if (v->status & VIRTIO_FAILED) {
+		/* 2.1: the driver gave up on the device. */
+		quiesce(v);
+		close_queues(v);
+		return;
+	}
+	if (added & VIRTIO_DRIVER_OK && !(v->status & VIRTIO_NEEDS_RESET))
+		activate(v);
+}
+
+bool virtio_may_set_queue(const struct virtio *v, const struct vq *vq)
+{
+	return v->status & VIRTIO_FEATURES_OK &&
+	       !(v->status & (VIRTIO_DRIVER_OK | VIRTIO_NEEDS_RESET)) &&
+	       !vq->ready;
+}
+
+void virtio_set_queue_ready(struct virtio *v, struct vq *vq, bool is_ready)
+{
+	if (is_ready) {
+		if (virtio_may_set_queue(v, vq))
+			(void)vq_enable(vq, v->device.host->mem,
+					virtio_has(v, VIRTIO_F_EVENT_IDX),
+					virtio_has(v, VIRTIO_F_INDIRECT_DESC));
+		return;
+	}
+	/* 4.2.2: on reading 0 the driver may reuse the memory of the queue. */
+	if (vq->live)
+		quiesce(v);
+	vq_disable(vq);
+}
+
+void virtio_copy_config(const void *config, size_t size, uint64_t offset,
+			void *data, uint32_t len)
+{
+	if (offset >= size)
+		return;
+	if (len > size - offset)
+		len = (uint32_t)(size - offset);
+	memcpy(data, (const uint8_t *)config + offset, len);
+}
+
+void virtio_notify(struct virtio *v, struct vq *vq)
+{
+	if (vq->live && vq_must_notify(vq))
+		interrupt(v, VIRTIO_ISR_USED);
+}
+
+void virtio_config_changed(struct virtio *v)
+{
+	v->generation++;
+	if (v->status & VIRTIO_DRIVER_OK)
+		interrupt(v, VIRTIO_ISR_CONFIG);
+}
+
+void virtio_kick_again(struct virtio *v)
+{
+	fd_event_raise(v->kick_fd);
+}

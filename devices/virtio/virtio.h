@@ -1,0 +1,149 @@
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "devices/virtio/ring.h"
+#include "vmm/base/err.h"
+#include "vmm/kvm/irq.h"
+#include "vmm/machine/device.h"
+
+/*
+ * What every virtio device has (virtio 1.2, chapter 2): status, features,
+ * queues, one interrupt. A concrete device embeds struct virtio as its first
+ * member and fills in virtio_ops; a transport (mmio.c) carries the driver's
+ * accesses here.
+ *
+ * Unless said otherwise, functions and operations run in a vCPU thread or in
+ * the loop's, with the device's lock held.
+ */
+enum {
+	VIRTIO_ACKNOWLEDGE = 1,
+	VIRTIO_DRIVER = 2,
+	VIRTIO_DRIVER_OK = 4,
+	VIRTIO_FEATURES_OK = 8,
+	VIRTIO_NEEDS_RESET = 64,
+	VIRTIO_FAILED = 128,
+};
+
+#define VIRTIO_F_INDIRECT_DESC (1ULL << 28)
+#define VIRTIO_F_EVENT_IDX     (1ULL << 29)
+#define VIRTIO_F_VERSION_1     (1ULL << 32)
+
+/* Bits of the interrupt status. */
+enum { VIRTIO_ISR_USED = 1, VIRTIO_ISR_CONFIG = 2 };
+
+enum { VIRTIO_QUEUES_MAX = 16 };
+
+struct virtio;
+
+struct virtio_ops {
+	const char *name; /* "block" */
+	uint32_t id;	  /* virtio 1.2, chapter 5 */
+	/* See virtio_copy_config(); data is zeroed. */
+	void (*config_read)(struct virtio *v, uint64_t offset, void *data,
+			    uint32_t len);
+	/* NULL where the driver may write nothing. */
+	void (*config_write)(struct virtio *v, uint64_t offset,
+			     const void *data, uint32_t len);
+	/* The driver is up: features are settled, queues live. May be NULL. */
+	void (*activate)(struct virtio *v);
+	/*
+	 * Finishes or cancels whatever was taken from a queue: on return
+	 * nothing of it touches guest memory any more. Before a reset, before a
+	 * queue is taken away, and when the machine stops. NULL where kick()
+	 * leaves nothing in flight.
+	 */
+	void (*quiesce)(struct virtio *v);
+	/* Forgets what the driver told the device. May be NULL. */
+	void (*reset)(struct virtio *v);
+	/*
+	 * The queue may have work, or not. Bound what is done in one call, and
+	 * ask for another by virtio_kick_again(); otherwise leave with
+	 * vq_enable_kicks(), or the driver stays silent. Thread: the loop's.
+	 */
+	void (*kick)(struct virtio *v, struct vq *vq);
+	/* Frees v; virtio_fini() is the caller's duty no more. */
+	void (*free)(struct virtio *v);
+};
+
+struct virtio {
+	struct device device; /* first */
+	const struct virtio_ops *ops;
+	uint64_t offered;  /* features */
+	uint64_t accepted; /* features, within offered */
+	uint8_t status;
+	uint8_t isr;
+	uint32_t generation; /* of the configuration */
+	struct irq irq;
+	struct vq queues[VIRTIO_QUEUES_MAX];
+	unsigned queue_count;
+
+	/* What the driver selected (the transport's). */
+	uint32_t device_features_sel;
+	uint32_t driver_features_sel;
+	uint32_t queue_sel;
+
+	int kick_fd; /* owned eventfd: notifications from the driver */
+	struct loop_watch kick_watch;
+	bool has_ioeventfd; /* KVM raises kick_fd without leaving the guest */
+};
+
+/*
+ * Prepares what a device embeds, zeroed. features are the device's own; those
+ * of every device are added. id is owned by the device. queue_count is at most
+ * VIRTIO_QUEUES_MAX, queue_max a power of two of at most VQ_SIZE_MAX.
+ */
+void virtio_init(struct virtio *v, const struct virtio_ops *ops,
+		 const struct device_ops *transport, const char *id,
+		 uint64_t features, unsigned queue_count, uint16_t queue_max);
+
+/* Connects interrupt and notifications. Thread: the loop's, lock not held. */
+int virtio_start(struct virtio *v, struct err *e) EXCLUDES(v->device.lock);
+
+/* Nothing is in flight afterwards. Thread: the loop's, lock not held. */
+void virtio_stop(struct virtio *v) EXCLUDES(v->device.lock);
+
+/*
+ * Closes what virtio_start() opened, if it was called. Thread: the loop's, lock
+ * not held.
+ */
+void virtio_fini(struct virtio *v) EXCLUDES(v->device.lock);
+
+/* The driver writes the status register. */
+void virtio_set_status(struct virtio *v, uint32_t value)
+	REQUIRES(v->device.lock);
+
+/* The driver accepts features, 32 bits at a time; half is what it selected. */
+void virtio_accept_features(struct virtio *v, uint32_t half, uint32_t bits)
+	REQUIRES(v->device.lock);
+
+/* Whether offered and accepted; settled from DRIVER_OK on. */
+bool virtio_has(const struct virtio *v, uint64_t feature);
+
+/* The driver declares a queue ready, or takes it away. */
+void virtio_set_queue_ready(struct virtio *v, struct vq *vq, bool is_ready)
+	REQUIRES(v->device.lock);
+
+/* Whether the driver may still write a queue's registers. */
+bool virtio_may_set_queue(const struct virtio *v, const struct vq *vq);
+
+/*
+ * A config_read for a configuration laid out in memory: copies what of it
+ * lies in [offset, offset + len). What lies behind it reads as it was.
+ */
+void virtio_copy_config(const void *config, size_t size, uint64_t offset,
+			void *data, uint32_t len);
+
+/* Interrupts the driver if it wants to know of what was published. */
+void virtio_notify(struct virtio *v, struct vq *vq) REQUIRES(v->device.lock);
+
+/* Tells the driver that the configuration changed. */
+void virtio_config_changed(struct virtio *v) REQUIRES(v->device.lock);
+
+/*
+ * Serves the queues once more, soon, in the loop thread. Thread: any, lock held
+ * or not.
+ */
+void virtio_kick_again(struct virtio *v);
