@@ -1,0 +1,287 @@
+/*
+ * The configuration of a microVM: the rules that no table can say.
+ */
+#include "api/config.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "vmm/arch/arch.h"
+#include "vmm/base/log.h"
+#include "vmm/boot/cmdline.h"
+
+/* 16 TiB: more than any host has, and far from overflow in bytes. */
+#define MEM_MIB_MAX (16ULL << 20)
+
+/* The wire's default, in the wire's words. */
+static const char default_boot_args[] =
+	"reboot=k panic=1 nomodule 8250.nr_uarts=0 i8042.noaux i8042.nomux "
+	"i8042.dumbkbd swiotlb=noforce";
+
+void config_init(struct vm_config *c)
+{
+	memset(c, 0, sizeof(*c));
+	c->machine.vcpu_count = 1;
+	c->machine.mem_size_mib = 128;
+}
+
+void config_fini(struct vm_config *c)
+{
+	uint32_t i;
+
+	json_unbind(&config_boot_table, &c->boot);
+	json_unbind(&config_logger_table, &c->logger);
+	for (i = 0; i < c->drive_count; i++)
+		json_unbind(&config_drive_table, &c->drives[i]);
+	c->drive_count = 0;
+}
+
+int config_check_id(const char *id, struct err *e)
+{
+	const char *c;
+
+	if (!*id)
+		return err_set(e, -EINVAL, "The ID cannot be empty.");
+	for (c = id; *c; c++)
+		if (!isalnum((unsigned char)*c) && *c != '_')
+			return err_set(e, -EINVAL,
+				       "API Resource IDs can only contain "
+				       "alphanumeric characters and "
+				       "underscores.");
+	if (strlen(id) > CONFIG_ID_MAX)
+		return err_set(e, -EINVAL,
+			       "An ID can have at most %d characters.",
+			       CONFIG_ID_MAX);
+	return 0;
+}
+
+int config_set_boot(struct vm_config *c, struct config_boot *body,
+		    struct err *e)
+{
+	if (!*body->kernel_image_path)
+		return err_set(e, -EINVAL, "The kernel_image_path is empty.");
+	if (body->initrd_path && !*body->initrd_path)
+		return err_set(e, -EINVAL,
+			       "The initrd_path is empty: leave it out where "
+			       "there is no initrd.");
+	json_unbind(&config_boot_table, &c->boot);
+	c->boot = *body;
+	memset(body, 0, sizeof(*body));
+	return 0;
+}
+
+int config_set_machine(struct vm_config *c, const struct config_machine *body,
+		       struct err *e)
+{
+	if (body->vcpu_count < 1 || body->vcpu_count > ARCH_VCPUS_MAX)
+		return err_set(e, -ERANGE,
+			       "The vcpu_count must be between 1 and %d, not "
+			       "%" PRIu32 ".",
+			       ARCH_VCPUS_MAX, body->vcpu_count);
+	if (body->smt && body->vcpu_count > 1 && body->vcpu_count % 2)
+		return err_set(e, -EINVAL,
+			       "With smt the vcpu_count must be 1 or even, not "
+			       "%" PRIu32 ".",
+			       body->vcpu_count);
+	if (body->mem_size_mib < 1 || body->mem_size_mib > MEM_MIB_MAX)
+		return err_set(e, -ERANGE,
+			       "The mem_size_mib must be between 1 and %llu, "
+			       "not %" PRIu64 ".",
+			       MEM_MIB_MAX, body->mem_size_mib);
+	if (body->huge_pages == CONFIG_HUGE_2M && body->mem_size_mib % 2)
+		return err_set(e, -EINVAL,
+			       "With huge_pages 2M the mem_size_mib must be "
+			       "even, not %" PRIu64 ".",
+			       body->mem_size_mib);
+	if (body->track_dirty_pages)
+		return err_set(e, -EOPNOTSUPP,
+			       "track_dirty_pages is not supported by this "
+			       "version of mayfly: it serves snapshots, which "
+			       "come later.");
+	if (body->cpu_template)
+		return err_set(e, -EOPNOTSUPP,
+			       "CPU templates are not supported by this "
+			       "version of mayfly: the only cpu_template is "
+			       "None.");
+	c->machine = *body;
+	return 0;
+}
+
+int config_patch_machine(struct vm_config *c,
+			 const struct config_machine_patch *body, struct err *e)
+{
+	struct config_machine merged = c->machine;
+	const struct config_machine *v = &body->value;
+
+	if (!body->has_vcpu_count && !body->has_mem_size_mib &&
+	    !body->has_smt && !body->has_track_dirty_pages &&
+	    !body->has_huge_pages && !body->has_cpu_template)
+		return err_set(e, -EINVAL, "Empty PATCH request.");
+	if (body->has_vcpu_count)
+		merged.vcpu_count = v->vcpu_count;
+	if (body->has_mem_size_mib)
+		merged.mem_size_mib = v->mem_size_mib;
+	if (body->has_smt)
+		merged.smt = v->smt;
+	if (body->has_track_dirty_pages)
+		merged.track_dirty_pages = v->track_dirty_pages;
+	if (body->has_huge_pages)
+		merged.huge_pages = v->huge_pages;
+	if (body->has_cpu_template)
+		merged.cpu_template = v->cpu_template;
+	return config_set_machine(c, &merged, e);
+}
+
+static bool bucket_limits(bool is_given, const struct config_bucket *b)
+{
+	return is_given && b->size && b->refill_time_ms;
+}
+
+/*
+ * A PARTUUID ends up on the kernel's command line, where a space would start
+ * another argument.
+ */
+static int check_partuuid(const char *partuuid, struct err *e)
+{
+	const char *c;
+
+	for (c = partuuid; *c; c++)
+		if (!isxdigit((unsigned char)*c) && *c != '-')
+			break;
+	if (*c || c == partuuid)
+		return err_set(e, -EINVAL,
+			       "The partuuid must be hexadecimal digits and "
+			       "hyphens, as in 0eaa91a0-01.");
+	return 0;
+}
+
+static int check_drive(const struct config_drive *body, struct err *e)
+{
+	int rc = config_check_id(body->drive_id, e);
+
+	if (rc)
+		return rc;
+	if (!body->path_on_host || !*body->path_on_host)
+		return err_set(e, -EINVAL, "The drive %s needs a path_on_host.",
+			       body->drive_id);
+	if (bucket_limits(body->rate_limiter.has_bandwidth,
+			  &body->rate_limiter.bandwidth) ||
+	    bucket_limits(body->rate_limiter.has_ops, &body->rate_limiter.ops))
+		return err_set(e, -EOPNOTSUPP,
+			       "The rate_limiter of the drive %s is not "
+			       "supported by this version of mayfly: leave it "
+			       "out, or give it size or refill_time 0.",
+			       body->drive_id);
+	if (body->io_engine != CONFIG_ENGINE_SYNC)
+		return err_set(e, -EOPNOTSUPP,
+			       "The io_engine Async of the drive %s is not "
+			       "supported by this version of mayfly: use Sync.",
+			       body->drive_id);
+	return body->partuuid ? check_partuuid(body->partuuid, e) : 0;
+}
+
+int config_set_drive(struct vm_config *c, struct config_drive *body,
+		     struct err *e)
+{
+	const struct config_drive *root = config_root(c);
+	uint32_t i;
+	int rc = check_drive(body, e);
+
+	if (rc)
+		return rc;
+	for (i = 0; i < c->drive_count; i++)
+		if (!strcmp(c->drives[i].drive_id, body->drive_id))
+			break;
+	if (body->is_root_device && root && root != &c->drives[i])
+		return err_set(e, -EEXIST,
+			       "The drive %s is the root device already: only "
+			       "one drive can be.",
+			       root->drive_id);
+	if (i == CONFIG_DRIVES_MAX)
+		return err_set(e, -ENOSPC,
+			       "A microVM can have at most %d drives.",
+			       CONFIG_DRIVES_MAX);
+	if (i == c->drive_count)
+		c->drive_count++;
+	else
+		json_unbind(&config_drive_table, &c->drives[i]);
+	c->drives[i] = *body;
+	memset(body, 0, sizeof(*body));
+	return 0;
+}
+
+/* Moves a string that was given over one that is there. */
+static void string_take(char **to, char **from)
+{
+	if (!*from)
+		return;
+	free(*to);
+	*to = *from;
+	*from = NULL;
+}
+
+int config_check_logger(const struct config_logger *body, struct err *e)
+{
+	enum log_level level;
+
+	if (body->level && log_level_parse(body->level, &level))
+		return err_set(e, -EINVAL,
+			       "The level must be one of Off, Error, Warning, "
+			       "Info, Debug, Trace, not '%s'.",
+			       body->level);
+	if (body->log_path && !*body->log_path)
+		return err_set(e, -EINVAL, "The log_path is empty.");
+	return 0;
+}
+
+int config_set_logger(struct vm_config *c, struct config_logger *body,
+		      struct err *e)
+{
+	struct config_logger *l = &c->logger;
+	int rc = config_check_logger(body, e);
+
+	if (rc)
+		return rc;
+	string_take(&l->log_path, &body->log_path);
+	string_take(&l->level, &body->level);
+	string_take(&l->module, &body->module);
+	if (body->has_show_level)
+		l->show_level = body->show_level;
+	if (body->has_show_log_origin)
+		l->show_log_origin = body->show_log_origin;
+	l->has_show_level |= body->has_show_level;
+	l->has_show_log_origin |= body->has_show_log_origin;
+	c->has_logger = true;
+	return 0;
+}
+
+const struct config_drive *config_root(const struct vm_config *c)
+{
+	uint32_t i;
+
+	for (i = 0; i < c->drive_count; i++)
+		if (c->drives[i].is_root_device)
+			return &c->drives[i];
+	return NULL;
+}
+
+int config_cmdline(const struct vm_config *c, char *out, size_t size,
+		   struct err *e)
+{
+	const char *args = c->boot.boot_args ? c->boot.boot_args
+					     : default_boot_args;
+	const struct config_drive *root = config_root(c);
+	struct cmdline line;
+	int rc = cmdline_init(&line, out, size, args, e);
+
+	if (rc || !root)
+		return rc;
+	return cmdline_add(&line, e, "root=%s%s %s",
+			   root->partuuid ? "PARTUUID=" : "/dev/vda",
+			   root->partuuid ? root->partuuid : "",
+			   root->is_read_only ? "ro" : "rw");
+}

@@ -1,0 +1,154 @@
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "api/json.h"
+#include "vmm/base/err.h"
+
+/*
+ * What a microVM is to be: all that clients may say before it starts. The
+ * config file and the API go through the same tables and the same setters, so
+ * both refuse the same things with the same words. Thread: the loop's.
+ */
+enum { CONFIG_DRIVES_MAX = 32, CONFIG_ID_MAX = 64 };
+
+struct config_boot {
+	char *kernel_image_path; /* owned */
+	char *initrd_path;	 /* owned; NULL for none */
+	char *boot_args;	 /* owned; NULL for the default */
+};
+
+/* Indices of the words of huge_pages. */
+enum config_huge { CONFIG_HUGE_NONE, CONFIG_HUGE_2M, CONFIG_HUGE_TRANSPARENT };
+
+struct config_machine {
+	uint32_t vcpu_count;
+	uint64_t mem_size_mib;
+	bool smt;
+	bool track_dirty_pages;
+	int huge_pages;	  /* enum config_huge */
+	int cpu_template; /* 0: None */
+};
+
+/* PATCH /machine-config: only what was given counts. */
+struct config_machine_patch {
+	struct config_machine value;
+	bool has_vcpu_count;
+	bool has_mem_size_mib;
+	bool has_smt;
+	bool has_track_dirty_pages;
+	bool has_huge_pages;
+	bool has_cpu_template;
+};
+
+/* A token bucket: size tokens, refilled within refill_time milliseconds. */
+struct config_bucket {
+	uint64_t size;
+	uint64_t one_time_burst;
+	uint64_t refill_time_ms;
+	bool has_one_time_burst;
+};
+
+struct config_limiter {
+	struct config_bucket bandwidth; /* bytes */
+	struct config_bucket ops;
+	bool has_bandwidth;
+	bool has_ops;
+};
+
+enum config_cache { CONFIG_CACHE_UNSAFE, CONFIG_CACHE_WRITEBACK };
+enum config_engine { CONFIG_ENGINE_SYNC, CONFIG_ENGINE_ASYNC };
+
+struct config_drive {
+	char *drive_id;	    /* owned */
+	char *path_on_host; /* owned */
+	char *partuuid;	    /* owned; NULL for none */
+	bool is_root_device;
+	bool is_read_only;
+	int cache_type; /* enum config_cache */
+	int io_engine;	/* enum config_engine */
+	struct config_limiter rate_limiter;
+	bool has_rate_limiter;
+};
+
+struct config_logger {
+	char *log_path; /* owned; NULL for stderr */
+	char *level;	/* owned; a word of log_level_parse(), NULL: default */
+	char *module;	/* owned; NULL for all */
+	bool show_level;
+	bool show_log_origin;
+	bool has_show_level;
+	bool has_show_log_origin;
+};
+
+struct vm_config {
+	struct config_boot boot; /* kernel_image_path NULL: not set yet */
+	struct config_machine machine;
+	struct config_drive drives[CONFIG_DRIVES_MAX]; /* in order of PUTs */
+	uint32_t drive_count;
+	struct config_logger logger;
+	bool has_logger;
+};
+
+/* The bodies of the API; the config file is made of the same. */
+extern const struct field_table config_boot_table;
+extern const struct field_table config_machine_table;
+extern const struct field_table config_machine_patch_table;
+extern const struct field_table config_drive_table;
+extern const struct field_table config_logger_table;
+
+/* Defaults: one vCPU, 128 MiB, nothing else. config_fini() frees. */
+void config_init(struct vm_config *c);
+void config_fini(struct vm_config *c);
+
+/*
+ * The setters check the whole of a body against the rest of the configuration
+ * and then take it: its strings move and the body is zeroed. On failure the
+ * configuration and the body are as before.
+ */
+int config_set_boot(struct vm_config *c, struct config_boot *body,
+		    struct err *e);
+int config_set_machine(struct vm_config *c, const struct config_machine *body,
+		       struct err *e);
+int config_patch_machine(struct vm_config *c,
+			 const struct config_machine_patch *body,
+			 struct err *e);
+
+/* A drive of the same id is replaced and keeps its place. */
+int config_set_drive(struct vm_config *c, struct config_drive *body,
+		     struct err *e);
+
+/*
+ * config_set_logger() merges what is given into what is there and opens no
+ * file; it fails only where config_check_logger() does.
+ */
+int config_check_logger(const struct config_logger *body, struct err *e);
+int config_set_logger(struct vm_config *c, struct config_logger *body,
+		      struct err *e);
+
+/* An id as it may stand in a path: the wire's two sentences otherwise. */
+int config_check_id(const char *id, struct err *e);
+
+/*
+ * Reads a config file, at most 1 MiB, into a configuration fresh from
+ * config_init(). The sentence names the file, and line and column or the field.
+ */
+int config_load(struct vm_config *c, const char *path, struct err *e);
+
+/* As config_load(), for a text. */
+int config_parse(struct vm_config *c, const char *text, size_t len,
+		 struct err *e);
+
+/* The whole configuration as a config file would say it. New reference. */
+json_t *config_dump(const struct vm_config *c);
+
+/* The drive the guest boots from, NULL for none. */
+const struct config_drive *config_root(const struct vm_config *c);
+
+/*
+ * Writes the kernel's command line: boot_args or the default, and root=.
+ * Errors as cmdline_init().
+ */
+int config_cmdline(const struct vm_config *c, char *out, size_t size,
+		   struct err *e);

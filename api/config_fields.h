@@ -1,0 +1,23 @@
+#pragma once
+
+#include <stdbool.h>
+
+#include "api/config.h"
+#include "api/json.h"
+
+/*
+ * What the whole of a config file binds to, before the setters see it. The
+ * tables of the single bodies are declared in config.h, where clients of the
+ * setters find them.
+ */
+struct config_file {
+	struct config_boot boot;
+	struct config_machine machine;
+	struct config_logger logger;
+	struct field_array drives; /* of struct config_drive */
+	bool has_boot;
+	bool has_machine;
+	bool has_logger;
+};
+
+extern const struct field_table config_file_table;

@@ -1,0 +1,73 @@
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "api/config.h"
+#include "vmm/base/err.h"
+#include "vmm/event/loop.h"
+#include "vmm/machine/machine.h"
+
+/*
+ * The microVM: its configuration, its state, and the machine once there is
+ * one. Routes and main() act on it; they never touch the machine themselves.
+ * Thread: the loop's.
+ */
+enum controller_state {
+	CONTROLLER_NOT_STARTED,
+	CONTROLLER_RUNNING,
+	CONTROLLER_PAUSED,
+};
+
+struct controller {
+	struct loop *loop; /* borrowed: main */
+	const char *id;	   /* borrowed: main */
+	struct vm_config config;
+	struct machine *machine; /* owned; NULL before the start */
+	struct device *keyboard; /* borrowed: machine; NULL where none is */
+	enum controller_state state;
+	bool has_boot_timer;
+	uint64_t start_cpu_ns;	    /* CPU time of the process at the start */
+	uint64_t end_ns;	    /* CLOCK_MONOTONIC; 0 while it lives */
+	enum machine_end end;	    /* how it ended, once end_ns is set */
+	struct err end_error;	    /* why, for MACHINE_FAILED */
+	struct machine_times times; /* kept over the machine's end */
+};
+
+/*
+ * A microVM that is not configured. When the machine ends, the loop is
+ * stopped. id is the microVM's name.
+ */
+void controller_init(struct controller *c, struct loop *loop, const char *id);
+
+/* Stops and frees the machine. Accepts a zeroed struct. */
+void controller_fini(struct controller *c);
+
+/* The word of the wire for the state: "Not started", "Running", "Paused". */
+const char *controller_state_word(const struct controller *c);
+
+/*
+ * Starts the microVM. After a failure it is as before: it can be configured
+ * and started again. -ENOMEM where the host has too little memory.
+ */
+int controller_start(struct controller *c, struct err *e);
+
+/* Idempotent; -EPERM before the start. */
+int controller_pause(struct controller *c, struct err *e);
+int controller_resume(struct controller *c, struct err *e);
+
+/* Presses Ctrl-Alt-Del on the guest's keyboard. -EPERM before the start. */
+int controller_ctrl_alt_del(struct controller *c, struct err *e);
+
+/* -EPERM before the start, -EOPNOTSUPP after: there are no metrics yet. */
+int controller_flush_metrics(struct controller *c, struct err *e);
+
+/*
+ * Merges body into the logger's configuration and makes the log so; the file
+ * is opened only where body names one. On failure nothing changes.
+ */
+int controller_set_logger(struct controller *c, struct config_logger *body,
+			  struct err *e);
+
+/* Makes the log as c->config.logger says, file included. */
+int controller_apply_logger(struct controller *c, struct err *e);

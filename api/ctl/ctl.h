@@ -1,0 +1,29 @@
+#pragma once
+
+/*
+ * mayctl: what a person types. Each command is a function of its own that
+ * reads its arguments, does its work, and returns an exit code.
+ */
+enum ctl_exit {
+	CTL_OK = 0,
+	CTL_REFUSED = 1, /* the API or the microVM said no */
+	CTL_USAGE = 2,
+	CTL_UNREACHABLE = 3, /* nobody listens at the socket */
+};
+
+/* Where a monitor listens unless it is told otherwise. */
+#define CTL_SOCKET "/run/firecracker.socket"
+
+/* argv[0] is the command's own name. */
+int ctl_api(int argc, char **argv);
+int ctl_status(int argc, char **argv);
+int ctl_boot(int argc, char **argv);
+
+/* Prints `mayctl: sentence` to stderr. */
+void ctl_complain(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+
+/*
+ * The value of `name VALUE` or `name=VALUE` at argv[*at]; *at moves on. NULL
+ * where argv[*at] is something else; "" where the value is missing.
+ */
+const char *ctl_option(int argc, char **argv, int *at, const char *name);

@@ -1,0 +1,320 @@
+/*
+ * mayfly: runs one microVM. Without an API, all that stands between exec and
+ * the machine is the command line, one file and a handful of system calls; the
+ * order below is the order of what each step needs.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <signal.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/signalfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "api/console.h"
+#include "api/controller.h"
+#include "api/options.h"
+#include "api/server.h"
+#include "vmm/base/fd.h"
+#include "vmm/base/log.h"
+
+/* What lives as long as the process. */
+struct monitor {
+	struct options options;
+	struct loop loop;
+	struct controller controller;
+	struct server server;
+	struct loop_watch signals;
+	int signal_fd; /* owned */
+	int signal;    /* the one that ended us, 0 for none */
+	uint64_t main_ns;
+};
+
+static uint64_t now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000ULL + (uint64_t)ts.tv_nsec;
+}
+
+static uint64_t phase_us(uint64_t from_ns, uint64_t to_ns)
+{
+	return from_ns && to_ns > from_ns ? (to_ns - from_ns) / 1000 : 0;
+}
+
+/*
+ * Descriptors 0 to 2 are taken before we open anything: a drive must never
+ * become somebody's stdout, and fd_close() takes 0 for "none".
+ */
+static void hold_standard_fds(void)
+{
+	struct pollfd fds[3] = {{.fd = 0}, {.fd = 1}, {.fd = 2}};
+	int fd;
+
+	if (poll(fds, 3, 0) <= 0)
+		return;
+	for (fd = 0; fd < 3; fd++)
+		if (fds[fd].revents & POLLNVAL &&
+		    open("/dev/null", O_RDWR) != fd)
+			abort();
+}
+
+/* Async-signal-safe: the process is lost, only its code says why. */
+static void fatal_signal(int number)
+{
+	static const struct {
+		int number;
+		int code;
+		const char *text;
+	} table[] = {
+		{SIGSYS, EXIT_BAD_SYSCALL,
+		 "mayfly: a system call that is not allowed\n"},
+		{SIGBUS, EXIT_SIGBUS, "mayfly: killed by SIGBUS\n"},
+		{SIGSEGV, EXIT_SIGSEGV, "mayfly: killed by SIGSEGV\n"},
+		{SIGXFSZ, EXIT_SIGXFSZ, "mayfly: killed by SIGXFSZ\n"},
+		{SIGXCPU, EXIT_SIGXCPU, "mayfly: killed by SIGXCPU\n"},
+		{SIGILL, EXIT_SIGILL, "mayfly: killed by SIGILL\n"},
+	};
+	unsigned i;
+
+	console_restore();
+	for (i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+		if (table[i].number != number)
+			continue;
+		if (write(STDERR_FILENO, table[i].text, strlen(table[i].text)) <
+		    0)
+			_exit(table[i].code);
+		_exit(table[i].code);
+	}
+	_exit(EXIT_FAILED);
+}
+
+static void signals_ready(struct loop_watch *w, uint32_t events)
+{
+	struct monitor *m =
+		(void *)((char *)w - offsetof(struct monitor, signals));
+	struct signalfd_siginfo info;
+
+	(void)events;
+	if (read(m->signal_fd, &info, sizeof(info)) != sizeof(info))
+		return;
+	m->signal = (int)info.ssi_signo;
+	loop_stop(&m->loop);
+}
+
+/*
+ * SIGTERM, SIGINT and SIGHUP become events of the loop. They are blocked here,
+ * before there is any other thread, so that all threads inherit it.
+ */
+static int take_signals(struct monitor *m, struct err *e)
+{
+	const struct sigaction action = {.sa_handler = SIG_IGN};
+	sigset_t set;
+
+	sigaction(SIGPIPE, &action, NULL);
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGHUP);
+	if (sigprocmask(SIG_BLOCK, &set, NULL))
+		return err_errno(e, "sigprocmask");
+	m->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (m->signal_fd < 0)
+		return err_errno(e, "signalfd");
+	m->signals.ready = signals_ready;
+	return loop_add(&m->loop, &m->signals, m->signal_fd, EPOLLIN, e);
+}
+
+/*
+ * Signals that end us get the exit status of their kind. Six calls that the
+ * guest needn't wait for, so they come after its start.
+ */
+static void take_faults(void)
+{
+	static const int fatal[] = {SIGSYS,  SIGBUS,  SIGSEGV,
+				    SIGXFSZ, SIGXCPU, SIGILL};
+	const struct sigaction action = {.sa_handler = fatal_signal};
+	unsigned i;
+
+	for (i = 0; i < sizeof(fatal) / sizeof(fatal[0]); i++)
+		sigaction(fatal[i], &action, NULL);
+}
+
+/* The command line's part of the logger; the config file's comes on top. */
+static int take_log_options(struct monitor *m, struct err *e)
+{
+	const struct options *o = &m->options;
+	struct config_logger body = {
+		.show_level = true,
+		.show_log_origin = o->show_log_origin,
+		.has_show_level = o->show_level,
+		.has_show_log_origin = o->show_log_origin,
+	};
+	int rc;
+
+	if (!o->log_path && !o->level && !o->module && !o->show_level &&
+	    !o->show_log_origin)
+		return 0;
+	body.log_path = o->log_path ? strdup(o->log_path) : NULL;
+	body.level = o->level ? strdup(o->level) : NULL;
+	body.module = o->module ? strdup(o->module) : NULL;
+	rc = config_set_logger(&m->controller.config, &body, e);
+	json_unbind(&config_logger_table, &body);
+	return rc;
+}
+
+/* Returns an exit code; 0 to go on. */
+static int configure(struct monitor *m, struct err *e)
+{
+	const struct options *o = &m->options;
+	struct controller *c = &m->controller;
+
+	log_set_id(o->id);
+	controller_init(c, &m->loop, o->id);
+	c->has_boot_timer = o->boot_timer || o->timing;
+	if (take_log_options(m, e))
+		return EXIT_BAD_ARGUMENT;
+	if (o->config_file && config_load(&c->config, o->config_file, e))
+		return EXIT_BAD_CONFIG;
+	if ((c->config.has_logger || o->boot_timer) &&
+	    controller_apply_logger(c, e))
+		return EXIT_BAD_CONFIG;
+	return 0;
+}
+
+/* What it took to get here, as far as whoever started us told. */
+static void log_start(const struct monitor *m)
+{
+	const struct options *o = &m->options;
+	struct timespec cpu;
+
+	if (!o->start_time_us || !log_wants(LOG_INFO))
+		return;
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &cpu);
+	log_info("Process-start-time = %" PRIu64 " us, %" PRIu64
+		 " CPU us (its parent: %" PRIu64 " CPU us)",
+		 phase_us(o->start_time_us * 1000, m->main_ns),
+		 (uint64_t)cpu.tv_sec * 1000000 + (uint64_t)cpu.tv_nsec / 1000 -
+			 o->start_time_cpu_us,
+		 o->parent_cpu_time_us);
+}
+
+/* Returns an exit code; 0 to go on. */
+static int start(struct monitor *m, struct err *e)
+{
+	const struct options *o = &m->options;
+
+	log_start(m);
+	if (loop_open(&m->loop, e) || take_signals(m, e))
+		return EXIT_FAILED;
+	if (!o->no_api && server_open(&m->server, &m->loop, &m->controller,
+				      o->api_sock, o->payload_max_bytes, e))
+		return EXIT_FAILED;
+	if (o->config_file && controller_start(&m->controller, e))
+		return EXIT_FAILED;
+	take_faults();
+	return 0;
+}
+
+/* How the run ended, as an exit code; the sentence is in *e where it failed. */
+static int outcome(const struct monitor *m, struct err *e)
+{
+	const struct controller *c = &m->controller;
+
+	if (c->end_ns && c->end == MACHINE_FAILED) {
+		*e = c->end_error;
+		return EXIT_FAILED;
+	}
+	if (!c->end_ns && m->signal == SIGHUP) {
+		err_set(e, -EINTR, "ended by SIGHUP");
+		return EXIT_SIGHUP;
+	}
+	return 0;
+}
+
+/*
+ * The phases of the run, one after the other, 0 for what did not happen:
+ * exec (whoever started us to main), start (to the machine's begin), load (to
+ * kernel and tables in memory), run (to the first entry into the guest),
+ * kernel (to the boot timer), guest (to the end), and the number of exits.
+ */
+static void print_timing(const struct monitor *m, uint64_t exits)
+{
+	const struct machine_times *t = &m->controller.times;
+	const uint64_t exec_ns = m->options.start_time_us * 1000;
+	const uint64_t end_ns = m->controller.end_ns ? m->controller.end_ns
+						     : now_ns();
+
+	dprintf(STDERR_FILENO,
+		"timing: exec_us=%" PRIu64 " start_us=%" PRIu64
+		" load_us=%" PRIu64 " run_us=%" PRIu64 " kernel_us=%" PRIu64
+		" guest_us=%" PRIu64 " exits=%" PRIu64 "\n",
+		phase_us(exec_ns, m->main_ns),
+		phase_us(m->main_ns, t->begin_ns),
+		phase_us(t->begin_ns, t->loaded_ns),
+		phase_us(t->loaded_ns, t->run_ns),
+		phase_us(t->run_ns, t->booted_ns),
+		phase_us(t->booted_ns ? t->booted_ns : t->run_ns, end_ns),
+		exits);
+}
+
+static void finish(struct monitor *m)
+{
+	server_close(&m->server);
+	controller_fini(&m->controller);
+	loop_delete(&m->loop, &m->signals);
+	fd_close(&m->signal_fd);
+	loop_close(&m->loop);
+}
+
+static int run(struct monitor *m, struct err *e)
+{
+	uint64_t exits;
+	int code = configure(m, e);
+
+	if (!code)
+		code = start(m, e);
+	if (!code && loop_run(&m->loop, e))
+		code = EXIT_FAILED;
+	if (!code)
+		code = outcome(m, e);
+	/* Clients that gave a log look there. Before that, there is none. */
+	if (code && code != EXIT_BAD_CONFIG && code != EXIT_BAD_ARGUMENT &&
+	    m->controller.config.logger.log_path)
+		log_error("%s", e->text);
+	exits = m->controller.machine ? machine_exits(m->controller.machine)
+				      : 0;
+	finish(m);
+	if (m->options.timing)
+		print_timing(m, exits);
+	return code;
+}
+
+int main(int argc, char **argv)
+{
+	static struct monitor monitor = {.signals.fd = -1};
+	struct err e = {0};
+	int code = EXIT_BAD_ARGUMENT;
+
+	monitor.main_ns = now_ns();
+	hold_standard_fds();
+	if (!options_parse(&monitor.options, argc, argv, &e)) {
+		if (monitor.options.help)
+			options_help(stdout);
+		else if (monitor.options.version)
+			options_version(stdout);
+		else
+			code = run(&monitor, &e);
+		if (monitor.options.help || monitor.options.version)
+			return 0;
+	}
+	if (code)
+		dprintf(STDERR_FILENO, "mayfly: %s\n", e.text);
+	return code;
+}

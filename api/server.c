@@ -1,0 +1,528 @@
+/*
+ * The socket. A connection alternates: it reads until a request is whole,
+ * answers it, and reads again once the answer is written. So neither buffer
+ * grows beyond one request and one answer, whatever a client does.
+ *
+ * After an error in the HTTP itself nobody knows where the next request would
+ * begin. The answer is sent, our side is shut down, and what the client still
+ * sends is thrown away until it closes: closing at once could take the answer
+ * away from a client that is still writing.
+ */
+#include "api/server.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "api/http.h"
+#include "api/routes.h"
+#include "vmm/base/fd.h"
+#include "vmm/base/log.h"
+
+enum {
+	BACKLOG = 64,
+	ACCEPTS_AT_ONCE = 16,
+	READ_FIRST = 1024,	  /* bytes of a new connection's buffer */
+	KEEP_MAX = 65536,	  /* bytes of an idle connection's buffer */
+	REQUESTS_AT_ONCE = 32,	  /* then others have their turn */
+	DRAIN_MAX = 64 * 1048576, /* bytes thrown away after an error */
+};
+
+struct connection {
+	struct loop_watch watch;
+	struct server *server; /* borrowed */
+	int fd;		       /* owned */
+	uint64_t turn;	       /* of the last read */
+	uint32_t events;       /* what the watch waits for */
+	struct http_parser parser;
+	char *in; /* owned; in_len of in_size bytes are filled */
+	size_t in_len;
+	size_t in_size;
+	char *out; /* owned; [out_at, out_len) is to be written */
+	size_t out_at;
+	size_t out_len;
+	size_t out_size;
+	size_t drained; /* bytes */
+	bool is_last;	/* close once the answer is written */
+	bool is_broken; /* no requests any more: drain */
+	bool is_ended;	/* the client sends no more */
+};
+
+static struct connection *connection_of(struct loop_watch *w)
+{
+	return (void *)((char *)w - offsetof(struct connection, watch));
+}
+
+static void connection_free(struct connection *c)
+{
+	struct server *s = c->server;
+	unsigned i;
+
+	for (i = 0; i < SERVER_CONNECTIONS_MAX; i++)
+		if (s->connections[i] == c)
+			s->connections[i] = NULL;
+	loop_delete(s->loop, &c->watch);
+	fd_close(&c->fd);
+	free(c->in);
+	free(c->out);
+	free(c);
+}
+
+/* Makes room for n more bytes behind what a buffer holds. */
+static int reserve(char **buf, size_t *size, size_t len, size_t n)
+{
+	size_t want = len + n;
+	char *larger;
+
+	if (want <= *size)
+		return 0;
+	if (want < 2 * *size)
+		want = 2 * *size;
+	larger = realloc(*buf, want);
+	if (!larger)
+		return -ENOMEM;
+	*buf = larger;
+	*size = want;
+	return 0;
+}
+
+static int out_add(struct connection *c, const char *bytes, size_t n)
+{
+	int rc = reserve(&c->out, &c->out_size, c->out_len, n);
+
+	if (rc)
+		return rc;
+	memcpy(c->out + c->out_len, bytes, n);
+	c->out_len += n;
+	return 0;
+}
+
+static int answer(struct connection *c, int status, const char *body,
+		  bool is_deprecated, bool keep_alive)
+{
+	char head[HTTP_RESPONSE_HEAD_MAX];
+	const size_t body_len = body ? strlen(body) : 0;
+	size_t n = http_response_head(head, status, body_len, is_deprecated,
+				      keep_alive);
+	int rc = out_add(c, head, n);
+
+	return rc || !body_len ? rc : out_add(c, body, body_len);
+}
+
+static int answer_json(struct connection *c, const struct reply *reply,
+		       bool keep_alive)
+{
+	char *text = NULL;
+	int rc;
+
+	if (reply->json) {
+		text = json_dumps(reply->json, JSON_COMPACT);
+		if (!text)
+			return -ENOMEM;
+	}
+	rc = answer(c, reply->status, text, reply->is_deprecated, keep_alive);
+	free(text);
+	return rc;
+}
+
+/* Answers the request that the parser holds and makes way for the next. */
+static int serve_request(struct connection *c)
+{
+	const struct http_request *request = &c->parser.request;
+	const bool keep_alive = request->keep_alive;
+	const size_t used = http_parser_used(&c->parser);
+	struct reply reply;
+	int rc;
+
+	routes_serve(c->server->controller, request, &reply);
+	rc = answer_json(c, &reply, keep_alive);
+	reply_fini(&reply);
+	c->is_last = !keep_alive;
+	memmove(c->in, c->in + used, c->in_len - used);
+	c->in_len -= used;
+	http_parser_init(&c->parser, c->server->payload_max);
+	if (!c->in_len && c->in_size > KEEP_MAX) {
+		free(c->in);
+		c->in = NULL;
+		c->in_size = 0;
+	}
+	return rc;
+}
+
+/*
+ * The wire's own form for a body over the limit, line feed in the string and
+ * all: a client compares it byte for byte, its "keep-alive" too.
+ */
+static int refuse_large(struct connection *c, const struct err *e)
+{
+	char body[sizeof(e->text) + 96];
+
+	snprintf(body, sizeof(body),
+		 "{ \"error\": \"%s\nAll previous unanswered requests will be "
+		 "dropped.\" }",
+		 e->text);
+	return answer(c, 400, body, false, true);
+}
+
+static int refuse_bad(struct connection *c, const struct err *e)
+{
+	struct reply reply = {0};
+	int rc;
+
+	reply_fault(&reply, e->text);
+	rc = answer_json(c, &reply, false);
+	reply_fini(&reply);
+	return rc;
+}
+
+/* Parses what is there. 1: there is an answer to write, 0: read more. */
+static int advance(struct connection *c)
+{
+	struct err e = {0};
+	int rc;
+
+	if (!c->in_len)
+		return 0;
+	switch (http_parse(&c->parser, c->in, &c->in_len, &e)) {
+	case HTTP_DONE:
+		rc = serve_request(c);
+		break;
+	case HTTP_MORE:
+		if (!c->parser.wants_continue)
+			return 0;
+		c->parser.wants_continue = false;
+		rc = answer(c, 100, NULL, false, true);
+		break;
+	case HTTP_TOO_LARGE:
+		c->is_broken = true;
+		rc = refuse_large(c, &e);
+		break;
+	default:
+		c->is_broken = true;
+		rc = refuse_bad(c, &e);
+		break;
+	}
+	if (c->is_broken)
+		log_info("API client: %s", e.text);
+	return rc ? rc : 1;
+}
+
+/* 1: all is written, 0: the client has to read first. */
+static int flush(struct connection *c)
+{
+	ssize_t n;
+
+	while (c->out_at < c->out_len) {
+		n = send(c->fd, c->out + c->out_at, c->out_len - c->out_at,
+			 MSG_NOSIGNAL | MSG_DONTWAIT);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return errno == EAGAIN ? 0 : -errno;
+		c->out_at += (size_t)n;
+	}
+	c->out_at = c->out_len = 0;
+	return 1;
+}
+
+/* 1: bytes came, 0: none for now or ever (is_ended). */
+static int fill(struct connection *c)
+{
+	size_t room = http_parser_room(&c->parser), want;
+	ssize_t n;
+
+	/* Never more than the request can take, and grown as it comes. */
+	want = c->in_len < READ_FIRST / 2 ? READ_FIRST : 2 * c->in_len;
+	if (want > room)
+		want = room;
+	if (want <= c->in_len)
+		want = c->in_len + 1;
+	if (reserve(&c->in, &c->in_size, c->in_len, want - c->in_len))
+		return -ENOMEM;
+	do
+		n = read(c->fd, c->in + c->in_len, want - c->in_len);
+	while (n < 0 && errno == EINTR);
+	if (n < 0)
+		return errno == EAGAIN ? 0 : -errno;
+	c->turn = ++c->server->turn;
+	if (!n)
+		c->is_ended = true;
+	c->in_len += (size_t)n;
+	return n > 0;
+}
+
+/* Throws away what a client sends after an error. Negative: enough. */
+static int drain(struct connection *c)
+{
+	char rubbish[4096];
+	ssize_t n = read(c->fd, rubbish, sizeof(rubbish));
+
+	if (n < 0)
+		return errno == EAGAIN || errno == EINTR ? 0 : -errno;
+	c->turn = ++c->server->turn;
+	c->drained += (size_t)n;
+	return n == 0 || c->drained > DRAIN_MAX ? -EPIPE : 0;
+}
+
+static void wait_for(struct connection *c, uint32_t events)
+{
+	if (c->events == events)
+		return;
+	c->events = events;
+	loop_change(c->server->loop, &c->watch, events);
+}
+
+/*
+ * Reads, answers and writes until there is nothing to do for now. Negative:
+ * the connection is over.
+ */
+static int work(struct connection *c)
+{
+	unsigned served;
+	int rc;
+
+	for (served = 0; served < REQUESTS_AT_ONCE; served++) {
+		rc = flush(c);
+		if (rc <= 0) {
+			wait_for(c, EPOLLOUT);
+			return rc;
+		}
+		if (c->is_last || (c->is_ended && !c->in_len))
+			return -EPIPE;
+		if (c->is_broken)
+			break;
+		rc = advance(c);
+		while (!rc) {
+			if (c->is_ended)
+				return -EPIPE;
+			rc = fill(c);
+			if (!rc && !c->is_ended) {
+				wait_for(c, EPOLLIN);
+				return 0;
+			}
+			if (rc > 0)
+				rc = advance(c);
+		}
+		if (rc < 0)
+			return rc;
+	}
+	if (c->is_broken)
+		shutdown(c->fd, SHUT_WR);
+	/* Others first; a writable socket brings us back at once. */
+	wait_for(c, c->is_broken ? EPOLLIN : EPOLLOUT);
+	return 0;
+}
+
+static void connection_ready(struct loop_watch *w, uint32_t events)
+{
+	struct connection *c = connection_of(w);
+	int rc;
+
+	(void)events;
+	if (c->is_broken && c->out_at == c->out_len)
+		rc = drain(c);
+	else
+		rc = work(c);
+	if (rc < 0)
+		connection_free(c);
+}
+
+/* A place for a connection; the one that was silent longest may lose its. */
+static struct connection **take_place(struct server *s)
+{
+	struct connection **silent = &s->connections[0];
+	unsigned i;
+
+	for (i = 0; i < SERVER_CONNECTIONS_MAX; i++) {
+		struct connection **at = &s->connections[i];
+
+		if (!*at)
+			return at;
+		if ((*at)->turn < (*silent)->turn)
+			silent = at;
+	}
+	log_info("API client: %d connections are open, closing the one that "
+		 "was silent longest",
+		 SERVER_CONNECTIONS_MAX);
+	connection_free(*silent);
+	return silent;
+}
+
+static int connection_new(struct server *s, int *fd)
+{
+	struct connection **place = take_place(s);
+	struct connection *c = calloc(1, sizeof(*c));
+	struct err e;
+
+	if (!c)
+		return -ENOMEM;
+	c->server = s;
+	c->fd = fd_steal(fd);
+	c->turn = ++s->turn;
+	c->events = EPOLLIN;
+	c->watch.fd = -1;
+	c->watch.ready = connection_ready;
+	http_parser_init(&c->parser, s->payload_max);
+	*place = c;
+	if (loop_add(s->loop, &c->watch, c->fd, EPOLLIN, &e)) {
+		log_warn("API client: %s", e.text);
+		connection_free(c);
+	}
+	return 0;
+}
+
+/*
+ * No descriptor is left for a client, and the listener would be ready for ever:
+ * take it with the spare one and send it away.
+ */
+static void turn_away(struct server *s)
+{
+	log_warn_limited("API client sent away: no file descriptors left");
+	fd_close(&s->spare_fd);
+	s->spare_fd = accept4(s->fd, NULL, NULL, SOCK_CLOEXEC);
+	fd_close(&s->spare_fd);
+	s->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+}
+
+static void listener_ready(struct loop_watch *w, uint32_t events)
+{
+	struct server *s =
+		(void *)((char *)w - offsetof(struct server, listener));
+	unsigned i;
+
+	(void)events;
+	for (i = 0; i < ACCEPTS_AT_ONCE; i++) {
+		CLEAN_FD int fd = accept4(s->fd, NULL, NULL,
+					  SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+		if (fd < 0 && (errno == EMFILE || errno == ENFILE))
+			turn_away(s);
+		if (fd < 0 || connection_new(s, &fd))
+			return;
+	}
+}
+
+/* 0 where path may be bound: nothing is there any more. */
+static int remove_stale(const struct sockaddr_un *address, struct err *e)
+{
+	const char *path = address->sun_path;
+	CLEAN_FD int fd = -1;
+	struct stat st;
+
+	if (lstat(path, &st))
+		return err_errno(e, "can't look at %s", path);
+	if (!S_ISSOCK(st.st_mode))
+		return err_set(e, -EEXIST,
+			       "can't make the API socket %s: there is a file "
+			       "of that name that is no socket",
+			       path);
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		return err_errno(e, "can't make a socket");
+	if (!connect(fd, (const struct sockaddr *)address, sizeof(*address)) ||
+	    errno != ECONNREFUSED)
+		return err_set(e, -EADDRINUSE,
+			       "the API socket %s is in use by another "
+			       "process; give this microVM a path of its own "
+			       "with --api-sock",
+			       path);
+	log_warn("replacing the socket file %s that nobody listens at", path);
+	if (unlink(path))
+		return err_errno(e, "can't remove the old API socket %s", path);
+	return 0;
+}
+
+static int bind_path(struct server *s, struct err *e)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	const struct sockaddr *a = (const struct sockaddr *)&address;
+	struct stat st;
+	int rc;
+
+	if (!*s->path || strlen(s->path) >= sizeof(address.sun_path))
+		return err_set(e, -ENAMETOOLONG,
+			       "the path of the API socket must have 1 to %zu "
+			       "bytes, not %zu",
+			       sizeof(address.sun_path) - 1, strlen(s->path));
+	memcpy(address.sun_path, s->path, strlen(s->path));
+	/*
+	 * The mode of the descriptor becomes the file's, less the umask, so
+	 * that there is no moment in which others can connect.
+	 */
+	if (fchmod(s->fd, 0660))
+		return err_errno(e, "can't set the mode of the API socket");
+	if (bind(s->fd, a, sizeof(address))) {
+		if (errno != EADDRINUSE)
+			return err_errno(e, "can't make the API socket %s",
+					 s->path);
+		rc = remove_stale(&address, e);
+		if (rc)
+			return rc;
+		if (bind(s->fd, a, sizeof(address)))
+			return err_errno(e, "can't make the API socket %s",
+					 s->path);
+	}
+	if (lstat(s->path, &st))
+		return err_errno(e, "can't look at %s", s->path);
+	s->dev = st.st_dev;
+	s->ino = st.st_ino;
+	return 0;
+}
+
+int server_open(struct server *s, struct loop *loop,
+		struct controller *controller, const char *path,
+		uint64_t payload_max, struct err *e)
+{
+	int rc;
+
+	memset(s, 0, sizeof(*s));
+	s->loop = loop;
+	s->controller = controller;
+	s->payload_max = (size_t)payload_max;
+	s->listener.fd = -1;
+	s->listener.ready = listener_ready;
+	s->path = strdup(path);
+	if (!s->path)
+		return err_set(e, -ENOMEM, "no memory for the API socket");
+	s->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (s->fd < 0)
+		return err_errno(e, "can't make the API socket");
+	rc = bind_path(s, e);
+	if (rc)
+		return rc;
+	if (listen(s->fd, BACKLOG))
+		return err_errno(e, "can't listen at %s", path);
+	s->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	return loop_add(loop, &s->listener, s->fd, EPOLLIN, e);
+}
+
+void server_close(struct server *s)
+{
+	struct stat st;
+	unsigned i;
+
+	if (!s->path)
+		return;
+	loop_delete(s->loop, &s->listener);
+	for (i = 0; i < SERVER_CONNECTIONS_MAX; i++) {
+		if (!s->connections[i])
+			continue;
+		(void)flush(s->connections[i]);
+		connection_free(s->connections[i]);
+	}
+	fd_close(&s->fd);
+	fd_close(&s->spare_fd);
+	if (s->ino && !lstat(s->path, &st) && st.st_dev == s->dev &&
+	    st.st_ino == s->ino)
+		unlink(s->path);
+	free(s->path);
+	s->path = NULL;
+}

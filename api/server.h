@@ -1,0 +1,49 @@
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "api/controller.h"
+#include "vmm/base/err.h"
+#include "vmm/event/loop.h"
+
+/*
+ * The API's Unix socket. Clients keep their connections and may send requests
+ * ahead; each is answered in order. All of it belongs to the loop thread, and
+ * no client can make it wait for another: reads and writes never block, a
+ * client that doesn't read its answers isn't read from, and where all
+ * connections are taken the one that was silent longest gives way.
+ */
+enum { SERVER_CONNECTIONS_MAX = 32 };
+
+struct connection;
+
+struct server {
+	struct loop *loop;	       /* borrowed: main */
+	struct controller *controller; /* borrowed: main */
+	struct loop_watch listener;
+	int fd;	      /* owned; listening */
+	int spare_fd; /* owned; given up to refuse a client without fds */
+	char *path;   /* owned */
+	dev_t dev;    /* of the socket's file, so that only ours is removed */
+	ino_t ino;
+	size_t payload_max; /* bytes */
+	uint64_t turn;	    /* counts reads, to find the silent longest */
+	struct connection *connections[SERVER_CONNECTIONS_MAX]; /* owned */
+};
+
+/*
+ * Listens at path. A socket file that nobody listens at any more is replaced;
+ * one with a listener is an error, and so is any other kind of file. Accepts a
+ * zeroed struct.
+ */
+int server_open(struct server *s, struct loop *loop,
+		struct controller *controller, const char *path,
+		uint64_t payload_max, struct err *e);
+
+/*
+ * Sends what can be sent at once, closes all connections and removes the
+ * socket's file. Accepts a zeroed struct.
+ */
+void server_close(struct server *s);
