@@ -1,0 +1,310 @@
+/*
+ * mayfly-jailer: builds a jail around a monitor, step by step, and becomes it.
+ * The table of steps below is the whole program: their order is what clients
+ * of Firecracker's jailer rely on, and each row says what the step leaves
+ * behind and what takes that back when a later one fails.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "jailer/caps.h"
+#include "jailer/cgroup.h"
+#include "jailer/ns.h"
+#include "jailer/options.h"
+#include "jailer/path.h"
+#include "jailer/rlimit.h"
+#include "jailer/root.h"
+#include "vmm/base/fd.h"
+
+struct jail {
+	int argc;
+	char **argv;
+	struct jail_options options;
+	struct path_made made;
+	struct ns ns;
+	int program_fd; /* owned; the monitor outside */
+	int root_fd;	/* owned; the jail's directory seen from outside */
+	int null_fd;	/* owned; /dev/null, which the jail has not */
+	int userfaultfd;
+	uint64_t start_us; /* CLOCK_MONOTONIC */
+	uint64_t cpu_us;   /* CPU time of the first process, where it forked */
+	unsigned left;	   /* of what was made, could not be taken back */
+};
+
+/*
+ * What a step says besides success (0) and failure (a negative errno): this
+ * process has done its part and ends well.
+ */
+enum { STEP_DONE = 1 };
+
+static uint64_t clock_us(clockid_t clock)
+{
+	struct timespec ts;
+
+	clock_gettime(clock, &ts);
+	return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
+}
+
+/*
+ * Descriptors 0 to 2 are taken before anything else is opened; all others are
+ * closed. SIGXFSZ would end the jailer without a word under a small fsize.
+ */
+static int step_inherited(struct jail *j, struct err *e)
+{
+	int fd;
+
+	if (syscall(SYS_close_range, 3, ~0U, 0))
+		return err_errno(e, "close_range() (the jailer needs Linux "
+				    "5.9)");
+	for (fd = 0; fd < 3; fd++)
+		if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) != fd)
+			return err_errno(e, "/dev/null");
+	if (clearenv())
+		return err_set(e, -ENOMEM, "clearing the environment");
+	signal(SIGXFSZ, SIG_IGN);
+	(void)j;
+	return 0;
+}
+
+static int step_arguments(struct jail *j, struct err *e)
+{
+	struct jail_options *o = &j->options;
+	int rc = jail_options_parse(o, j->argc, j->argv, e);
+
+	if (rc)
+		return rc;
+	if (o->help)
+		jail_options_help(stdout);
+	else if (o->version)
+		jail_options_version(stdout);
+	if (o->help || o->version)
+		return STEP_DONE;
+	if (geteuid() != 0)
+		return err_set(e, -EPERM, "needs to be started as root");
+	if (o->daemonize)
+		j->null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+	if (o->daemonize && j->null_fd < 0)
+		return err_errno(e, "/dev/null");
+	j->userfaultfd = root_userfaultfd();
+	j->program_fd = root_open_program(o->exec_file, e);
+	return j->program_fd < 0 ? j->program_fd : 0;
+}
+
+static int step_directory(struct jail *j, struct err *e)
+{
+	const struct jail_options *o = &j->options;
+
+	j->root_fd = root_make(&j->made, o->chroot_base_dir, o->exec_name,
+			       o->id, o->uid, e);
+	return j->root_fd < 0 ? j->root_fd : 0;
+}
+
+static int step_program(struct jail *j, struct err *e)
+{
+	const struct jail_options *o = &j->options;
+
+	return root_copy_program(&j->made, j->root_fd, j->program_fd,
+				 o->exec_name, o->uid, o->gid, e);
+}
+
+static int step_netns(struct jail *j, struct err *e)
+{
+	return j->options.netns ? ns_join_net(j->options.netns, e) : 0;
+}
+
+static int step_rlimits(struct jail *j, struct err *e)
+{
+	return rlimit_set(&j->options, e);
+}
+
+static int step_cgroups(struct jail *j, struct err *e)
+{
+	return cgroup_enter(&j->made, &j->options, e);
+}
+
+static int step_root(struct jail *j, struct err *e)
+{
+	return root_enter(j->root_fd, e);
+}
+
+static int step_directories(struct jail *j, struct err *e)
+{
+	return root_make_dirs(&j->made, j->options.uid, j->options.gid, e);
+}
+
+static int step_devices(struct jail *j, struct err *e)
+{
+	return root_make_devices(&j->made, j->userfaultfd, j->options.uid,
+				 j->options.gid, e);
+}
+
+/* The first process sees it through: PID file, then the other's success. */
+static int watch_child(struct jail *j, pid_t child, struct err *e)
+{
+	int rc = root_write_pid(&j->made, j->options.exec_name, child, e);
+
+	if (!rc)
+		rc = ns_release(&j->ns, e);
+	if (rc) {
+		ns_abandon(&j->ns);
+		return rc;
+	}
+	rc = ns_wait_exec(&j->ns, e);
+	return rc ? rc : STEP_DONE;
+}
+
+static int step_process(struct jail *j, struct err *e)
+{
+	const struct jail_options *o = &j->options;
+	int rc;
+
+	if (!o->daemonize && !o->new_pid_ns)
+		return root_write_pid(&j->made, o->exec_name, getpid(), e);
+	j->cpu_us = clock_us(CLOCK_PROCESS_CPUTIME_ID);
+	rc = ns_fork(&j->ns, o->new_pid_ns, e);
+	if (rc > 0)
+		return watch_child(j, rc, e);
+	if (!rc)
+		rc = ns_wait_release(&j->ns, e);
+	if (!rc && o->daemonize)
+		rc = ns_daemonize(j->null_fd, e);
+	return rc;
+}
+
+static int step_privileges(struct jail *j, struct err *e)
+{
+	return caps_drop(j->options.uid, j->options.gid, e);
+}
+
+/* The arguments end with those behind `--`. Returns only where it fails. */
+static int step_exec(struct jail *j, struct err *e)
+{
+	const struct jail_options *o = &j->options;
+	char start[24], cpu[24], parent[24], path[JAIL_NAME_MAX + 2];
+	const char *own[] = {path,  "--id",
+			     o->id, "--start-time-us",
+			     start, "--start-time-cpu-us",
+			     cpu,   "--parent-cpu-time-us",
+			     parent};
+	enum { OWN = sizeof(own) / sizeof(own[0]) };
+	char *none[] = {NULL};
+	const uint64_t cpu_us = clock_us(CLOCK_PROCESS_CPUTIME_ID);
+	char **argv = calloc((size_t)o->extra_count + OWN + 1, sizeof(*argv));
+
+	if (!argv)
+		return err_set(e, -ENOMEM, "no memory for the arguments");
+	snprintf(path, sizeof(path), "/%s", o->exec_name);
+	snprintf(start, sizeof(start), "%" PRIu64, j->start_us);
+	snprintf(cpu, sizeof(cpu), "%" PRIu64, cpu_us);
+	snprintf(parent, sizeof(parent), "%" PRIu64, j->cpu_us + cpu_us);
+	memcpy(argv, own, sizeof(own));
+	if (o->extra_count)
+		memcpy(argv + OWN, o->extra,
+		       (size_t)o->extra_count * sizeof(*argv));
+	signal(SIGXFSZ, SIG_DFL);
+	execve(path, argv, none);
+	free(argv);
+	return err_errno(e, "%s", path);
+}
+
+static void undo_made(struct jail *j)
+{
+	j->left = path_undo(&j->made);
+}
+
+static void undo_cgroups(struct jail *j)
+{
+	(void)j;
+	cgroup_leave();
+}
+
+static const struct step {
+	const char *name;
+	int (*run)(struct jail *j, struct err *e);
+	void (*undo)(struct jail *j); /* NULL: it dies with the process */
+} steps[] = {
+	/* no environment, no descriptors but 0 to 2 */
+	{"inherited state", step_inherited, NULL},
+	/* the open program */
+	{"arguments", step_arguments, NULL},
+	/* BASE/PROGRAM/ID/root; the undo is that of everything that is made */
+	{"directory", step_directory, undo_made},
+	/* PROGRAM in it */
+	{"program", step_program, NULL},
+	/* this process in another network */
+	{"network namespace", step_netns, NULL},
+	/* limits of this process */
+	{"resource limits", step_rlimits, NULL},
+	/* cgroups, and this process in them */
+	{"cgroups", step_cgroups, undo_cgroups},
+	/* a mount namespace with nothing but the jail */
+	{"root file system", step_root, NULL},
+	/* /dev, /dev/net, /run; with / they belong to the user */
+	{"directories", step_directories, NULL},
+	/* nodes in /dev */
+	{"devices", step_devices, NULL},
+	/* PROGRAM.pid, and where asked for a second process in a session or PID
+	   namespace of its own, which takes the steps that follow */
+	{"process", step_process, NULL},
+	/* a process that can do no harm */
+	{"privileges", step_privileges, NULL},
+	/* the monitor in its place */
+	{"exec", step_exec, NULL},
+};
+
+enum { STEPS = sizeof(steps) / sizeof(steps[0]) };
+
+/*
+ * Takes back steps failed, failed - 1, … 0. The step that failed is among them:
+ * it may have got half-way.
+ */
+static void undo(struct jail *j, unsigned failed)
+{
+	unsigned i;
+
+	for (i = failed + 1; i-- > 0;)
+		if (steps[i].undo)
+			steps[i].undo(j);
+}
+
+int main(int argc, char **argv)
+{
+	static struct jail jail = {
+		.ns = NS_INIT,
+		.program_fd = -1,
+		.root_fd = -1,
+		.null_fd = -1,
+	};
+	struct err e = {0};
+	unsigned i;
+	int rc = 0;
+
+	jail.start_us = clock_us(CLOCK_MONOTONIC);
+	jail.argc = argc;
+	jail.argv = argv;
+	for (i = 0; i < STEPS; i++) {
+		rc = steps[i].run(&jail, &e);
+		if (rc)
+			break;
+	}
+	if (rc == STEP_DONE)
+		return 0;
+	if (!jail.ns.reported)
+		err_context(&e, "%s", steps[i].name);
+	/* The second process leaves it to the first, which is still root. */
+	if (jail.ns.is_second) {
+		ns_report(&jail.ns, &e);
+		return 1;
+	}
+	undo(&jail, i);
+	dprintf(STDERR_FILENO, "mayfly-jailer: %s%s\n", e.text,
+		jail.left ? "; not all that was made could be removed" : "");
+	return 1;
+}

@@ -1,0 +1,36 @@
+/*
+ * Resource limits. Hard ones, so that the monitor can't raise them again. Both
+ * end a runaway: files that grow without end, descriptors that are never
+ * closed.
+ */
+#include "jailer/rlimit.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <sys/resource.h>
+
+static int set_both(int resource, uint64_t value, const char *name,
+		    struct err *e)
+{
+	const struct rlimit limit = {.rlim_cur = value, .rlim_max = value};
+
+	if (!setrlimit((__rlimit_resource_t)resource, &limit))
+		return 0;
+	if (errno == EPERM && resource == RLIMIT_NOFILE)
+		return err_set(e, -EPERM,
+			       "%s=%" PRIu64 ": more than the kernel's "
+			       "fs.nr_open allows",
+			       name, value);
+	return err_errno(e, "%s=%" PRIu64, name, value);
+}
+
+int rlimit_set(const struct jail_options *o, struct err *e)
+{
+	int rc = 0;
+
+	if (o->has_fsize)
+		rc = set_both(RLIMIT_FSIZE, o->fsize_bytes, "fsize", e);
+	if (!rc)
+		rc = set_both(RLIMIT_NOFILE, o->no_file, "no-file", e);
+	return rc;
+}
