@@ -1,0 +1,212 @@
+# mayfly's one Makefile. `make help` lists the targets.
+#
+# Every flavour builds into a folder of its own (build/release, build/asan,
+# build/clang …), so switching between them rebuilds nothing.
+
+ARCH     ?= $(shell uname -m)
+FLAVOUR  ?= release
+B        := build/$(FLAVOUR)
+VERSION  := 0.1.0
+prefix   ?= /usr/local
+
+# ---- tools and flags -------------------------------------------------------
+
+CC       := gcc
+CLANG    := clang-19
+Q        := $(if $(V),,@)
+say       = $(if $(V),,@printf '  %-7s %s\n' '$(1)' '$(2)';)
+
+WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
+	-Wpointer-arith -Wcast-qual -Wcast-align -Wwrite-strings -Wformat=2 \
+	-Wundef -Wvla -Wconversion -Wno-sign-conversion -Wimplicit-fallthrough \
+	-Wno-missing-field-initializers
+ifeq ($(CI),true)
+WARN += -Werror
+endif
+
+CPPFLAGS := -I. -D_GNU_SOURCE -DMAYFLY_VERSION='"$(VERSION)"'
+CFLAGS   := -std=gnu17 -O2 -g -fPIE $(WARN) -fno-strict-aliasing \
+	-fstack-protector-strong -fstack-clash-protection \
+	-ffunction-sections -fdata-sections
+LDFLAGS  := -static-pie -Wl,-z,relro,-z,now,-z,separate-code,--gc-sections
+LDLIBS   := -ljansson
+
+ifeq ($(FLAVOUR),release)
+CPPFLAGS += -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3
+endif
+ifeq ($(FLAVOUR),clang)
+CC       := $(CLANG)
+CPPFLAGS += -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3
+CFLAGS   += -Wthread-safety
+endif
+ifeq ($(FLAVOUR),asan)
+CFLAGS   += -O1 -fno-omit-frame-pointer -fsanitize=address,undefined \
+	-fno-sanitize-recover=all
+LDFLAGS  := -pie -fsanitize=address,undefined
+endif
+
+# ---- sources, floor by floor (docs/floors.txt) -----------------------------
+
+BASE    := err fd cursor log
+EVENT   := loop
+MEM     := guest_mem
+KVM     := kvm vm vcpu bus irq
+BOOT    := elf bzimage kernel cmdline initrd
+X86     := x86 load entry cpuid ioapic e820 bootparams pvh acpi aml mptable
+MACHINE := cpus machine
+VIRTIO  := iov ring virtio mmio
+DEVICES := block block_io uart i8042 power
+API     := http json config config_fields config_file controller console \
+	routes route_boot route_machine route_drives route_vm server options
+CTL     := main client boot
+JAILER  := main options path root ns cgroup rlimit caps
+
+VMM_SRC := $(BASE:%=vmm/base/%.c) $(EVENT:%=vmm/event/%.c) \
+	$(MEM:%=vmm/mem/%.c) $(KVM:%=vmm/kvm/%.c) $(BOOT:%=vmm/boot/%.c) \
+	$(X86:%=vmm/arch/x86_64/%.c) $(MACHINE:%=vmm/machine/%.c) \
+	$(VIRTIO:%=devices/virtio/%.c) $(DEVICES:%=devices/%.c) \
+	$(API:%=api/%.c)
+CTL_SRC := $(CTL:%=api/ctl/%.c) $(BASE:%=vmm/base/%.c)
+JAILER_SRC := $(JAILER:%=jailer/%.c) $(BASE:%=vmm/base/%.c)
+
+obj = $(patsubst %.c,$(B)/%.o,$(1))
+
+# ---- programs --------------------------------------------------------------
+
+PROGRAMS := $(B)/mayfly $(B)/mayctl $(B)/mayfly-jailer
+GUEST    := build/guest/$(ARCH)
+
+.PHONY: all programs
+all: programs guest bare-guests ## build everything: programs and guest (the default)
+
+programs: $(PROGRAMS) ## build mayfly, mayctl and mayfly-jailer
+ifeq ($(FLAVOUR),release)
+	$(Q)for p in $(notdir $(PROGRAMS)); do ln -sf release/$$p build/$$p; done
+endif
+
+$(B)/mayfly: $(call obj,$(VMM_SRC) api/main.c)
+$(B)/mayctl: $(call obj,$(CTL_SRC))
+$(B)/mayfly-jailer: $(call obj,$(JAILER_SRC))
+$(PROGRAMS):
+	$(call say,LINK,$@)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+$(B)/%.o: %.c
+	$(Q)mkdir -p $(@D)
+	$(call say,CC,$<)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+
+-include $(shell find build -name '*.d' 2>/dev/null)
+
+.DELETE_ON_ERROR:
+ifeq ($(MAKELEVEL),0)
+MAKEFLAGS += -j$(shell nproc)
+endif
+
+.PHONY: setup
+setup: ## install the packages that building and testing need (root or sudo)
+	$(Q)tests/setup
+
+# ---- the guest -------------------------------------------------------------
+
+BARE := reset poweroff triple_fault hello spin halt nowhere interrupt
+
+.PHONY: guest kernel bare-guests
+guest: kernel $(GUEST)/initrd ## build what runs inside: kernel and init
+
+kernel:
+	$(Q)guest/kernel/build $(ARCH)
+
+$(GUEST)/init: guest/init.c
+	$(Q)mkdir -p $(@D)
+	$(call say,GUEST,$@)musl-gcc -static -Os -s -Wall -Wextra -o $@ $<
+
+$(GUEST)/initrd: $(GUEST)/init guest/initrd
+	$(call say,GUEST,$@)guest/initrd $@ $<
+
+bare-guests: $(BARE:%=build/guests/%)
+
+build/guests/%: tests/guests/%.S tests/guests/bare.inc tests/guests/bare.ld
+	$(Q)mkdir -p $(@D)
+	$(call say,GUEST,$@)gcc -I. -nostdlib -static -no-pie -o $@ $< \
+		-Wl,-T,tests/guests/bare.ld,--build-id=none \
+		-Wl,-z,noexecstack,--no-warn-rwx-segments
+
+# ---- tests -----------------------------------------------------------------
+
+UNIT := $(patsubst tests/unit/test_%.c,%,$(wildcard tests/unit/test_*.c))
+
+# What a test links beside the library: stand-ins come first and so win.
+KVM_FAKES := tests/unit/fake_kvm tests/unit/fake_driver
+EXTRA_ring := $(KVM_FAKES) tests/unit/ring_bench
+EXTRA_chain := $(EXTRA_ring)
+EXTRA_virtio := $(KVM_FAKES) tests/unit/toy
+EXTRA_mmio := $(EXTRA_virtio)
+EXTRA_block := $(KVM_FAKES) tests/unit/block_bench
+EXTRA_disk := $(EXTRA_block)
+EXTRA_uart := $(KVM_FAKES)
+EXTRA_power := $(KVM_FAKES)
+EXTRA_ioapic := $(KVM_FAKES)
+EXTRA_routes := tests/unit/fake_machine
+EXTRA_server := tests/unit/fake_machine
+EXTRA_controller := tests/unit/fake_machine
+EXTRA_elf := tests/unit/kernel_file
+EXTRA_bzimage := tests/unit/kernel_file
+EXTRA_kernel := tests/unit/kernel_file
+EXTRA_bootpage := tests/unit/kernel_file
+EXTRA_jailer_options := jailer/options
+
+.PHONY: unit-tests
+unit-tests: $(UNIT:%=$(B)/tests/%)
+
+$(B)/libmayfly.a: $(call obj,$(VMM_SRC))
+	$(call say,AR,$@)rm -f $@ && ar rcs $@ $^
+
+.SECONDEXPANSION:
+$(UNIT:%=$(B)/tests/%): $(B)/tests/%: $(B)/tests/unit/test_%.o \
+		$$(addsuffix .o,$$(addprefix $(B)/,$$(EXTRA_$$*))) $(B)/libmayfly.a
+	$(call say,LINK,$@)$(CC) $(CFLAGS) $(filter-out -static-pie,$(LDFLAGS)) \
+		-pie -o $@ $^ -lcmocka $(LDLIBS)
+
+BENCHES := build/bench/floor build/bench/irqchip
+
+$(BENCHES): build/bench/%: tests/bench/%.c
+	$(Q)mkdir -p $(@D)
+	$(call say,CC,$@)gcc -O2 -Wall -D_GNU_SOURCE -static -o $@ $<
+
+.PHONY: test run lint bench check-build
+test: setup ## run every test; the last line counts them
+	$(Q)tests/run
+
+run: setup ## boot a Linux guest in a microVM and show where the time went
+	$(Q)$(MAKE) --no-print-directory all
+	$(Q)tests/demo
+
+bench: setup ## measure start-up against peers, in the long form
+	$(Q)$(MAKE) --no-print-directory all $(BENCHES)
+	$(Q)tests/bench/start --long
+	$(Q)build/bench/irqchip
+	$(Q)tests/kvm-host --native-ok -- build/bench/irqchip
+	$(Q)MAYFLY_ROUNDS=15 tests/kvm-host --native-ok -- tests/bench/boot
+
+lint: ## check floors, sizes, headers, format, and what the linters say
+	$(Q)tests/lint/floors
+	$(Q)tests/lint/size
+	$(Q)tests/lint/headers
+	$(Q)tests/lint/format
+	$(Q)tests/lint/shell
+	$(Q)tests/lint/tidy
+
+# ---- the rest --------------------------------------------------------------
+
+.PHONY: install clean help
+install: programs ## install into DESTDIR/prefix (/usr/local)
+	install -d $(DESTDIR)$(prefix)/bin
+	install -m 755 $(PROGRAMS) $(DESTDIR)$(prefix)/bin
+
+clean: ## remove build/ (the kernel stays in the cache)
+	rm -rf build
+
+help: ## list the targets
+	@printf 'make TARGET [FLAVOUR=release|clang|asan] [V=1]\n\n'
+	@sed -n 's/^\([a-z][a-z-]*\):.*## /\1\t/p' Makefile | \
+		while IFS="$$(printf '\t')" read -r t d; do \
+			printf '  %-10s %s\n' "$$t" "$$d"; done

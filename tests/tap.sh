@@ -1,0 +1,34 @@
+# shellcheck shell=bash
+#
+# Sourced by test scripts: one line a check, in the Test Anything Protocol, so
+# that tests/run can count them. A script ends with tap_end, whose status says
+# whether all went well. Figures are lines of the form `# figure: what = value`.
+
+tap_failed=0
+scratch=$(mktemp -d "${TMPDIR:-/tmp}/mayfly-test.XXXXXX")
+trap 'rm -rf "$scratch"' EXIT
+
+ok() { echo "ok - $*"; }
+
+# not_ok NAME WHY: WHY may have several lines.
+not_ok() {
+	tap_failed=1
+	echo "not ok - $1"
+	sed 's/^/#   /' <<<"${2-}" | tail -n 30
+}
+
+skip() { echo "ok - $1 # SKIP $2"; }
+
+figure() { echo "# figure: $*"; }
+
+# expect NAME CONDITION...: CONDITION is a command.
+expect() {
+	local name=$1
+	shift
+	if "$@"; then ok "$name"; else not_ok "$name" "failed: $*"; fi
+}
+
+# has TEXT PATTERN: whether an extended regular expression is in a text.
+has() { grep -qE -e "$2" <<<"$1"; }
+
+tap_end() { exit "$tap_failed"; }

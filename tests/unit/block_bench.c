@@ -1,0 +1,182 @@
+/* A disk, a virtio-block device on it, and requests. */
+#include "tests/unit/block_bench.h"
+
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "devices/block.h"
+
+struct fake_host host;
+struct fake_ring ring;
+uint8_t *sent, *got;
+char bench_path[48];
+
+static char bench_dir[32];
+
+static uint8_t pattern(unsigned at)
+{
+	return (uint8_t)(at * 7 + at / SECTOR);
+}
+
+void make_disk(off_t bytes)
+{
+	uint8_t all[SECTORS * SECTOR];
+	int fd = open(bench_path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	unsigned i;
+
+	for (i = 0; i < sizeof(all); i++)
+		all[i] = pattern(i);
+	assert_true(fd > 0);
+	assert_int_equal(write(fd, all, sizeof(all)), sizeof(all));
+	assert_int_equal(ftruncate(fd, bytes), 0);
+	close(fd);
+}
+
+int open_disk(const char *id, bool is_read_only, bool is_writeback,
+	      struct err *e)
+{
+	const struct block_config config = {
+		.id = id,
+		.path = bench_path,
+		.is_read_only = is_read_only,
+		.is_writeback = is_writeback,
+	};
+	struct device *d;
+	int rc;
+
+	fake_host_open(&host);
+	rc = block_new(&d, &config, e);
+	if (rc)
+		return rc;
+	return fake_host_add(&host, d, e);
+}
+
+void up(uint64_t features)
+{
+	fake_driver_up(&host, &ring, features, RING_GPA, RING);
+	sent = guest_mem_at(&host.mem, SENT_GPA, ROOM);
+	got = guest_mem_at(&host.mem, GOT_GPA, ROOM);
+}
+
+int bench_setup(void **state)
+{
+	(void)state;
+	/* In memory where that is possible: hostile drivers flush a lot. */
+	snprintf(bench_dir, sizeof(bench_dir), "%s/test_block.XXXXXX",
+		 access("/dev/shm", W_OK) ? "/tmp" : "/dev/shm");
+	assert_non_null(mkdtemp(bench_dir));
+	assert_int_equal(chmod(bench_dir, 0755), 0); /* for nobody, too */
+	snprintf(bench_path, sizeof(bench_path), "%s/disk", bench_dir);
+	make_disk(SECTORS * SECTOR);
+	return 0;
+}
+
+int bench_setup_up(void **state)
+{
+	struct err e;
+
+	bench_setup(state);
+	assert_int_equal(open_disk("rootfs", false, true, &e), 0);
+	up(F_FLUSH);
+	return 0;
+}
+
+int bench_teardown(void **state)
+{
+	(void)state;
+	fake_host_close(&host);
+	unlink(bench_path);
+	rmdir(bench_path);
+	rmdir(bench_dir);
+	return 0;
+}
+
+void header(uint32_t type, uint64_t sector)
+{
+	const uint32_t words[2] = {type, 0};
+
+	memcpy(sent, words, sizeof(words));
+	memcpy(sent + 8, &sector, sizeof(sector));
+}
+
+uint16_t describe(uint16_t at, uint64_t gpa, size_t len, size_t piece,
+		  uint16_t flags)
+{
+	size_t n;
+
+	for (; len; at++, gpa += n, len -= n) {
+		n = piece < len ? piece : len;
+		assert_true(at < RING);
+		fake_ring_desc(&ring, at, gpa, (uint32_t)n, flags | FAKE_NEXT,
+			       at + 1);
+	}
+	return at;
+}
+
+long go(uint16_t end)
+{
+	uint32_t id, len;
+
+	ring.desc[end - 1].flags &= (uint16_t)~FAKE_NEXT;
+	fake_ring_offer(&ring, 0);
+	fake_write32(&host, MMIO_NOTIFY, 0);
+	assert_true(fake_host_turn(&host, 8) < 8);
+	if (!fake_ring_take(&ring, &id, &len))
+		return -1;
+	assert_int_equal(id, 0);
+	return len;
+}
+
+long request(size_t send, size_t get, size_t piece)
+{
+	uint16_t end;
+
+	memset(got, UNTOUCHED, get + 1);
+	end = describe(0, SENT_GPA, send, piece, 0);
+	return go(describe(end, GOT_GPA, get, piece, FAKE_WRITE));
+}
+
+bool is_broken(void)
+{
+	return fake_read32(&host, MMIO_STATUS) & ST_NEEDS_RESET;
+}
+
+void expect_sectors(unsigned sector, unsigned count)
+{
+	unsigned i;
+
+	for (i = 0; i < count * SECTOR; i++)
+		if (got[i] != pattern(sector * SECTOR + i))
+			fail_msg("byte %u differs", i);
+}
+
+void expect_on_disk(unsigned at, const uint8_t *want, size_t len)
+{
+	uint8_t have[SECTORS * SECTOR];
+	int fd = open(bench_path, O_RDONLY | O_CLOEXEC);
+
+	assert_true(fd > 0);
+	assert_int_equal(pread(fd, have, len, at), len);
+	assert_memory_equal(have, want, len);
+	close(fd);
+}
+
+void expect_disk_unharmed(void)
+{
+	uint8_t want[SECTORS * SECTOR];
+	unsigned i;
+
+	for (i = 0; i < sizeof(want); i++)
+		want[i] = pattern(i);
+	expect_on_disk(0, want, sizeof(want));
+}

@@ -1,0 +1,173 @@
+/* A machine that writes down what happens to it. */
+#include "tests/unit/fake_machine.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "devices/block.h"
+#include "devices/i8042.h"
+#include "devices/power.h"
+#include "devices/uart.h"
+
+struct fake_machine fake;
+
+struct machine {
+	struct machine_times times;
+	struct device *devices[64];
+	unsigned count;
+};
+
+void fake_reset(void)
+{
+	fake.calls[0] = '\0';
+	fake.fail = NULL;
+}
+
+static void note(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+
+static void note(const char *fmt, ...)
+{
+	size_t at = strlen(fake.calls);
+	va_list ap;
+
+	if (at)
+		at += (size_t)snprintf(fake.calls + at, sizeof(fake.calls) - at,
+				       "; ");
+	va_start(ap, fmt);
+	vsnprintf(fake.calls + at, sizeof(fake.calls) - at, fmt, ap);
+	va_end(ap);
+}
+
+static int fails(const char *call, struct err *e)
+{
+	if (!fake.fail || strcmp(fake.fail, call) != 0)
+		return 0;
+	fake.fail = NULL;
+	return err_set(e, -ENOMEM, "%s failed on demand", call);
+}
+
+int machine_new(struct machine **out, const struct machine_config *config,
+		struct loop *loop, const struct machine_hooks *hooks,
+		struct err *e)
+{
+	(void)loop;
+	note("new vcpus=%u mem=%llu pages=%d smt=%d", config->vcpus,
+	     (unsigned long long)config->mem_bytes, config->pages, config->smt);
+	if (fails("new", e))
+		return -ENOMEM;
+	fake.hooks = *hooks;
+	fake.alive++;
+	*out = calloc(1, sizeof(**out));
+	(*out)->times.begin_ns = 1000;
+	return 0;
+}
+
+static void device_gone(struct device *d)
+{
+	free((char *)(uintptr_t)d->id);
+	free(d);
+	fake.alive--;
+}
+
+void machine_free(struct machine *m)
+{
+	if (!m)
+		return;
+	note("free");
+	while (m->count)
+		device_gone(m->devices[--m->count]);
+	free(m);
+	fake.alive--;
+}
+
+int machine_add(struct machine *m, struct device *d, struct err *e)
+{
+	note("add %s", d->id);
+	if (fails("add", e)) {
+		device_gone(d);
+		return -ENOMEM;
+	}
+	m->devices[m->count++] = d;
+	return 0;
+}
+
+int machine_start(struct machine *m, const struct boot_source *source,
+		  struct err *e)
+{
+	note("start kernel=%s initrd=%s cmdline=[%s]", source->kernel_path,
+	     source->initrd_path ? source->initrd_path : "-", source->cmdline);
+	m->times.loaded_ns = 2000;
+	m->times.run_ns = 3000;
+	return fails("start", e);
+}
+
+void machine_pause(struct machine *m)
+{
+	(void)m;
+	note("pause");
+}
+
+void machine_resume(struct machine *m)
+{
+	(void)m;
+	note("resume");
+}
+
+const struct machine_times *machine_times(const struct machine *m)
+{
+	return &m->times;
+}
+
+uint64_t machine_exits(const struct machine *m)
+{
+	return m->count;
+}
+
+static int make(struct device **out, const char *id, struct err *e)
+{
+	if (fails(id, e))
+		return -ENOMEM;
+	*out = calloc(1, sizeof(**out));
+	(*out)->id = strdup(id);
+	fake.alive++;
+	return 0;
+}
+
+int block_new(struct device **out, const struct block_config *config,
+	      struct err *e)
+{
+	note("block %s %s%s", config->path, config->is_read_only ? "ro" : "rw",
+	     config->is_writeback ? " writeback" : "");
+	return make(out, config->id, e);
+}
+
+int uart_new(struct device **out, int out_fd, int in_fd, struct err *e)
+{
+	(void)out_fd;
+	(void)in_fd;
+	return make(out, "uart", e);
+}
+
+int i8042_new(struct device **out, struct err *e)
+{
+	return make(out, "i8042", e);
+}
+
+void i8042_ctrl_alt_del(struct device *d)
+{
+	(void)d;
+	note("ctrl-alt-del");
+}
+
+int sleep_new(struct device **out, struct err *e)
+{
+	return make(out, "sleep", e);
+}
+
+int boot_timer_new(struct device **out, struct err *e)
+{
+	return make(out, "boot_timer", e);
+}

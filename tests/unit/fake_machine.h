@@ -1,0 +1,19 @@
+#pragma once
+
+#include "vmm/machine/machine.h"
+
+/*
+ * A machine and devices that only remember what was asked of them, for tests
+ * of what stands above.
+ */
+struct fake_machine {
+	char calls[4096]; /* "new 1 134217728; add block rootfs; …" */
+	const char *fail; /* the call that fails next, NULL for none */
+	unsigned alive;	  /* machines and devices not yet freed */
+	struct machine_hooks hooks; /* of the last machine_new() */
+};
+
+extern struct fake_machine fake;
+
+/* Forgets calls and failures. */
+void fake_reset(void);

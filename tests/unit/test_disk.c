@@ -1,0 +1,174 @@
+/* The files behind virtio-block: which are refused, and which change. */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/fsuid.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "tests/unit/block_bench.h"
+
+static void a_read_only_disk_stays_as_it_is(void **state)
+{
+	struct err e;
+
+	(void)state;
+	assert_int_equal(chmod(bench_path, 0400), 0);
+	assert_int_equal(open_disk("ro", true, false, &e), 0);
+	assert_true(fake_driver_offered(&host) & F_RO);
+	assert_false(fake_driver_offered(&host) & F_FLUSH);
+	up(0); /* RO not even accepted */
+	header(OUT, 0);
+	assert_int_equal(request(16 + SECTOR, 1, ROOM), 1);
+	assert_int_equal(got[0], IOERR);
+	expect_disk_unharmed();
+	header(IN, 0);
+	assert_int_equal(request(16, SECTOR + 1, ROOM), SECTOR + 1);
+	assert_int_equal(got[SECTOR], OK);
+	header(FLUSH, 0);
+	assert_int_equal(request(16, 1, ROOM), 1);
+	assert_int_equal(got[0], OK);
+}
+
+static void without_flush_writes_go_through(void **state)
+{
+	struct err e;
+
+	(void)state;
+	assert_int_equal(open_disk("wt", false, true, &e), 0);
+	assert_true(fake_driver_offered(&host) & F_FLUSH);
+	up(0);
+	memset(sent + 16, 't', SECTOR);
+	header(OUT, 1);
+	assert_int_equal(request(16 + SECTOR, 1, ROOM), 1);
+	assert_int_equal(got[0], OK);
+	expect_on_disk(SECTOR, sent + 16, SECTOR);
+}
+
+static void an_empty_disk_has_no_sector(void **state)
+{
+	struct err e;
+
+	(void)state;
+	make_disk(0);
+	assert_int_equal(open_disk("empty", false, false, &e), 0);
+	up(0);
+	header(IN, 0);
+	assert_int_equal(request(16, SECTOR + 1, ROOM), 0);
+	assert_int_equal(got[SECTOR], IOERR);
+	assert_int_equal(request(16, 1, ROOM), 1);
+	assert_int_equal(got[0], OK);
+}
+
+static void a_file_cut_underneath_fails_its_reads_only(void **state)
+{
+	(void)state;
+	assert_int_equal(truncate(bench_path, 3 * SECTOR + 100), 0);
+	header(IN, 2);
+	assert_int_equal(request(16, 2 * SECTOR + 1, ROOM), SECTOR + 100);
+	assert_int_equal(got[2 * SECTOR], IOERR);
+	expect_sectors(2, 1);
+	header(IN, 8);
+	assert_int_equal(request(16, SECTOR + 1, ROOM), 0);
+	assert_int_equal(got[SECTOR], IOERR);
+	assert_false(is_broken());
+	header(IN, 0);
+	assert_int_equal(request(16, SECTOR + 1, ROOM), SECTOR + 1);
+	assert_int_equal(got[SECTOR], OK);
+}
+
+static void expect_refusal(int code, const char *word)
+{
+	struct err e = {0};
+
+	assert_int_equal(open_disk("bad", false, true, &e), code);
+	assert_non_null(strstr(e.text, bench_path));
+	if (!strstr(e.text, word))
+		fail_msg("no \"%s\" in \"%s\"", word, e.text);
+	fake_host_close(&host);
+}
+
+static void odd_disks_are_refused_with_a_reason(void **state)
+{
+	(void)state;
+	make_disk(SECTOR + 1);
+	expect_refusal(-EINVAL, "512");
+	make_disk(511);
+	expect_refusal(-EINVAL, "512");
+	unlink(bench_path);
+	expect_refusal(-ENOENT, "No such file");
+	assert_int_equal(mkdir(bench_path, 0700), 0);
+	expect_refusal(-EISDIR, "directory");
+	rmdir(bench_path);
+	assert_int_equal(mkfifo(bench_path, 0600), 0);
+	expect_refusal(-EINVAL, "neither a regular file nor a block device");
+	/* For reading alone a FIFO would keep us waiting for its writer. */
+	assert_int_equal(open_disk("fifo", true, true, &(struct err){0}),
+			 -EINVAL);
+	fake_host_close(&host);
+	unlink(bench_path);
+	assert_int_equal(symlink("/dev/zero", bench_path), 0);
+	expect_refusal(-EINVAL, "neither a regular file nor a block device");
+	unlink(bench_path);
+	assert_int_equal(symlink("disk", bench_path), 0);
+	expect_refusal(-ELOOP, bench_path);
+	unlink(bench_path);
+	assert_int_equal(mkdir(bench_path, 0700), 0);
+	assert_int_equal(open_disk("dir", true, true, &(struct err){0}),
+			 -EINVAL);
+}
+
+static void a_disk_one_may_not_write_says_what_to_do(void **state)
+{
+	struct err e = {0};
+	int rc;
+
+	(void)state;
+	assert_int_equal(chmod(bench_path, 0444), 0);
+	/* root may write anything: be nobody for a moment. */
+	setfsuid(65534);
+	if (!geteuid() && setfsuid(-1) != 65534)
+		skip(); /* a user namespace that has no nobody */
+	rc = open_disk("ro", false, true, &e);
+	setfsuid(geteuid());
+	assert_int_equal(rc, -EACCES);
+	assert_non_null(strstr(e.text, "is_read_only"));
+}
+
+static void a_long_id_is_cut(void **state)
+{
+	struct err e;
+
+	(void)state;
+	assert_int_equal(
+		open_disk("0123456789abcdefghijklmnop", false, true, &e), 0);
+	up(0);
+	header(GET_ID, 0);
+	assert_int_equal(request(16, 21, ROOM), 21);
+	assert_memory_equal(got, "0123456789abcdefghij", 20);
+}
+
+#define TEST(f) \
+	cmocka_unit_test_setup_teardown(f, bench_setup_up, bench_teardown)
+#define TEST_OWN(f) \
+	cmocka_unit_test_setup_teardown(f, bench_setup, bench_teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST_OWN(a_read_only_disk_stays_as_it_is),
+		TEST_OWN(without_flush_writes_go_through),
+		TEST_OWN(an_empty_disk_has_no_sector),
+		TEST(a_file_cut_underneath_fails_its_reads_only),
+		TEST_OWN(odd_disks_are_refused_with_a_reason),
+		TEST_OWN(a_disk_one_may_not_write_says_what_to_do),
+		TEST_OWN(a_long_id_is_cut),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,446 @@
+/*
+ * Routes and controller, over a machine that only remembers: each request's
+ * answer to the byte, and what it made the machine do.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "api/routes.h"
+#include "tests/unit/fake_machine.h"
+
+#define KERNEL "/dev/null"
+#define BEFORE \
+	"The requested operation is not supported before starting the microVM."
+#define AFTER \
+	"The requested operation is not supported after starting the microVM."
+#define JSON_ERROR \
+	"An error occurred when deserializing the json body of a request: "
+
+static struct loop loop;
+static struct controller controller;
+static char answer[8192];
+static bool is_deprecated;
+
+static int setup(void **state)
+{
+	(void)state;
+	memset(&loop, 0, sizeof(loop));
+	controller_init(&controller, &loop, "test-vm");
+	fake_reset();
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	controller_fini(&controller);
+	assert_int_equal(fake.alive, 0);
+	return 0;
+}
+
+/* Serves and returns the status; the body is in `answer`. */
+static int serve(const char *method, const char *path, const char *body)
+{
+	const struct http_request request = {
+		.method = method,
+		.path = path,
+		.body = body,
+		.body_len = body ? strlen(body) : 0,
+	};
+	struct reply reply;
+	char *text;
+	int status;
+
+	routes_serve(&controller, &request, &reply);
+	text = reply.json ? json_dumps(reply.json, JSON_COMPACT) : strdup("");
+	snprintf(answer, sizeof(answer), "%s", text);
+	free(text);
+	status = reply.status;
+	is_deprecated = reply.is_deprecated;
+	reply_fini(&reply);
+	return status;
+}
+
+static void done(const char *method, const char *path, const char *body)
+{
+	int status = serve(method, path, body);
+
+	if (status != 204 || *answer)
+		fail_msg("%s %s %s\n  gave %d %s", method, path, body, status,
+			 answer);
+}
+
+static void says(const char *path, const char *body)
+{
+	assert_int_equal(serve("GET", path, NULL), 200);
+	assert_string_equal(answer, body);
+}
+
+/* The whole of the fault_message, or with a star at its end its start. */
+static void fault(const char *method, const char *path, const char *body,
+		  const char *sentence)
+{
+	int status = serve(method, path, body);
+	json_t *json = json_loads(answer, 0, NULL);
+	const char *text =
+		json_string_value(json_object_get(json, "fault_message"));
+	size_t n = strlen(sentence);
+
+	if (n && sentence[n - 1] == '*')
+		n--;
+	else
+		n++;
+	if (status != 400 || !text || strncmp(text, sentence, n) != 0 ||
+	    json_object_size(json) != 1)
+		fail_msg("%s %s %s\n  gave %d %s\n  not: %s", method, path,
+			 body ? body : "", status, answer, sentence);
+	json_decref(json);
+}
+
+static void start(void)
+{
+	done("PUT", "/boot-source", "{\"kernel_image_path\": \"" KERNEL "\"}");
+	done("PUT", "/actions", "{\"action_type\": \"InstanceStart\"}");
+}
+
+static void what_it_is_can_be_asked_at_any_time(void **state)
+{
+	(void)state;
+	says("/", "{\"id\":\"test-vm\",\"state\":\"Not started\","
+		  "\"vmm_version\":\"1.17.0\",\"app_name\":\"mayfly\"}");
+	says("/version", "{\"firecracker_version\":\"1.17.0\"}");
+	says("/version/", "{\"firecracker_version\":\"1.17.0\"}");
+	says("//version", "{\"firecracker_version\":\"1.17.0\"}");
+	says("/machine-config",
+	     "{\"vcpu_count\":1,\"mem_size_mib\":128,\"smt\":false,"
+	     "\"track_dirty_pages\":false,\"huge_pages\":\"None\"}");
+	says("/vm/config",
+	     "{\"boot-source\":null,\"drives\":[],\"machine-config\":"
+	     "{\"vcpu_count\":1,\"mem_size_mib\":128,\"smt\":false,"
+	     "\"track_dirty_pages\":false,\"huge_pages\":\"None\"},"
+	     "\"logger\":null,\"cpu-config\":null,\"network-interfaces\":[],"
+	     "\"vsock\":null,\"mmds-config\":null,\"metrics\":null,"
+	     "\"serial\":null,\"balloon\":null,\"entropy\":null,\"pmem\":[],"
+	     "\"memory-hotplug\":null}");
+	start();
+	says("/", "{\"id\":\"test-vm\",\"state\":\"Running\","
+		  "\"vmm_version\":\"1.17.0\",\"app_name\":\"mayfly\"}");
+	assert_int_equal(serve("GET", "/machine-config", NULL), 200);
+	assert_int_equal(serve("GET", "/vm/config", NULL), 200);
+}
+
+static void wrong_paths_and_bodies_have_the_known_words(void **state)
+{
+	(void)state;
+	fault("GET", "/nope", NULL,
+	      "Invalid request method and/or path: GET nope.");
+	fault("PUT", "/", "{}", "Invalid request method and/or path: PUT .");
+	fault("POST", "/vm", "{}",
+	      "Invalid request method and/or path: POST vm.");
+	fault("DELETE", "/drives/a", NULL,
+	      "Invalid request method and/or path: DELETE drives/a.");
+	fault("GET", "/vm", NULL,
+	      "Invalid request method and/or path: GET vm.");
+	fault("GET", "/vm/configs", NULL,
+	      "Invalid request method and/or path: GET vm/configs.");
+	fault("GET", "/vm/config/x", NULL,
+	      "Invalid request method and/or path: GET vm/config/x.");
+	fault("get", "/", NULL, "Invalid request method and/or path: get .");
+	fault("PUT", "/drives/a/b", "{}",
+	      "Invalid request method and/or path: PUT drives/a/b.");
+	fault("GET", "/", "{}", "GET request cannot have a body.");
+	fault("GET", "/nope", "{}", "GET request cannot have a body.");
+	fault("PUT", "/boot-source", NULL, "Empty PUT request.");
+	fault("PUT", "/nope", NULL, "Empty PUT request.");
+	fault("PATCH", "/vm", NULL, "Empty PATCH request.");
+	fault("PATCH", "/machine-config", "{}", "Empty PATCH request.");
+	fault("PUT", "/drives", "{}", "The ID cannot be empty.");
+	fault("PUT", "/drives/", "{}", "The ID cannot be empty.");
+	fault("PUT", "/drives/a-b", "{}",
+	      "API Resource IDs can only contain alphanumeric characters and "
+	      "underscores.");
+	fault("PUT", "/drives/a%20b", "{}", "API Resource IDs can only*");
+	fault("PUT",
+	      "/drives/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+	      "aaaaaaaaaaaaaaaaaaaaaaaa",
+	      "{}", "An ID can have at most 64 characters.");
+}
+
+static void broken_bodies_have_the_known_words(void **state)
+{
+	(void)state;
+	fault("PUT", "/boot-source", "{", JSON_ERROR "line 1, column 1: *");
+	fault("PUT", "/boot-source", "{}",
+	      JSON_ERROR "missing field 'kernel_image_path' in boot-source.");
+	fault("PUT", "/boot-source", "[]",
+	      JSON_ERROR "boot-source must be an object, not an array.");
+	fault("PUT", "/boot-source", "{\"kernel_image_path\": 1}",
+	      JSON_ERROR
+	      "field 'kernel_image_path' must be a string, not an integer.");
+	fault("PUT", "/boot-source", "{\"kernel_image_path\": \"a\", \"x\": 1}",
+	      JSON_ERROR "unknown field 'x' in boot-source*");
+	fault("PUT", "/boot-source",
+	      "{\"kernel_image_path\": \"a\", \"kernel_image_path\": \"b\"}",
+	      JSON_ERROR "line 1, column 46: doubled field "
+			 "'kernel_image_path'.");
+	fault("PUT", "/boot-source", "{\"kernel_image_path\": \"\xff\"}",
+	      JSON_ERROR "line 1*");
+	fault("PUT", "/actions", "{\"action_type\": \"Stop\"}",
+	      JSON_ERROR "field 'action_type' must be one of InstanceStart, "
+			 "FlushMetrics, SendCtrlAltDel, not 'Stop'.");
+	fault("PATCH", "/vm", "{\"state\": \"Running\"}", JSON_ERROR "*");
+	/* A body that is wrong is wrong before and after the start. */
+	start();
+	fault("PUT", "/boot-source", "{}", JSON_ERROR "*");
+}
+
+static void what_is_not_there_says_so(void **state)
+{
+	static const char *const later[] = {
+		"/cpu-config",	  "/network-interfaces/eth0",
+		"/vsock",	  "/mmds",
+		"/mmds/config",	  "/metrics",
+		"/serial",	  "/snapshot/create",
+		"/snapshot/load",
+	};
+	static const char *const never[] = {"/balloon", "/entropy", "/pmem/a",
+					    "/hotplug/memory"};
+	unsigned i;
+
+	(void)state;
+	for (i = 0; i < sizeof(later) / sizeof(later[0]); i++)
+		fault("PUT", later[i], "{}", "This version of mayfly has no *");
+	for (i = 0; i < sizeof(never) / sizeof(never[0]); i++) {
+		assert_int_equal(serve("PUT", never[i], "{}"), 400);
+		assert_non_null(strstr(answer, "left out of mayfly by design"));
+	}
+	fault("GET", "/balloon/statistics", NULL, "The balloon device*");
+	fault("PATCH", "/balloon", "{}", "The balloon device*");
+	fault("GET", "/mmds", NULL, "This version of mayfly has no *");
+	fault("PATCH", "/drives/a", "{}", "This version of mayfly has no *");
+	fault("PATCH", "/network-interfaces/a", "{}",
+	      "This version of mayfly has no *");
+}
+
+static void a_start_makes_the_machine_that_was_asked_for(void **state)
+{
+	(void)state;
+	done("PUT", "/boot-source",
+	     "{\"kernel_image_path\": \"" KERNEL "\", "
+	     "\"initrd_path\": \"/dev/zero\", \"boot_args\": \"quiet\"}");
+	done("PUT", "/machine-config",
+	     "{\"vcpu_count\": 2, \"mem_size_mib\": 64, \"smt\": true, "
+	     "\"huge_pages\": \"2M\"}");
+	done("PUT", "/drives/data",
+	     "{\"drive_id\": \"data\", \"is_root_device\": false, "
+	     "\"path_on_host\": \"/d\", \"cache_type\": \"Writeback\"}");
+	done("PUT", "/drives/root",
+	     "{\"drive_id\": \"root\", \"is_root_device\": true, "
+	     "\"path_on_host\": \"/r\", \"is_read_only\": true}");
+	done("PUT", "/actions", "{\"action_type\": \"InstanceStart\"}");
+	assert_string_equal(
+		fake.calls,
+		"new vcpus=2 mem=67108864 pages=1 smt=1; block /r ro; "
+		"add root; block /d rw writeback; add data; add uart; "
+		"add i8042; add sleep; start kernel=/dev/null "
+		"initrd=/dev/zero cmdline=[quiet root=/dev/vda ro]");
+}
+
+static void order_rules_hold(void **state)
+{
+	(void)state;
+	fault("PATCH", "/vm", "{\"state\": \"Paused\"}", BEFORE);
+	fault("PATCH", "/vm", "{\"state\": \"Resumed\"}", BEFORE);
+	fault("PUT", "/actions", "{\"action_type\": \"SendCtrlAltDel\"}",
+	      BEFORE);
+	fault("PUT", "/actions", "{\"action_type\": \"FlushMetrics\"}", BEFORE);
+	fault("PUT", "/actions", "{\"action_type\": \"InstanceStart\"}",
+	      "There is no kernel to start*");
+	start();
+	fault("PUT", "/actions", "{\"action_type\": \"InstanceStart\"}", AFTER);
+	fault("PUT", "/boot-source", "{\"kernel_image_path\": \"k\"}", AFTER);
+	fault("PUT", "/machine-config",
+	      "{\"vcpu_count\": 1, \"mem_size_mib\": 1}", AFTER);
+	fault("PATCH", "/machine-config", "{\"vcpu_count\": 1}", AFTER);
+	fault("PUT", "/drives/a",
+	      "{\"drive_id\": \"a\", \"is_root_device\": false, "
+	      "\"path_on_host\": \"x\"}",
+	      AFTER);
+	fault("PUT", "/logger", "{\"level\": \"Info\"}", AFTER);
+	fault("PUT", "/actions", "{\"action_type\": \"FlushMetrics\"}",
+	      "This version of mayfly has no metrics yet.");
+}
+
+static void pausing_is_idempotent(void **state)
+{
+	(void)state;
+	start();
+	fake_reset();
+	done("PATCH", "/vm", "{\"state\": \"Resumed\"}");
+	assert_string_equal(fake.calls, "");
+	done("PATCH", "/vm", "{\"state\": \"Paused\"}");
+	done("PATCH", "/vm", "{\"state\": \"Paused\"}");
+	assert_string_equal(fake.calls, "pause");
+	assert_int_equal(serve("GET", "/", NULL), 200);
+	assert_non_null(strstr(answer, "\"Paused\""));
+	done("PUT", "/actions", "{\"action_type\": \"SendCtrlAltDel\"}");
+	done("PATCH", "/vm", "{\"state\": \"Resumed\"}");
+	assert_string_equal(fake.calls, "pause; ctrl-alt-del; resume");
+}
+
+static void drives_obey_their_path(void **state)
+{
+	(void)state;
+	fault("PUT", "/drives/a",
+	      "{\"drive_id\": \"b\", \"is_root_device\": false, "
+	      "\"path_on_host\": \"x\"}",
+	      "The drive_id 'b' differs from the 'a' of the path.");
+	done("PUT", "/drives/a",
+	     "{\"drive_id\": \"a\", \"is_root_device\": true, "
+	     "\"path_on_host\": \"x\"}");
+	fault("PUT", "/drives/b",
+	      "{\"drive_id\": \"b\", \"is_root_device\": true, "
+	      "\"path_on_host\": \"x\"}",
+	      "The drive a is the root device already: only one drive can "
+	      "be.");
+	done("PUT", "/drives/a",
+	     "{\"drive_id\": \"a\", \"is_root_device\": false, "
+	     "\"path_on_host\": \"y\"}");
+	assert_int_equal(controller.config.drive_count, 1);
+	assert_string_equal(controller.config.drives[0].path_on_host, "y");
+}
+
+static void deprecated_fields_are_marked(void **state)
+{
+	(void)state;
+	done("PUT", "/machine-config",
+	     "{\"vcpu_count\": 1, \"mem_size_mib\": 1}");
+	assert_false(is_deprecated);
+	done("PUT", "/machine-config",
+	     "{\"vcpu_count\": 1, \"mem_size_mib\": 1, "
+	     "\"cpu_template\": \"None\"}");
+	assert_true(is_deprecated);
+	done("PATCH", "/machine-config", "{\"cpu_template\": \"None\"}");
+	assert_true(is_deprecated);
+}
+
+static void a_failed_start_can_be_repeated(void **state)
+{
+	static const char *const calls[] = {"new",   "root",  "add",  "uart",
+					    "i8042", "sleep", "start"};
+	unsigned i;
+
+	(void)state;
+	done("PUT", "/drives/root",
+	     "{\"drive_id\": \"root\", \"is_root_device\": true, "
+	     "\"path_on_host\": \"/r\"}");
+	done("PUT", "/boot-source", "{\"kernel_image_path\": \"" KERNEL "\"}");
+	for (i = 0; i < sizeof(calls) / sizeof(calls[0]); i++) {
+		fake.fail = calls[i];
+		assert_int_equal(serve("PUT", "/actions",
+				       "{\"action_type\": \"InstanceStart\"}"),
+				 400);
+		assert_non_null(strstr(answer, "failed on demand"));
+		assert_int_equal(fake.alive, 0);
+		assert_int_equal(serve("GET", "/", NULL), 200);
+		assert_non_null(strstr(answer, "Not started"));
+		done("PATCH", "/machine-config", "{\"mem_size_mib\": 32}");
+	}
+	done("PUT", "/actions", "{\"action_type\": \"InstanceStart\"}");
+}
+
+static void a_start_without_its_files_or_memory_fails(void **state)
+{
+	(void)state;
+	done("PUT", "/boot-source", "{\"kernel_image_path\": \"/no/kernel\"}");
+	fault("PUT", "/actions", "{\"action_type\": \"InstanceStart\"}",
+	      "can't open the kernel /no/kernel: *");
+	done("PUT", "/boot-source",
+	     "{\"kernel_image_path\": \"" KERNEL "\", "
+	     "\"initrd_path\": \"/no/initrd\"}");
+	fault("PUT", "/actions", "{\"action_type\": \"InstanceStart\"}",
+	      "can't open the initrd /no/initrd: *");
+	done("PATCH", "/machine-config", "{\"mem_size_mib\": 16777216}");
+	fault("PUT", "/actions", "{\"action_type\": \"InstanceStart\"}",
+	      "mem_size_mib of 16777216 is more than the *");
+	done("PATCH", "/machine-config", "{\"mem_size_mib\": 16}");
+	start();
+}
+
+static void the_end_of_the_machine_stops_the_loop(void **state)
+{
+	const struct err e = {.code = -EIO, .text = "it broke"};
+
+	(void)state;
+	start();
+	assert_false(loop.stopping);
+	fake.hooks.ended(fake.hooks.context, MACHINE_FAILED, &e);
+	assert_true(loop.stopping);
+	assert_int_equal(controller.end, MACHINE_FAILED);
+	assert_true(controller.end_ns > 0);
+	assert_string_equal(controller.end_error.text, "it broke");
+}
+
+static void the_boot_timer_is_logged_and_only_then_a_device(void **state)
+{
+	char path[] = "/tmp/test_routes.XXXXXX", body[128], text[512] = "";
+	int fd = mkstemp(path);
+
+	(void)state;
+	controller.has_boot_timer = true;
+	snprintf(body, sizeof(body), "{\"log_path\": \"%s\"}", path);
+	done("PUT", "/logger", body);
+	start();
+	assert_non_null(strstr(fake.calls, "add boot_timer"));
+	fake.hooks.booted(fake.hooks.context);
+	assert_true(read(fd, text, sizeof(text) - 1) > 0);
+	assert_non_null(strstr(text, "Guest-boot-time = "));
+	assert_non_null(strstr(text, " CPU ms"));
+	close(fd);
+	unlink(path);
+}
+
+static void a_logger_that_cannot_be_opened_changes_nothing(void **state)
+{
+	(void)state;
+	fault("PUT", "/logger", "{\"log_path\": \"/no/such/log\"}",
+	      "can't open the log file /no/such/log: *");
+	assert_null(controller.config.logger.log_path);
+	fault("PUT", "/logger", "{\"level\": \"Loud\"}", "The level must be*");
+	done("PUT", "/logger", "{\"level\": \"warning\"}");
+	done("PUT", "/logger", "{\"show_level\": true}");
+	assert_string_equal(controller.config.logger.level, "warning");
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+	const struct CMUnitTest tests[] = {
+		TEST(what_it_is_can_be_asked_at_any_time),
+		TEST(wrong_paths_and_bodies_have_the_known_words),
+		TEST(broken_bodies_have_the_known_words),
+		TEST(what_is_not_there_says_so),
+		TEST(a_start_makes_the_machine_that_was_asked_for),
+		TEST(order_rules_hold),
+		TEST(pausing_is_idempotent),
+		TEST(drives_obey_their_path),
+		TEST(deprecated_fields_are_marked),
+		TEST(a_failed_start_can_be_repeated),
+		TEST(a_start_without_its_files_or_memory_fails),
+		TEST(the_end_of_the_machine_stops_the_loop),
+		TEST(a_logger_that_cannot_be_opened_changes_nothing),
+		TEST(the_boot_timer_is_logged_and_only_then_a_device),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
