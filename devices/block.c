@@ -30,8 +30,13 @@ enum { SECTOR = 512, DEVICE_ID_BLOCK = 2, ID_BYTES = 20 };
 enum { T_IN = 0, T_OUT = 1, T_FLUSH = 4, T_GET_ID = 8 };
 enum { S_OK = 0, S_IOERR = 1, S_UNSUPP = 2 };
 
-/* Requests served before other devices get a turn. */
-enum { BATCH = 64 };
+/*
+ * A turn in the loop thread ends after this much work, so that other devices
+ * and the API get theirs: a request costs 1, and 1 more for each 64 KiB. Larger
+ * requests than REQUEST_MAX fail; no driver makes them, and one alone would
+ * hold the thread for long.
+ */
+enum { TURN = 64, COST_BYTES = 64 << 10, REQUEST_MAX = 128 << 20 };
 
 struct block_header {
 	le32_t type;
@@ -72,13 +77,13 @@ static void block_config_read(struct virtio *v, uint64_t offset, void *data,
 	virtio_copy_config(&layout, sizeof(layout), offset, data, len);
 }
 
-/* Whether [sector, sector + bytes) lies on the disk; bytes is the guest's. */
-static bool is_on_disk(const struct block *b, uint64_t sector, size_t bytes)
+/* Whether [sector, sector + bytes) is on the disk and not absurdly much. */
+static bool may_serve(const struct block *b, uint64_t sector, size_t bytes)
 {
 	const uint64_t sectors = b->file.size / SECTOR;
 
-	return bytes % SECTOR == 0 && sector <= sectors &&
-	       bytes / SECTOR <= sectors - sector;
+	return bytes % SECTOR == 0 && bytes <= REQUEST_MAX &&
+	       sector <= sectors && bytes / SECTOR <= sectors - sector;
 }
 
 static uint8_t status_of(const struct block *b, const char *what, int rc)
@@ -103,7 +108,7 @@ static uint8_t write_out(struct block *b, uint64_t sector, struct iov *source)
 {
 	int rc;
 
-	if (b->is_read_only || !is_on_disk(b, sector, source->bytes))
+	if (b->is_read_only || !may_serve(b, sector, source->bytes))
 		return S_IOERR;
 	rc = block_file_write(&b->file, source, sector * SECTOR);
 	/* 5.2.6.2: to a driver without FLUSH we are a write-through disk. */
@@ -121,7 +126,7 @@ static uint8_t perform(struct block *b, uint32_t type, uint64_t sector,
 {
 	switch (type) {
 	case T_IN:
-		if (!is_on_disk(b, sector, data->bytes))
+		if (!may_serve(b, sector, data->bytes))
 			return S_IOERR;
 		return status_of(
 			b, "a read",
@@ -176,18 +181,20 @@ static int serve(struct block *b, struct vq *vq)
 static void block_kick(struct virtio *v, struct vq *vq) REQUIRES(v->device.lock)
 {
 	struct block *b = block_of(v);
-	unsigned served = 0;
+	size_t spent = 0;
 	int n;
 
 	do {
 		vq_disable_kicks(vq);
-		while (served < BATCH && (n = vq_pop(vq, &b->chain)) > 0) {
+		while (spent < TURN && (n = vq_pop(vq, &b->chain)) > 0) {
+			spent += 1 + (b->chain.readable.bytes +
+				      b->chain.writable.bytes) /
+					     COST_BYTES;
 			if (serve(b, vq))
 				return;
-			served++;
 		}
 		/* A round counts too: the driver may take offers back. */
-		if (served++ >= BATCH) {
+		if (spent++ >= TURN) {
 			virtio_kick_again(v);
 			break;
 		}

@@ -93,8 +93,10 @@ static bool is_key_ready(const struct i8042 *k)
 	return k->count && !(k->ctr & CTR_KEYBOARD_OFF);
 }
 
-/* An edge for each byte of the keyboard; replies are polled for. */
-/* Most guests never hear of a key, so the line is made for the first one. */
+/*
+ * An edge for each byte of the keyboard; replies are polled for. Most guests
+ * never hear of a key, so the line is made for the first one.
+ */
 static void raise_if_ready(struct i8042 *k)
 {
 	const struct device *d = &k->device;

@@ -48,8 +48,8 @@ uint64_t log_lost(void);
 /* Whether a line of this level would be written; for costly arguments. */
 bool log_wants(enum log_level level);
 
-void log_line(enum log_level level, const char *file, int line, const char *fmt,
-	      ...) __attribute__((format(printf, 4, 5)));
+void log_line(enum log_level level, const char *file, int number,
+	      const char *fmt, ...) __attribute__((format(printf, 4, 5)));
 
 #define log_error(...) log_line(LOG_ERROR, __FILE__, __LINE__, __VA_ARGS__)
 #define log_warn(...)  log_line(LOG_WARN, __FILE__, __LINE__, __VA_ARGS__)
