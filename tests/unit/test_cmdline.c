@@ -262,9 +262,23 @@ static void nineteen_devices_keep_their_order(void **state)
 	assert_string_equal(buf + line.tail, " -- single");
 }
 
+static void a_quoted_blank_ends_no_parameter(void **state)
+{
+	char buf[64];
+	struct cmdline c;
+
+	(void)state;
+	assert_int_equal(cmdline_init(&c, buf, sizeof(buf),
+				      "x=\"a acpi=off b\" quiet", NULL),
+			 0);
+	assert_false(cmdline_has(&c, "acpi=off"));
+	assert_true(cmdline_has(&c, "quiet"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_quoted_blank_ends_no_parameter),
 		cmocka_unit_test(a_line_is_taken_as_it_is),
 		cmocka_unit_test(parameters_go_to_the_end),
 		cmocka_unit_test(parameters_go_before_what_is_for_init),

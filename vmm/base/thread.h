@@ -15,6 +15,7 @@
 
 #define CAPABILITY(name) THREAD_ATTR(capability(name))
 /* In C, clang resolves a sibling member only where its address is taken. */
+/* NOLINTNEXTLINE(bugprone-macro-parentheses): it sees through none. */
 #define GUARDED_BY(member) THREAD_ATTR(guarded_by(&member))
 #define REQUIRES(...)	   THREAD_ATTR(requires_capability(__VA_ARGS__))
 #define EXCLUDES(...)	   THREAD_ATTR(locks_excluded(__VA_ARGS__))

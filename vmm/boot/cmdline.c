@@ -89,13 +89,24 @@ int cmdline_add(struct cmdline *c, struct err *e, const char *fmt, ...)
 	return 0;
 }
 
+/* The length of the parameter at p: up to a blank outside double quotes. */
+static size_t parameter_len(const char *p)
+{
+	bool is_quoted = false;
+	size_t n;
+
+	for (n = 0; p[n] && (is_quoted || p[n] != ' '); n++)
+		is_quoted ^= p[n] == '"';
+	return n;
+}
+
 bool cmdline_has(const struct cmdline *c, const char *word)
 {
 	const size_t len = strlen(word);
 	const char *p = c->text, *end = c->text + c->tail;
 
 	while (p < end) {
-		size_t n = strcspn(p, " ");
+		size_t n = parameter_len(p);
 
 		if (n == len && !memcmp(p, word, len))
 			return true;
