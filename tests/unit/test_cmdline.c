@@ -264,15 +264,12 @@ static void nineteen_devices_keep_their_order(void **state)
 
 static void a_quoted_blank_ends_no_parameter(void **state)
 {
-	char buf[64];
-	struct cmdline c;
-
 	(void)state;
-	assert_int_equal(cmdline_init(&c, buf, sizeof(buf),
+	assert_int_equal(cmdline_init(&line, buf, SIZE,
 				      "x=\"a acpi=off b\" quiet", NULL),
 			 0);
-	assert_false(cmdline_has(&c, "acpi=off"));
-	assert_true(cmdline_has(&c, "quiet"));
+	assert_false(cmdline_has(&line, "acpi=off"));
+	assert_true(cmdline_has(&line, "quiet"));
 }
 
 int main(void)
