@@ -13,6 +13,18 @@
 
 #include "tests/unit/block_bench.h"
 
+static unsigned syncs;
+static int sync_error;
+
+/* Stands in for the C library's, so that we see what becomes durable. */
+int fdatasync(int fd)
+{
+	(void)fd;
+	syncs++;
+	errno = sync_error;
+	return sync_error ? -1 : 0;
+}
+
 static void a_read_only_disk_stays_as_it_is(void **state)
 {
 	struct err e;
@@ -35,19 +47,68 @@ static void a_read_only_disk_stays_as_it_is(void **state)
 	assert_int_equal(got[0], OK);
 }
 
-static void without_flush_writes_go_through(void **state)
+/* One written sector and one flush; returns how often the disk was synced. */
+static unsigned write_and_flush(bool is_writeback, uint64_t features,
+				unsigned *by_write)
 {
 	struct err e;
 
-	(void)state;
-	assert_int_equal(open_disk("wt", false, true, &e), 0);
-	assert_true(fake_driver_offered(&host) & F_FLUSH);
-	up(0);
+	assert_int_equal(open_disk("sync", false, is_writeback, &e), 0);
+	assert_int_equal(!!(fake_driver_offered(&host) & F_FLUSH),
+			 is_writeback);
+	up(features);
+	syncs = 0;
 	memset(sent + 16, 't', SECTOR);
 	header(OUT, 1);
 	assert_int_equal(request(16 + SECTOR, 1, ROOM), 1);
 	assert_int_equal(got[0], OK);
 	expect_on_disk(SECTOR, sent + 16, SECTOR);
+	*by_write = syncs;
+	header(FLUSH, 0);
+	assert_int_equal(request(16, 1, ROOM), 1);
+	assert_int_equal(got[0], OK);
+	return syncs;
+}
+
+static void a_flush_is_what_makes_writes_durable(void **state)
+{
+	unsigned by_write;
+
+	(void)state;
+	assert_int_equal(write_and_flush(true, F_FLUSH, &by_write), 1);
+	assert_int_equal(by_write, 0);
+}
+
+static void without_flush_writes_go_through(void **state)
+{
+	unsigned by_write;
+
+	(void)state;
+	write_and_flush(true, 0, &by_write);
+	assert_int_equal(by_write, 1);
+}
+
+static void an_unsafe_disk_is_never_synced(void **state)
+{
+	unsigned by_write;
+
+	(void)state;
+	assert_int_equal(write_and_flush(false, 0, &by_write), 0);
+}
+
+static void a_disk_that_can_not_sync_fails_the_request(void **state)
+{
+	(void)state;
+	sync_error = EIO;
+	header(FLUSH, 0);
+	assert_int_equal(request(16, 1, ROOM), 1);
+	assert_int_equal(got[0], IOERR);
+	up(0);
+	header(OUT, 1);
+	assert_int_equal(request(16 + SECTOR, 1, ROOM), 1);
+	assert_int_equal(got[0], IOERR);
+	assert_false(is_broken());
+	sync_error = 0;
 }
 
 static void an_empty_disk_has_no_sector(void **state)
@@ -162,7 +223,10 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST_OWN(a_read_only_disk_stays_as_it_is),
+		TEST_OWN(a_flush_is_what_makes_writes_durable),
 		TEST_OWN(without_flush_writes_go_through),
+		TEST_OWN(an_unsafe_disk_is_never_synced),
+		TEST(a_disk_that_can_not_sync_fails_the_request),
 		TEST_OWN(an_empty_disk_has_no_sector),
 		TEST(a_file_cut_underneath_fails_its_reads_only),
 		TEST_OWN(odd_disks_are_refused_with_a_reason),

@@ -225,6 +225,10 @@ static void a_segment_outside_memory_says_how_much_it_takes(void **state)
 	assert_int_equal(image.end, RAM);
 	data()->p_memsz++;
 	refused(-ENOMEM, "up to 0x100001; give the machine at least 2 MiB");
+	/* No memory size would do for one linked at virtual addresses. */
+	data()->p_paddr = 0xffffffff81000000;
+	refused(-ENOEXEC, "has a segment at 0xffffffff81000000, where no "
+			  "machine has memory; link it for a physical");
 }
 
 static void a_bss_outside_memory_is_seen_before_the_guest_runs(void **state)
@@ -244,6 +248,8 @@ static void low_memory_is_ours(void **state)
 	text()->p_paddr = 0;
 	refused(-ENOEXEC, "segment at 0x0");
 	text()->p_paddr = KERNEL_FILE_MIN_GPA;
+	kernel_file_ehdr(&file)->e_entry = KERNEL_FILE_MIN_GPA;
+	note()->p_type = PT_NULL;
 	assert_int_equal(load(), 0);
 	assert_int_equal(image.start, KERNEL_FILE_MIN_GPA);
 }
@@ -351,6 +357,11 @@ static void an_entry_outside_the_segments_is_refused(void **state)
 	h->e_entry = KERNEL_FILE_DATA_GPA + KERNEL_FILE_DATA_MEMORY;
 	refused(-ENOEXEC, "entry is outside its segments");
 	h->e_entry = UINT64_MAX;
+	refused(-ENOEXEC, "entry is outside its segments");
+	/* Between two segments there are only zeroes. */
+	h->e_entry = KERNEL_FILE_TEXT_GPA + KERNEL_FILE_TEXT_BYTES;
+	refused(-ENOEXEC, "entry is outside its segments");
+	h->e_entry = KERNEL_FILE_DATA_GPA - 1;
 	refused(-ENOEXEC, "entry is outside its segments");
 	h->e_entry = KERNEL_FILE_TEXT_GPA;
 	assert_int_equal(load(), 0);

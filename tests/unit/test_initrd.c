@@ -104,7 +104,13 @@ static void it_stays_below_what_the_kernel_can_reach(void **state)
 	kernel.initrd_max = 0x9ffff;
 	placed_at(PAGE, 0x9f000);
 	placed_at(0x20000, KERNEL_END);
+	/* More memory would not help, so it isn't asked for. */
 	assert_int_equal(load(0x20001), -ENOMEM);
+	assert_string_equal(err.text,
+			    "the initrd /i/initrd (131073 bytes) does not fit "
+			    "between the kernel's end at 0x80000 and 0xa0000, "
+			    "the highest this kernel takes one at; give a "
+			    "smaller initrd");
 	kernel.initrd_max = 0x9fffe;
 	placed_at(PAGE, 0x9e000);
 	kernel.initrd_max = RAM - 1;

@@ -26,6 +26,18 @@ static void the_device_introduces_itself(void **state)
 	assert_int_equal(fake_read32(&toy_host, MMIO_ISR), 0);
 }
 
+static void there_are_no_features_past_the_64th(void **state)
+{
+	static const uint32_t halves[] = {2, 3, 32, 0x80000000, 0xffffffff};
+
+	(void)state;
+	for (unsigned i = 0; i < 5; i++) {
+		fake_write32(&toy_host, MMIO_DEVICE_FEATURES_SEL, halves[i]);
+		assert_int_equal(fake_read32(&toy_host, MMIO_DEVICE_FEATURES),
+				 0);
+	}
+}
+
 static void control_registers_are_32_bits_wide(void **state)
 {
 	static const uint32_t widths[] = {1, 2, 8};
@@ -266,6 +278,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(the_device_introduces_itself),
+		TEST(there_are_no_features_past_the_64th),
 		TEST(control_registers_are_32_bits_wide),
 		TEST(holes_and_read_only_registers_swallow_writes),
 		TEST(there_is_no_shared_memory),

@@ -295,6 +295,22 @@ static void who_never_reads_loses_only_keys(void **state)
 	assert_int_equal(ask(0xaa), 0x55);
 }
 
+static void a_keyboard_that_is_off_keeps_its_keys(void **state)
+{
+	static const uint8_t reset[] = {0xfa, 0xaa};
+
+	(void)state;
+	command(0xad);
+	send(0xff);
+	assert_int_equal(status(), IDLE);
+	assert_int_equal(take(), 0);
+	assert_int_equal(ask(0xaa), 0x55); /* replies come all the same */
+	assert_int_equal(fake_kvm_take_edges(), 0);
+	command(0xae);
+	assert_int_equal(fake_kvm_take_edges(), 1);
+	expect_bytes(reset, sizeof(reset));
+}
+
 static void without_a_line_keys_can_be_polled(void **state)
 {
 	static const uint8_t reset[] = {0xfa, 0xaa};
@@ -400,6 +416,7 @@ int main(void)
 		TEST_I8042(the_ports_between_are_not_ours),
 		TEST_I8042(the_keyboard_answers),
 		TEST_I8042(every_key_byte_is_an_edge),
+		TEST_I8042(a_keyboard_that_is_off_keeps_its_keys),
 		TEST_I8042(ctrl_alt_del_is_pressed_and_released),
 		TEST_I8042(who_never_reads_loses_only_keys),
 		TEST_I8042(without_a_line_keys_can_be_polled),

@@ -371,6 +371,56 @@ static void a_storm_of_resets_leaks_nothing(void **state)
 	assert_int_equal(fake_kvm.strays, 0);
 }
 
+static void a_reset_forgets_what_the_driver_chose(void **state)
+{
+	(void)state;
+	toy_up();
+	fake_write32(&toy_host, MMIO_DEVICE_FEATURES_SEL, 1);
+	fake_write32(&toy_host, MMIO_DRIVER_FEATURES_SEL, 1);
+	fake_write32(&toy_host, MMIO_QUEUE_SEL, 99);
+	toy_set_status(0);
+	assert_true(toy->virtio.accepted == 0);
+	assert_int_equal(fake_read32(&toy_host, MMIO_DEVICE_FEATURES),
+			 (uint32_t)TOY_FEATURES);
+	assert_int_equal(fake_read32(&toy_host, MMIO_QUEUE_MAX), TOY_QUEUE_MAX);
+	toy_set_status(ST_ACKNOWLEDGE);
+	toy_set_status(ST_DRIVER);
+	fake_write32(&toy_host, MMIO_DRIVER_FEATURES, TOY_FEATURE);
+	assert_true(toy->virtio.accepted == TOY_FEATURE);
+}
+
+static void queues_work_by_the_features_agreed_on(void **state)
+{
+	static const uint64_t features[] = {0, FAKE_F_EVENT_IDX,
+					    FAKE_F_INDIRECT,
+					    FAKE_F_EVENT_IDX | FAKE_F_INDIRECT};
+
+	(void)state;
+	for (unsigned i = 0; i < 4; i++) {
+		fake_driver_up(&toy_host, &toy_ring, features[i], 0x1000,
+			       TOY_SIZE);
+		assert_int_equal(toy->virtio.queues[0].event_idx,
+				 !!(features[i] & FAKE_F_EVENT_IDX));
+		assert_int_equal(toy->virtio.queues[0].indirect,
+				 !!(features[i] & FAKE_F_INDIRECT));
+	}
+}
+
+static void stopping_ends_what_is_in_flight(void **state)
+{
+	struct device *d = toy_host.device;
+
+	(void)state;
+	toy_up();
+	toy->is_keeping = true;
+	toy_offer();
+	toy_notify(0);
+	assert_true(toy->has_kept);
+	d->ops->stop(d);
+	assert_int_equal(toy->quiets, 2); /* the first by the driver's reset */
+	assert_false(toy->has_kept);
+}
+
 static void a_device_that_can_not_start_can_be_freed(void **state)
 {
 	struct err e = {0};
@@ -503,6 +553,9 @@ int main(void)
 		TEST(a_queue_can_be_taken_away_while_others_work),
 		TEST(config_changes_are_told_to_who_is_up),
 		TEST(a_storm_of_resets_leaks_nothing),
+		TEST(a_reset_forgets_what_the_driver_chose),
+		TEST(queues_work_by_the_features_agreed_on),
+		TEST(stopping_ends_what_is_in_flight),
 		cmocka_unit_test_teardown(
 			a_device_that_can_not_start_can_be_freed, toy_teardown),
 		cmocka_unit_test_setup_teardown(

@@ -24,6 +24,8 @@
 
 enum { PHDRS_MAX = 64, NOTES_MAX_BYTES = 4096 };
 
+#define GPA_MAX (1ULL << 40) /* above any machine's memory */
+
 /* Xen's public/elfnote.h: where to enter in 32-bit mode, paging off. */
 enum { NOTE_PHYS32_ENTRY = 18 };
 
@@ -94,6 +96,23 @@ static int check_segment(const Elf64_Phdr *p, uint64_t min_gpa, unsigned index,
 	return 0;
 }
 
+/* Most often a kernel whose physical addresses were linked as virtual ones. */
+static int refuse_place(const Elf64_Phdr *p, struct err *e)
+{
+	const uint64_t end = p->p_paddr + p->p_memsz;
+
+	if (p->p_paddr > GPA_MAX)
+		return err_set(e, -ENOEXEC,
+			       "has a segment at 0x%llx, where no machine has "
+			       "memory; link it for a physical address",
+			       (unsigned long long)p->p_paddr);
+	return err_set(e, -ENOMEM,
+		       "needs guest memory up to 0x%llx; give the machine at "
+		       "least %llu MiB",
+		       (unsigned long long)end,
+		       (unsigned long long)(end >> 20) + 1);
+}
+
 static int load_segment(int fd, const Elf64_Phdr *p,
 			const struct guest_mem *mem, struct kernel_image *out,
 			struct err *e)
@@ -103,11 +122,7 @@ static int load_segment(int fd, const Elf64_Phdr *p,
 	int rc;
 
 	if (!at)
-		return err_set(e, -ENOMEM,
-			       "needs guest memory up to 0x%llx; give the "
-			       "machine at least %llu MiB",
-			       (unsigned long long)end,
-			       (unsigned long long)(end >> 20) + 1);
+		return refuse_place(p, e);
 	rc = fd_pread(fd, at, p->p_filesz, p->p_offset);
 	if (rc == -ENODATA)
 		return err_set(e, -ENOEXEC,
@@ -158,21 +173,29 @@ static void find_pvh_entry(int fd, const Elf64_Phdr *p,
 	}
 }
 
-static bool is_inside(const struct kernel_image *image, uint64_t entry)
+/* Whether entry lies in what was loaded, not in a gap between. */
+static bool is_loaded(const Elf64_Phdr *p, unsigned count, uint64_t entry)
 {
-	return entry >= image->start && entry < image->end;
+	unsigned i;
+
+	for (i = 0; i < count; i++)
+		if (p[i].p_type == PT_LOAD && entry >= p[i].p_paddr &&
+		    entry - p[i].p_paddr < p[i].p_memsz)
+			return true;
+	return false;
 }
 
-static int check_entries(struct kernel_image *out, struct err *e)
+static int check_entries(const Elf64_Phdr *p, unsigned count,
+			 struct kernel_image *out, struct err *e)
 {
 	if (!out->end)
 		return err_set(e, -ENOEXEC, "has no segment to load");
-	if (out->pvh_entry && !is_inside(out, out->pvh_entry))
+	if (out->pvh_entry && !is_loaded(p, count, out->pvh_entry))
 		return err_set(e, -ENOEXEC,
 			       "is broken: its PVH entry 0x%llx is outside its "
 			       "segments",
 			       (unsigned long long)out->pvh_entry);
-	if (!is_inside(out, out->entry))
+	if (!is_loaded(p, count, out->entry))
 		out->entry = 0;
 	if (!out->entry && !out->pvh_entry)
 		return err_set(e, -ENOEXEC,
@@ -191,9 +214,11 @@ int elf_load(int fd, const struct guest_mem *mem, uint64_t min_gpa,
 	rc = read_header(fd, &h, e);
 	if (rc)
 		return rc;
-	if (fd_pread(fd, p, h.e_phnum * sizeof(p[0]), h.e_phoff))
-		return err_set(e, -ENOEXEC,
-			       "is truncated before its program headers");
+	rc = fd_pread(fd, p, h.e_phnum * sizeof(p[0]), h.e_phoff);
+	if (rc)
+		return err_set(e, rc == -EIO ? rc : -ENOEXEC,
+			       "is truncated before its program headers (%s)",
+			       strerror(-rc));
 	memset(out, 0, sizeof(*out));
 	out->start = UINT64_MAX;
 	out->initrd_max = UINT64_MAX;
@@ -217,5 +242,5 @@ int elf_load(int fd, const struct guest_mem *mem, uint64_t min_gpa,
 		if (rc)
 			return rc;
 	}
-	return check_entries(out, e);
+	return check_entries(p, h.e_phnum, out, e);
 }

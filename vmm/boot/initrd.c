@@ -7,11 +7,35 @@
 
 #include "vmm/base/fd.h"
 
+static int refuse_size(const char *path, uint64_t size, uint64_t top,
+		       uint64_t ram, const struct kernel_image *kernel,
+		       struct err *e)
+{
+	if (top < ram)
+		return err_set(
+			e, -ENOMEM,
+			"the initrd %s (%llu bytes) does not fit between "
+			"the kernel's end at 0x%llx and 0x%llx, the "
+			"highest this kernel takes one at; give a smaller "
+			"initrd",
+			path, (unsigned long long)size,
+			(unsigned long long)kernel->end,
+			(unsigned long long)top);
+	return err_set(
+		e, -ENOMEM,
+		"the initrd %s (%llu bytes) does not fit above the "
+		"kernel, which ends at 0x%llx; give the machine at least "
+		"%llu MiB",
+		path, (unsigned long long)size, (unsigned long long)kernel->end,
+		(unsigned long long)((kernel->end + size) >> 20) + 2);
+}
+
 int initrd_load(int fd, const char *path, const struct guest_mem *mem,
 		const struct kernel_image *kernel, uint64_t *gpa,
 		uint64_t *size, struct err *e)
 {
-	uint64_t top = mem->regions[0].gpa + mem->regions[0].size;
+	const uint64_t ram = mem->regions[0].gpa + mem->regions[0].size;
+	uint64_t top = ram;
 	struct stat st;
 	int rc;
 
@@ -26,14 +50,7 @@ int initrd_load(int fd, const char *path, const struct guest_mem *mem,
 	if (kernel->initrd_max < top)
 		top = kernel->initrd_max + 1;
 	if (*size > top || (top - *size) / 4096 * 4096 < kernel->end)
-		return err_set(
-			e, -ENOMEM,
-			"the initrd %s (%llu bytes) does not fit above "
-			"the kernel, which ends at 0x%llx; give the "
-			"machine at least %llu MiB",
-			path, (unsigned long long)*size,
-			(unsigned long long)kernel->end,
-			(unsigned long long)((kernel->end + *size) >> 20) + 2);
+		return refuse_size(path, *size, top, ram, kernel, e);
 	*gpa = (top - *size) / 4096 * 4096;
 	rc = fd_pread(fd, guest_mem_at(mem, *gpa, *size), *size, 0);
 	if (rc)
