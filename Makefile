@@ -143,6 +143,7 @@ EXTRA_mmio := $(EXTRA_virtio)
 EXTRA_block := $(KVM_FAKES) tests/unit/block_bench
 EXTRA_disk := $(EXTRA_block)
 EXTRA_uart := $(KVM_FAKES)
+EXTRA_terminal := $(KVM_FAKES)
 EXTRA_power := $(KVM_FAKES)
 EXTRA_ioapic := $(KVM_FAKES)
 EXTRA_routes := tests/unit/fake_machine
