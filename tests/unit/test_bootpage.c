@@ -308,11 +308,12 @@ static void without_low_memory_nothing_is_written(void **state)
 /* ---- arch_load() --------------------------------------------------------- */
 
 static struct boot_entry entry;
+static uint32_t vcpus = 2;
 
 /* Loads the file, with two virtio devices, into 16 MiB. */
 static int load(const char *cmdline, int initrd_fd)
 {
-	struct arch arch = {.topology.vcpus = 2, .slot_count = 3};
+	struct arch arch = {.topology.vcpus = vcpus, .slot_count = 3};
 	struct boot_source source = {
 		.kernel_fd = kernel_file_open(&file),
 		.kernel_path = "k",
@@ -442,6 +443,45 @@ static void a_kernel_in_our_memory_is_refused(void **state)
 				      "below 0x100000 is not free");
 }
 
+/* What entry.c maps ends at 1 GiB, what 32 bits reach at 4 GiB. */
+static void a_kernel_beyond_its_entry_s_reach_is_refused(void **state)
+{
+	const struct guest_range ranges[] = {{0, 16 * MIB},
+					     {1024 * MIB, 16 * MIB}};
+
+	(void)state;
+	assert_int_equal(guest_mem_open(&mem, ranges, 2, GUEST_MEM_SMALL, NULL),
+			 0);
+	make_elf();
+	kernel_file_phdr(&file, KERNEL_FILE_NOTE)->p_type = PT_NULL;
+	kernel_file_phdr(&file, KERNEL_FILE_TEXT)->p_paddr = 1024 * MIB;
+	kernel_file_ehdr(&file)->e_entry = 1024 * MIB;
+	assert_int_equal(load("", -1), -ENOEXEC);
+	assert_string_equal(err.text,
+			    "the kernel k has its entry at 0x40000000; below "
+			    "0x40000000 is where it can be entered");
+	assert_int_equal(get(LAYOUT_ZERO_PAGE + AT_CMDLINE, 4), 0);
+}
+
+static void what_fails_on_the_way_is_told(void **state)
+{
+	struct kernel_file empty = {.len = 0};
+	int fd = kernel_file_open(&empty);
+
+	(void)state;
+	make_elf();
+	assert_int_equal(load("", fd), -ENODATA);
+	assert_string_equal(err.text, "the initrd i is empty");
+	close(fd);
+	assert_int_equal(load("a\nb", -1), -EINVAL);
+	vcpus = 255;
+	assert_int_equal(load("acpi=off", -1), -ENOSPC);
+	assert_non_null(strstr(err.text, "MP table"));
+	vcpus = 2;
+	file.bytes[0] = 'x';
+	assert_int_equal(load("", -1), -ENOEXEC);
+}
+
 static void a_long_command_line_is_refused(void **state)
 {
 	static char line[2048];
@@ -478,6 +518,8 @@ int main(void)
 		ON_MEM(a_bzimage_is_entered_in_64_bits_with_tables),
 		ON_MEM(with_acpi_off_there_is_none),
 		ON_MEM(a_kernel_in_our_memory_is_refused),
+		ON_MEM(a_kernel_beyond_its_entry_s_reach_is_refused),
+		ON_MEM(what_fails_on_the_way_is_told),
 		ON_MEM(a_long_command_line_is_refused),
 	};
 

@@ -17,7 +17,7 @@
 #include "vmm/arch/x86_64/layout.h"
 #include "vmm/base/cursor.h"
 
-enum { RSDP_BYTES = 36, HEADER_BYTES = 36, LENGTH_AT = 4, CHECKSUM_AT = 9 };
+enum { RSDP_BYTES = 36, LENGTH_AT = 4, CHECKSUM_AT = 9 };
 enum { S5_TYPE = 5 }; /* devices/power.c turns off at this sleep type */
 
 /* FADT, 5.2.9. */
