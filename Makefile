@@ -48,7 +48,7 @@ endif
 # ---- sources, floor by floor (docs/floors.txt) -----------------------------
 
 BASE    := err fd cursor log
-EVENT   := loop
+EVENT   := loop bucket limiter
 MEM     := guest_mem
 KVM     := kvm vm vcpu bus irq
 BOOT    := elf bzimage kernel cmdline initrd

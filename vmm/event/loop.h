@@ -6,9 +6,9 @@
 #include "vmm/base/err.h"
 
 /*
- * The event loop: epoll over watches that live inside their owners. One loop
- * runs in one thread (docs/threads.md calls it the loop thread), which owns
- * every device's back end, the API socket and the console.
+ * The event loop: epoll over watches, and timers, that live inside their
+ * owners. One loop runs in one thread (docs/threads.md calls it the loop
+ * thread), which owns every device's back end, the API socket and the console.
  */
 struct loop_watch {
 	int fd; /* borrowed; -1 while not watched */
@@ -19,12 +19,24 @@ struct loop_watch {
 	void (*ready)(struct loop_watch *w, uint32_t events);
 };
 
+/* Goes off once. Zeroed but for fire, it is not armed. */
+struct loop_timer {
+	uint64_t due_ns; /* CLOCK_MONOTONIC; 0 while not armed */
+	/*
+	 * Called in the loop thread, the timer no longer armed. May do what a
+	 * watch's ready() may, and with timers likewise.
+	 */
+	void (*fire)(struct loop_timer *t);
+	struct loop_timer *next; /* the loop's */
+};
+
 struct loop {
 	int fd; /* owned */
 	bool stopping;
 	struct loop_watch *
 		*batch; /* what epoll_wait gave, while it is served */
 	int batch_count;
+	struct loop_timer *timers; /* borrowed; the first due comes first */
 };
 
 /* Makes the epoll descriptor. Returns 0 or a negative errno. */
@@ -49,6 +61,20 @@ void loop_change(struct loop *l, struct loop_watch *w, uint32_t events);
  * fetched already. Does nothing for a watch that is not watched.
  */
 void loop_delete(struct loop *l, struct loop_watch *w);
+
+/*
+ * Arms t for a moment of CLOCK_MONOTONIC, anew where it is armed already; one
+ * in the past goes off at once, after the watches that are ready. Never early;
+ * late by what the kernel's timer slack and the callbacks before it take. Costs
+ * no system call. Thread: the loop's, or any before the loop runs.
+ */
+void loop_arm(struct loop *l, struct loop_timer *t, uint64_t due_ns);
+
+/* t does not go off any more. Does nothing where it is not armed. */
+void loop_disarm(struct loop *l, struct loop_timer *t);
+
+/* CLOCK_MONOTONIC in nanoseconds. Thread: any. */
+uint64_t loop_now_ns(void);
 
 /* Serves events until loop_stop(). Returns 0 or a negative errno. */
 int loop_run(struct loop *l, struct err *e);

@@ -36,6 +36,16 @@ struct device_host {
 	void *machine;
 };
 
+/* Where a device tells its counters; see device_ops.count. */
+struct device_counters {
+	/*
+	 * name is a word of letters, digits and underscores, the same in each
+	 * call: "read_bytes". Counters only grow.
+	 */
+	void (*put)(struct device_counters *c, const char *name,
+		    uint64_t value);
+};
+
 struct device;
 
 struct device_ops {
@@ -56,6 +66,11 @@ struct device_ops {
 	int (*start)(struct device *d, struct err *e);
 	/* Thread: the loop's; no vCPU runs. NULL where nothing is in flight. */
 	void (*stop)(struct device *d);
+	/*
+	 * Tells all counters of the device, always the same ones in the same
+	 * order. NULL where there are none. Thread: the loop's, lock not held.
+	 */
+	void (*count)(struct device *d, struct device_counters *c);
 	/* Frees d, whatever state it is in. Thread: the loop's. */
 	void (*free)(struct device *d);
 };

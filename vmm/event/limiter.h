@@ -1,0 +1,56 @@
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "vmm/event/bucket.h"
+#include "vmm/event/loop.h"
+
+/*
+ * Holds a device's back end to so many bytes and operations a second. The owner
+ * asks before each piece of work; refused, it leaves the work where it is and
+ * goes on when ready() is called, at the very moment the tokens are there.
+ * Thread: the loop's.
+ */
+struct limiter {
+	struct bucket bytes;
+	struct bucket ops;
+	struct loop *loop; /* borrowed: main; NULL while not started */
+	struct loop_timer timer;
+	/* The owner's, set before limiter_start(). In the loop thread. */
+	void (*ready)(struct limiter *l);
+	uint64_t throttled; /* how often work was refused */
+};
+
+/* What a limiter is set to; a bucket that is not given stays as it is. */
+struct limiter_bucket {
+	uint64_t size;
+	uint64_t burst;
+	uint64_t refill_ms;
+	bool is_given;
+};
+
+struct limiter_config {
+	struct limiter_bucket bytes;
+	struct limiter_bucket ops;
+};
+
+/* From now on l can wait. Accepts a zeroed limiter but for ready: no limit. */
+void limiter_start(struct limiter *l, struct loop *loop);
+
+/* Waits no more. Accepts a limiter that was not started. */
+void limiter_stop(struct limiter *l);
+
+/*
+ * Sets the buckets that are given, full; one of size 0 is no limit. Whoever is
+ * waiting is called, soon, to ask again.
+ */
+void limiter_set(struct limiter *l, const struct limiter_config *config);
+
+bool limiter_is_limited(const struct limiter *l);
+
+/*
+ * Takes one operation of so many bytes from both buckets, or from none: then
+ * ready() will be called. While it waits, whatever is asked is refused.
+ */
+bool limiter_take(struct limiter *l, uint64_t bytes);
