@@ -75,8 +75,6 @@ static uint32_t read_register(struct virtio *v, uint64_t reg)
 		return vq ? vq->max : 0;
 	case REG_QUEUE_READY:
 		return vq && vq->ready;
-	case REG_INTERRUPT_STATUS:
-		return v->isr;
 	case REG_STATUS:
 		return v->status;
 	case REG_SHM_LEN_LOW:
@@ -167,9 +165,6 @@ static void write_register(struct virtio *v, uint64_t reg, uint32_t value)
 		if (v->status & VIRTIO_DRIVER_OK && value < v->queue_count)
 			virtio_kick_again(v);
 		break;
-	case REG_INTERRUPT_ACK:
-		v->isr &= (uint8_t)~value;
-		break;
 	case REG_STATUS:
 		virtio_set_status(v, value);
 		break;
@@ -223,6 +218,31 @@ static void mmio_write(struct device *d, uint64_t offset, const void *data,
 	write_register(v, offset, le32toh(value));
 }
 
+/*
+ * The two accesses of every interrupt. They take no lock, or the driver would
+ * wait in its interrupt handler until the loop thread is done with a turn.
+ */
+static bool mmio_quick(struct device *d, uint64_t offset, void *data,
+		       uint32_t len, bool is_write)
+{
+	struct virtio *v = virtio_of(d);
+	uint32_t value;
+
+	if (len != sizeof(value))
+		return false;
+	if (offset == REG_INTERRUPT_STATUS && !is_write) {
+		value = htole32(v->isr);
+		memcpy(data, &value, sizeof(value));
+		return true;
+	}
+	if (offset == REG_INTERRUPT_ACK && is_write) {
+		memcpy(&value, data, sizeof(value));
+		v->isr &= (uint8_t)~le32toh(value);
+		return true;
+	}
+	return false;
+}
+
 void mmio_connect(struct virtio *v)
 {
 	struct device *d = &v->device;
@@ -270,6 +290,7 @@ const struct device_ops mmio_device_ops = {
 	.kind = ARCH_VIRTIO_MMIO,
 	.read = mmio_read,
 	.write = mmio_write,
+	.quick = mmio_quick,
 	.start = mmio_start,
 	.stop = mmio_stop,
 	.free = mmio_free,

@@ -74,7 +74,7 @@ struct virtio {
 	uint64_t offered;  /* features */
 	uint64_t accepted; /* features, within offered */
 	uint8_t status;
-	uint8_t isr;
+	_Atomic uint8_t isr; /* read and acknowledged without the lock */
 	uint32_t generation; /* of the configuration */
 	struct irq irq;
 	struct vq queues[VIRTIO_QUEUES_MAX];

@@ -92,6 +92,8 @@ void fake_read(struct fake_host *h, uint64_t offset, void *data, uint32_t len)
 	memset(data, 0, len);
 	if (!d->ops->read)
 		return;
+	if (d->ops->quick && d->ops->quick(d, offset, data, len, false))
+		return;
 	mutex_lock(&d->lock);
 	d->ops->read(d, offset, data, len);
 	mutex_unlock(&d->lock);
@@ -103,6 +105,9 @@ void fake_write(struct fake_host *h, uint64_t offset, const void *data,
 	struct device *d = h->device;
 
 	if (!d->ops->write)
+		return;
+	if (d->ops->quick &&
+	    d->ops->quick(d, offset, (void *)(uintptr_t)data, len, true))
 		return;
 	mutex_lock(&d->lock);
 	d->ops->write(d, offset, data, len);

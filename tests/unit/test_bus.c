@@ -204,6 +204,51 @@ static void a_read_never_shows_what_lay_in_the_buffer(void **state)
 	assert_memory_equal(data, "\0\0\0\0\0\0\0\0", 8);
 }
 
+static bool quick_at_four(void *owner, uint64_t offset, void *data,
+			  uint32_t len, bool is_write)
+{
+	struct probe *p = owner;
+
+	assert_false(is_locked(&p->lock));
+	if (offset != 4)
+		return false;
+	if (is_write)
+		memcpy(&p->data, data, len);
+	else
+		memset(data, 0x11, len);
+	return true;
+}
+
+static void a_quick_access_takes_no_lock(void **state)
+{
+	struct bus bus = {0};
+	struct probe p = {0};
+	const struct bus_range range = {
+		.base = 0,
+		.size = 16,
+		.read = probe_read,
+		.write = probe_write,
+		.quick = quick_at_four,
+		.owner = &p,
+		.lock = &p.lock,
+	};
+	uint32_t word = 7;
+
+	(void)state;
+	mutex_init(&p.lock);
+	assert_int_equal(bus_add(&bus, &range, NULL), 0);
+	bus_write(&bus, 4, &word, 4);
+	assert_int_equal(p.data, 7);
+	bus_read(&bus, 4, &word, 4);
+	assert_int_equal(word, 0x11111111);
+	assert_int_equal(p.reads + p.writes, 0);
+	bus_read(&bus, 8, &word, 4);
+	bus_write(&bus, 8, &word, 4);
+	assert_int_equal(p.reads, 1);
+	assert_int_equal(p.writes, 1);
+	assert_true(p.was_locked);
+}
+
 static void ranges_that_meet_are_refused(void **state)
 {
 	struct bus bus = {0};
@@ -294,6 +339,7 @@ int main(void)
 		cmocka_unit_test(odd_widths_never_reach_a_device),
 		cmocka_unit_test(a_device_may_leave_reads_or_writes_out),
 		cmocka_unit_test(a_read_never_shows_what_lay_in_the_buffer),
+		cmocka_unit_test(a_quick_access_takes_no_lock),
 		cmocka_unit_test(ranges_that_meet_are_refused),
 		cmocka_unit_test(empty_and_wrapping_ranges_are_refused),
 		cmocka_unit_test(a_full_bus_says_so),

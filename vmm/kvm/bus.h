@@ -25,6 +25,13 @@ struct bus_range {
 	void (*read)(void *owner, uint64_t offset, void *data, uint32_t len);
 	void (*write)(void *owner, uint64_t offset, const void *data,
 		      uint32_t len);
+	/*
+	 * Serves an access that needs no lock, without it, or returns false
+	 * to be asked the other way; data is written only for a read. May be
+	 * NULL. Thread: a vCPU's.
+	 */
+	bool (*quick)(void *owner, uint64_t offset, void *data, uint32_t len,
+		      bool is_write);
 	void *owner;	    /* borrowed: machine */
 	struct mutex *lock; /* borrowed: the owner's */
 };

@@ -60,6 +60,13 @@ struct device_ops {
 	void (*write)(struct device *d, uint64_t offset, const void *data,
 		      uint32_t len);
 	/*
+	 * Serves what needs no lock, as bus_range.quick; NULL where nothing
+	 * does. For what the guest does so often that waiting for the loop
+	 * thread would hurt. Thread: a vCPU's, lock not held.
+	 */
+	bool (*quick)(struct device *d, uint64_t offset, void *data,
+		      uint32_t len, bool is_write);
+	/*
 	 * Thread: the loop's; no vCPU runs yet. NULL where there is nothing
 	 * to do. On failure the machine does not start.
 	 */

@@ -238,6 +238,14 @@ static void device_write(void *owner, uint64_t offset, const void *data,
 	d->ops->write(d, offset, data, len);
 }
 
+static bool device_quick(void *owner, uint64_t offset, void *data, uint32_t len,
+			 bool is_write)
+{
+	struct device *d = owner;
+
+	return d->ops->quick(d, offset, data, len, is_write);
+}
+
 static int place_device(struct machine *m, struct device *d, struct err *e)
 {
 	int rc = arch_place(m->arch, d->ops->kind, &d->slot, e);
@@ -249,6 +257,7 @@ static int place_device(struct machine *m, struct device *d, struct err *e)
 		.size = d->slot.size,
 		.read = d->ops->read ? device_read : NULL,
 		.write = d->ops->write ? device_write : NULL,
+		.quick = d->ops->quick ? device_quick : NULL,
 		.owner = d,
 		.lock = &d->lock,
 	};
