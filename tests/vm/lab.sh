@@ -1,0 +1,177 @@
+# shellcheck shell=bash
+#
+# Sourced by tests and benches that need a real Linux guest with tools in it,
+# under mayfly or, for comparison, under QEMU's microvm machine: the same
+# kernel, the same root image (tests/guest-root), the same job. Runs where KVM
+# runs kernels, with tests/tap.sh sourced before.
+#
+#	lab_reset
+#	lab_drive data /tmp/data engine=Async cache=Writeback
+#	lab_net eth0 tap0 06:00:00:00:00:01
+#	lab_run mayfly 'dd if=$disk_data of=/dev/null bs=1M'
+#	echo "$status: $out"
+#
+# In a job, $disk_ID is the device of a drive. lab_start and lab_wait are the
+# two halves of lab_run, for what the host does meanwhile. $lab_pid is the
+# monitor, $lab_api its control socket (mayfly only).
+
+lab_kernel=build/guest/x86_64/vmlinux
+lab_image=build/guest/lab.ext4
+lab_monitor=${MAYFLY:-build/mayfly}
+lab_bytes=$((256 << 10)) # room for a job's output
+
+# Once: into memory, for the share that it lies on is slow.
+lab_setup() {
+	lab_root=$scratch/lab-root
+	cp "$lab_image" "$lab_root"
+	lab_reset
+}
+
+# A machine of one vCPU and 256 MiB without devices of its own.
+lab_reset() {
+	lab_cpus=1 lab_mem=256 lab_timeout=300 lab_args=
+	lab_drives=() lab_nets=() lab_vsock=
+}
+
+# lab_drive ID PATH [engine=Async] [cache=Writeback] [readonly=true] [limit=JSON]
+lab_drive() { lab_drives+=("$*"); }
+
+# lab_net ID TAP [mac=MAC] [mtu=N] [rx=JSON] [tx=JSON] [queues=N]
+lab_net() { lab_nets+=("$*"); }
+
+# lab_vsock CID SOCKET: under QEMU the socket is the host kernel's.
+lab_vsock() { lab_vsock="$1 $2"; }
+
+# lab_word NAME DEFAULT WORDS...: the value of NAME=value among the words.
+lab_word() {
+	local name=$1 value=$2 word
+	shift 2
+	for word; do
+		[[ $word == "$name="* ]] && value=${word#*=}
+	done
+	printf %s "$value"
+}
+
+lab_job() {
+	local id drive
+	{
+		for drive in "${lab_drives[@]}"; do
+			id=${drive%% *}
+			echo "disk_$id=/run/disk/$id"
+		done
+		printf '%s\n' "$1"
+	} >"$scratch/lab-job"
+	truncate -s %4096 "$scratch/lab-job"
+	rm -f "$scratch/lab-result"
+	truncate -s "$lab_bytes" "$scratch/lab-result"
+}
+
+lab_json_drive() { # ID PATH WORDS...
+	local limit
+	limit=$(lab_word limit '' "${@:3}")
+	printf '{"drive_id": "%s", "path_on_host": "%s", "is_root_device": %s, "is_read_only": %s, "cache_type": "%s", "io_engine": "%s"%s}' \
+		"$1" "$2" "$(lab_word root false "${@:3}")" "$(lab_word readonly false "${@:3}")" \
+		"$(lab_word cache Unsafe "${@:3}")" "$(lab_word engine Sync "${@:3}")" \
+		"${limit:+, \"rate_limiter\": $limit}"
+}
+
+lab_json_net() { # ID TAP WORDS...
+	local mac mtu rx tx
+	mac=$(lab_word mac '' "${@:3}") mtu=$(lab_word mtu '' "${@:3}")
+	rx=$(lab_word rx '' "${@:3}") tx=$(lab_word tx '' "${@:3}")
+	printf '{"iface_id": "%s", "host_dev_name": "%s"%s%s%s%s}' "$1" "$2" \
+		"${mac:+, \"guest_mac\": \"$mac\"}" "${mtu:+, \"mtu\": $mtu}" \
+		"${rx:+, \"rx_rate_limiter\": $rx}" "${tx:+, \"tx_rate_limiter\": $tx}"
+}
+
+lab_cmdline() { printf %s "console=ttyS0 quiet reboot=t panic=1 acpi=off root=/dev/vda ro $lab_args"; }
+
+lab_start_mayfly() {
+	local drives nets='' item words
+	drives="$(lab_json_drive root "$lab_root" root=true readonly=true),
+	  $(lab_json_drive job "$scratch/lab-job" readonly=true),
+	  $(lab_json_drive result "$scratch/lab-result")"
+	for item in "${lab_drives[@]}"; do
+		read -ra words <<<"$item"
+		drives+=", $(lab_json_drive "${words[@]}")"
+	done
+	for item in "${lab_nets[@]}"; do
+		read -ra words <<<"$item"
+		nets+="${nets:+, }$(lab_json_net "${words[@]}")"
+	done
+	cat >"$scratch/lab.json" <<-END
+	{"boot-source": {"kernel_image_path": "$lab_kernel",
+	  "boot_args": "$(lab_cmdline | sed 's| root=/dev/vda ro||')"},
+	 "machine-config": {"vcpu_count": $lab_cpus, "mem_size_mib": $lab_mem},
+	 "drives": [$drives], "network-interfaces": [$nets],
+	 "vsock": $([ -n "$lab_vsock" ] && printf '{"guest_cid": %s, "uds_path": "%s"}' "${lab_vsock% *}" "${lab_vsock#* }" || echo null)}
+	END
+	lab_api=$scratch/lab-api
+	rm -f "$lab_api"
+	"$lab_monitor" --api-sock "$lab_api" --config-file "$scratch/lab.json" \
+		>"$scratch/lab-console" 2>&1 </dev/null &
+	lab_pid=$!
+}
+
+lab_start_qemu() {
+	local drives=() item words cache
+	add() { # ID PATH WORDS...
+		cache=$(lab_word cache Unsafe "${@:3}")
+		# Unsafe has no flush; none means O_DIRECT, which mayfly never uses.
+		[ "$cache" = Unsafe ] && cache=unsafe || cache=writeback
+		drives+=(-drive "id=$1,file=$2,format=raw,if=none,aio=io_uring,cache=$cache,readonly=$([ "$(lab_word readonly false "${@:3}")" = true ] && echo on || echo off),discard=unmap"
+			-device "virtio-blk-device,drive=$1,serial=$1,num-queues=$lab_cpus")
+	}
+	add root "$lab_root" readonly=true
+	add job "$scratch/lab-job" readonly=true
+	add result "$scratch/lab-result"
+	for item in "${lab_drives[@]}"; do
+		read -ra words <<<"$item"
+		add "${words[@]}"
+	done
+	for item in "${lab_nets[@]}"; do
+		read -ra words <<<"$item"
+		drives+=(-netdev "tap,id=${words[0]},ifname=${words[1]},script=no,downscript=no,vhost=off"
+			-device "virtio-net-device,netdev=${words[0]}$(item=$(lab_word mac '' "${words[@]:2}") && echo "${item:+,mac=$item}")")
+	done
+	[ -n "$lab_vsock" ] && drives+=(-device "vhost-vsock-device,guest-cid=${lab_vsock% *}")
+	qemu-system-x86_64 -accel kvm -cpu host -m "$lab_mem" -smp "$lab_cpus" \
+		-nodefaults -no-user-config -global virtio-mmio.force-legacy=false \
+		-M microvm,x-option-roms=off,pit=off,pic=off,rtc=off,acpi=off,isa-serial=on \
+		-kernel "$lab_kernel" -append "$(lab_cmdline)" \
+		-display none -serial stdio -no-reboot "${drives[@]}" \
+		>"$scratch/lab-console" 2>&1 </dev/null &
+	lab_pid=$!
+}
+
+# lab_start PEER JOB: PEER is mayfly or qemu.
+lab_start() {
+	lab_job "$2"
+	"lab_start_$1"
+}
+
+# Waits for the guest's end: its output in $out, its job's status in $status.
+lab_wait() {
+	local left=$((lab_timeout * 10))
+	while kill -0 "$lab_pid" 2>/dev/null; do
+		if [ $((left--)) -le 0 ]; then
+			echo "lab: no end after $lab_timeout s" >>"$scratch/lab-console"
+			kill -KILL "$lab_pid"
+		fi
+		sleep 0.1
+	done
+	wait "$lab_pid"
+	lab_status=$?
+	out=$(tr -d '\000' <"$scratch/lab-result")
+	status=${out%%$'\n'*}
+	out=${out#*$'\n'}
+	if [ -z "$status" ]; then
+		status=125
+		out="the guest gave no result, the monitor ended with $lab_status: $(tail -n 20 "$scratch/lab-console")"
+	fi
+}
+
+lab_run() {
+	lab_start "$@"
+	lab_wait
+}
