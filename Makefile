@@ -29,7 +29,8 @@ CFLAGS   := -std=gnu17 -O2 -g -fPIE $(WARN) -fno-strict-aliasing \
 	-fstack-protector-strong -fstack-clash-protection \
 	-ffunction-sections -fdata-sections
 LDFLAGS  := -static-pie -Wl,-z,relro,-z,now,-z,separate-code,--gc-sections
-LDLIBS   := -ljansson
+# Debian's liburing.so does not export all that its header declares.
+LDLIBS   := -ljansson -l:liburing.a
 
 ifeq ($(FLAVOUR),release)
 CPPFLAGS += -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3
@@ -48,14 +49,14 @@ endif
 # ---- sources, floor by floor (docs/floors.txt) -----------------------------
 
 BASE    := err fd cursor log
-EVENT   := loop bucket limiter
+EVENT   := loop bucket limiter uring
 MEM     := guest_mem
 KVM     := kvm vm vcpu bus irq
 BOOT    := elf bzimage kernel cmdline initrd
 X86     := x86 load entry cpuid ioapic e820 bootparams pvh acpi aml mptable
 MACHINE := cpus machine
 VIRTIO  := iov ring virtio mmio
-DEVICES := block block_io uart i8042 power
+DEVICES := block block_file block_request block_async uart i8042 power
 API     := http json config config_fields config_file controller console \
 	routes route_boot route_machine route_drives route_vm server options
 CTL     := main client boot
@@ -122,6 +123,11 @@ $(GUEST)/init: guest/init.c
 $(GUEST)/initrd: $(GUEST)/init guest/initrd
 	$(call say,GUEST,$@)guest/initrd $@ $<
 
+# The root of the tests' guests: this machine's programs, so it is made here.
+build/guest/lab.ext4: tests/guest-root
+	$(Q)mkdir -p $(@D)
+	$(call say,GUEST,$@)tests/guest-root $@ >/dev/null
+
 bare-guests: $(BARE:%=build/guests/%)
 
 build/guests/%: tests/guests/%.S tests/guests/bare.inc tests/guests/bare.ld
@@ -142,6 +148,7 @@ EXTRA_virtio := $(KVM_FAKES) tests/unit/toy
 EXTRA_mmio := $(EXTRA_virtio)
 EXTRA_block := $(KVM_FAKES) tests/unit/block_bench
 EXTRA_disk := $(EXTRA_block)
+EXTRA_block_engine := $(EXTRA_block)
 EXTRA_uart := $(KVM_FAKES)
 EXTRA_terminal := $(KVM_FAKES)
 EXTRA_power := $(KVM_FAKES)

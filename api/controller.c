@@ -139,6 +139,7 @@ static int add_drive(struct controller *c, const struct config_drive *drive,
 		.path = drive->path_on_host,
 		.is_read_only = drive->is_read_only,
 		.is_writeback = drive->cache_type == CONFIG_CACHE_WRITEBACK,
+		.queues = 1,
 	};
 	struct device *d;
 	int rc = block_new(&d, &config, e);

@@ -3,9 +3,17 @@
 #include <stdbool.h>
 
 #include "vmm/base/err.h"
+#include "vmm/event/limiter.h"
 #include "vmm/machine/device.h"
 
 /* A virtio-block device on a file (virtio 1.2, 5.2). */
+enum block_engine {
+	BLOCK_SYNC,  /* one system call a request, and the loop waits for it */
+	BLOCK_ASYNC, /* io_uring; where the host has none, as BLOCK_SYNC */
+};
+
+enum { BLOCK_QUEUES_MAX = 8 };
+
 struct block_config {
 	const char *id;	  /* also what get-id tells, its first 20 bytes */
 	const char *path; /* regular file or block device, raw */
@@ -16,6 +24,9 @@ struct block_config {
 	 * crash of the host may lose it.
 	 */
 	bool is_writeback;
+	enum block_engine engine;
+	unsigned queues; /* 1 to BLOCK_QUEUES_MAX */
+	struct limiter_config limiter;
 };
 
 /*
@@ -24,3 +35,16 @@ struct block_config {
  */
 int block_new(struct device **out, const struct block_config *config,
 	      struct err *e);
+
+/*
+ * Puts another file in the place of d's, or opens the same anew where path is
+ * NULL, and tells the guest the size. What is in flight ends on the old file
+ * first. On failure the old one stays. d is from block_new() and has been added
+ * to a machine. Thread: the loop's, d's lock not held.
+ */
+int block_set_path(struct device *d, const char *path, struct err *e)
+	EXCLUDES(d->lock);
+
+/* Sets the buckets that are given. Thread: the loop's, d's lock not held. */
+void block_set_limiter(struct device *d, const struct limiter_config *config)
+	EXCLUDES(d->lock);

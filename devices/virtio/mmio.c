@@ -277,6 +277,11 @@ static void mmio_stop(struct device *d)
 	virtio_stop(virtio_of(d));
 }
 
+static void mmio_count(struct device *d, struct device_counters *c)
+{
+	virtio_count(virtio_of(d), c);
+}
+
 static void mmio_free(struct device *d)
 {
 	struct virtio *v = virtio_of(d);
@@ -293,5 +298,6 @@ const struct device_ops mmio_device_ops = {
 	.quick = mmio_quick,
 	.start = mmio_start,
 	.stop = mmio_stop,
+	.count = mmio_count,
 	.free = mmio_free,
 };

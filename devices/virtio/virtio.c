@@ -29,6 +29,7 @@
 static void interrupt(struct virtio *v, uint8_t reason) REQUIRES(v->device.lock)
 {
 	v->isr |= reason;
+	v->interrupts++;
 	irq_raise(&v->irq);
 }
 
@@ -126,6 +127,24 @@ void virtio_stop(struct virtio *v)
 	mutex_lock(&v->device.lock);
 	quiesce(v);
 	mutex_unlock(&v->device.lock);
+}
+
+void virtio_count(struct virtio *v, struct device_counters *c)
+{
+	uint64_t chains = 0, faults = 0;
+	unsigned i;
+
+	mutex_lock(&v->device.lock);
+	for (i = 0; i < v->queue_count; i++) {
+		chains += v->queues[i].chains;
+		faults += v->queues[i].faults;
+	}
+	if (v->ops->count)
+		v->ops->count(v, c);
+	mutex_unlock(&v->device.lock);
+	c->put(c, "queue_chains", chains);
+	c->put(c, "queue_faults", faults);
+	c->put(c, "interrupts", v->interrupts);
 }
 
 void virtio_fini(struct virtio *v)

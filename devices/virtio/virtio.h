@@ -64,6 +64,11 @@ struct virtio_ops {
 	 * vq_enable_kicks(), or the driver stays silent. Thread: the loop's.
 	 */
 	void (*kick)(struct virtio *v, struct vq *vq);
+	/*
+	 * As device_ops.count, for what the device has beyond its queues; with
+	 * the lock held. May be NULL. Thread: the loop's.
+	 */
+	void (*count)(struct virtio *v, struct device_counters *c);
 	/* Frees v; virtio_fini() is the caller's duty no more. */
 	void (*free)(struct virtio *v);
 };
@@ -75,6 +80,7 @@ struct virtio {
 	uint64_t accepted; /* features, within offered */
 	uint8_t status;
 	_Atomic uint8_t isr; /* read and acknowledged without the lock */
+	uint64_t interrupts; /* raised since the device was made */
 	uint32_t generation; /* of the configuration */
 	struct irq irq;
 	struct vq queues[VIRTIO_QUEUES_MAX];
@@ -104,6 +110,10 @@ int virtio_start(struct virtio *v, struct err *e) EXCLUDES(v->device.lock);
 
 /* Nothing is in flight afterwards. Thread: the loop's, lock not held. */
 void virtio_stop(struct virtio *v) EXCLUDES(v->device.lock);
+
+/* As device_ops.count: the device's counters and those of its queues. */
+void virtio_count(struct virtio *v, struct device_counters *c)
+	EXCLUDES(v->device.lock);
 
 /*
  * Closes what virtio_start() opened, if it was called. Thread: the loop's, lock

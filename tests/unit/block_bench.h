@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "devices/block.h"
 #include "tests/unit/fake_driver.h"
 #include "vmm/base/err.h"
 
@@ -28,8 +29,9 @@ enum { ROOM = 0x10000 };
 
 extern struct fake_host host;
 extern struct fake_ring ring;
-extern uint8_t *sent, *got; /* the memory there, from up() on */
-extern char bench_path[48]; /* the disk */
+extern uint8_t *sent, *got;	       /* the memory there, from up() on */
+extern char bench_path[48];	       /* the disk */
+extern enum block_engine bench_engine; /* of devices that are made */
 
 /* A disk; and also a device on it that is up. */
 int bench_setup(void **state);
@@ -56,6 +58,9 @@ long go(uint16_t end);
  * is marked UNTOUCHED before. Returns as go().
  */
 long request(size_t send, size_t get, size_t piece);
+
+/* Serves until what was offered is answered, or the device is broken. */
+bool answered(uint32_t *id, uint32_t *len);
 
 /* Whether the device needs a reset. */
 bool is_broken(void);

@@ -85,6 +85,25 @@ unsigned fake_host_turn(struct fake_host *h, unsigned most)
 	return n;
 }
 
+struct stop {
+	struct loop_timer timer; /* first */
+	struct loop *loop;
+};
+
+static void stop_fired(struct loop_timer *t)
+{
+	loop_stop(((struct stop *)t)->loop);
+}
+
+void fake_host_wait(struct fake_host *h)
+{
+	struct stop stop = {.timer.fire = stop_fired, .loop = &h->loop};
+
+	loop_arm(&h->loop, &stop.timer, loop_now_ns() + 1000000);
+	assert_int_equal(loop_run(&h->loop, NULL), 0);
+	loop_disarm(&h->loop, &stop.timer);
+}
+
 void fake_read(struct fake_host *h, uint64_t offset, void *data, uint32_t len)
 {
 	struct device *d = h->device;

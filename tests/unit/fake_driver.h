@@ -44,6 +44,9 @@ int fake_host_add(struct fake_host *h, struct device *d, struct err *e);
  */
 unsigned fake_host_turn(struct fake_host *h, unsigned most);
 
+/* Runs the loop, timers and all, for about a millisecond. */
+void fake_host_wait(struct fake_host *h);
+
 /* Accesses by a vCPU: as bus.c makes them, under the lock, reads zeroed. */
 void fake_read(struct fake_host *h, uint64_t offset, void *data, uint32_t len);
 void fake_write(struct fake_host *h, uint64_t offset, const void *data,

@@ -1,5 +1,5 @@
 /* Disk files: opening them with care, and whole reads and writes. */
-#include "devices/block_io.h"
+#include "devices/block_file.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -106,6 +106,27 @@ int block_file_write(const struct block_file *f, struct iov *iov,
 		offset += (uint64_t)n;
 	}
 	return 0;
+}
+
+static int allocate(const struct block_file *f, int mode, uint64_t offset,
+		    uint64_t length)
+{
+	while (fallocate(f->fd, mode, (off_t)offset, (off_t)length))
+		if (errno != EINTR)
+			return -errno;
+	return 0;
+}
+
+int block_file_zero(const struct block_file *f, uint64_t offset,
+		    uint64_t length)
+{
+	return allocate(f, BLOCK_FILE_ZERO, offset, length);
+}
+
+int block_file_punch(const struct block_file *f, uint64_t offset,
+		     uint64_t length)
+{
+	return allocate(f, BLOCK_FILE_PUNCH, offset, length);
 }
 
 int block_file_flush(const struct block_file *f)

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <linux/falloc.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -33,6 +34,21 @@ int block_file_read(const struct block_file *f, struct iov *iov,
 		    uint64_t offset);
 int block_file_write(const struct block_file *f, struct iov *iov,
 		     uint64_t offset);
+
+/* The modes of fallocate() behind the two, for who calls it otherwise. */
+enum {
+	BLOCK_FILE_ZERO = FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE,
+	BLOCK_FILE_PUNCH = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+};
+
+/*
+ * Make [offset, offset + length) read as zeroes; punching gives the space back
+ * to the host. -EOPNOTSUPP where the file can't.
+ */
+int block_file_zero(const struct block_file *f, uint64_t offset,
+		    uint64_t length);
+int block_file_punch(const struct block_file *f, uint64_t offset,
+		     uint64_t length);
 
 /* Returns once everything written is on stable storage. */
 int block_file_flush(const struct block_file *f);
