@@ -7,7 +7,7 @@
 #include "vmm/event/limiter.h"
 #include "vmm/machine/device.h"
 
-enum { NET_PAIRS_MAX = 7, NET_MTU_MIN = 68, NET_MTU_MAX = 65535 };
+enum { NET_PAIRS_MAX = 8, NET_MTU_MIN = 68, NET_MTU_MAX = 65535 };
 
 /*
  * A virtio-net device (virtio 1.2, 5.1) on a tap interface of the host. The
@@ -32,9 +32,9 @@ struct net_config {
 	 */
 	uint16_t mtu;
 	/*
-	 * How many pairs of queues to offer, 1 to NET_PAIRS_MAX; more and 0
-	 * are cut to fit. It becomes 1, silently, where the tap was made
-	 * without multi_queue: `ip tuntap add` makes it so unless told.
+	 * How many pairs of queues to offer; cut to 1 … NET_PAIRS_MAX. It
+	 * becomes 1, silently, where the tap was made without multi_queue, as
+	 * `ip tuntap add` does unless told.
 	 */
 	unsigned queue_pairs;
 	struct limiter_config rx; /* to the guest */

@@ -90,7 +90,10 @@ void vq_disable(struct vq *vq);
  */
 int vq_pop(struct vq *vq, struct vq_chain *chain);
 
-/* Undoes the last vq_pop(), nothing having been put since. */
+/*
+ * Undoes the last vq_pop(). Once more undoes the one before, and so on through
+ * all that was taken and not put, as long as what was put was the oldest.
+ */
 void vq_unpop(struct vq *vq);
 
 /* Whether vq_pop() would find something. */

@@ -34,7 +34,8 @@ enum {
 /* Bits of the interrupt status. */
 enum { VIRTIO_ISR_USED = 1, VIRTIO_ISR_CONFIG = 2 };
 
-enum { VIRTIO_QUEUES_MAX = 16 };
+/* virtio-net with eight pairs and its control queue has the most. */
+enum { VIRTIO_QUEUES_MAX = 17 };
 
 struct virtio;
 

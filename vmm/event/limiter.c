@@ -43,25 +43,61 @@ bool limiter_is_limited(const struct limiter *l)
 	return bucket_is_limited(&l->bytes) || bucket_is_limited(&l->ops);
 }
 
-bool limiter_take(struct limiter *l, uint64_t bytes)
+/*
+ * Whether one operation of so many bytes can be taken now; where not, the
+ * timer is armed for the moment it can.
+ */
+static bool may_take(struct limiter *l, uint64_t bytes, uint64_t now)
 {
-	uint64_t now, wait, wait_ops;
+	uint64_t wait, wait_ops;
 
-	if (!l->loop || !limiter_is_limited(l))
-		return true;
-	if (l->timer.due_ns)
-		return false;
-	now = loop_now_ns();
 	wait = bucket_wait_ns(&l->bytes, bytes, now);
 	wait_ops = bucket_wait_ns(&l->ops, 1, now);
 	if (wait_ops > wait)
 		wait = wait_ops;
-	if (wait) {
-		l->throttled++;
-		loop_arm(l->loop, &l->timer, now + wait);
+	if (!wait)
+		return true;
+	l->throttled++;
+	loop_arm(l->loop, &l->timer, now + wait);
+	return false;
+}
+
+bool limiter_take(struct limiter *l, uint64_t bytes)
+{
+	uint64_t now;
+
+	if (!l->loop || !limiter_is_limited(l))
+		return true;
+	if (limiter_is_waiting(l))
 		return false;
-	}
+	now = loop_now_ns();
+	if (!may_take(l, bytes, now))
+		return false;
 	bucket_take(&l->bytes, bytes, now);
 	bucket_take(&l->ops, 1, now);
 	return true;
+}
+
+bool limiter_may(struct limiter *l)
+{
+	if (!l->loop || !limiter_is_limited(l))
+		return true;
+	/* A byte: with none of them left, or some owed, it is refused. */
+	return !limiter_is_waiting(l) && may_take(l, 1, loop_now_ns());
+}
+
+void limiter_charge(struct limiter *l, uint64_t bytes)
+{
+	uint64_t now;
+
+	if (!l->loop || !limiter_is_limited(l))
+		return;
+	now = loop_now_ns();
+	bucket_take(&l->bytes, bytes, now);
+	bucket_take(&l->ops, 1, now);
+}
+
+bool limiter_is_waiting(const struct limiter *l)
+{
+	return l->timer.due_ns;
 }

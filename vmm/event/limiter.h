@@ -54,3 +54,15 @@ bool limiter_is_limited(const struct limiter *l);
  * ready() will be called. While it waits, whatever is asked is refused.
  */
 bool limiter_take(struct limiter *l, uint64_t bytes);
+
+/*
+ * For work whose size shows only when it is done: limiter_may() asks whether
+ * anything may be taken now, and refuses as limiter_take() does; then
+ * limiter_charge() takes one operation of so many bytes, and what was not there
+ * is owed, so that the rate holds all the same.
+ */
+bool limiter_may(struct limiter *l);
+void limiter_charge(struct limiter *l, uint64_t bytes);
+
+/* Whether it refused and has not called ready() yet: no use in asking. */
+bool limiter_is_waiting(const struct limiter *l);
