@@ -1,0 +1,465 @@
+/*
+ * virtio-net (virtio 1.2, 5.1): the life of the device, its configuration and
+ * its features; net_device.h says where the rest is.
+ *
+ * Queues come in pairs, 2n from the tap and 2n + 1 to it, and pair n has queue
+ * n of the tap. Behind the pairs there is the control queue: behind all that
+ * are offered with MQ, behind the first pair without (5.1.2). The first pair's
+ * tap is always attached, the others' by the driver's command and until a
+ * reset. They only spread the guest's work over its vCPUs: one thread serves
+ * them all.
+ *
+ * The loop thread alone adds and deletes watches, so the taps are watched from
+ * the first kick on, and stay so over resets: with nobody to read, the edges
+ * end when a tap is full. What it holds then is thrown away when the next
+ * driver comes.
+ */
+#include "devices/net.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+
+#include "devices/net_device.h"
+#include "devices/virtio/mmio.h"
+#include "vmm/base/log.h"
+
+enum { DEVICE_ID_NET = 1, STATUS_LINK_UP = 1 };
+
+/* struct virtio_net_config up to the last field we have a value for. */
+struct net_layout {
+	uint8_t mac[6];
+	le16_t status;
+	le16_t max_pairs;
+	le16_t mtu;
+};
+
+/*
+ * What the tap can leave undone and what feature says so, the other direction
+ * beside it: Linux takes from us what it would leave to us.
+ */
+static const struct {
+	uint32_t tap;
+	uint64_t guest;
+	uint64_t host;
+} offloads[] = {
+	{TAP_CSUM, NET_F_GUEST_CSUM, NET_F_CSUM},
+	{TAP_TSO4, NET_F_GUEST_TSO4, NET_F_HOST_TSO4},
+	{TAP_TSO6, NET_F_GUEST_TSO6, NET_F_HOST_TSO6},
+	{TAP_ECN, NET_F_GUEST_ECN, NET_F_HOST_ECN},
+	{TAP_UFO, NET_F_GUEST_UFO, NET_F_HOST_UFO},
+	{TAP_USO4, NET_F_GUEST_USO4, NET_F_HOST_USO},
+	{TAP_USO6, NET_F_GUEST_USO6, NET_F_HOST_USO},
+};
+
+enum { OFFLOADS = sizeof(offloads) / sizeof(offloads[0]) };
+
+static struct net *net_of(struct virtio *v)
+{
+	return (struct net *)v;
+}
+
+struct vq *net_rx_queue(struct net_pair *p)
+{
+	return &p->net->virtio.queues[2 * p->index];
+}
+
+struct vq *net_tx_queue(struct net_pair *p)
+{
+	return &p->net->virtio.queues[2 * p->index + 1];
+}
+
+static unsigned ctrl_index(const struct net *n)
+{
+	return 2 * (virtio_has(&n->virtio, NET_F_MQ) ? n->pair_count : 1);
+}
+
+/* ---- offloads ------------------------------------------------------------ */
+
+static uint64_t guest_features(uint32_t tap)
+{
+	uint64_t features = 0;
+	unsigned i;
+
+	for (i = 0; i < OFFLOADS; i++)
+		if (tap & offloads[i].tap)
+			features |= offloads[i].guest;
+	return features;
+}
+
+uint64_t net_guest_offloads(const struct net *n)
+{
+	return n->virtio.accepted & guest_features(~0U);
+}
+
+int net_apply_offloads(struct net *n, uint64_t features)
+{
+	uint32_t tap = 0;
+	unsigned i;
+
+	/* 5.1.3.1: everything else needs checksums, and ECN segments. */
+	if (!(features & NET_F_GUEST_CSUM))
+		features = 0;
+	if (!(features & (NET_F_GUEST_TSO4 | NET_F_GUEST_TSO6)))
+		features &= ~NET_F_GUEST_ECN;
+	/* Linux has the two of UDP together only. */
+	if (!(features & NET_F_GUEST_USO4) || !(features & NET_F_GUEST_USO6))
+		features &= ~(NET_F_GUEST_USO4 | NET_F_GUEST_USO6);
+	for (i = 0; i < OFFLOADS; i++)
+		if (features & offloads[i].guest)
+			tap |= offloads[i].tap;
+	return tap_set_offloads(&n->pairs[0].tap, tap);
+}
+
+/* ---- pairs --------------------------------------------------------------- */
+
+static void tap_ready(struct loop_watch *w, uint32_t events)
+{
+	struct net_pair *p =
+		(void *)((char *)w - offsetof(struct net_pair, watch));
+	struct virtio *v = &p->net->virtio;
+	struct loop *loop = v->device.host->loop;
+
+	mutex_lock(&v->device.lock);
+	if (p->watches_out && events & ~(uint32_t)EPOLLIN) {
+		loop_change(loop, w, EPOLLIN | EPOLLET);
+		p->watches_out = false;
+		p->tx.is_blocked = false;
+		net_tx_turn(p);
+	}
+	if (events & ~(uint32_t)EPOLLOUT) {
+		p->rx.may_have_frames = true;
+		net_rx_turn(p);
+	}
+	mutex_unlock(&v->device.lock);
+}
+
+static void watch_tap(struct net_pair *p)
+{
+	struct net *n = p->net;
+	struct err e;
+
+	p->watch.ready = tap_ready;
+	if (p->watch.fd < 0 && loop_add(n->virtio.device.host->loop, &p->watch,
+					p->tap.fd, EPOLLIN | EPOLLET, &e))
+		log_warn("network interface %s: %s; nothing will come from it",
+			 n->id, e.text);
+	p->watches_out = false;
+}
+
+static int enable(struct net_pair *p)
+{
+	int rc = tap_attach(&p->tap, true);
+
+	if (rc)
+		return rc;
+	watch_tap(p);
+	p->tx.is_blocked = false;
+	p->rx.may_have_frames = true;
+	return 0;
+}
+
+static void disable(struct net_pair *p)
+{
+	net_rx_quiesce(p);
+	/* One that is not attached is never silent. */
+	loop_delete(p->net->virtio.device.host->loop, &p->watch);
+	(void)tap_attach(&p->tap, false);
+}
+
+int net_enable_pairs(struct net *n, unsigned count)
+{
+	unsigned before = 1;
+	unsigned i;
+	int rc = 0;
+
+	while (before < n->pair_count && net_is_enabled(&n->pairs[before]))
+		before++;
+	for (i = before; i < count && !rc; i++)
+		rc = enable(&n->pairs[i]);
+	if (rc)
+		count = before;
+	for (i = count; i < n->pair_count; i++)
+		disable(&n->pairs[i]);
+	/* Their queues are filled already. */
+	virtio_kick_again(&n->virtio);
+	return rc;
+}
+
+static void serve_rx(struct limiter *l)
+{
+	struct net *n = (void *)((char *)l - offsetof(struct net, rx_limiter));
+	unsigned i;
+
+	mutex_lock(&n->virtio.device.lock);
+	for (i = 0; i < n->pair_count; i++)
+		net_rx_turn(&n->pairs[i]);
+	mutex_unlock(&n->virtio.device.lock);
+}
+
+static void serve_tx(struct limiter *l)
+{
+	struct net *n = (void *)((char *)l - offsetof(struct net, tx_limiter));
+	unsigned i;
+
+	mutex_lock(&n->virtio.device.lock);
+	for (i = 0; i < n->pair_count; i++)
+		net_tx_turn(&n->pairs[i]);
+	mutex_unlock(&n->virtio.device.lock);
+}
+
+/* What wants the loop thread, and so waits for the first kick. */
+static void connect_to_loop(struct net *n)
+{
+	n->is_connected = true;
+	limiter_start(&n->rx_limiter, n->virtio.device.host->loop);
+	limiter_start(&n->tx_limiter, n->virtio.device.host->loop);
+	watch_tap(&n->pairs[0]);
+}
+
+/* ---- the device ---------------------------------------------------------- */
+
+static void net_config_read(struct virtio *v, uint64_t offset, void *data,
+			    uint32_t len)
+{
+	const struct net *n = net_of(v);
+	struct net_layout layout = {0};
+
+	memcpy(layout.mac, n->guest_mac, sizeof(layout.mac));
+	le16_put(&layout.status, STATUS_LINK_UP);
+	le16_put(&layout.max_pairs, (uint16_t)n->pair_count);
+	le16_put(&layout.mtu, n->mtu);
+	virtio_copy_config(&layout, sizeof(layout), offset, data, len);
+}
+
+static void net_activate(struct virtio *v)
+{
+	struct net *n = net_of(v);
+	struct net_rx *rx;
+	unsigned i;
+	int rc = net_apply_offloads(n, net_guest_offloads(n));
+
+	/* Then frames come as they do without; nothing else is lost. */
+	if (rc)
+		log_warn_limited("network interface %s: the tap %s takes no "
+				 "offloads: %s",
+				 n->id, n->pairs[0].tap.name, strerror(-rc));
+	for (i = 0; i < n->pair_count; i++) {
+		rx = &n->pairs[i].rx;
+		rx->may_have_frames = true;
+		rx->is_stale = n->was_up;
+	}
+	n->was_up = true;
+}
+
+static void net_quiesce(struct virtio *v)
+{
+	struct net *n = net_of(v);
+	unsigned i;
+
+	for (i = 0; i < n->pair_count; i++)
+		net_rx_quiesce(&n->pairs[i]);
+}
+
+static void net_reset(struct virtio *v)
+{
+	struct net *n = net_of(v);
+	struct net_pair *p;
+	unsigned i;
+
+	for (i = 0; i < n->pair_count; i++) {
+		p = &n->pairs[i];
+		p->tx.is_blocked = false;
+		p->tx.paid = 0;
+		p->rx.may_have_frames = false;
+		if (i && tap_attach(&p->tap, false))
+			log_warn_limited("network interface %s: queue %u of "
+					 "the tap %s stays",
+					 n->id, i, p->tap.name);
+	}
+	memcpy(n->guest_mac, n->mac, sizeof(n->mac));
+	if (n->was_up)
+		(void)net_apply_offloads(n, 0);
+}
+
+static void net_kick(struct virtio *v, struct vq *vq) REQUIRES(v->device.lock)
+{
+	struct net *n = net_of(v);
+	struct net_pair *p;
+
+	if (!n->is_connected)
+		connect_to_loop(n);
+	if (vq->index == ctrl_index(n)) {
+		net_ctrl_turn(n, vq);
+		return;
+	}
+	/* Without MQ there is no more than the first pair. */
+	if (vq->index > ctrl_index(n))
+		return;
+	p = &n->pairs[vq->index / 2];
+	if (vq->index % 2)
+		net_tx_turn(p);
+	else
+		net_rx_turn(p);
+}
+
+static void net_count(struct virtio *v, struct device_counters *c)
+{
+	const struct net *n = net_of(v);
+	const struct net_counters *k = &n->counters;
+
+	c->put(c, "rx_packets", k->rx_packets);
+	c->put(c, "rx_bytes", k->rx_bytes);
+	c->put(c, "rx_dropped", k->rx_dropped);
+	c->put(c, "tx_packets", k->tx_packets);
+	c->put(c, "tx_bytes", k->tx_bytes);
+	c->put(c, "tx_dropped", k->tx_dropped);
+	c->put(c, "tx_malformed", k->tx_malformed);
+	c->put(c, "rx_no_buffers", k->rx_no_buffers);
+	c->put(c, "tap_read_fails", k->tap_read_fails);
+	c->put(c, "tap_write_fails", k->tap_write_fails);
+	c->put(c, "rx_throttled", n->rx_limiter.throttled);
+	c->put(c, "tx_throttled", n->tx_limiter.throttled);
+}
+
+static void net_free(struct virtio *v)
+{
+	struct net *n = net_of(v);
+	const struct device_host *host = v->device.host;
+	unsigned i;
+
+	limiter_stop(&n->rx_limiter);
+	limiter_stop(&n->tx_limiter);
+	for (i = 0; i < n->pair_count; i++) {
+		if (host)
+			loop_delete(host->loop, &n->pairs[i].watch);
+		tap_close(&n->pairs[i].tap);
+	}
+	free(n->id);
+	free(n);
+}
+
+static const struct virtio_ops net_ops = {
+	.name = "network interface",
+	.id = DEVICE_ID_NET,
+	.config_read = net_config_read,
+	.activate = net_activate,
+	.quiesce = net_quiesce,
+	.reset = net_reset,
+	.kick = net_kick,
+	.count = net_count,
+	.free = net_free,
+};
+
+static uint64_t features_of(const struct net *n, bool has_mac)
+{
+	const uint32_t can = n->pairs[0].tap.offloads;
+	uint64_t features = NET_F_MRG_RXBUF | NET_F_STATUS | NET_F_CTRL_VQ |
+			    NET_F_CTRL_RX | NET_F_CTRL_MAC_ADDR |
+			    guest_features(can);
+	unsigned i;
+
+	for (i = 0; i < OFFLOADS; i++)
+		if (can & offloads[i].tap)
+			features |= offloads[i].host;
+	if (can)
+		features |= NET_F_CTRL_GUEST_OFFLOADS;
+	if (has_mac)
+		features |= NET_F_MAC;
+	if (n->mtu)
+		features |= NET_F_MTU;
+	if (n->pair_count > 1)
+		features |= NET_F_MQ;
+	return features;
+}
+
+/* Opens the taps of all pairs; n->pair_count is what is wanted and then is. */
+static int open_taps(struct net *n, const struct net_config *config,
+		     struct err *e)
+{
+	struct tap *first = &n->pairs[0].tap;
+	const unsigned wanted = n->pair_count;
+	int rc;
+
+	n->pair_count = 1;
+	if (config->tap_fd >= 0)
+		return tap_adopt(first, config->tap_fd, config->tap_name, e);
+	rc = tap_open(first, config->tap_name, wanted > 1, e);
+	while (!rc && first->is_multi && n->pair_count < wanted)
+		rc = tap_reserve(&n->pairs[n->pair_count++].tap, first, e);
+	return rc;
+}
+
+static unsigned pairs_of(const struct net_config *config)
+{
+	if (config->queue_pairs < 1 || config->tap_fd >= 0)
+		return 1;
+	return config->queue_pairs < NET_PAIRS_MAX ? config->queue_pairs
+						   : NET_PAIRS_MAX;
+}
+
+static int check(const struct net_config *config, struct err *e)
+{
+	if (config->has_mac && config->mac[0] & 1)
+		return err_set(e, -EINVAL,
+			       "the guest's MAC address is one of a group; "
+			       "make its first byte even");
+	if (config->mtu && config->mtu < NET_MTU_MIN)
+		return err_set(e, -EINVAL,
+			       "an MTU of %u is too small; the least is %d",
+			       config->mtu, NET_MTU_MIN);
+	return 0;
+}
+
+int net_new(struct device **out, const struct net_config *config, struct err *e)
+{
+	const unsigned pairs = pairs_of(config);
+	struct net *n;
+	unsigned i;
+	int rc = check(config, e);
+
+	if (rc)
+		return rc;
+	n = calloc(1, sizeof(*n) + pairs * sizeof(n->pairs[0]));
+	if (!n)
+		return err_set(e, -ENOMEM, "no memory for a network interface");
+	for (i = 0; i < pairs; i++) {
+		n->pairs[i].net = n;
+		n->pairs[i].index = i;
+		n->pairs[i].tap.fd = -1;
+		n->pairs[i].watch.fd = -1;
+	}
+	n->pair_count = pairs;
+	n->id = strdup(config->id);
+	rc = n->id ? open_taps(n, config, e)
+		   : err_set(e, -ENOMEM, "no memory for a network interface");
+	if (rc) {
+		net_free(&n->virtio);
+		return rc;
+	}
+	n->mtu = config->mtu;
+	if (config->has_mac)
+		memcpy(n->mac, config->mac, sizeof(n->mac));
+	memcpy(n->guest_mac, n->mac, sizeof(n->mac));
+	n->rx_limiter.ready = serve_rx;
+	n->tx_limiter.ready = serve_tx;
+	limiter_set(&n->rx_limiter, &config->rx);
+	limiter_set(&n->tx_limiter, &config->tx);
+	virtio_init(&n->virtio, &net_ops, &mmio_device_ops, n->id,
+		    features_of(n, config->has_mac), 2 * n->pair_count + 1,
+		    VQ_SIZE_MAX);
+	*out = &n->virtio.device;
+	return 0;
+}
+
+void net_set_limiters(struct device *d, const struct limiter_config *rx,
+		      const struct limiter_config *tx)
+{
+	struct net *n = (struct net *)d;
+
+	if (rx)
+		limiter_set(&n->rx_limiter, rx);
+	if (tx)
+		limiter_set(&n->tx_limiter, tx);
+}
