@@ -151,6 +151,7 @@ EXTRA_block := $(KVM_FAKES) tests/unit/block_bench
 EXTRA_disk := $(EXTRA_block)
 EXTRA_block_engine := $(EXTRA_block)
 NET_BENCH := $(KVM_FAKES) tests/unit/fake_tap tests/unit/net_bench
+EXTRA_tap := $(KVM_FAKES)
 EXTRA_net := $(NET_BENCH)
 EXTRA_net_rx := $(NET_BENCH)
 EXTRA_net_tx := $(NET_BENCH)

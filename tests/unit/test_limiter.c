@@ -110,6 +110,50 @@ static void the_scarcer_bucket_counts_and_neither_is_robbed(void **state)
 	assert_int_equal(bucket_wait_ns(&l.bytes, 999990, loop_now_ns()), 0);
 }
 
+static void charge(struct limiter *limiter)
+{
+	while (taken < goal && limiter_may(limiter)) {
+		limiter_charge(limiter, request);
+		taken += request;
+	}
+	if (taken >= goal)
+		loop_stop(&loop);
+}
+
+static void what_is_charged_later_keeps_the_rate(void **state)
+{
+	const uint64_t begin = loop_now_ns();
+
+	(void)state;
+	/* Pieces of 30,000 through a bucket of 10,000, 1,000 a ms. */
+	set(10000, 0, 0, 10);
+	l.ready = charge;
+	limiter_start(&l, &loop);
+	goal = 220000;
+	request = 30000;
+	charge(&l);
+	assert_int_equal(taken, 30000);
+	assert_true(limiter_is_waiting(&l));
+	assert_int_equal(loop_run(&loop, NULL), 0);
+	/* The eighth passes when all but the last byte of seven is paid. */
+	assert_in_range(loop_now_ns() - begin, 199 * MS, 260 * MS);
+	assert_false(limiter_is_waiting(&l));
+}
+
+static void what_is_charged_later_counts_operations_too(void **state)
+{
+	(void)state;
+	set(0, 10, 20, 100);
+	limiter_start(&l, &loop);
+	while (limiter_may(&l)) {
+		limiter_charge(&l, 1000000);
+		taken++;
+	}
+	/* The burst, the bucket, and no more. */
+	assert_int_equal(taken, 30);
+	assert_int_equal(l.throttled, 1);
+}
+
 static void new_limits_wake_who_waits(void **state)
 {
 	const struct limiter_config none = {.bytes = {0, 0, 0, true}};
@@ -245,6 +289,8 @@ int main(void)
 		TEST(bytes_are_held_to_the_rate),
 		TEST(operations_are_held_to_the_rate),
 		TEST(the_scarcer_bucket_counts_and_neither_is_robbed),
+		TEST(what_is_charged_later_keeps_the_rate),
+		TEST(what_is_charged_later_counts_operations_too),
 		TEST(new_limits_wake_who_waits),
 		TEST(a_bucket_not_given_stays),
 		TEST(a_stopped_limiter_wakes_nobody),

@@ -206,6 +206,31 @@ static void a_chain_that_is_put_back_comes_again(void **state)
 	assert_int_equal(vq_pop(&vq, &chain), 0);
 }
 
+static void all_that_was_not_put_can_be_put_back(void **state)
+{
+	unsigned i;
+	uint16_t head;
+
+	(void)state;
+	begin();
+	for (i = 0; i < 5; i++) {
+		fake_ring_desc(&q, (uint16_t)i, BUFFERS, 1, FAKE_WRITE, 0);
+		fake_ring_offer(&q, (uint16_t)i);
+		assert_int_equal(vq_pop(&vq, &chain), 1);
+	}
+	vq_push(&vq, 0, 1);
+	vq_push(&vq, 1, 1);
+	for (i = 0; i < 3; i++)
+		vq_unpop(&vq);
+	assert_int_equal(vq.in_flight, 0);
+	assert_int_equal(vq.chains, 2);
+	for (head = 2; head < 5; head++) {
+		assert_int_equal(vq_pop(&vq, &chain), 1);
+		assert_int_equal(chain.head, head);
+	}
+	assert_int_equal(vq_pop(&vq, &chain), 0);
+}
+
 /* ---- giving back -------------------------------------------------------- */
 
 static void a_push_is_seen_with_head_and_length(void **state)
@@ -558,6 +583,7 @@ int main(void)
 		cmocka_unit_test(an_index_that_goes_back_faults),
 		cmocka_unit_test(more_in_flight_than_the_queue_can_hold_faults),
 		cmocka_unit_test(a_chain_that_is_put_back_comes_again),
+		cmocka_unit_test(all_that_was_not_put_can_be_put_back),
 		cmocka_unit_test(a_push_is_seen_with_head_and_length),
 		cmocka_unit_test(what_is_put_is_seen_only_when_published),
 		cmocka_unit_test(without_event_idx_the_flags_decide),
