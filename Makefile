@@ -59,7 +59,8 @@ VIRTIO  := iov ring virtio mmio
 DEVICES := block block_file block_request block_async net net_rx net_tx \
 	net_ctrl tap uart i8042 power
 API     := http json config config_fields config_file controller console \
-	routes route_boot route_machine route_drives route_vm server options
+	routes route_boot route_machine route_drives route_vm server \
+	socket_file options
 CTL     := main client boot
 JAILER  := main options path root ns cgroup rlimit caps
 

@@ -7,19 +7,25 @@
  * begin. The answer is sent, our side is shut down, and what the client still
  * sends is thrown away until it closes: closing at once could take the answer
  * away from a client that is still writing.
+ *
+ * A connection may be silent for ever between two requests. A request that has
+ * begun, an answer that waits for its reader and the rubbish after an error
+ * have a time each (patience_ns), whatever trickles: from the moment the phase
+ * begins, not from the last byte. All phases have the same time, so the next
+ * one to run out is never earlier than the timer that is armed already: one
+ * timer serves all, and a request costs no more than a look at the clock.
  */
 #include "api/server.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "api/http.h"
@@ -36,12 +42,24 @@ enum {
 	DRAIN_MAX = 64 * 1048576, /* bytes thrown away after an error */
 };
 
+#define PATIENCE_NS 10000000000ULL
+
+/* What a connection is in, and for how long it may be. */
+enum phase {
+	PHASE_SILENT,	/* between requests: as long as it likes */
+	PHASE_REQUEST,	/* a request has begun */
+	PHASE_ANSWER,	/* an answer waits for the client to read */
+	PHASE_DRAINING, /* after an error */
+};
+
 struct connection {
 	struct loop_watch watch;
 	struct server *server; /* borrowed */
 	int fd;		       /* owned */
 	uint64_t turn;	       /* of the last read */
 	uint32_t events;       /* what the watch waits for */
+	enum phase phase;
+	uint64_t due_ns; /* end of the phase, CLOCK_MONOTONIC; 0 for never */
 	struct http_parser parser;
 	char *in; /* owned; in_len of in_size bytes are filled */
 	size_t in_len;
@@ -146,6 +164,7 @@ static int serve_request(struct connection *c)
 	rc = answer_json(c, &reply, keep_alive);
 	reply_fini(&reply);
 	c->is_last = !keep_alive;
+	c->phase = PHASE_SILENT; /* so that the next phase has its own time */
 	memmove(c->in, c->in + used, c->in_len - used);
 	c->in_len -= used;
 	http_parser_init(&c->parser, c->server->payload_max);
@@ -280,6 +299,32 @@ static void wait_for(struct connection *c, uint32_t events)
 	loop_change(c->server->loop, &c->watch, events);
 }
 
+static enum phase phase_of(const struct connection *c)
+{
+	if (c->out_at < c->out_len)
+		return PHASE_ANSWER;
+	if (c->is_broken)
+		return PHASE_DRAINING;
+	return c->in_len ? PHASE_REQUEST : PHASE_SILENT;
+}
+
+/* Starts the time of a phase that is new. */
+static void note_phase(struct connection *c)
+{
+	struct server *s = c->server;
+	const enum phase phase = phase_of(c);
+
+	if (phase == c->phase)
+		return;
+	c->phase = phase;
+	c->due_ns = 0;
+	if (phase == PHASE_SILENT)
+		return;
+	c->due_ns = loop_now_ns() + s->patience_ns;
+	if (!s->timer.due_ns)
+		loop_arm(s->loop, &s->timer, c->due_ns);
+}
+
 /*
  * Reads, answers and writes until there is nothing to do for now. Negative:
  * the connection is over.
@@ -333,6 +378,53 @@ static void connection_ready(struct loop_watch *w, uint32_t events)
 		rc = work(c);
 	if (rc < 0)
 		connection_free(c);
+	else
+		note_phase(c);
+}
+
+/* Says what went wrong where that is of use, and ends what is ended. */
+static void time_is_up(struct connection *c)
+{
+	struct err e;
+
+	if (c->phase != PHASE_REQUEST) {
+		log_info("API client: %s, closing its connection",
+			 c->phase == PHASE_ANSWER
+				 ? "it does not read its answers"
+				 : "it does not close after an error");
+		connection_free(c);
+		return;
+	}
+	err_set(&e, -ETIMEDOUT,
+		"The request was not complete %" PRIu64
+		" ms after its first byte.",
+		c->server->patience_ns / 1000000);
+	log_info("API client: %s", e.text);
+	c->is_broken = true;
+	if (refuse_bad(c, &e) || work(c) < 0)
+		connection_free(c);
+	else
+		note_phase(c);
+}
+
+static void timer_fire(struct loop_timer *t)
+{
+	struct server *s = (void *)((char *)t - offsetof(struct server, timer));
+	const uint64_t now_ns = loop_now_ns();
+	uint64_t next_ns = 0;
+	unsigned i;
+
+	for (i = 0; i < SERVER_CONNECTIONS_MAX; i++) {
+		struct connection *c = s->connections[i];
+
+		if (c && c->due_ns && c->due_ns <= now_ns)
+			time_is_up(c);
+		c = s->connections[i];
+		if (c && c->due_ns && (!next_ns || c->due_ns < next_ns))
+			next_ns = c->due_ns;
+	}
+	if (next_ns)
+		loop_arm(s->loop, &s->timer, next_ns);
 }
 
 /* A place for a connection; the one that was silent longest may lose its. */
@@ -410,73 +502,6 @@ static void listener_ready(struct loop_watch *w, uint32_t events)
 	}
 }
 
-/* 0 where path may be bound: nothing is there any more. */
-static int remove_stale(const struct sockaddr_un *address, struct err *e)
-{
-	const char *path = address->sun_path;
-	CLEAN_FD int fd = -1;
-	struct stat st;
-
-	if (lstat(path, &st))
-		return err_errno(e, "can't look at %s", path);
-	if (!S_ISSOCK(st.st_mode))
-		return err_set(e, -EEXIST,
-			       "can't make the API socket %s: there is a file "
-			       "of that name that is no socket",
-			       path);
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fd < 0)
-		return err_errno(e, "can't make a socket");
-	if (!connect(fd, (const struct sockaddr *)address, sizeof(*address)) ||
-	    errno != ECONNREFUSED)
-		return err_set(e, -EADDRINUSE,
-			       "the API socket %s is in use by another "
-			       "process; give this microVM a path of its own "
-			       "with --api-sock",
-			       path);
-	log_warn("replacing the socket file %s that nobody listens at", path);
-	if (unlink(path))
-		return err_errno(e, "can't remove the old API socket %s", path);
-	return 0;
-}
-
-static int bind_path(struct server *s, struct err *e)
-{
-	struct sockaddr_un address = {.sun_family = AF_UNIX};
-	const struct sockaddr *a = (const struct sockaddr *)&address;
-	struct stat st;
-	int rc;
-
-	if (!*s->path || strlen(s->path) >= sizeof(address.sun_path))
-		return err_set(e, -ENAMETOOLONG,
-			       "the path of the API socket must have 1 to %zu "
-			       "bytes, not %zu",
-			       sizeof(address.sun_path) - 1, strlen(s->path));
-	memcpy(address.sun_path, s->path, strlen(s->path));
-	/*
-	 * The mode of the descriptor becomes the file's, less the umask, so
-	 * that there is no moment in which others can connect.
-	 */
-	if (fchmod(s->fd, 0660))
-		return err_errno(e, "can't set the mode of the API socket");
-	if (bind(s->fd, a, sizeof(address))) {
-		if (errno != EADDRINUSE)
-			return err_errno(e, "can't make the API socket %s",
-					 s->path);
-		rc = remove_stale(&address, e);
-		if (rc)
-			return rc;
-		if (bind(s->fd, a, sizeof(address)))
-			return err_errno(e, "can't make the API socket %s",
-					 s->path);
-	}
-	if (lstat(s->path, &st))
-		return err_errno(e, "can't look at %s", s->path);
-	s->dev = st.st_dev;
-	s->ino = st.st_ino;
-	return 0;
-}
-
 int server_open(struct server *s, struct loop *loop,
 		struct controller *controller, const char *path,
 		uint64_t payload_max, struct err *e)
@@ -487,15 +512,15 @@ int server_open(struct server *s, struct loop *loop,
 	s->loop = loop;
 	s->controller = controller;
 	s->payload_max = (size_t)payload_max;
+	s->patience_ns = PATIENCE_NS;
+	s->timer.fire = timer_fire;
 	s->listener.fd = -1;
 	s->listener.ready = listener_ready;
-	s->path = strdup(path);
-	if (!s->path)
-		return err_set(e, -ENOMEM, "no memory for the API socket");
+	s->is_open = true;
 	s->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (s->fd < 0)
 		return err_errno(e, "can't make the API socket");
-	rc = bind_path(s, e);
+	rc = socket_file_bind(&s->file, s->fd, path, e);
 	if (rc)
 		return rc;
 	if (listen(s->fd, BACKLOG))
@@ -506,12 +531,13 @@ int server_open(struct server *s, struct loop *loop,
 
 void server_close(struct server *s)
 {
-	struct stat st;
 	unsigned i;
 
-	if (!s->path)
+	if (!s->is_open)
 		return;
+	s->is_open = false;
 	loop_delete(s->loop, &s->listener);
+	loop_disarm(s->loop, &s->timer);
 	for (i = 0; i < SERVER_CONNECTIONS_MAX; i++) {
 		if (!s->connections[i])
 			continue;
@@ -520,9 +546,5 @@ void server_close(struct server *s)
 	}
 	fd_close(&s->fd);
 	fd_close(&s->spare_fd);
-	if (s->ino && !lstat(s->path, &st) && st.st_dev == s->dev &&
-	    st.st_ino == s->ino)
-		unlink(s->path);
-	free(s->path);
-	s->path = NULL;
+	socket_file_remove(&s->file);
 }

@@ -1,10 +1,11 @@
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <sys/types.h>
 
 #include "api/controller.h"
+#include "api/socket_file.h"
 #include "vmm/base/err.h"
 #include "vmm/event/loop.h"
 
@@ -12,10 +13,11 @@
  * The API's Unix socket. Clients keep their connections and may send requests
  * ahead; each is answered in order. All of it belongs to the loop thread, and
  * no client can make it wait for another: reads and writes never block, a
- * client that doesn't read its answers isn't read from, and where all
+ * client that doesn't read its answers isn't read from, who doesn't end a
+ * request or take an answer in ten seconds is sent away, and where all
  * connections are taken the one that was silent longest gives way.
  */
-enum { SERVER_CONNECTIONS_MAX = 32 };
+enum { SERVER_CONNECTIONS_MAX = 64 };
 
 struct connection;
 
@@ -23,11 +25,12 @@ struct server {
 	struct loop *loop;	       /* borrowed: main */
 	struct controller *controller; /* borrowed: main */
 	struct loop_watch listener;
-	int fd;	      /* owned; listening */
+	struct loop_timer timer; /* of the connection whose time ends first */
+	uint64_t patience_ns;	 /* for a request, an answer, a drain */
+	int fd;			 /* owned; listening */
 	int spare_fd; /* owned; given up to refuse a client without fds */
-	char *path;   /* owned */
-	dev_t dev;    /* of the socket's file, so that only ours is removed */
-	ino_t ino;
+	bool is_open;
+	struct socket_file file;
 	size_t payload_max; /* bytes */
 	uint64_t turn;	    /* counts reads, to find the silent longest */
 	struct connection *connections[SERVER_CONNECTIONS_MAX]; /* owned */

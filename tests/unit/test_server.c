@@ -62,6 +62,9 @@ static void *run(void *unused)
 	return NULL;
 }
 
+/* The server's patience for a test, 0 for what it has by itself. */
+static uint64_t patience_ms;
+
 static int setup(void **state)
 {
 	struct err e;
@@ -71,12 +74,25 @@ static int setup(void **state)
 	controller_init(&controller, &loop, "test");
 	assert_int_equal(
 		server_open(&server, &loop, &controller, path, LIMIT, &e), 0);
+	assert_int_equal(server.patience_ns, 10000000000ULL);
+	if (patience_ms)
+		server.patience_ns = patience_ms * 1000000;
 	assert_int_equal(pipe2(stop_pipe, O_CLOEXEC), 0);
 	stopper = (struct loop_watch){.fd = -1, .ready = stop_ready};
 	assert_int_equal(loop_add(&loop, &stopper, stop_pipe[0], EPOLLIN, &e),
 			 0);
 	assert_int_equal(pthread_create(&thread, NULL, run, NULL), 0);
 	return 0;
+}
+
+static int impatient_setup(void **state)
+{
+	int rc;
+
+	patience_ms = 100;
+	rc = setup(state);
+	patience_ms = 0;
+	return rc;
 }
 
 static int teardown(void **state)
@@ -337,6 +353,135 @@ static void the_silent_longest_gives_way(void **state)
 		close(fds[i]);
 }
 
+static uint64_t now_ms(void)
+{
+	return loop_now_ns() / 1000000;
+}
+
+static const char too_slow[] =
+	"HTTP/1.1 400 \r\n"
+	"Server: Firecracker API\r\n"
+	"Connection: close\r\n"
+	"Content-Type: application/json\r\n"
+	"Content-Length: 77\r\n\r\n"
+	"{\"fault_message\":\"The request was not complete 100 ms after its "
+	"first byte.\"}";
+
+static void a_request_has_to_end_in_time(void **state)
+{
+	uint64_t begin = now_ms();
+	int fd = dial();
+
+	(void)state;
+	put(fd, get);
+	put(fd, "PUT /boot-source HTTP/1.1\r\nContent-Length: 4\r\n\r\n{");
+	expect(fd, got);
+	expect(fd, too_slow);
+	assert_in_range(now_ms() - begin, 99, 2000);
+	expect_end(fd);
+	others_are_served();
+}
+
+static void bytes_that_trickle_buy_no_time(void **state)
+{
+	uint64_t begin = now_ms();
+	int fd = dial();
+
+	(void)state;
+	while (now_ms() - begin < 5000 && send(fd, "G", 1, MSG_NOSIGNAL) == 1) {
+		struct pollfd p = {.fd = fd, .events = POLLIN};
+
+		if (poll(&p, 1, 10))
+			break;
+	}
+	assert_in_range(now_ms() - begin, 99, 2000);
+	expect(fd, too_slow);
+	expect_end(fd);
+}
+
+static void silence_between_requests_is_no_offence(void **state)
+{
+	int fd = dial(), i;
+
+	(void)state;
+	for (i = 0; i < 3; i++) {
+		usleep(150000);
+		put(fd, get);
+		expect(fd, got);
+	}
+	close(fd);
+}
+
+/* Each request has its own time, however many come on one connection. */
+static void a_busy_connection_is_not_cut(void **state)
+{
+	uint64_t begin = now_ms();
+	int fd = dial();
+
+	(void)state;
+	put(fd, "GET /ver");
+	while (now_ms() - begin < 400) {
+		usleep(20000);
+		put(fd, "sion HTTP/1.1\r\n\r\nGET /ver");
+		expect(fd, got);
+	}
+	close(fd);
+}
+
+static void an_answer_has_to_be_taken_in_time(void **state)
+{
+	uint64_t begin = now_ms();
+	int fd = dial();
+	struct pollfd p = {.fd = fd};
+
+	(void)state;
+	while (send(fd, get, sizeof(get) - 1, MSG_DONTWAIT | MSG_NOSIGNAL) > 0)
+		;
+	assert_int_equal(errno, EAGAIN);
+	assert_int_equal(poll(&p, 1, 5000), 1);
+	assert_true(p.revents & POLLHUP);
+	assert_in_range(now_ms() - begin, 99, 2000);
+	close(fd);
+	others_are_served();
+}
+
+static void who_never_closes_after_an_error_is_closed(void **state)
+{
+	uint64_t begin = now_ms();
+	int fd = dial();
+	struct pollfd p = {.fd = fd};
+
+	(void)state;
+	put(fd, "SSH-2.0-OpenSSH\r\n\r\n");
+	assert_int_equal(poll(&p, 1, 5000), 1);
+	assert_true(p.revents & POLLHUP);
+	assert_in_range(now_ms() - begin, 99, 2000);
+	close(fd);
+}
+
+/* One timer for all: each of many ends in its own time. */
+static void many_slow_clients_end_each_in_its_time(void **state)
+{
+	struct pollfd p[SERVER_CONNECTIONS_MAX];
+	uint64_t began[SERVER_CONNECTIONS_MAX];
+	int i;
+
+	(void)state;
+	for (i = 0; i < SERVER_CONNECTIONS_MAX; i++) {
+		p[i] = (struct pollfd){.fd = dial(), .events = POLLIN};
+		put(p[i].fd, "GET");
+		began[i] = now_ms();
+		usleep(1000);
+	}
+	for (i = 0; i < SERVER_CONNECTIONS_MAX; i++) {
+		assert_int_equal(poll(&p[i], 1, 5000), 1);
+		assert_in_range(now_ms() - began[i], 99, 2000);
+		expect(p[i].fd, too_slow);
+		expect_end(p[i].fd);
+	}
+	others_are_served();
+}
+
 static void running_out_of_descriptors_is_survived(void **state)
 {
 	struct rlimit old, low;
@@ -507,6 +652,8 @@ static int remove_folder(void **state)
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define IMPATIENT(name) \
+	cmocka_unit_test_setup_teardown(name, impatient_setup, teardown)
 	const struct CMUnitTest tests[] = {
 		TEST(requests_are_answered_one_after_the_other),
 		TEST(requests_sent_ahead_are_answered_in_order),
@@ -518,6 +665,13 @@ int main(void)
 		TEST(what_is_not_http_is_refused_and_ended),
 		TEST(a_client_that_never_reads_is_not_read_from),
 		TEST(the_silent_longest_gives_way),
+		IMPATIENT(a_request_has_to_end_in_time),
+		IMPATIENT(bytes_that_trickle_buy_no_time),
+		IMPATIENT(silence_between_requests_is_no_offence),
+		IMPATIENT(a_busy_connection_is_not_cut),
+		IMPATIENT(an_answer_has_to_be_taken_in_time),
+		IMPATIENT(who_never_closes_after_an_error_is_closed),
+		IMPATIENT(many_slow_clients_end_each_in_its_time),
 		TEST(running_out_of_descriptors_is_survived),
 		TEST(a_vm_can_be_run_over_the_socket),
 		TEST(a_live_socket_is_not_taken_over),

@@ -1,0 +1,24 @@
+#pragma once
+
+#include <sys/types.h>
+
+#include "vmm/base/err.h"
+
+/* The name of a listening Unix socket in the file system. Thread: the loop's.
+ */
+struct socket_file {
+	char *path; /* owned; NULL while there is none */
+	dev_t dev;  /* of the file, so that only ours is removed */
+	ino_t ino;
+};
+
+/*
+ * Binds fd to path with mode 0660 less the umask. A socket file that nobody
+ * listens at any more is replaced, with a warning; one with a listener is an
+ * error, and so is any other kind of file. *f is zeroed before.
+ */
+int socket_file_bind(struct socket_file *f, int fd, const char *path,
+		     struct err *e);
+
+/* Removes the file if it is still ours. Accepts a zeroed struct. */
+void socket_file_remove(struct socket_file *f);
