@@ -72,12 +72,22 @@ void vcpu_close(struct vcpu *v)
 	fd_close(&v->fd);
 }
 
+/* By the one writer there is. */
+static void count(_Atomic uint64_t *counter)
+{
+	uint64_t n = atomic_load_explicit(counter, memory_order_relaxed);
+
+	atomic_store_explicit(counter, n + 1, memory_order_relaxed);
+}
+
 static void serve_pio(struct vcpu *v)
 {
 	struct kvm_run *run = v->run;
 	uint8_t *data = (uint8_t *)run + run->io.data_offset;
 	uint32_t i;
 
+	count(run->io.direction == KVM_EXIT_IO_IN ? &v->exits.io_in
+						  : &v->exits.io_out);
 	/* String instructions arrive as count items for the same port. */
 	for (i = 0; i < run->io.count; i++, data += run->io.size) {
 		if (run->io.direction == KVM_EXIT_IO_IN)
@@ -91,6 +101,7 @@ static void serve_mmio(struct vcpu *v)
 {
 	struct kvm_run *run = v->run;
 
+	count(run->mmio.is_write ? &v->exits.mmio_write : &v->exits.mmio_read);
 	if (run->mmio.is_write)
 		bus_write(v->mmio, run->mmio.phys_addr, run->mmio.data,
 			  run->mmio.len);
@@ -135,16 +146,14 @@ static bool vcpu_serve(struct vcpu *v, enum vcpu_exit *how, struct err *e)
 {
 	switch (v->run->exit_reason) {
 	case KVM_EXIT_IO:
-		v->exits.pio++;
 		serve_pio(v);
 		return true;
 	case KVM_EXIT_MMIO:
-		v->exits.mmio++;
 		serve_mmio(v);
 		return true;
 	case KVM_EXIT_IOAPIC_EOI: /* our pins are edges: nothing waits for it */
 	case KVM_EXIT_INTR:
-		v->exits.other++;
+		count(&v->exits.other);
 		return true;
 	case KVM_EXIT_SHUTDOWN:
 		*how = VCPU_RESET;
@@ -175,7 +184,7 @@ enum vcpu_exit vcpu_run(struct vcpu *v, struct err *e)
 			continue;
 		}
 		if (errno == EINTR) {
-			v->exits.interrupted++;
+			count(&v->exits.interrupted);
 			__atomic_store_n(&v->run->immediate_exit, 0,
 					 __ATOMIC_RELEASE);
 			return VCPU_KICKED;

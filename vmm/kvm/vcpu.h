@@ -23,10 +23,15 @@ enum vcpu_exit {
 	VCPU_FAILED,   /* KVM could not go on; *e says why */
 };
 
-/* Why KVM_RUN came back, counted. */
+/*
+ * Why KVM_RUN came back, counted. Only the vCPU's thread writes, any may read:
+ * so a count is a plain load and store, and never a locked instruction.
+ */
 struct vcpu_exits {
-	_Atomic uint64_t pio;
-	_Atomic uint64_t mmio;
+	_Atomic uint64_t io_in;
+	_Atomic uint64_t io_out;
+	_Atomic uint64_t mmio_read;
+	_Atomic uint64_t mmio_write;
 	_Atomic uint64_t interrupted;
 	_Atomic uint64_t other;
 };

@@ -330,15 +330,47 @@ void cpus_release(struct cpus *c)
 		set_stage(c, STAGE_RUN);
 }
 
-uint64_t cpus_exits(const struct cpus *c)
+enum { KINDS = 6 };
+
+/* By kind, over all vCPUs, each as it is just now. */
+static void sum_exits(const struct cpus *c, uint64_t sums[KINDS])
 {
-	uint64_t sum = 0;
-	uint32_t i;
+	uint32_t i, kind;
 
 	for (i = 0; i < c->config.count; i++) {
 		const struct vcpu_exits *x = &c->cpus[i].vcpu.exits;
+		const _Atomic uint64_t *counts[KINDS] = {
+			&x->io_in,	&x->io_out,	 &x->mmio_read,
+			&x->mmio_write, &x->interrupted, &x->other,
+		};
 
-		sum += x->pio + x->mmio + x->interrupted + x->other;
+		for (kind = 0; kind < KINDS; kind++)
+			sums[kind] += atomic_load_explicit(
+				counts[kind], memory_order_relaxed);
 	}
+}
+
+uint64_t cpus_exits(const struct cpus *c)
+{
+	uint64_t sums[KINDS] = {0}, sum = 0;
+	uint32_t kind;
+
+	sum_exits(c, sums);
+	for (kind = 0; kind < KINDS; kind++)
+		sum += sums[kind];
 	return sum;
+}
+
+void cpus_count(const struct cpus *c, struct device_counters *counters)
+{
+	static const char *const names[KINDS] = {
+		"exit_io_in",	   "exit_io_out",      "exit_mmio_read",
+		"exit_mmio_write", "exit_interrupted", "exit_other",
+	};
+	uint64_t sums[KINDS] = {0};
+	uint32_t kind;
+
+	sum_exits(c, sums);
+	for (kind = 0; kind < KINDS; kind++)
+		counters->put(counters, names[kind], sums[kind]);
 }

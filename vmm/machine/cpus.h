@@ -8,6 +8,7 @@
 #include "vmm/kvm/bus.h"
 #include "vmm/kvm/vcpu.h"
 #include "vmm/kvm/vm.h"
+#include "vmm/machine/device.h"
 
 /*
  * The vCPU threads of a machine and the gate in front of the guest. Each
@@ -54,3 +55,6 @@ void cpus_release(struct cpus *c);
 
 /* KVM exits so far, over all vCPUs. */
 uint64_t cpus_exits(const struct cpus *c);
+
+/* Tells them by kind. */
+void cpus_count(const struct cpus *c, struct device_counters *counters);

@@ -322,3 +322,19 @@ uint64_t machine_exits(const struct machine *m)
 {
 	return cpus_exits(m->cpus);
 }
+
+void machine_count(struct machine *m, struct machine_counters *c)
+{
+	unsigned i;
+
+	c->begin(c, "vcpu", "");
+	cpus_count(m->cpus, &c->counters);
+	for (i = 0; i < m->device_count; i++) {
+		struct device *d = m->devices[i];
+
+		if (!d->ops->count)
+			continue;
+		c->begin(c, d->ops->name, d->id ? d->id : "");
+		d->ops->count(d, &c->counters);
+	}
+}

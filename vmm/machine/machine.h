@@ -71,5 +71,19 @@ void machine_resume(struct machine *m);
 
 const struct machine_times *machine_times(const struct machine *m);
 
+/* Where a machine tells its counters. */
+struct machine_counters {
+	struct device_counters counters;
+	/*
+	 * The counters from here on belong to the device id of class name
+	 * ("block", "rootfs"), or to all vCPUs ("vcpu", "").
+	 */
+	void (*begin)(struct machine_counters *c, const char *name,
+		      const char *id);
+};
+
+/* Tells all counters, of vCPUs and devices; same ones, same order each time. */
+void machine_count(struct machine *m, struct machine_counters *c);
+
 /* KVM exits so far over all vCPUs. */
 uint64_t machine_exits(const struct machine *m);
