@@ -60,7 +60,8 @@ DEVICES := block block_file block_request block_async net net_rx net_tx \
 	net_ctrl tap uart i8042 power
 API     := http json config config_fields config_file controller console \
 	routes route_boot route_machine route_drives route_vm server \
-	socket_file options
+	socket_file \
+	options samples metrics config_metrics controller_metrics route_metrics
 CTL     := main client boot
 JAILER  := main options path root ns cgroup rlimit caps
 
@@ -162,6 +163,7 @@ EXTRA_power := $(KVM_FAKES)
 EXTRA_ioapic := $(KVM_FAKES)
 EXTRA_routes := tests/unit/fake_machine
 EXTRA_server := tests/unit/fake_machine
+EXTRA_metrics := tests/unit/fake_machine
 EXTRA_controller := tests/unit/fake_machine
 EXTRA_elf := tests/unit/kernel_file
 EXTRA_bzimage := tests/unit/kernel_file

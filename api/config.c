@@ -35,6 +35,7 @@ void config_fini(struct vm_config *c)
 
 	json_unbind(&config_boot_table, &c->boot);
 	json_unbind(&config_logger_table, &c->logger);
+	json_unbind(&config_metrics_table, &c->metrics);
 	for (i = 0; i < c->drive_count; i++)
 		json_unbind(&config_drive_table, &c->drives[i]);
 	c->drive_count = 0;

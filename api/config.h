@@ -82,6 +82,10 @@ struct config_logger {
 	bool has_show_log_origin;
 };
 
+struct config_metrics {
+	char *metrics_path; /* owned; NULL for none */
+};
+
 struct vm_config {
 	struct config_boot boot; /* kernel_image_path NULL: not set yet */
 	struct config_machine machine;
@@ -89,6 +93,7 @@ struct vm_config {
 	uint32_t drive_count;
 	struct config_logger logger;
 	bool has_logger;
+	struct config_metrics metrics;
 };
 
 /* The bodies of the API; the config file is made of the same. */
@@ -97,6 +102,7 @@ extern const struct field_table config_machine_table;
 extern const struct field_table config_machine_patch_table;
 extern const struct field_table config_drive_table;
 extern const struct field_table config_logger_table;
+extern const struct field_table config_metrics_table;
 
 /* Defaults: one vCPU, 128 MiB, nothing else. config_fini() frees. */
 void config_init(struct vm_config *c);
@@ -126,6 +132,10 @@ int config_set_drive(struct vm_config *c, struct config_drive *body,
 int config_check_logger(const struct config_logger *body, struct err *e);
 int config_set_logger(struct vm_config *c, struct config_logger *body,
 		      struct err *e);
+
+/* config_set_metrics() takes what config_check_metrics() found good. */
+int config_check_metrics(const struct config_metrics *body, struct err *e);
+void config_set_metrics(struct vm_config *c, struct config_metrics *body);
 
 /* An id as it may stand in a path: the wire's two sentences otherwise. */
 int config_check_id(const char *id, struct err *e);

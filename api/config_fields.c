@@ -337,8 +337,11 @@ static const struct field file_fields[] = {
 	},
 	{
 		.name = "metrics",
-		.type = FIELD_REFUSED,
-		.refusal = LATER,
+		.type = FIELD_OBJECT,
+		.flags = FIELD_GIVEN,
+		.given = offsetof(struct config_file, has_metrics),
+		.nested = &config_metrics_table,
+		FIELD_AT(struct config_file, metrics),
 	},
 	{
 		.name = "serial",

@@ -14,10 +14,12 @@ struct config_file {
 	struct config_boot boot;
 	struct config_machine machine;
 	struct config_logger logger;
+	struct config_metrics metrics;
 	struct field_array drives; /* of struct config_drive */
 	bool has_boot;
 	bool has_machine;
 	bool has_logger;
+	bool has_metrics;
 };
 
 extern const struct field_table config_file_table;

@@ -40,6 +40,11 @@ static int apply(struct vm_config *c, struct config_file *file, struct err *e)
 		return err_context(e, "machine-config");
 	if (file->has_logger && config_set_logger(c, &file->logger, e))
 		return err_context(e, "logger");
+	if (file->has_metrics) {
+		if (config_check_metrics(&file->metrics, e))
+			return err_context(e, "metrics");
+		config_set_metrics(c, &file->metrics);
+	}
 	return apply_drives(c, file, e);
 }
 
@@ -131,11 +136,13 @@ json_t *config_dump(const struct vm_config *c)
 		.boot = c->boot,
 		.machine = c->machine,
 		.logger = c->logger,
+		.metrics = c->metrics,
 		.drives = {.items = (void *)(uintptr_t)c->drives,
 			   .count = c->drive_count},
 		.has_boot = c->boot.kernel_image_path,
 		.has_machine = true,
 		.has_logger = c->has_logger,
+		.has_metrics = c->metrics.metrics_path,
 	};
 
 	return json_dump(&config_file_table, &file);

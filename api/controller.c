@@ -39,6 +39,7 @@ void controller_init(struct controller *c, struct loop *loop, const char *id)
 	c->loop = loop;
 	c->id = id;
 	config_init(&c->config);
+	metrics_init(&c->metrics, loop, controller_collect, c);
 }
 
 /* Keeps what is asked of a machine after its end. */
@@ -54,6 +55,7 @@ static void forget_machine(struct controller *c)
 
 void controller_fini(struct controller *c)
 {
+	metrics_close(&c->metrics);
 	forget_machine(c);
 	config_fini(&c->config);
 }
@@ -285,9 +287,24 @@ int controller_flush_metrics(struct controller *c, struct err *e)
 {
 	int rc = check_started(c, e);
 
-	return rc ? rc
-		  : err_set(e, -EOPNOTSUPP,
-			    "This version of mayfly has no metrics yet.");
+	if (rc)
+		return rc;
+	/* A reader's slowness is no fault of who asks; it is counted. */
+	if (metrics_flush(&c->metrics) == -ENOENT)
+		log_warn("FlushMetrics: there is no metrics file to write to");
+	return 0;
+}
+
+int controller_set_metrics(struct controller *c, struct config_metrics *body,
+			   struct err *e)
+{
+	int rc = config_check_metrics(body, e);
+
+	if (!rc)
+		rc = metrics_open(&c->metrics, body->metrics_path, e);
+	if (!rc)
+		config_set_metrics(&c->config, body);
+	return rc;
 }
 
 /* What level a log without one has: more where somebody asked for a log. */

@@ -4,6 +4,7 @@
 #include <stdint.h>
 
 #include "api/config.h"
+#include "api/metrics.h"
 #include "vmm/base/err.h"
 #include "vmm/event/loop.h"
 #include "vmm/machine/machine.h"
@@ -27,10 +28,11 @@ struct controller {
 	struct device *keyboard; /* borrowed: machine; NULL where none is */
 	enum controller_state state;
 	bool has_boot_timer;
-	uint64_t start_cpu_ns;	    /* CPU time of the process at the start */
-	uint64_t end_ns;	    /* CLOCK_MONOTONIC; 0 while it lives */
-	enum machine_end end;	    /* how it ended, once end_ns is set */
-	struct err end_error;	    /* why, for MACHINE_FAILED */
+	uint64_t start_cpu_ns; /* CPU time of the process at the start */
+	uint64_t end_ns;       /* CLOCK_MONOTONIC; 0 while it lives */
+	enum machine_end end;  /* how it ended, once end_ns is set */
+	struct err end_error;  /* why, for MACHINE_FAILED */
+	struct metrics metrics;
 	struct machine_times times; /* kept over the machine's end */
 };
 
@@ -59,8 +61,18 @@ int controller_resume(struct controller *c, struct err *e);
 /* Presses Ctrl-Alt-Del on the guest's keyboard. -EPERM before the start. */
 int controller_ctrl_alt_del(struct controller *c, struct err *e);
 
-/* -EPERM before the start, -EOPNOTSUPP after: there are no metrics yet. */
+/*
+ * Writes a line of metrics, where there is a file and its reader takes it.
+ * -EPERM before the start.
+ */
 int controller_flush_metrics(struct controller *c, struct err *e);
+
+/* Opens the metrics' file, once. On failure nothing changes. */
+int controller_set_metrics(struct controller *c, struct config_metrics *body,
+			   struct err *e);
+
+/* Adds all samples of the moment; context is the controller. */
+void controller_collect(void *context, struct samples *samples);
 
 /*
  * Merges body into the logger's configuration and makes the log so; the file

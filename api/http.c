@@ -449,22 +449,25 @@ size_t http_parser_room(const struct http_parser *p)
 	}
 }
 
-size_t http_response_head(char *out, int status, size_t body_len,
-			  bool is_deprecated, bool keep_alive)
+size_t http_response_head(char *out, const struct http_head *head)
 {
-	char length[96] = "";
+	char length[128] = "";
 	int n;
 
-	if (status != 100 && status != 204)
+	/* Prometheus asks for the version of its format. */
+	if (head->status != 100 && head->status != 204)
 		snprintf(length, sizeof(length),
-			 "Content-Type: application/json\r\n"
+			 "Content-Type: %s\r\n"
 			 "Content-Length: %zu\r\n",
-			 body_len);
+			 head->is_text ? "text/plain; version=0.0.4"
+				       : "application/json",
+			 head->body_len);
 	n = snprintf(out, HTTP_RESPONSE_HEAD_MAX,
 		     "HTTP/1.1 %d \r\n"
 		     "Server: Firecracker API\r\n"
 		     "Connection: %s\r\n%s%s\r\n",
-		     status, keep_alive ? "keep-alive" : "close",
-		     is_deprecated ? "Deprecation: true\r\n" : "", length);
+		     head->status, head->keep_alive ? "keep-alive" : "close",
+		     head->is_deprecated ? "Deprecation: true\r\n" : "",
+		     length);
 	return n > 0 ? (size_t)n : 0;
 }

@@ -100,10 +100,17 @@ size_t http_parser_room(const struct http_parser *p);
 
 enum { HTTP_RESPONSE_HEAD_MAX = 256 };
 
+struct http_head {
+	int status;
+	size_t body_len;
+	bool is_text; /* the body is plain text, not JSON */
+	bool is_deprecated;
+	bool keep_alive;
+};
+
 /*
  * Writes a response's head: the field's own form, with nothing after the status
  * and no length for 100 and 204, which have no body. Returns its length, less
  * than HTTP_RESPONSE_HEAD_MAX, which `out` must have room for.
  */
-size_t http_response_head(char *out, int status, size_t body_len,
-			  bool is_deprecated, bool keep_alive);
+size_t http_response_head(char *out, const struct http_head *head);

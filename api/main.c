@@ -169,6 +169,29 @@ static int take_log_options(struct monitor *m, struct err *e)
 	return rc;
 }
 
+/* Of --metrics-path, on top of which there is none in the config file. */
+static int open_metrics(struct monitor *m, struct err *e)
+{
+	struct controller *c = &m->controller;
+	const char *file = c->config.metrics.metrics_path;
+	const char *path = m->options.metrics_path;
+	struct config_metrics body;
+	int rc;
+
+	if (path && file)
+		return err_set(e, -EEXIST,
+			       "the metrics have a file by --metrics-path and "
+			       "another in the config file; leave one out");
+	if (!path && !file)
+		return 0;
+	body.metrics_path = strdup(path ? path : file);
+	if (!body.metrics_path)
+		return err_set(e, -ENOMEM, "no memory for the metrics' path");
+	rc = controller_set_metrics(c, &body, e);
+	json_unbind(&config_metrics_table, &body);
+	return rc;
+}
+
 /* Returns an exit code; 0 to go on. */
 static int configure(struct monitor *m, struct err *e)
 {
@@ -189,19 +212,22 @@ static int configure(struct monitor *m, struct err *e)
 }
 
 /* What it took to get here, as far as whoever started us told. */
-static void log_start(const struct monitor *m)
+static void log_start(struct monitor *m)
 {
 	const struct options *o = &m->options;
+	struct metrics *metrics = &m->controller.metrics;
 	struct timespec cpu;
 
-	if (!o->start_time_us || !log_wants(LOG_INFO))
+	if (!o->start_time_us)
 		return;
 	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &cpu);
+	metrics->startup_us = phase_us(o->start_time_us * 1000, m->main_ns);
+	metrics->startup_cpu_us = (uint64_t)cpu.tv_sec * 1000000 +
+				  (uint64_t)cpu.tv_nsec / 1000 -
+				  o->start_time_cpu_us;
 	log_info("Process-start-time = %" PRIu64 " us, %" PRIu64
 		 " CPU us (its parent: %" PRIu64 " CPU us)",
-		 phase_us(o->start_time_us * 1000, m->main_ns),
-		 (uint64_t)cpu.tv_sec * 1000000 + (uint64_t)cpu.tv_nsec / 1000 -
-			 o->start_time_cpu_us,
+		 metrics->startup_us, metrics->startup_cpu_us,
 		 o->parent_cpu_time_us);
 }
 
@@ -213,6 +239,8 @@ static int start(struct monitor *m, struct err *e)
 	log_start(m);
 	if (loop_open(&m->loop, e) || take_signals(m, e))
 		return EXIT_FAILED;
+	if (open_metrics(m, e))
+		return EXIT_BAD_CONFIG;
 	if (!o->no_api && server_open(&m->server, &m->loop, &m->controller,
 				      o->api_sock, o->payload_max_bytes, e))
 		return EXIT_FAILED;

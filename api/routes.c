@@ -13,21 +13,6 @@
 
 #include "vmm/base/log.h"
 
-enum when { ANY_TIME, BEFORE_START, AFTER_START };
-
-struct route {
-	/*
-	 * Without slashes at its ends. {id} stands for one segment, which may
-	 * be missing at the end; a last * for any number of them.
-	 */
-	const char *pattern;
-	const char *method; /* NULL for any */
-	enum when when;
-	route_handler *handler;
-	const struct field_table *table; /* NULL for no body */
-	const char *refusal;		 /* instead of a handler */
-};
-
 #define LATER "This version of mayfly has no "
 #define NEVER "is left out of mayfly by design: "
 
@@ -42,7 +27,6 @@ static const char no_cpu_config[] = LATER "CPU templates yet.";
 static const char no_net[] = LATER "network interfaces yet.";
 static const char no_vsock[] = LATER "vsock device yet.";
 static const char no_mmds[] = LATER "metadata service yet.";
-static const char no_metrics[] = LATER "metrics yet.";
 static const char no_snapshot[] = LATER "snapshots yet.";
 static const char no_serial[] = LATER
 	"way to redirect the serial console yet: it is mayfly's stdin "
@@ -66,7 +50,10 @@ static const struct route table[] = {
 	{"drives/{id}", "PUT", BEFORE_START, route_drive_put,
 	 &config_drive_table},
 	{"drives/{id}", "PATCH", .refusal = no_drive_patch},
-	{"logger", "PUT", BEFORE_START, route_logger_put, &config_logger_table},
+	{"logger", "PUT", ANY_TIME, route_logger_put, &config_logger_table},
+	{"metrics", "PUT", BEFORE_START, route_metrics_put,
+	 &config_metrics_table},
+	{"metrics", "GET", ANY_TIME, route_metrics_get, .is_text = true},
 	{"balloon/*", .refusal = no_balloon},
 	{"entropy", .refusal = no_entropy},
 	{"pmem/*", .refusal = no_pmem},
@@ -75,10 +62,18 @@ static const struct route table[] = {
 	{"network-interfaces/*", .refusal = no_net},
 	{"vsock", "PUT", .refusal = no_vsock},
 	{"mmds/*", .refusal = no_mmds},
-	{"metrics", "PUT", .refusal = no_metrics},
 	{"snapshot/*", .refusal = no_snapshot},
 	{"serial", "PUT", .refusal = no_serial},
 };
+
+static_assert(sizeof(table) / sizeof(table[0]) <= METRICS_CALLS_MAX,
+	      "each route has its counters");
+
+const struct route *routes_all(size_t *count)
+{
+	*count = sizeof(table) / sizeof(table[0]);
+	return table;
+}
 
 void reply_fault(struct reply *reply, const char *sentence)
 {
@@ -186,7 +181,7 @@ static int allowed(const struct controller *c, const struct route *route,
 		   const void *body, struct err *e)
 {
 	const bool is_started = c->state != CONTROLLER_NOT_STARTED;
-	enum when when = route->when;
+	enum route_when when = route->when;
 
 	if (route->handler == route_action_put) {
 		const struct action_body *action = body;
@@ -252,21 +247,20 @@ static int route_run(struct controller *c, const struct route *route,
 	if (rc)
 		return rc;
 	reply->status = reply->json ? 200 : 204;
+	reply->is_text = route->is_text;
 	reply->is_deprecated = is_deprecated;
 	return 0;
 }
 
-static int serve(struct controller *c, const struct http_request *request,
+static int serve(struct controller *c, const struct route *route,
+		 const char *id, const struct http_request *request,
 		 struct reply *reply, struct err *e)
 {
-	char id[CONFIG_ID_MAX + 2];
-	const struct route *route;
 	int rc;
 
 	rc = check_body(request, e);
 	if (rc)
 		return rc;
-	route = route_find(request, id);
 	if (!route)
 		return no_route(request, e);
 	if (route->refusal)
@@ -282,10 +276,16 @@ static int serve(struct controller *c, const struct http_request *request,
 void routes_serve(struct controller *c, const struct http_request *request,
 		  struct reply *reply)
 {
+	const uint64_t begin_ns = loop_now_ns();
+	struct metrics_call *call = &c->metrics.unknown;
+	char id[CONFIG_ID_MAX + 2];
+	const struct route *route = route_find(request, id);
 	struct err e = {0};
+	int rc;
 
 	*reply = (struct reply){0};
-	if (serve(c, request, reply, &e)) {
+	rc = serve(c, route, id, request, reply, &e);
+	if (rc) {
 		reply_fault(reply, e.text);
 		log_info("%s %s: 400: %s", request->method, request->path,
 			 e.text);
@@ -293,4 +293,7 @@ void routes_serve(struct controller *c, const struct http_request *request,
 		log_info("%s %s: %d", request->method, request->path,
 			 reply->status);
 	}
+	if (route && route->handler)
+		call = &c->metrics.calls[route - table];
+	metrics_count_call(call, begin_ns, rc);
 }

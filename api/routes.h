@@ -16,6 +16,7 @@
 struct reply {
 	int status;   /* 200, 204 or 400 */
 	json_t *json; /* owned; NULL for no body */
+	bool is_text; /* json is a string, to be sent as plain text */
 	bool is_deprecated;
 };
 
@@ -40,6 +41,25 @@ void reply_fini(struct reply *reply);
 typedef int route_handler(struct controller *c, const char *id, void *body,
 			  json_t **json, struct err *e);
 
+enum route_when { ANY_TIME, BEFORE_START, AFTER_START };
+
+struct route {
+	/*
+	 * Without slashes at its ends. {id} stands for one segment, which may
+	 * be missing at the end; a last * for any number of them.
+	 */
+	const char *pattern;
+	const char *method; /* NULL for any */
+	enum route_when when;
+	route_handler *handler;
+	const struct field_table *table; /* NULL for no body */
+	const char *refusal;		 /* instead of a handler */
+	bool is_text;			 /* the answer is no JSON */
+};
+
+/* All rows, for whoever counts or describes them. */
+const struct route *routes_all(size_t *count);
+
 /* route_boot.c */
 route_handler route_boot_put;
 
@@ -58,6 +78,10 @@ route_handler route_vm_patch;
 route_handler route_vm_config_get;
 route_handler route_action_put;
 route_handler route_logger_put;
+
+/* route_metrics.c */
+route_handler route_metrics_put;
+route_handler route_metrics_get;
 
 /* Bodies that are no configuration. */
 struct vm_body {

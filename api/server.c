@@ -123,30 +123,39 @@ static int out_add(struct connection *c, const char *bytes, size_t n)
 	return 0;
 }
 
-static int answer(struct connection *c, int status, const char *body,
-		  bool is_deprecated, bool keep_alive)
+/* head->body_len bytes of body follow the head. */
+static int answer(struct connection *c, const struct http_head *head,
+		  const char *body)
 {
-	char head[HTTP_RESPONSE_HEAD_MAX];
-	const size_t body_len = body ? strlen(body) : 0;
-	size_t n = http_response_head(head, status, body_len, is_deprecated,
-				      keep_alive);
-	int rc = out_add(c, head, n);
+	char bytes[HTTP_RESPONSE_HEAD_MAX];
+	int rc = out_add(c, bytes, http_response_head(bytes, head));
 
-	return rc || !body_len ? rc : out_add(c, body, body_len);
+	return rc || !head->body_len ? rc : out_add(c, body, head->body_len);
 }
 
-static int answer_json(struct connection *c, const struct reply *reply,
-		       bool keep_alive)
+static int answer_reply(struct connection *c, const struct reply *reply,
+			bool keep_alive)
 {
+	struct http_head head = {
+		.status = reply->status,
+		.is_text = reply->is_text,
+		.is_deprecated = reply->is_deprecated,
+		.keep_alive = keep_alive,
+	};
 	char *text = NULL;
 	int rc;
 
+	if (reply->is_text) {
+		head.body_len = json_string_length(reply->json);
+		return answer(c, &head, json_string_value(reply->json));
+	}
 	if (reply->json) {
 		text = json_dumps(reply->json, JSON_COMPACT);
 		if (!text)
 			return -ENOMEM;
+		head.body_len = strlen(text);
 	}
-	rc = answer(c, reply->status, text, reply->is_deprecated, keep_alive);
+	rc = answer(c, &head, text);
 	free(text);
 	return rc;
 }
@@ -161,7 +170,7 @@ static int serve_request(struct connection *c)
 	int rc;
 
 	routes_serve(c->server->controller, request, &reply);
-	rc = answer_json(c, &reply, keep_alive);
+	rc = answer_reply(c, &reply, keep_alive);
 	reply_fini(&reply);
 	c->is_last = !keep_alive;
 	c->phase = PHASE_SILENT; /* so that the next phase has its own time */
@@ -182,13 +191,15 @@ static int serve_request(struct connection *c)
  */
 static int refuse_large(struct connection *c, const struct err *e)
 {
+	struct http_head head = {.status = 400, .keep_alive = true};
 	char body[sizeof(e->text) + 96];
 
-	snprintf(body, sizeof(body),
-		 "{ \"error\": \"%s\nAll previous unanswered requests will be "
-		 "dropped.\" }",
-		 e->text);
-	return answer(c, 400, body, false, true);
+	head.body_len = (size_t)snprintf(
+		body, sizeof(body),
+		"{ \"error\": \"%s\nAll previous unanswered requests will be "
+		"dropped.\" }",
+		e->text);
+	return answer(c, &head, body);
 }
 
 static int refuse_bad(struct connection *c, const struct err *e)
@@ -197,7 +208,7 @@ static int refuse_bad(struct connection *c, const struct err *e)
 	int rc;
 
 	reply_fault(&reply, e->text);
-	rc = answer_json(c, &reply, false);
+	rc = answer_reply(c, &reply, false);
 	reply_fini(&reply);
 	return rc;
 }
@@ -206,6 +217,7 @@ static int refuse_bad(struct connection *c, const struct err *e)
 static int advance(struct connection *c)
 {
 	struct err e = {0};
+	const struct http_head go_on = {.status = 100, .keep_alive = true};
 	int rc;
 
 	if (!c->in_len)
@@ -218,7 +230,7 @@ static int advance(struct connection *c)
 		if (!c->parser.wants_continue)
 			return 0;
 		c->parser.wants_continue = false;
-		rc = answer(c, 100, NULL, false, true);
+		rc = answer(c, &go_on, NULL);
 		break;
 	case HTTP_TOO_LARGE:
 		c->is_broken = true;

@@ -168,7 +168,10 @@ static void what_is_not_there_is_refused_by_name(void **state)
 	       "'network-interfaces' is not supported by this version");
 	refuse(file(", \"vsock\": {}"), "'vsock' is not supported");
 	refuse(file(", \"mmds-config\": {}"), "'mmds-config' is not supported");
-	refuse(file(", \"metrics\": {}"), "'metrics' is not supported");
+	refuse(file(", \"metrics\": {}"),
+	       "missing field 'metrics_path' in metrics");
+	refuse(file(", \"metrics\": {\"metrics_path\": \"\"}"),
+	       "metrics: metrics_path must not be empty");
 	refuse(file(", \"cpu-config\": {}"), "'cpu-config' is not supported");
 	refuse(file(", \"serial\": {}"), "'serial' is not supported");
 	refuse(file(", \"balloon\": {}"), "'balloon' is left out of mayfly");

@@ -443,22 +443,38 @@ static void responses_have_the_known_form(void **state)
 	char head[HTTP_RESPONSE_HEAD_MAX];
 
 	(void)state;
-	head[http_response_head(head, 400, 17, false, true)] = '\0';
+	head[http_response_head(
+		head, &(struct http_head){.status = 400,
+					  .body_len = 17,
+					  .is_deprecated = false,
+					  .keep_alive = true})] = '\0';
 	assert_string_equal(head, "HTTP/1.1 400 \r\n"
 				  "Server: Firecracker API\r\n"
 				  "Connection: keep-alive\r\n"
 				  "Content-Type: application/json\r\n"
 				  "Content-Length: 17\r\n\r\n");
-	head[http_response_head(head, 204, 0, false, true)] = '\0';
+	head[http_response_head(
+		head, &(struct http_head){.status = 204,
+					  .body_len = 0,
+					  .is_deprecated = false,
+					  .keep_alive = true})] = '\0';
 	assert_string_equal(head, "HTTP/1.1 204 \r\n"
 				  "Server: Firecracker API\r\n"
 				  "Connection: keep-alive\r\n\r\n");
-	head[http_response_head(head, 204, 0, true, false)] = '\0';
+	head[http_response_head(
+		head, &(struct http_head){.status = 204,
+					  .body_len = 0,
+					  .is_deprecated = true,
+					  .keep_alive = false})] = '\0';
 	assert_string_equal(head, "HTTP/1.1 204 \r\n"
 				  "Server: Firecracker API\r\n"
 				  "Connection: close\r\n"
 				  "Deprecation: true\r\n\r\n");
-	assert_true(http_response_head(head, 400, SIZE_MAX, true, true) <
+	assert_true(http_response_head(
+			    head, &(struct http_head){.status = 400,
+						      .body_len = SIZE_MAX,
+						      .is_deprecated = true,
+						      .keep_alive = true}) <
 		    HTTP_RESPONSE_HEAD_MAX - 1);
 }
 

@@ -127,7 +127,6 @@ static void what_is_not_there_yet_is_refused(void **state)
 {
 	(void)state;
 	refuse("--metadata f", "--metadata is not supported");
-	refuse("--metrics-path f", "--metrics-path is not supported");
 	refuse("--seccomp-filter f", "--seccomp-filter is not supported");
 	refuse("--mmds-size-limit 1", "--mmds-size-limit is not supported");
 	refuse("--describe-snapshot f", "--describe-snapshot is not supported");

@@ -28,8 +28,9 @@
 
 static struct loop loop;
 static struct controller controller;
-static char answer[8192];
+static char answer[32768];
 static bool is_deprecated;
+static bool is_text;
 
 static int setup(void **state)
 {
@@ -62,11 +63,16 @@ static int serve(const char *method, const char *path, const char *body)
 	int status;
 
 	routes_serve(&controller, &request, &reply);
-	text = reply.json ? json_dumps(reply.json, JSON_COMPACT) : strdup("");
+	if (reply.is_text)
+		text = strdup(json_string_value(reply.json));
+	else
+		text = reply.json ? json_dumps(reply.json, JSON_COMPACT)
+				  : strdup("");
 	snprintf(answer, sizeof(answer), "%s", text);
 	free(text);
 	status = reply.status;
 	is_deprecated = reply.is_deprecated;
+	is_text = reply.is_text;
 	reply_fini(&reply);
 	return status;
 }
@@ -207,11 +213,10 @@ static void broken_bodies_have_the_known_words(void **state)
 static void what_is_not_there_says_so(void **state)
 {
 	static const char *const later[] = {
-		"/cpu-config",	  "/network-interfaces/eth0",
-		"/vsock",	  "/mmds",
-		"/mmds/config",	  "/metrics",
-		"/serial",	  "/snapshot/create",
-		"/snapshot/load",
+		"/cpu-config",	    "/network-interfaces/eth0",
+		"/vsock",	    "/mmds",
+		"/mmds/config",	    "/serial",
+		"/snapshot/create", "/snapshot/load",
 	};
 	static const char *const never[] = {"/balloon", "/entropy", "/pmem/a",
 					    "/hotplug/memory"};
@@ -276,9 +281,59 @@ static void order_rules_hold(void **state)
 	      "{\"drive_id\": \"a\", \"is_root_device\": false, "
 	      "\"path_on_host\": \"x\"}",
 	      AFTER);
-	fault("PUT", "/logger", "{\"level\": \"Info\"}", AFTER);
-	fault("PUT", "/actions", "{\"action_type\": \"FlushMetrics\"}",
-	      "This version of mayfly has no metrics yet.");
+	fault("PUT", "/metrics", "{\"metrics_path\": \"m\"}", AFTER);
+	/* The log is for people who look while it runs. */
+	done("PUT", "/logger", "{\"level\": \"Error\"}");
+}
+
+static void metrics_have_one_file_and_are_flushed_on_demand(void **state)
+{
+	char path[] = "/tmp/test_routes.XXXXXX", body[128];
+	int fd = mkstemp(path);
+
+	(void)state;
+	fault("PUT", "/metrics", "{\"metrics_path\": \"/no/such/file\"}",
+	      "can't open the metrics file /no/such/file: *");
+	fault("PUT", "/metrics", "{\"metrics_path\": \"\"}",
+	      "metrics_path must not be empty");
+	fault("PUT", "/metrics", "{}",
+	      JSON_ERROR "missing field 'metrics_path' in metrics.");
+	snprintf(body, sizeof(body), "{\"metrics_path\": \"%s\"}", path);
+	done("PUT", "/metrics", body);
+	fault("PUT", "/metrics", body,
+	      "The metrics have a file already, and it can't be changed.");
+	assert_string_equal(controller.config.metrics.metrics_path, path);
+	assert_int_equal(lseek(fd, 0, SEEK_END), 0);
+	start();
+	done("PUT", "/actions", "{\"action_type\": \"FlushMetrics\"}");
+	assert_true(lseek(fd, 0, SEEK_END) > 100);
+	close(fd);
+	unlink(path);
+}
+
+static void metrics_without_a_file_can_still_be_asked(void **state)
+{
+	(void)state;
+	start();
+	done("PUT", "/actions", "{\"action_type\": \"FlushMetrics\"}");
+	fault("PUT", "/nope", "{}", "Invalid request*");
+	fault("PUT", "/boot-source", "{}", "*");
+	fault("GET", "/metrics", "{}", "GET request cannot have a body.");
+	assert_int_equal(serve("GET", "/metrics", NULL), 200);
+	assert_true(is_text);
+	assert_non_null(strstr(answer,
+			       "mayfly_api_requests_total{method=\"PUT\",path="
+			       "\"/boot-source\"} 2\n"));
+	assert_non_null(strstr(answer,
+			       "mayfly_api_failures_total{method=\"PUT\",path="
+			       "\"/boot-source\"} 1\n"));
+	assert_non_null(strstr(answer,
+			       "mayfly_api_failures_total{method=\"GET\",path="
+			       "\"/metrics\"} 1\n"));
+	assert_non_null(strstr(
+		answer, "mayfly_api_failures_total{method=\"other\",path="
+			"\"other\"} 1\n"));
+	assert_non_null(strstr(answer, "mayfly_vcpu_exit_io_out_total 7\n"));
 }
 
 static void pausing_is_idempotent(void **state)
@@ -432,6 +487,8 @@ int main(void)
 		TEST(what_is_not_there_says_so),
 		TEST(a_start_makes_the_machine_that_was_asked_for),
 		TEST(order_rules_hold),
+		TEST(metrics_have_one_file_and_are_flushed_on_demand),
+		TEST(metrics_without_a_file_can_still_be_asked),
 		TEST(pausing_is_idempotent),
 		TEST(drives_obey_their_path),
 		TEST(deprecated_fields_are_marked),

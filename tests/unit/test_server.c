@@ -237,6 +237,19 @@ static void a_client_that_stops_writing_gets_its_answers(void **state)
 	expect_end(fd);
 }
 
+static void metrics_are_plain_text(void **state)
+{
+	int fd = dial();
+
+	(void)state;
+	put(fd, "GET /metrics HTTP/1.1\r\n\r\n");
+	expect(fd, "HTTP/1.1 200 \r\nServer: Firecracker API\r\n"
+		   "Connection: keep-alive\r\n"
+		   "Content-Type: text/plain; version=0.0.4\r\n"
+		   "Content-Length: ");
+	close(fd);
+}
+
 static void connections_close_when_asked(void **state)
 {
 	int fd = dial();
@@ -659,6 +672,7 @@ int main(void)
 		TEST(requests_sent_ahead_are_answered_in_order),
 		TEST(requests_may_trickle_in),
 		TEST(a_client_that_stops_writing_gets_its_answers),
+		TEST(metrics_are_plain_text),
 		TEST(connections_close_when_asked),
 		TEST(a_continue_is_sent_where_it_is_awaited),
 		TEST(a_large_body_is_refused_in_the_known_form),

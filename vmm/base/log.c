@@ -27,8 +27,12 @@ static struct {
 	_Atomic bool show_level;
 	_Atomic bool show_origin;
 	_Atomic uint64_t lost;
-	const char *id;	  /* borrowed */
-	char module[128]; /* set before other threads log */
+	const char *id; /* borrowed */
+	/*
+	 * May change while others log; a line that meets a change halfway may
+	 * be judged by neither of both.
+	 */
+	_Atomic char module[128];
 } log_state = {
 	.fd = STDERR_FILENO,
 	.level = LOG_WARN,
@@ -38,6 +42,49 @@ static struct {
 
 static const char *const level_words[] = {"OFF",  "ERROR", "WARN",
 					  "INFO", "DEBUG", "TRACE"};
+
+/* Whether file is below the module that is asked for. */
+static bool is_in_module(const char *file)
+{
+	size_t i;
+
+	for (i = 0; i < sizeof(log_state.module); i++) {
+		const char c = atomic_load_explicit(&log_state.module[i],
+						    memory_order_relaxed);
+
+		if (!c || c != file[i])
+			return !c;
+	}
+	return true;
+}
+
+static void set_module(const char *module)
+{
+	size_t i = 0;
+
+	for (; module[i] && i + 1 < sizeof(log_state.module); i++)
+		log_state.module[i] = module[i];
+	log_state.module[i] = '\0';
+}
+
+/*
+ * Others may be about to write to the old descriptor, whose number must not
+ * become that of another file, a disk say: the new one takes its place.
+ */
+static int take_fd(int fd)
+{
+	const int old = log_state.fd;
+	int rc = 0;
+
+	if (old == STDERR_FILENO) {
+		log_state.fd = fd;
+		return 0;
+	}
+	if (dup3(fd, old, O_CLOEXEC) < 0)
+		rc = -errno;
+	close(fd);
+	return rc;
+}
 
 static __thread char thread_name[16] = "main";
 
@@ -54,7 +101,7 @@ void log_set_thread(const char *name)
 
 int log_configure(const struct log_config *config, struct err *e)
 {
-	int fd, old;
+	int fd;
 
 	if (config->path) {
 		/* Read too, so that a FIFO without a reader opens at once. */
@@ -65,12 +112,10 @@ int log_configure(const struct log_config *config, struct err *e)
 		if (fd < 0)
 			return err_errno(e, "can't open the log file %s",
 					 config->path);
-		old = atomic_exchange(&log_state.fd, fd);
-		if (old != STDERR_FILENO)
-			close(old);
+		if (take_fd(fd))
+			return err_errno(e, "can't change the log file");
 	}
-	snprintf(log_state.module, sizeof(log_state.module), "%s",
-		 config->module ? config->module : "");
+	set_module(config->module ? config->module : "");
 	log_state.level = config->level;
 	log_state.show_level = config->show_level;
 	log_state.show_origin = config->show_origin;
@@ -158,8 +203,7 @@ void log_line(enum log_level level, const char *file, int number,
 	ssize_t n;
 	va_list ap;
 
-	if (!log_wants(level) ||
-	    strncmp(file, log_state.module, strlen(log_state.module)) != 0)
+	if (!log_wants(level) || !is_in_module(file))
 		return;
 	append_head(line, &at, level, file, number);
 	start = at;
