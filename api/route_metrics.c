@@ -12,7 +12,7 @@ int route_metrics_put(struct controller *c, const char *id, void *body,
 	return controller_set_metrics(c, body, e);
 }
 
-/* Answered as text: the row of the routes says so. */
+/* Answered as text: routes.c knows. */
 int route_metrics_get(struct controller *c, const char *id, void *body,
 		      json_t **json, struct err *e)
 {

@@ -53,7 +53,7 @@ static const struct route table[] = {
 	{"logger", "PUT", ANY_TIME, route_logger_put, &config_logger_table},
 	{"metrics", "PUT", BEFORE_START, route_metrics_put,
 	 &config_metrics_table},
-	{"metrics", "GET", ANY_TIME, route_metrics_get, .is_text = true},
+	{"metrics", "GET", ANY_TIME, route_metrics_get},
 	{"balloon/*", .refusal = no_balloon},
 	{"entropy", .refusal = no_entropy},
 	{"pmem/*", .refusal = no_pmem},
@@ -247,7 +247,7 @@ static int route_run(struct controller *c, const struct route *route,
 	if (rc)
 		return rc;
 	reply->status = reply->json ? 200 : 204;
-	reply->is_text = route->is_text;
+	reply->is_text = route->handler == route_metrics_get;
 	reply->is_deprecated = is_deprecated;
 	return 0;
 }

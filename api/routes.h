@@ -54,7 +54,6 @@ struct route {
 	route_handler *handler;
 	const struct field_table *table; /* NULL for no body */
 	const char *refusal;		 /* instead of a handler */
-	bool is_text;			 /* the answer is no JSON */
 };
 
 /* All rows, for whoever counts or describes them. */

@@ -127,10 +127,11 @@ static int out_add(struct connection *c, const char *bytes, size_t n)
 static int answer(struct connection *c, const struct http_head *head,
 		  const char *body)
 {
-	char bytes[HTTP_RESPONSE_HEAD_MAX];
-	int rc = out_add(c, bytes, http_response_head(bytes, head));
+	char text[HTTP_RESPONSE_HEAD_MAX];
+	const size_t n = http_response_head(text, head);
+	int rc = out_add(c, text, n);
 
-	return rc || !head->body_len ? rc : out_add(c, body, head->body_len);
+	return rc || !body ? rc : out_add(c, body, head->body_len);
 }
 
 static int answer_reply(struct connection *c, const struct reply *reply,

@@ -23,156 +23,8 @@
 
 #include <cmocka.h>
 
-#include "api/server.h"
-#include "tests/unit/fake_machine.h"
+#include "tests/unit/server_bench.h"
 #include "vmm/base/log.h"
-
-enum { LIMIT = 1000 };
-
-static const char get[] = "GET /version HTTP/1.1\r\n\r\n";
-static const char got[] = "HTTP/1.1 200 \r\n"
-			  "Server: Firecracker API\r\n"
-			  "Connection: keep-alive\r\n"
-			  "Content-Type: application/json\r\n"
-			  "Content-Length: 32\r\n\r\n"
-			  "{\"firecracker_version\":\"1.17.0\"}";
-
-static char folder[] = "/tmp/test_server.XXXXXX";
-static char path[64];
-static struct loop loop;
-static struct controller controller;
-static struct server server;
-static struct loop_watch stopper;
-static int stop_pipe[2];
-static pthread_t thread;
-
-static void stop_ready(struct loop_watch *w, uint32_t events)
-{
-	(void)w;
-	(void)events;
-	loop_stop(&loop);
-}
-
-static void *run(void *unused)
-{
-	struct err e;
-
-	(void)unused;
-	loop_run(&loop, &e);
-	return NULL;
-}
-
-/* The server's patience for a test, 0 for what it has by itself. */
-static uint64_t patience_ms;
-
-static int setup(void **state)
-{
-	struct err e;
-
-	(void)state;
-	assert_int_equal(loop_open(&loop, &e), 0);
-	controller_init(&controller, &loop, "test");
-	assert_int_equal(
-		server_open(&server, &loop, &controller, path, LIMIT, &e), 0);
-	assert_int_equal(server.patience_ns, 10000000000ULL);
-	if (patience_ms)
-		server.patience_ns = patience_ms * 1000000;
-	assert_int_equal(pipe2(stop_pipe, O_CLOEXEC), 0);
-	stopper = (struct loop_watch){.fd = -1, .ready = stop_ready};
-	assert_int_equal(loop_add(&loop, &stopper, stop_pipe[0], EPOLLIN, &e),
-			 0);
-	assert_int_equal(pthread_create(&thread, NULL, run, NULL), 0);
-	return 0;
-}
-
-static int impatient_setup(void **state)
-{
-	int rc;
-
-	patience_ms = 100;
-	rc = setup(state);
-	patience_ms = 0;
-	return rc;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	close(stop_pipe[1]);
-	pthread_join(thread, NULL);
-	loop_delete(&loop, &stopper);
-	close(stop_pipe[0]);
-	server_close(&server);
-	controller_fini(&controller);
-	loop_close(&loop);
-	assert_int_not_equal(access(path, F_OK), 0);
-	return 0;
-}
-
-static int dial(void)
-{
-	const struct timeval patience = {.tv_sec = 5};
-	struct sockaddr_un address = {.sun_family = AF_UNIX};
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	assert_true(fd >= 0);
-	memcpy(address.sun_path, path, strlen(path));
-	assert_int_equal(
-		connect(fd, (struct sockaddr *)&address, sizeof(address)), 0);
-	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
-	return fd;
-}
-
-static void put(int fd, const char *text)
-{
-	size_t len = strlen(text);
-
-	assert_int_equal(send(fd, text, len, MSG_NOSIGNAL), len);
-}
-
-/* Reads exactly the given bytes. */
-static void expect(int fd, const char *text)
-{
-	const size_t len = strlen(text);
-	char buf[4096];
-	size_t at = 0;
-
-	assert_true(len < sizeof(buf));
-	while (at < len) {
-		ssize_t n = recv(fd, buf + at, len - at, 0);
-
-		if (n <= 0)
-			fail_msg("ended after %zu bytes: %.*s", at, (int)at,
-				 buf);
-		at += (size_t)n;
-	}
-	buf[len] = '\0';
-	assert_string_equal(buf, text);
-}
-
-static bool has_ended(int fd)
-{
-	char byte;
-	ssize_t n = recv(fd, &byte, 1, 0);
-
-	return n == 0 || (n < 0 && errno == ECONNRESET);
-}
-
-static void expect_end(int fd)
-{
-	assert_true(has_ended(fd));
-	close(fd);
-}
-
-/* A well-behaved client is served, whatever else is going on. */
-static void others_are_served(void)
-{
-	int fd = dial();
-
-	put(fd, get);
-	expect(fd, got);
-	close(fd);
-}
 
 static void requests_are_answered_one_after_the_other(void **state)
 {
@@ -210,7 +62,7 @@ static void requests_may_trickle_in(void **state)
 	size_t i;
 
 	(void)state;
-	for (i = 0; i < sizeof(get) - 1; i++) {
+	for (i = 0; i < strlen(get); i++) {
 		assert_int_equal(send(fd, get + i, 1, 0), 1);
 		if (i % 5 == 0)
 			others_are_served();
@@ -331,7 +183,7 @@ static void a_client_that_never_reads_is_not_read_from(void **state)
 	char byte;
 
 	(void)state;
-	while (send(fd, get, sizeof(get) - 1, MSG_DONTWAIT | MSG_NOSIGNAL) > 0)
+	while (send(fd, get, strlen(get), MSG_DONTWAIT | MSG_NOSIGNAL) > 0)
 		sent++;
 	assert_int_equal(errno, EAGAIN);
 	usleep(50000);
@@ -364,135 +216,6 @@ static void the_silent_longest_gives_way(void **state)
 	close(fds[0]);
 	for (i = 2; i < SERVER_CONNECTIONS_MAX + 8; i++)
 		close(fds[i]);
-}
-
-static uint64_t now_ms(void)
-{
-	return loop_now_ns() / 1000000;
-}
-
-static const char too_slow[] =
-	"HTTP/1.1 400 \r\n"
-	"Server: Firecracker API\r\n"
-	"Connection: close\r\n"
-	"Content-Type: application/json\r\n"
-	"Content-Length: 77\r\n\r\n"
-	"{\"fault_message\":\"The request was not complete 100 ms after its "
-	"first byte.\"}";
-
-static void a_request_has_to_end_in_time(void **state)
-{
-	uint64_t begin = now_ms();
-	int fd = dial();
-
-	(void)state;
-	put(fd, get);
-	put(fd, "PUT /boot-source HTTP/1.1\r\nContent-Length: 4\r\n\r\n{");
-	expect(fd, got);
-	expect(fd, too_slow);
-	assert_in_range(now_ms() - begin, 99, 2000);
-	expect_end(fd);
-	others_are_served();
-}
-
-static void bytes_that_trickle_buy_no_time(void **state)
-{
-	uint64_t begin = now_ms();
-	int fd = dial();
-
-	(void)state;
-	while (now_ms() - begin < 5000 && send(fd, "G", 1, MSG_NOSIGNAL) == 1) {
-		struct pollfd p = {.fd = fd, .events = POLLIN};
-
-		if (poll(&p, 1, 10))
-			break;
-	}
-	assert_in_range(now_ms() - begin, 99, 2000);
-	expect(fd, too_slow);
-	expect_end(fd);
-}
-
-static void silence_between_requests_is_no_offence(void **state)
-{
-	int fd = dial(), i;
-
-	(void)state;
-	for (i = 0; i < 3; i++) {
-		usleep(150000);
-		put(fd, get);
-		expect(fd, got);
-	}
-	close(fd);
-}
-
-/* Each request has its own time, however many come on one connection. */
-static void a_busy_connection_is_not_cut(void **state)
-{
-	uint64_t begin = now_ms();
-	int fd = dial();
-
-	(void)state;
-	put(fd, "GET /ver");
-	while (now_ms() - begin < 400) {
-		usleep(20000);
-		put(fd, "sion HTTP/1.1\r\n\r\nGET /ver");
-		expect(fd, got);
-	}
-	close(fd);
-}
-
-static void an_answer_has_to_be_taken_in_time(void **state)
-{
-	uint64_t begin = now_ms();
-	int fd = dial();
-	struct pollfd p = {.fd = fd};
-
-	(void)state;
-	while (send(fd, get, sizeof(get) - 1, MSG_DONTWAIT | MSG_NOSIGNAL) > 0)
-		;
-	assert_int_equal(errno, EAGAIN);
-	assert_int_equal(poll(&p, 1, 5000), 1);
-	assert_true(p.revents & POLLHUP);
-	assert_in_range(now_ms() - begin, 99, 2000);
-	close(fd);
-	others_are_served();
-}
-
-static void who_never_closes_after_an_error_is_closed(void **state)
-{
-	uint64_t begin = now_ms();
-	int fd = dial();
-	struct pollfd p = {.fd = fd};
-
-	(void)state;
-	put(fd, "SSH-2.0-OpenSSH\r\n\r\n");
-	assert_int_equal(poll(&p, 1, 5000), 1);
-	assert_true(p.revents & POLLHUP);
-	assert_in_range(now_ms() - begin, 99, 2000);
-	close(fd);
-}
-
-/* One timer for all: each of many ends in its own time. */
-static void many_slow_clients_end_each_in_its_time(void **state)
-{
-	struct pollfd p[SERVER_CONNECTIONS_MAX];
-	uint64_t began[SERVER_CONNECTIONS_MAX];
-	int i;
-
-	(void)state;
-	for (i = 0; i < SERVER_CONNECTIONS_MAX; i++) {
-		p[i] = (struct pollfd){.fd = dial(), .events = POLLIN};
-		put(p[i].fd, "GET");
-		began[i] = now_ms();
-		usleep(1000);
-	}
-	for (i = 0; i < SERVER_CONNECTIONS_MAX; i++) {
-		assert_int_equal(poll(&p[i], 1, 5000), 1);
-		assert_in_range(now_ms() - began[i], 99, 2000);
-		expect(p[i].fd, too_slow);
-		expect_end(p[i].fd);
-	}
-	others_are_served();
 }
 
 static void running_out_of_descriptors_is_survived(void **state)
@@ -645,28 +368,11 @@ static void the_file_has_its_mode_and_goes_with_its_server(void **state)
 	umask(mask);
 }
 
-static int make_folder(void **state)
-{
-	(void)state;
-	/* The warnings are expected here, and nothing for a person to see. */
-	assert_int_equal(
-		log_configure(&(struct log_config){.level = LOG_OFF}, NULL), 0);
-	assert_non_null(mkdtemp(folder));
-	snprintf(path, sizeof(path), "%s/s", folder);
-	return 0;
-}
-
-static int remove_folder(void **state)
-{
-	(void)state;
-	return rmdir(folder);
-}
-
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
-#define IMPATIENT(name) \
-	cmocka_unit_test_setup_teardown(name, impatient_setup, teardown)
+#define TEST(name)                                                \
+	cmocka_unit_test_setup_teardown(name, server_bench_setup, \
+					server_bench_teardown)
 	const struct CMUnitTest tests[] = {
 		TEST(requests_are_answered_one_after_the_other),
 		TEST(requests_sent_ahead_are_answered_in_order),
@@ -679,13 +385,6 @@ int main(void)
 		TEST(what_is_not_http_is_refused_and_ended),
 		TEST(a_client_that_never_reads_is_not_read_from),
 		TEST(the_silent_longest_gives_way),
-		IMPATIENT(a_request_has_to_end_in_time),
-		IMPATIENT(bytes_that_trickle_buy_no_time),
-		IMPATIENT(silence_between_requests_is_no_offence),
-		IMPATIENT(a_busy_connection_is_not_cut),
-		IMPATIENT(an_answer_has_to_be_taken_in_time),
-		IMPATIENT(who_never_closes_after_an_error_is_closed),
-		IMPATIENT(many_slow_clients_end_each_in_its_time),
 		TEST(running_out_of_descriptors_is_survived),
 		TEST(a_vm_can_be_run_over_the_socket),
 		TEST(a_live_socket_is_not_taken_over),
@@ -696,5 +395,6 @@ int main(void)
 			the_file_has_its_mode_and_goes_with_its_server),
 	};
 
-	return cmocka_run_group_tests(tests, make_folder, remove_folder);
+	return cmocka_run_group_tests(tests, server_bench_make_folder,
+				      server_bench_remove_folder);
 }
