@@ -77,7 +77,6 @@ static void fatal_signal(int number)
 		 "mayfly: a system call that is not allowed\n"},
 		{SIGBUS, EXIT_SIGBUS, "mayfly: killed by SIGBUS\n"},
 		{SIGSEGV, EXIT_SIGSEGV, "mayfly: killed by SIGSEGV\n"},
-		{SIGXFSZ, EXIT_SIGXFSZ, "mayfly: killed by SIGXFSZ\n"},
 		{SIGXCPU, EXIT_SIGXCPU, "mayfly: killed by SIGXCPU\n"},
 		{SIGILL, EXIT_SIGILL, "mayfly: killed by SIGILL\n"},
 	};
@@ -118,6 +117,11 @@ static int take_signals(struct monitor *m, struct err *e)
 	sigset_t set;
 
 	sigaction(SIGPIPE, &action, NULL);
+	/*
+	 * A guest that writes to its disk beyond the monitor's file size limit
+	 * gets an error for that request (EFBIG); it must not end the monitor.
+	 */
+	sigaction(SIGXFSZ, &action, NULL);
 	sigemptyset(&set);
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
@@ -137,8 +141,7 @@ static int take_signals(struct monitor *m, struct err *e)
  */
 static void take_faults(void)
 {
-	static const int fatal[] = {SIGSYS,  SIGBUS,  SIGSEGV,
-				    SIGXFSZ, SIGXCPU, SIGILL};
+	static const int fatal[] = {SIGSYS, SIGBUS, SIGSEGV, SIGXCPU, SIGILL};
 	const struct sigaction action = {.sa_handler = fatal_signal};
 	unsigned i;
 

@@ -24,7 +24,7 @@ enum exit_code {
 	EXIT_BAD_SYSCALL = 148,
 	EXIT_SIGBUS = 149,
 	EXIT_SIGSEGV = 150,
-	EXIT_SIGXFSZ = 151,
+	EXIT_SIGXFSZ = 151, /* of the wire; ours ignores the signal */
 	EXIT_BAD_CONFIG = 152,
 	EXIT_BAD_ARGUMENT = 153,
 	EXIT_SIGXCPU = 154,

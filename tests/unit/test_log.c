@@ -352,6 +352,51 @@ static void lines_of_threads_do_not_mix(void **state)
 	assert_int_equal(*p, 0);
 }
 
+/* The descriptor that is open for a file; -1 for none. */
+static int fd_of(const char *name)
+{
+	struct stat want, have;
+	int fd;
+
+	assert_int_equal(stat(name, &want), 0);
+	for (fd = 3; fd < 64; fd++)
+		if (!fstat(fd, &have) && have.st_ino == want.st_ino &&
+		    have.st_dev == want.st_dev)
+			return fd;
+	return -1;
+}
+
+/*
+ * Another thread may be about to write to the log's descriptor: if the number
+ * became that of a disk, the line would end there.
+ */
+static void the_log_moves_and_keeps_its_descriptor(void **state)
+{
+	struct log_config config = {.level = LOG_INFO, .show_level = true};
+	char other[96];
+	pthread_t threads[4];
+	int fd, i;
+
+	(void)state;
+	snprintf(other, sizeof(other), "%s/other", folder);
+	log_to_file(LOG_INFO, true, false, NULL);
+	fd = fd_of(path);
+	assert_true(fd >= 0);
+	for (i = 0; i < 4; i++)
+		assert_int_equal(
+			pthread_create(&threads[i], NULL, speak_often, NULL),
+			0);
+	for (i = 0; i < 100; i++) {
+		config.path = i % 2 ? path : other;
+		config.module = i % 3 ? "tests/unit" : NULL;
+		assert_int_equal(log_configure(&config, NULL), 0);
+		assert_int_equal(fd_of(config.path), fd);
+	}
+	for (i = 0; i < 4; i++)
+		pthread_join(threads[i], NULL);
+	unlink(other);
+}
+
 static void a_limited_line_comes_ten_times_and_is_counted(void **state)
 {
 	struct log_limit limit = {0};
@@ -403,6 +448,7 @@ int main(void)
 		cmocka_unit_test(a_reader_that_stops_costs_lines_and_no_time),
 		cmocka_unit_test(a_thread_has_a_name_of_its_own),
 		cmocka_unit_test(lines_of_threads_do_not_mix),
+		cmocka_unit_test(the_log_moves_and_keeps_its_descriptor),
 		cmocka_unit_test(a_limited_line_comes_ten_times_and_is_counted),
 		cmocka_unit_test(a_guest_that_misbehaves_writes_ten_lines),
 	};
