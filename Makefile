@@ -184,6 +184,12 @@ $(UNIT:%=$(B)/tests/%): $(B)/tests/%: $(B)/tests/unit/test_%.o \
 	$(call say,LINK,$@)$(CC) $(CFLAGS) $(filter-out -static-pie,$(LDFLAGS)) \
 		-pie -o $@ $^ -lcmocka $(LDLIBS)
 
+# Prints routes and fields, to be held against api/openapi.yaml.
+$(B)/tools/describe: $(B)/tests/openapi/describe.o $(B)/libmayfly.a
+	$(Q)mkdir -p $(@D)
+	$(call say,LINK,$@)$(CC) $(CFLAGS) $(filter-out -static-pie,$(LDFLAGS)) \
+		-pie -o $@ $^ $(LDLIBS)
+
 BENCHES := build/bench/floor build/bench/irqchip
 
 $(BENCHES): build/bench/%: tests/bench/%.c
