@@ -40,6 +40,12 @@ CC       := $(CLANG)
 CPPFLAGS += -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3
 CFLAGS   += -Wthread-safety
 endif
+ifeq ($(FLAVOUR),fuzz)
+CC       := $(CLANG)
+CFLAGS   += -O1 -fno-omit-frame-pointer -fsanitize=address,undefined \
+	-fsanitize=fuzzer-no-link -fno-sanitize-recover=all
+LDFLAGS  := -pie -fsanitize=address,undefined,fuzzer
+endif
 ifeq ($(FLAVOUR),asan)
 CFLAGS   += -O1 -fno-omit-frame-pointer -fsanitize=address,undefined \
 	-fno-sanitize-recover=all
@@ -111,7 +117,7 @@ setup: ## install the packages that building and testing need (root or sudo)
 
 # ---- the guest -------------------------------------------------------------
 
-BARE := reset poweroff triple_fault hello spin halt nowhere interrupt
+BARE := reset poweroff triple_fault hello spin tick halt nowhere interrupt
 
 .PHONY: guest kernel bare-guests
 guest: kernel $(GUEST)/initrd ## build what runs inside: kernel and init
@@ -184,11 +190,32 @@ $(UNIT:%=$(B)/tests/%): $(B)/tests/%: $(B)/tests/unit/test_%.o \
 	$(call say,LINK,$@)$(CC) $(CFLAGS) $(filter-out -static-pie,$(LDFLAGS)) \
 		-pie -o $@ $^ -lcmocka $(LDLIBS)
 
+# Fuzzers are built with FLAVOUR=fuzz; tests/fuzz/run builds and runs them.
+FUZZ := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
+FUZZ_EXTRA_routes := tests/unit/fake_machine
+FUZZ_LINK_routes := -Wl,--wrap=open
+
+.PHONY: fuzzers fuzz
+fuzzers: $(FUZZ:%=$(B)/fuzz/%)
+
+fuzz: setup ## fuzz the parsers, then a live monitor, in the long form
+	$(Q)tests/fuzz/run --long
+
+$(FUZZ:%=$(B)/fuzz/%): $(B)/fuzz/%: $(B)/tests/fuzz/fuzz_%.o \
+		$$(addsuffix .o,$$(addprefix $(B)/,$$(FUZZ_EXTRA_$$*))) $(B)/libmayfly.a
+	$(Q)mkdir -p $(@D)
+	$(call say,LINK,$@)$(CC) $(CFLAGS) $(LDFLAGS) $(FUZZ_LINK_$*) -o $@ $^ $(LDLIBS)
+
 # Prints routes and fields, to be held against api/openapi.yaml.
 $(B)/tools/describe: $(B)/tests/openapi/describe.o $(B)/libmayfly.a
 	$(Q)mkdir -p $(@D)
 	$(call say,LINK,$@)$(CC) $(CFLAGS) $(filter-out -static-pie,$(LDFLAGS)) \
 		-pie -o $@ $^ $(LDLIBS)
+
+# A client that misbehaves, for tests/fuzz/run.
+build/fuzz/socket: tests/fuzz/socket.c
+	$(Q)mkdir -p $(@D)
+	$(call say,CC,$@)gcc -O2 -Wall -Wextra -D_GNU_SOURCE -static -o $@ $<
 
 BENCHES := build/bench/floor build/bench/irqchip
 
