@@ -63,7 +63,8 @@ X86     := x86 load entry cpuid ioapic e820 bootparams pvh acpi aml mptable
 MACHINE := cpus machine
 VIRTIO  := iov ring virtio mmio
 DEVICES := block block_file block_request block_async net net_rx net_tx \
-	net_ctrl tap uart i8042 power
+	net_ctrl tap vsock vsock_packet vsock_conn vsock_table vsock_tx \
+	vsock_rx vsock_host uart i8042 power
 API     := http json config config_fields config_file controller console \
 	routes route_boot route_machine route_drives route_vm server \
 	socket_file \

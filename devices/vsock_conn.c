@@ -213,6 +213,9 @@ void vsock_conn_settle(struct vsock_conn *c)
 
 	if (c->state != VSOCK_OPEN)
 		return;
+	in_is_over = c->has_ended || c->guest_shut & VSOCK_SHUT_RECEIVE;
+	if (c->is_gone && in_is_over)
+		c->is_deaf = true;
 	if (c->is_deaf && c->buffered)
 		vsock_conn_flush(c);
 	if (c->guest_shut & VSOCK_SHUT_SEND && !c->buffered && !c->is_cut) {
@@ -220,7 +223,6 @@ void vsock_conn_settle(struct vsock_conn *c)
 		c->is_cut = true;
 	}
 	out_is_over = c->is_cut || c->is_deaf;
-	in_is_over = c->has_ended || c->guest_shut & VSOCK_SHUT_RECEIVE;
 	if (c->has_ended)
 		c->host_shut |= VSOCK_SHUT_SEND;
 	if (c->is_deaf)

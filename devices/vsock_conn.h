@@ -60,6 +60,7 @@ struct vsock_conn {
 	/* From the host to the guest. */
 	bool is_readable;  /* as far as we know */
 	bool is_hung_up;   /* read until the end, it is near */
+	bool is_gone;	   /* the process closed, but bytes may be left */
 	bool has_ended;	   /* nothing comes any more */
 	bool asked_credit; /* since it ran out */
 	uint8_t batch;	   /* buffers that the last read filled */

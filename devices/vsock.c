@@ -1,0 +1,447 @@
+/*
+ * virtio-vsock (virtio 1.2, 5.10): stream sockets between the guest and
+ * processes of the host. Theory of operation.
+ *
+ *	vsock_packet	a packet's header
+ *	vsock_conn	one connection: credit, buffer, how it ends
+ *	vsock_table	all connections: by ports, by turn, by deadline
+ *	vsock_tx	what the guest sends: packets to connections
+ *	vsock_rx	what the guest gets: each connection in its turn
+ *	vsock_host	the listening socket, and connecting to others
+ *	vsock		this: the device around them
+ *
+ * All of it runs in the loop thread, driven by the guest's kicks, by the
+ * connections' sockets and by one timer. One thing does not: a reset, which
+ * comes in a vCPU's thread, may not touch the loop's watches. So it makes all
+ * connections VSOCK_DOOMED, which nobody looks at any more, and has the loop
+ * thread free them; only then do the processes see an end of file.
+ *
+ * What the guest can make us do is bounded: connections by VSOCK_CONNS_MAX, the
+ * bytes held for each by the credit we gave, other answers by a ring, a turn by
+ * packets and bytes, and every state in which one side waits for the other by a
+ * deadline, but for the open one.
+ */
+#include "devices/vsock.h"
+
+#include <errno.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+
+#include "devices/virtio/mmio.h"
+#include "devices/vsock_device.h"
+#include "vmm/base/fd.h"
+#include "vmm/base/le.h"
+#include "vmm/base/log.h"
+
+enum { DEVICE_ID_VSOCK = 19, EVENT_TRANSPORT_RESET = 0 };
+
+/* At most so many deadlines are served at once, and the rest a little later. */
+enum { EXPIRE_TURN = 64 };
+
+#define NS_PER_MS      1000000ULL
+#define VSOCK_F_STREAM (1ULL << 0)
+
+#define VSOCK_OF(member_ptr, member)                     \
+	((struct vsock *)(void *)((char *)(member_ptr) - \
+				  offsetof(struct vsock, member)))
+
+static struct vsock *vsock_of(struct virtio *v)
+{
+	return (struct vsock *)v;
+}
+
+bool vsock_is_up(const struct vsock *vs)
+{
+	return vs->virtio.queues[VSOCK_RX].live &&
+	       vs->virtio.queues[VSOCK_TX].live;
+}
+
+/* ---- connections -------------------------------------------------------- */
+
+static void close_socket(struct vsock *vs, struct vsock_conn *c)
+{
+	if (c->fd < 0)
+		return;
+	loop_delete(vs->virtio.device.host->loop, &c->watch);
+	fd_close(&c->fd);
+}
+
+void vsock_drop(struct vsock *vs, struct vsock_conn *c)
+{
+	close_socket(vs, c);
+	vsock_table_remove(&vs->table, c);
+	vs->counters.conns_removed++;
+	if (!vs->is_accepting)
+		vsock_host_resume(vs, loop_now_ns());
+}
+
+/* c says RST as soon as there is a buffer for it, and is gone. */
+static void end_by_rst(struct vsock *vs, struct vsock_conn *c)
+{
+	close_socket(vs, c);
+	vsock_table_unwait(c);
+	c->state = VSOCK_DEAD;
+	c->owes = VSOCK_OWES_RST;
+	free(c->buffer);
+	c->buffer = NULL;
+	c->buffered = 0;
+	vsock_table_ready(&vs->table, c);
+}
+
+void vsock_kill(struct vsock *vs, struct vsock_conn *c)
+{
+	vs->counters.conns_killed++;
+	end_by_rst(vs, c);
+}
+
+void vsock_settle(struct vsock *vs, struct vsock_conn *c)
+{
+	if (c->state == VSOCK_DRAINING && (!c->buffered || c->is_deaf)) {
+		vsock_drop(vs, c);
+		return;
+	}
+	vsock_conn_settle(c);
+	if ((c->state == VSOCK_OPEN || c->state == VSOCK_CLOSING) &&
+	    vsock_conn_is_over(c)) {
+		end_by_rst(vs, c);
+		return;
+	}
+	/* The socket says when it has room again only to those who wait. */
+	if (c->fd >= 0 && c->waits_out != (c->buffered > 0)) {
+		c->waits_out = c->buffered > 0;
+		loop_change(vs->virtio.device.host->loop, &c->watch,
+			    EPOLLIN | EPOLLRDHUP | EPOLLET |
+				    (c->waits_out ? EPOLLOUT : 0));
+	}
+	if (vsock_conn_has_word(c))
+		vsock_table_ready(&vs->table, c);
+}
+
+static void open_ready(struct vsock *vs, struct vsock_conn *c, uint32_t events)
+{
+	if (events & (EPOLLHUP | EPOLLERR))
+		c->is_gone = true;
+	c->is_readable = true;
+	if (c->buffered && vsock_conn_flush(c) && c->wait.next)
+		vsock_wait(vs, c, VSOCK_WAIT_DRAIN);
+	vsock_settle(vs, c);
+}
+
+static void conn_ready(struct loop_watch *w, uint32_t events)
+{
+	struct vsock_conn *c =
+		(void *)((char *)w - offsetof(struct vsock_conn, watch));
+	struct vsock *vs = c->device;
+
+	mutex_lock(&vs->virtio.device.lock);
+	if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
+		c->is_hung_up = true;
+	if (c->state == VSOCK_GREETING)
+		vsock_host_greet(vs, c);
+	else if (c->state == VSOCK_OPEN || c->state == VSOCK_DRAINING)
+		open_ready(vs, c, events);
+	vsock_rx_serve(vs);
+	mutex_unlock(&vs->virtio.device.lock);
+}
+
+int vsock_watch(struct vsock *vs, struct vsock_conn *c)
+{
+	struct err e;
+	int rc;
+
+	c->device = vs;
+	c->watch.ready = conn_ready;
+	rc = loop_add(vs->virtio.device.host->loop, &c->watch, c->fd,
+		      EPOLLIN | EPOLLRDHUP | EPOLLET, &e);
+	if (rc)
+		log_warn_limited("%s: %s", vs->id, e.text);
+	return rc;
+}
+
+/* Frees what a reset has doomed. */
+static void reap(struct vsock *vs)
+{
+	struct vsock_conn *c;
+
+	while ((c = vsock_link_first(&vs->table.doomed)))
+		vsock_drop(vs, c);
+}
+
+static void doom_ready(struct loop_watch *w, uint32_t events)
+{
+	struct vsock *vs = VSOCK_OF(w, doom_watch);
+
+	(void)events;
+	mutex_lock(&vs->virtio.device.lock);
+	fd_event_take(vs->doom_fd);
+	reap(vs);
+	mutex_unlock(&vs->virtio.device.lock);
+}
+
+/* ---- deadlines ---------------------------------------------------------- */
+
+void vsock_set_timer(struct vsock *vs)
+{
+	uint64_t due = vsock_table_deadline(&vs->table);
+
+	if (vs->accept_again_ns && vs->accept_again_ns < due)
+		due = vs->accept_again_ns;
+	/* One that is early is harmless, and costs less than a search. */
+	if (due != UINT64_MAX && (!vs->timer.due_ns || due < vs->timer.due_ns))
+		loop_arm(vs->virtio.device.host->loop, &vs->timer, due);
+}
+
+void vsock_wait(struct vsock *vs, struct vsock_conn *c, enum vsock_wait what)
+{
+	vsock_table_wait(&vs->table, c, what);
+	vsock_set_timer(vs);
+}
+
+static void expire(struct vsock *vs, struct vsock_conn *c)
+{
+	switch (c->state) {
+	case VSOCK_CONNECTING:
+		vsock_host_retry(vs, c);
+		return;
+	case VSOCK_GREETING:
+	case VSOCK_DRAINING:
+		vsock_drop(vs, c);
+		return;
+	case VSOCK_ASKED:
+		/* A guest without buffers has not heard of it. */
+		if (c->owes & VSOCK_OWES_REQUEST) {
+			vsock_drop(vs, c);
+			return;
+		}
+		vsock_kill(vs, c);
+		return;
+	default:
+		vsock_kill(vs, c);
+	}
+}
+
+static void timer_fired(struct loop_timer *t)
+{
+	struct vsock *vs = VSOCK_OF(t, timer);
+	const uint64_t now = loop_now_ns();
+	struct vsock_conn *c;
+	unsigned i;
+
+	mutex_lock(&vs->virtio.device.lock);
+	vsock_host_resume(vs, now);
+	for (i = 0; i < EXPIRE_TURN; i++) {
+		c = vsock_table_expired(&vs->table, now);
+		if (!c)
+			break;
+		expire(vs, c);
+	}
+	if (i == EXPIRE_TURN)
+		loop_arm(vs->virtio.device.host->loop, t, now + NS_PER_MS);
+	vsock_set_timer(vs);
+	vsock_rx_serve(vs);
+	mutex_unlock(&vs->virtio.device.lock);
+}
+
+static void listen_ready(struct loop_watch *w, uint32_t events)
+{
+	struct vsock *vs = VSOCK_OF(w, listen_watch);
+
+	(void)events;
+	mutex_lock(&vs->virtio.device.lock);
+	vsock_host_accept(vs);
+	vsock_rx_serve(vs);
+	mutex_unlock(&vs->virtio.device.lock);
+}
+
+/* ---- the device --------------------------------------------------------- */
+
+static void vsock_config_read(struct virtio *v, uint64_t offset, void *data,
+			      uint32_t len)
+{
+	/* 5.10.4: guest_cid, 64 bits of which the upper half is 0. */
+	struct {
+		le32_t cid[2];
+	} layout = {0};
+
+	le32_put(&layout.cid[0], vsock_of(v)->cid);
+	virtio_copy_config(&layout, sizeof(layout), offset, data, len);
+}
+
+/* 5.10.6.7: tells the driver, once it has a buffer for it. */
+static void send_event(struct vsock *vs) REQUIRES(vs->virtio.device.lock)
+{
+	struct vq *vq = &vs->virtio.queues[VSOCK_EVENT];
+	unsigned turns = 2;
+	le32_t id = {0};
+	int n;
+
+	if (!vs->owes_event || !vq->live)
+		return;
+	le32_put(&id, EVENT_TRANSPORT_RESET);
+	do {
+		vq_disable_kicks(vq);
+		n = vq_pop(vq, &vs->chain);
+		if (n < 0)
+			return;
+	} while (!n && vq_enable_kicks(vq) && --turns);
+	if (!n)
+		return;
+	if (iov_write(&vs->chain.writable, 0, &id, sizeof(id)) != sizeof(id)) {
+		vq_fault(vq, "a buffer too small for an event");
+		return;
+	}
+	vq_push(vq, vs->chain.head, sizeof(id));
+	vs->owes_event = false;
+	virtio_notify(&vs->virtio, vq);
+}
+
+static void vsock_kick(struct virtio *v, struct vq *vq) REQUIRES(v->device.lock)
+{
+	struct vsock *vs = vsock_of(v);
+
+	mutex_held(&vs->virtio.device.lock);
+	if (vq->index == VSOCK_EVENT)
+		send_event(vs);
+	if (vq->index == VSOCK_TX)
+		vsock_tx_serve(vs);
+	/* Also after TX: most of what the guest says is answered. */
+	if (vq->index != VSOCK_EVENT)
+		vsock_rx_serve(vs);
+}
+
+static void forget_all(struct vsock *vs)
+{
+	vsock_table_doom(&vs->table);
+	vs->refusal_count = 0;
+	vs->is_tx_stalled = false;
+}
+
+static void vsock_reset(struct virtio *v)
+{
+	struct vsock *vs = vsock_of(v);
+
+	forget_all(vs);
+	vs->owes_event = false;
+	if (!vsock_link_is_empty(&vs->table.doomed))
+		fd_event_raise(vs->doom_fd);
+}
+
+void vsock_transport_reset(struct device *d)
+{
+	struct vsock *vs = (struct vsock *)d;
+
+	mutex_lock(&d->lock);
+	mutex_held(&vs->virtio.device.lock);
+	forget_all(vs);
+	reap(vs);
+	vs->owes_event = true;
+	send_event(vs);
+	mutex_unlock(&d->lock);
+}
+
+static void vsock_count(struct virtio *v, struct device_counters *c)
+{
+	const struct vsock_counters *n = &vsock_of(v)->counters;
+
+	c->put(c, "conns_added", n->conns_added);
+	c->put(c, "conns_killed", n->conns_killed);
+	c->put(c, "conns_removed", n->conns_removed);
+	c->put(c, "conns_refused", n->conns_refused);
+	c->put(c, "rx_packets", n->rx_packets);
+	c->put(c, "rx_bytes", n->rx_bytes);
+	c->put(c, "tx_packets", n->tx_packets);
+	c->put(c, "tx_bytes", n->tx_bytes);
+	c->put(c, "tx_bytes_dropped", n->tx_bytes_dropped);
+	c->put(c, "tx_malformed", n->tx_malformed);
+}
+
+static int vsock_start(struct device *d, struct err *e)
+{
+	struct vsock *vs = (struct vsock *)d;
+	struct loop *loop = d->host->loop;
+	int rc = mmio_device_ops.start(d, e);
+
+	if (rc)
+		return rc;
+	vs->doom_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (vs->doom_fd < 0)
+		return err_errno(e, "eventfd");
+	vs->timer.fire = timer_fired;
+	vs->doom_watch.ready = doom_ready;
+	vs->listen_watch.ready = listen_ready;
+	rc = loop_add(loop, &vs->doom_watch, vs->doom_fd, EPOLLIN, e);
+	if (rc)
+		return rc;
+	vs->is_accepting = true;
+	return loop_add(loop, &vs->listen_watch, vs->listen_fd, EPOLLIN, e);
+}
+
+static void vsock_free(struct virtio *v)
+{
+	struct vsock *vs = vsock_of(v);
+
+	if (v->device.host) {
+		loop_delete(v->device.host->loop, &vs->listen_watch);
+		loop_delete(v->device.host->loop, &vs->doom_watch);
+		forget_all(vs);
+		reap(vs);
+		loop_disarm(v->device.host->loop, &vs->timer);
+	}
+	vsock_host_close(vs);
+	fd_close(&vs->doom_fd);
+	free(vs->id);
+	free(vs);
+}
+
+static const struct virtio_ops vsock_ops = {
+	.name = "vsock",
+	.id = DEVICE_ID_VSOCK,
+	.config_read = vsock_config_read,
+	.reset = vsock_reset,
+	.kick = vsock_kick,
+	.count = vsock_count,
+	.free = vsock_free,
+};
+
+static int check_cid(uint32_t cid, struct err *e)
+{
+	/* 5.10.4: reserved are 0, 1, 2 and 2^32 - 1. */
+	if (cid > VSOCK_CID_HOST && cid != UINT32_MAX)
+		return 0;
+	return err_set(e, -EINVAL,
+		       "vsock: guest_cid %u is reserved; choose one of 3 to %u",
+		       cid, UINT32_MAX - 1);
+}
+
+int vsock_new(struct device **out, const struct vsock_config *config,
+	      struct err *e)
+{
+	struct vsock *vs;
+	int rc = check_cid(config->cid, e);
+
+	if (rc)
+		return rc;
+	vs = calloc(1, sizeof(*vs));
+	if (!vs)
+		return err_set(e, -ENOMEM, "no memory for vsock");
+	vs->listen_fd = vs->doom_fd = -1;
+	vs->listen_watch.fd = vs->doom_watch.fd = -1;
+	vs->cid = config->cid;
+	vsock_table_init(&vs->table);
+	vs->id = strdup(config->id);
+	rc = vs->id ? vsock_host_listen(vs, config->uds_path, e)
+		    : err_set(e, -ENOMEM, "no memory for vsock");
+	if (rc) {
+		vsock_free(&vs->virtio);
+		return rc;
+	}
+	vs->transport = mmio_device_ops;
+	vs->transport.start = vsock_start;
+	virtio_init(&vs->virtio, &vsock_ops, &vs->transport, vs->id,
+		    VSOCK_F_STREAM, VSOCK_QUEUES, VQ_SIZE_MAX);
+	*out = &vs->virtio.device;
+	return 0;
+}
