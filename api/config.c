@@ -36,9 +36,14 @@ void config_fini(struct vm_config *c)
 	json_unbind(&config_boot_table, &c->boot);
 	json_unbind(&config_logger_table, &c->logger);
 	json_unbind(&config_metrics_table, &c->metrics);
+	json_unbind(&config_vsock_table, &c->vsock);
+	json_unbind(&config_serial_table, &c->serial);
 	for (i = 0; i < c->drive_count; i++)
 		json_unbind(&config_drive_table, &c->drives[i]);
+	for (i = 0; i < c->net_count; i++)
+		json_unbind(&config_net_table, &c->nets[i]);
 	c->drive_count = 0;
+	c->net_count = 0;
 }
 
 int config_check_id(const char *id, struct err *e)
@@ -137,84 +142,6 @@ int config_patch_machine(struct vm_config *c,
 	return config_set_machine(c, &merged, e);
 }
 
-static bool bucket_limits(bool is_given, const struct config_bucket *b)
-{
-	return is_given && b->size && b->refill_time_ms;
-}
-
-/*
- * A PARTUUID ends up on the kernel's command line, where a space would start
- * another argument.
- */
-static int check_partuuid(const char *partuuid, struct err *e)
-{
-	const char *c;
-
-	for (c = partuuid; *c; c++)
-		if (!isxdigit((unsigned char)*c) && *c != '-')
-			break;
-	if (*c || c == partuuid)
-		return err_set(e, -EINVAL,
-			       "The partuuid must be hexadecimal digits and "
-			       "hyphens, as in 0eaa91a0-01.");
-	return 0;
-}
-
-static int check_drive(const struct config_drive *body, struct err *e)
-{
-	int rc = config_check_id(body->drive_id, e);
-
-	if (rc)
-		return rc;
-	if (!body->path_on_host || !*body->path_on_host)
-		return err_set(e, -EINVAL, "The drive %s needs a path_on_host.",
-			       body->drive_id);
-	if (bucket_limits(body->rate_limiter.has_bandwidth,
-			  &body->rate_limiter.bandwidth) ||
-	    bucket_limits(body->rate_limiter.has_ops, &body->rate_limiter.ops))
-		return err_set(e, -EOPNOTSUPP,
-			       "The rate_limiter of the drive %s is not "
-			       "supported by this version of mayfly: leave it "
-			       "out, or give it size or refill_time 0.",
-			       body->drive_id);
-	if (body->io_engine != CONFIG_ENGINE_SYNC)
-		return err_set(e, -EOPNOTSUPP,
-			       "The io_engine Async of the drive %s is not "
-			       "supported by this version of mayfly: use Sync.",
-			       body->drive_id);
-	return body->partuuid ? check_partuuid(body->partuuid, e) : 0;
-}
-
-int config_set_drive(struct vm_config *c, struct config_drive *body,
-		     struct err *e)
-{
-	const struct config_drive *root = config_root(c);
-	uint32_t i;
-	int rc = check_drive(body, e);
-
-	if (rc)
-		return rc;
-	for (i = 0; i < c->drive_count; i++)
-		if (!strcmp(c->drives[i].drive_id, body->drive_id))
-			break;
-	if (body->is_root_device && root && root != &c->drives[i])
-		return err_set(e, -EEXIST,
-			       "The drive %s is the root device already: only "
-			       "one drive can be.",
-			       root->drive_id);
-	if (i == CONFIG_DRIVES_MAX)
-		return err_set(e, -ENOSPC,
-			       "A microVM can have at most %d drives.",
-			       CONFIG_DRIVES_MAX);
-	if (i == c->drive_count)
-		c->drive_count++;
-	else
-		json_unbind(&config_drive_table, &c->drives[i]);
-	c->drives[i] = *body;
-	memset(body, 0, sizeof(*body));
-	return 0;
-}
-
 /* Moves a string that was given over one that is there. */
 static void string_take(char **to, char **from)
 {
@@ -258,16 +185,6 @@ int config_set_logger(struct vm_config *c, struct config_logger *body,
 	l->has_show_log_origin |= body->has_show_log_origin;
 	c->has_logger = true;
 	return 0;
-}
-
-const struct config_drive *config_root(const struct vm_config *c)
-{
-	uint32_t i;
-
-	for (i = 0; i < c->drive_count; i++)
-		if (c->drives[i].is_root_device)
-			return &c->drives[i];
-	return NULL;
 }
 
 int config_cmdline(const struct vm_config *c, char *out, size_t size,

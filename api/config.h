@@ -11,7 +11,7 @@
  * config file and the API go through the same tables and the same setters, so
  * both refuse the same things with the same words. Thread: the loop's.
  */
-enum { CONFIG_DRIVES_MAX = 32, CONFIG_ID_MAX = 64 };
+enum { CONFIG_DRIVES_MAX = 32, CONFIG_NETS_MAX = 16, CONFIG_ID_MAX = 64 };
 
 struct config_boot {
 	char *kernel_image_path; /* owned */
@@ -72,6 +72,45 @@ struct config_drive {
 	bool has_rate_limiter;
 };
 
+/* PATCH /drives/{id}: without a path, the file is looked at again. */
+struct config_drive_patch {
+	char *drive_id;	    /* owned */
+	char *path_on_host; /* owned; NULL: the same */
+	struct config_limiter rate_limiter;
+	bool has_rate_limiter;
+};
+
+struct config_net {
+	char *iface_id;	     /* owned */
+	char *host_dev_name; /* owned; a tap */
+	char *guest_mac;     /* owned; NULL: the guest chooses */
+	uint16_t mtu;
+	bool has_mtu;
+	struct config_limiter rx_rate_limiter;
+	struct config_limiter tx_rate_limiter;
+	bool has_rx_rate_limiter;
+	bool has_tx_rate_limiter;
+};
+
+/* PATCH /network-interfaces/{id}. */
+struct config_net_patch {
+	char *iface_id; /* owned */
+	struct config_limiter rx_rate_limiter;
+	struct config_limiter tx_rate_limiter;
+	bool has_rx_rate_limiter;
+	bool has_tx_rate_limiter;
+};
+
+struct config_vsock {
+	uint32_t guest_cid;
+	char *uds_path; /* owned */
+	char *vsock_id; /* owned; deprecated, NULL for none */
+};
+
+struct config_serial {
+	char *serial_out_path; /* owned; NULL for stdout */
+};
+
 struct config_logger {
 	char *log_path; /* owned; NULL for stderr */
 	char *level;	/* owned; a word of log_level_parse(), NULL: default */
@@ -91,6 +130,10 @@ struct vm_config {
 	struct config_machine machine;
 	struct config_drive drives[CONFIG_DRIVES_MAX]; /* in order of PUTs */
 	uint32_t drive_count;
+	struct config_net nets[CONFIG_NETS_MAX]; /* in order of PUTs */
+	uint32_t net_count;
+	struct config_vsock vsock; /* uds_path NULL: there is none */
+	struct config_serial serial;
 	struct config_logger logger;
 	bool has_logger;
 	struct config_metrics metrics;
@@ -101,6 +144,11 @@ extern const struct field_table config_boot_table;
 extern const struct field_table config_machine_table;
 extern const struct field_table config_machine_patch_table;
 extern const struct field_table config_drive_table;
+extern const struct field_table config_drive_patch_table;
+extern const struct field_table config_net_table;
+extern const struct field_table config_net_patch_table;
+extern const struct field_table config_vsock_table;
+extern const struct field_table config_serial_table;
 extern const struct field_table config_logger_table;
 extern const struct field_table config_metrics_table;
 
@@ -121,9 +169,36 @@ int config_patch_machine(struct vm_config *c,
 			 const struct config_machine_patch *body,
 			 struct err *e);
 
-/* A drive of the same id is replaced and keeps its place. */
+/* A drive or interface of the same id is replaced and keeps its place. */
 int config_set_drive(struct vm_config *c, struct config_drive *body,
 		     struct err *e);
+int config_set_net(struct vm_config *c, struct config_net *body, struct err *e);
+
+/* The one vsock device; another body replaces it. */
+int config_set_vsock(struct vm_config *c, struct config_vsock *body,
+		     struct err *e);
+int config_set_serial(struct vm_config *c, struct config_serial *body,
+		      struct err *e);
+
+/*
+ * The index of the drive or interface of that id; -ENOENT with a sentence
+ * where there is none.
+ */
+int config_find_drive(const struct vm_config *c, const char *id, struct err *e);
+int config_find_net(const struct vm_config *c, const char *id, struct err *e);
+
+/* Make the configuration say what a PATCH at run time has done. */
+void config_patch_drive(struct config_drive *drive,
+			struct config_drive_patch *body);
+void config_patch_net(struct config_net *net,
+		      const struct config_net_patch *body);
+
+/* Merges: a bucket that is not given stays as it is. */
+void config_merge_limiter(struct config_limiter *to,
+			  const struct config_limiter *from);
+
+/* "06:00:ac:10:00:02" as six bytes. -EINVAL with a sentence. */
+int config_parse_mac(const char *text, uint8_t mac[6], struct err *e);
 
 /*
  * config_set_logger() merges what is given into what is there and opens no

@@ -127,116 +127,6 @@ static const struct field machine_patch_fields[] = {
 const struct field_table config_machine_patch_table = FIELD_TABLE(
 	"machine-config", struct config_machine_patch, machine_patch_fields);
 
-static const struct field bucket_fields[] = {
-	{
-		.name = "size",
-		.type = FIELD_INTEGER,
-		.flags = FIELD_REQUIRED,
-		FIELD_AT(struct config_bucket, size),
-	},
-	{
-		.name = "one_time_burst",
-		.type = FIELD_INTEGER,
-		.flags = FIELD_GIVEN,
-		.given = offsetof(struct config_bucket, has_one_time_burst),
-		FIELD_AT(struct config_bucket, one_time_burst),
-	},
-	{
-		.name = "refill_time",
-		.type = FIELD_INTEGER,
-		.flags = FIELD_REQUIRED,
-		FIELD_AT(struct config_bucket, refill_time_ms),
-	},
-};
-
-static const struct field_table bucket_table =
-	FIELD_TABLE("a token bucket", struct config_bucket, bucket_fields);
-
-static const struct field limiter_fields[] = {
-	{
-		.name = "bandwidth",
-		.type = FIELD_OBJECT,
-		.flags = FIELD_GIVEN,
-		.given = offsetof(struct config_limiter, has_bandwidth),
-		.nested = &bucket_table,
-		FIELD_AT(struct config_limiter, bandwidth),
-	},
-	{
-		.name = "ops",
-		.type = FIELD_OBJECT,
-		.flags = FIELD_GIVEN,
-		.given = offsetof(struct config_limiter, has_ops),
-		.nested = &bucket_table,
-		FIELD_AT(struct config_limiter, ops),
-	},
-};
-
-static const struct field_table limiter_table =
-	FIELD_TABLE("a rate limiter", struct config_limiter, limiter_fields);
-
-static const char *const cache_words[] = {"Unsafe", "Writeback", NULL};
-static const char *const engine_words[] = {"Sync", "Async", NULL};
-
-static const struct field drive_fields[] = {
-	{
-		.name = "drive_id",
-		.type = FIELD_STRING,
-		.flags = FIELD_REQUIRED,
-		FIELD_AT(struct config_drive, drive_id),
-	},
-	{
-		.name = "path_on_host",
-		.type = FIELD_STRING,
-		FIELD_AT(struct config_drive, path_on_host),
-	},
-	{
-		.name = "is_root_device",
-		.type = FIELD_BOOL,
-		.flags = FIELD_REQUIRED,
-		FIELD_AT(struct config_drive, is_root_device),
-	},
-	{
-		.name = "partuuid",
-		.type = FIELD_STRING,
-		.max = 64,
-		FIELD_AT(struct config_drive, partuuid),
-	},
-	{
-		.name = "is_read_only",
-		.type = FIELD_BOOL,
-		FIELD_AT(struct config_drive, is_read_only),
-	},
-	{
-		.name = "cache_type",
-		.type = FIELD_WORD,
-		.words = cache_words,
-		FIELD_AT(struct config_drive, cache_type),
-	},
-	{
-		.name = "io_engine",
-		.type = FIELD_WORD,
-		.words = engine_words,
-		FIELD_AT(struct config_drive, io_engine),
-	},
-	{
-		.name = "rate_limiter",
-		.type = FIELD_OBJECT,
-		.flags = FIELD_GIVEN,
-		.given = offsetof(struct config_drive, has_rate_limiter),
-		.nested = &limiter_table,
-		FIELD_AT(struct config_drive, rate_limiter),
-	},
-	{
-		.name = "socket",
-		.type = FIELD_REFUSED,
-		.refusal = NEVER "a drive is a file or block device of the "
-				 "host; use path_on_host",
-	},
-};
-
-const struct field_table config_drive_table =
-	FIELD_TABLE("a drive", struct config_drive, drive_fields);
-
 static const struct field logger_fields[] = {
 	{
 		.name = "log_path",
@@ -281,6 +171,13 @@ static const struct field drive_element = {
 	.size = sizeof(struct config_drive),
 };
 
+static const struct field net_element = {
+	.name = "network-interfaces",
+	.type = FIELD_OBJECT,
+	.nested = &config_net_table,
+	.size = sizeof(struct config_net),
+};
+
 static const struct field file_fields[] = {
 	{
 		.name = "boot-source",
@@ -321,14 +218,18 @@ static const struct field file_fields[] = {
 	},
 	{
 		.name = "network-interfaces",
-		.type = FIELD_REFUSED,
-		.flags = FIELD_LIST,
-		.refusal = LATER,
+		.type = FIELD_ARRAY,
+		.max = CONFIG_NETS_MAX,
+		.element = &net_element,
+		FIELD_AT(struct config_file, nets),
 	},
 	{
 		.name = "vsock",
-		.type = FIELD_REFUSED,
-		.refusal = LATER,
+		.type = FIELD_OBJECT,
+		.flags = FIELD_GIVEN,
+		.given = offsetof(struct config_file, has_vsock),
+		.nested = &config_vsock_table,
+		FIELD_AT(struct config_file, vsock),
 	},
 	{
 		.name = "mmds-config",
@@ -345,9 +246,11 @@ static const struct field file_fields[] = {
 	},
 	{
 		.name = "serial",
-		.type = FIELD_REFUSED,
-		.refusal = LATER "; the serial console is mayfly's stdin and "
-				 "stdout",
+		.type = FIELD_OBJECT,
+		.flags = FIELD_GIVEN,
+		.given = offsetof(struct config_file, has_serial),
+		.nested = &config_serial_table,
+		FIELD_AT(struct config_file, serial),
 	},
 	{
 		.name = "balloon",

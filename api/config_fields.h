@@ -16,10 +16,15 @@ struct config_file {
 	struct config_logger logger;
 	struct config_metrics metrics;
 	struct field_array drives; /* of struct config_drive */
+	struct field_array nets;   /* of struct config_net */
+	struct config_vsock vsock;
+	struct config_serial serial;
 	bool has_boot;
 	bool has_machine;
 	bool has_logger;
 	bool has_metrics;
+	bool has_vsock;
+	bool has_serial;
 };
 
 extern const struct field_table config_file_table;

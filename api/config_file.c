@@ -32,8 +32,29 @@ static int apply_drives(struct vm_config *c, struct config_file *file,
 	return 0;
 }
 
+static int apply_nets(struct vm_config *c, struct config_file *file,
+		      struct err *e)
+{
+	struct config_net *nets = file->nets.items;
+	uint32_t i, before;
+
+	for (i = 0; i < file->nets.count; i++) {
+		before = c->net_count;
+		if (config_set_net(c, &nets[i], e))
+			return err_context(e, "network-interfaces[%u]", i);
+		if (c->net_count == before)
+			return err_set(e, -EEXIST,
+				       "network-interfaces[%u]: this iface_id "
+				       "is used twice",
+				       i);
+	}
+	return 0;
+}
+
 static int apply(struct vm_config *c, struct config_file *file, struct err *e)
 {
+	int rc;
+
 	if (config_set_boot(c, &file->boot, e))
 		return err_context(e, "boot-source");
 	if (file->has_machine && config_set_machine(c, &file->machine, e))
@@ -45,7 +66,12 @@ static int apply(struct vm_config *c, struct config_file *file, struct err *e)
 			return err_context(e, "metrics");
 		config_set_metrics(c, &file->metrics);
 	}
-	return apply_drives(c, file, e);
+	if (file->has_vsock && config_set_vsock(c, &file->vsock, e))
+		return err_context(e, "vsock");
+	if (file->has_serial && config_set_serial(c, &file->serial, e))
+		return err_context(e, "serial");
+	rc = apply_drives(c, file, e);
+	return rc ? rc : apply_nets(c, file, e);
 }
 
 int config_parse(struct vm_config *c, const char *text, size_t len,
@@ -139,10 +165,16 @@ json_t *config_dump(const struct vm_config *c)
 		.metrics = c->metrics,
 		.drives = {.items = (void *)(uintptr_t)c->drives,
 			   .count = c->drive_count},
+		.nets = {.items = (void *)(uintptr_t)c->nets,
+			 .count = c->net_count},
+		.vsock = c->vsock,
+		.serial = c->serial,
 		.has_boot = c->boot.kernel_image_path,
 		.has_machine = true,
 		.has_logger = c->has_logger,
 		.has_metrics = c->metrics.metrics_path,
+		.has_vsock = c->vsock.uds_path,
+		.has_serial = c->serial.serial_out_path,
 	};
 
 	return json_dump(&config_file_table, &file);

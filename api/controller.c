@@ -1,29 +1,16 @@
-/*
- * The life of a microVM. A start makes the machine before anything else,
- * because its vCPU threads set themselves up while this thread opens files and
- * adds devices; what the configuration asks wrongly is found in between, and
- * then the half-made machine is thrown away.
- */
+/* The life of a microVM, and what is asked of it at run time. */
 #include "api/controller.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <string.h>
-#include <sys/sysinfo.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "api/console.h"
 #include "devices/block.h"
 #include "devices/i8042.h"
-#include "devices/power.h"
-#include "devices/uart.h"
-#include "vmm/base/fd.h"
+#include "devices/net.h"
 #include "vmm/base/log.h"
-
-/* No kernel of ours takes more; the architecture knows its exact limit. */
-enum { CMDLINE_MAX = 4096 };
 
 static uint64_t clock_ns(clockid_t clock)
 {
@@ -50,7 +37,7 @@ static void forget_machine(struct controller *c)
 	machine_free(c->machine);
 	console_restore();
 	c->machine = NULL;
-	c->keyboard = NULL;
+	c->devices = (struct assembly){0};
 }
 
 void controller_fini(struct controller *c)
@@ -93,131 +80,13 @@ static void machine_booted(void *context)
 		 wall_us, wall_us / 1000, cpu_us, cpu_us / 1000);
 }
 
-/* A wish for more memory than there is must fail here, not in the guest. */
-static int check_memory(const struct config_machine *m, struct err *e)
+int controller_start(struct controller *c, struct err *e)
 {
-	struct sysinfo host;
-	uint64_t host_mib;
-
-	if (sysinfo(&host))
-		return err_errno(e, "can't ask for the host's memory");
-	host_mib = ((uint64_t)host.totalram * host.mem_unit) >> 20;
-	if (m->mem_size_mib > host_mib)
-		return err_set(e, -ENOMEM,
-			       "mem_size_mib of %" PRIu64 " is more than the "
-			       "%" PRIu64 " MiB of the host",
-			       m->mem_size_mib, host_mib);
-	return 0;
-}
-
-static int make_machine(struct controller *c, struct err *e)
-{
-	static const enum guest_mem_pages pages[] = {
-		[CONFIG_HUGE_NONE] = GUEST_MEM_SMALL,
-		[CONFIG_HUGE_2M] = GUEST_MEM_HUGE_2M,
-		[CONFIG_HUGE_TRANSPARENT] = GUEST_MEM_TRANSPARENT,
-	};
-	const struct config_machine *m = &c->config.machine;
-	const struct machine_config config = {
-		.mem_bytes = m->mem_size_mib << 20,
-		.pages = pages[m->huge_pages],
-		.vcpus = m->vcpu_count,
-		.smt = m->smt,
-	};
 	const struct machine_hooks hooks = {
 		.ended = machine_ended,
 		.booted = machine_booted,
 		.context = c,
 	};
-
-	return machine_new(&c->machine, &config, c->loop, &hooks, e);
-}
-
-static int add_drive(struct controller *c, const struct config_drive *drive,
-		     struct err *e)
-{
-	const struct block_config config = {
-		.id = drive->drive_id,
-		.path = drive->path_on_host,
-		.is_read_only = drive->is_read_only,
-		.is_writeback = drive->cache_type == CONFIG_CACHE_WRITEBACK,
-		.queues = 1,
-	};
-	struct device *d;
-	int rc = block_new(&d, &config, e);
-
-	return rc ? rc : machine_add(c->machine, d, e);
-}
-
-/* The root device comes first, so that the guest calls it /dev/vda. */
-static int add_drives(struct controller *c, struct err *e)
-{
-	const struct config_drive *root = config_root(&c->config);
-	int rc = root ? add_drive(c, root, e) : 0;
-	uint32_t i;
-
-	for (i = 0; i < c->config.drive_count && !rc; i++)
-		if (&c->config.drives[i] != root)
-			rc = add_drive(c, &c->config.drives[i], e);
-	return rc;
-}
-
-static int add_platform(struct controller *c, struct err *e)
-{
-	struct device *d;
-	int rc = uart_new(&d, STDOUT_FILENO, STDIN_FILENO, e);
-
-	rc = rc ? rc : machine_add(c->machine, d, e);
-	rc = rc ? rc : i8042_new(&d, e);
-	rc = rc ? rc : machine_add(c->machine, d, e);
-	if (rc)
-		return rc;
-	c->keyboard = d;
-	rc = sleep_new(&d, e);
-	rc = rc ? rc : machine_add(c->machine, d, e);
-	if (rc || !c->has_boot_timer)
-		return rc;
-	rc = boot_timer_new(&d, e);
-	return rc ? rc : machine_add(c->machine, d, e);
-}
-
-static int start_machine(struct controller *c, struct err *e)
-{
-	const struct config_boot *boot = &c->config.boot;
-	CLEAN_FD int kernel_fd = -1;
-	CLEAN_FD int initrd_fd = -1;
-	char cmdline[CMDLINE_MAX];
-	int rc;
-
-	kernel_fd = open(boot->kernel_image_path, O_RDONLY | O_CLOEXEC);
-	if (kernel_fd < 0)
-		return err_errno(e, "can't open the kernel %s",
-				 boot->kernel_image_path);
-	if (boot->initrd_path) {
-		initrd_fd = open(boot->initrd_path, O_RDONLY | O_CLOEXEC);
-		if (initrd_fd < 0)
-			return err_errno(e, "can't open the initrd %s",
-					 boot->initrd_path);
-	}
-	rc = config_cmdline(&c->config, cmdline, sizeof(cmdline), e);
-	if (!rc)
-		rc = add_drives(c, e);
-	if (!rc)
-		rc = add_platform(c, e);
-	if (rc)
-		return rc;
-	const struct boot_source source = {
-		.kernel_fd = kernel_fd,
-		.kernel_path = boot->kernel_image_path,
-		.initrd_fd = initrd_fd,
-		.initrd_path = boot->initrd_path,
-		.cmdline = cmdline,
-	};
-	return machine_start(c->machine, &source, e);
-}
-
-int controller_start(struct controller *c, struct err *e)
-{
 	int rc;
 
 	if (!c->config.boot.kernel_image_path)
@@ -226,11 +95,10 @@ int controller_start(struct controller *c, struct err *e)
 			       "boot-source first");
 	if (c->has_boot_timer)
 		c->start_cpu_ns = clock_ns(CLOCK_PROCESS_CPUTIME_ID);
-	rc = check_memory(&c->config.machine, e);
+	rc = assembly_make(&c->machine, &c->config, c->loop, &hooks, e);
 	if (!rc)
-		rc = make_machine(c, e);
-	if (!rc)
-		rc = start_machine(c, e);
+		rc = assembly_start(c->machine, &c->config, c->has_boot_timer,
+				    &c->devices, e);
 	if (rc) {
 		forget_machine(c);
 		return rc;
@@ -277,9 +145,48 @@ int controller_ctrl_alt_del(struct controller *c, struct err *e)
 
 	if (rc)
 		return rc;
-	if (!c->keyboard)
+	if (!c->devices.keyboard)
 		return err_set(e, -ENODEV, "This machine has no keyboard.");
-	i8042_ctrl_alt_del(c->keyboard);
+	i8042_ctrl_alt_del(c->devices.keyboard);
+	return 0;
+}
+
+int controller_patch_drive(struct controller *c,
+			   struct config_drive_patch *body, struct err *e)
+{
+	int i = config_find_drive(&c->config, body->drive_id, e);
+	struct limiter_config limiter;
+	int rc;
+
+	if (i < 0)
+		return i;
+	/* The path first, for it may fail; then nothing has changed. */
+	if (body->path_on_host || !body->has_rate_limiter) {
+		rc = block_set_path(c->devices.drives[i], body->path_on_host,
+				    e);
+		if (rc)
+			return rc;
+	}
+	if (body->has_rate_limiter) {
+		limiter = assembly_limiter(&body->rate_limiter);
+		block_set_limiter(c->devices.drives[i], &limiter);
+	}
+	config_patch_drive(&c->config.drives[i], body);
+	return 0;
+}
+
+int controller_patch_net(struct controller *c,
+			 const struct config_net_patch *body, struct err *e)
+{
+	int i = config_find_net(&c->config, body->iface_id, e);
+	struct limiter_config rx, tx;
+
+	if (i < 0)
+		return i;
+	rx = assembly_limiter(&body->rx_rate_limiter);
+	tx = assembly_limiter(&body->tx_rate_limiter);
+	net_set_limiters(c->devices.nets[i], &rx, &tx);
+	config_patch_net(&c->config.nets[i], body);
 	return 0;
 }
 

@@ -3,6 +3,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "api/assembly.h"
 #include "api/config.h"
 #include "api/metrics.h"
 #include "vmm/base/err.h"
@@ -25,7 +26,7 @@ struct controller {
 	const char *id;	   /* borrowed: main */
 	struct vm_config config;
 	struct machine *machine; /* owned; NULL before the start */
-	struct device *keyboard; /* borrowed: machine; NULL where none is */
+	struct assembly devices; /* what requests at run time reach */
 	enum controller_state state;
 	bool has_boot_timer;
 	uint64_t start_cpu_ns; /* CPU time of the process at the start */
@@ -60,6 +61,15 @@ int controller_resume(struct controller *c, struct err *e);
 
 /* Presses Ctrl-Alt-Del on the guest's keyboard. -EPERM before the start. */
 int controller_ctrl_alt_del(struct controller *c, struct err *e);
+
+/*
+ * What PATCH says at run time; the configuration follows. -ENOENT for an
+ * unknown id; on failure nothing has changed. Only of a started microVM.
+ */
+int controller_patch_drive(struct controller *c,
+			   struct config_drive_patch *body, struct err *e);
+int controller_patch_net(struct controller *c,
+			 const struct config_net_patch *body, struct err *e);
 
 /*
  * Writes a line of metrics, where there is a file and its reader takes it.

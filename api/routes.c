@@ -24,14 +24,8 @@ static const char no_pmem[] = "The pmem device " NEVER "use a read-only drive.";
 static const char no_hotplug[] = "Memory hotplug " NEVER
 				 "give the guest the memory it needs.";
 static const char no_cpu_config[] = LATER "CPU templates yet.";
-static const char no_net[] = LATER "network interfaces yet.";
-static const char no_vsock[] = LATER "vsock device yet.";
 static const char no_mmds[] = LATER "metadata service yet.";
 static const char no_snapshot[] = LATER "snapshots yet.";
-static const char no_serial[] = LATER
-	"way to redirect the serial console yet: it is mayfly's stdin "
-	"and stdout.";
-static const char no_drive_patch[] = LATER "way to change a drive yet.";
 
 static const struct route table[] = {
 	{"", "GET", ANY_TIME, route_info_get},
@@ -49,7 +43,14 @@ static const struct route table[] = {
 	 &config_machine_patch_table},
 	{"drives/{id}", "PUT", BEFORE_START, route_drive_put,
 	 &config_drive_table},
-	{"drives/{id}", "PATCH", .refusal = no_drive_patch},
+	{"drives/{id}", "PATCH", AFTER_START, route_drive_patch,
+	 &config_drive_patch_table},
+	{"network-interfaces/{id}", "PUT", BEFORE_START, route_net_put,
+	 &config_net_table},
+	{"network-interfaces/{id}", "PATCH", AFTER_START, route_net_patch,
+	 &config_net_patch_table},
+	{"vsock", "PUT", BEFORE_START, route_vsock_put, &config_vsock_table},
+	{"serial", "PUT", BEFORE_START, route_serial_put, &config_serial_table},
 	{"logger", "PUT", ANY_TIME, route_logger_put, &config_logger_table},
 	{"metrics", "PUT", BEFORE_START, route_metrics_put,
 	 &config_metrics_table},
@@ -59,11 +60,8 @@ static const struct route table[] = {
 	{"pmem/*", .refusal = no_pmem},
 	{"hotplug/memory", .refusal = no_hotplug},
 	{"cpu-config", "PUT", .refusal = no_cpu_config},
-	{"network-interfaces/*", .refusal = no_net},
-	{"vsock", "PUT", .refusal = no_vsock},
 	{"mmds/*", .refusal = no_mmds},
 	{"snapshot/*", .refusal = no_snapshot},
-	{"serial", "PUT", .refusal = no_serial},
 };
 
 static_assert(sizeof(table) / sizeof(table[0]) <= METRICS_CALLS_MAX,

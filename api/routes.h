@@ -69,6 +69,17 @@ route_handler route_machine_patch;
 
 /* route_drives.c */
 route_handler route_drive_put;
+route_handler route_drive_patch;
+
+/* route_net.c */
+route_handler route_net_put;
+route_handler route_net_patch;
+
+/* route_vsock.c */
+route_handler route_vsock_put;
+
+/* route_serial.c */
+route_handler route_serial_put;
 
 /* route_vm.c */
 route_handler route_info_get;

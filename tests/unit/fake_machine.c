@@ -9,8 +9,10 @@
 
 #include "devices/block.h"
 #include "devices/i8042.h"
+#include "devices/net.h"
 #include "devices/power.h"
 #include "devices/uart.h"
+#include "devices/vsock.h"
 
 struct fake_machine fake;
 
@@ -150,11 +152,73 @@ static int make(struct device **out, const char *id, struct err *e)
 	return 0;
 }
 
+/* " ops=SIZE/BURST/MILLISECONDS" for each bucket that is given. */
+static const char *limits(const char *prefix, const struct limiter_config *l)
+{
+	static char texts[2][128];
+	static unsigned turn;
+	char *out = texts[turn++ % 2];
+	size_t at = 0;
+
+	out[0] = '\0';
+	if (l && l->bytes.is_given)
+		at = (size_t)snprintf(out, 128, " %sbytes=%llu/%llu/%llu",
+				      prefix, (unsigned long long)l->bytes.size,
+				      (unsigned long long)l->bytes.burst,
+				      (unsigned long long)l->bytes.refill_ms);
+	if (l && l->ops.is_given)
+		snprintf(out + at, 128 - at, " %sops=%llu/%llu/%llu", prefix,
+			 (unsigned long long)l->ops.size,
+			 (unsigned long long)l->ops.burst,
+			 (unsigned long long)l->ops.refill_ms);
+	return out;
+}
+
 int block_new(struct device **out, const struct block_config *config,
 	      struct err *e)
 {
-	note("block %s %s%s", config->path, config->is_read_only ? "ro" : "rw",
-	     config->is_writeback ? " writeback" : "");
+	note("block %s %s%s%s queues=%u%s", config->path,
+	     config->is_read_only ? "ro" : "rw",
+	     config->is_writeback ? " writeback" : "",
+	     config->engine == BLOCK_ASYNC ? " async" : "", config->queues,
+	     limits("", &config->limiter));
+	return make(out, config->id, e);
+}
+
+int block_set_path(struct device *d, const char *path, struct err *e)
+{
+	if (fails("path", e))
+		return -ENOENT;
+	note("path %s %s", d->id, path ? path : "-");
+	return 0;
+}
+
+void block_set_limiter(struct device *d, const struct limiter_config *config)
+{
+	note("limiter %s%s", d->id, limits("", config));
+}
+
+int net_new(struct device **out, const struct net_config *config, struct err *e)
+{
+	const uint8_t *m = config->mac;
+
+	note("net %s %02x:%02x:%02x:%02x:%02x:%02x mtu=%u pairs=%u%s%s",
+	     config->tap_name, m[0], m[1], m[2], m[3], m[4], m[5], config->mtu,
+	     config->queue_pairs, limits("rx-", &config->rx),
+	     limits("tx-", &config->tx));
+	return make(out, config->id, e);
+}
+
+void net_set_limiters(struct device *d, const struct limiter_config *rx,
+		      const struct limiter_config *tx)
+{
+	note("limiters %s%s%s", d->id, limits("rx-", rx), limits("tx-", tx));
+}
+
+int vsock_new(struct device **out, const struct vsock_config *config,
+	      struct err *e)
+{
+	note("vsock %u %s", (unsigned)config->cid, config->uds_path);
 	return make(out, config->id, e);
 }
 

@@ -432,7 +432,8 @@ static void the_counters_have_their_names(void **state)
 	assert_string_equal(
 		names, "rx_packets rx_bytes rx_dropped tx_packets tx_bytes "
 		       "tx_dropped tx_malformed rx_no_buffers tap_read_fails "
-		       "tap_write_fails rx_throttled tx_throttled ");
+		       "tap_write_fails rx_throttled tx_throttled "
+		       "queue_chains queue_faults interrupts ");
 }
 
 /* ---- limits -------------------------------------------------------------- */

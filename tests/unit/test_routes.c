@@ -213,9 +213,7 @@ static void broken_bodies_have_the_known_words(void **state)
 static void what_is_not_there_says_so(void **state)
 {
 	static const char *const later[] = {
-		"/cpu-config",	    "/network-interfaces/eth0",
-		"/vsock",	    "/mmds",
-		"/mmds/config",	    "/serial",
+		"/cpu-config",	    "/mmds",	      "/mmds/config",
 		"/snapshot/create", "/snapshot/load",
 	};
 	static const char *const never[] = {"/balloon", "/entropy", "/pmem/a",
@@ -232,9 +230,6 @@ static void what_is_not_there_says_so(void **state)
 	fault("GET", "/balloon/statistics", NULL, "The balloon device*");
 	fault("PATCH", "/balloon", "{}", "The balloon device*");
 	fault("GET", "/mmds", NULL, "This version of mayfly has no *");
-	fault("PATCH", "/drives/a", "{}", "This version of mayfly has no *");
-	fault("PATCH", "/network-interfaces/a", "{}",
-	      "This version of mayfly has no *");
 }
 
 static void a_start_makes_the_machine_that_was_asked_for(void **state)
@@ -251,13 +246,23 @@ static void a_start_makes_the_machine_that_was_asked_for(void **state)
 	     "\"path_on_host\": \"/d\", \"cache_type\": \"Writeback\"}");
 	done("PUT", "/drives/root",
 	     "{\"drive_id\": \"root\", \"is_root_device\": true, "
-	     "\"path_on_host\": \"/r\", \"is_read_only\": true}");
+	     "\"path_on_host\": \"/r\", \"is_read_only\": true, "
+	     "\"io_engine\": \"Async\", \"rate_limiter\": "
+	     "{\"ops\": {\"size\": 7, \"refill_time\": 8}}}");
+	done("PUT", "/network-interfaces/eth0",
+	     "{\"iface_id\": \"eth0\", \"host_dev_name\": \"tap0\", "
+	     "\"guest_mac\": \"06:00:AC:10:00:02\", \"mtu\": 9000, "
+	     "\"tx_rate_limiter\": {\"bandwidth\": "
+	     "{\"size\": 9, \"one_time_burst\": 3, \"refill_time\": 4}}}");
+	done("PUT", "/vsock", "{\"guest_cid\": 3, \"uds_path\": \"/v.sock\"}");
 	done("PUT", "/actions", "{\"action_type\": \"InstanceStart\"}");
 	assert_string_equal(
 		fake.calls,
-		"new vcpus=2 mem=67108864 pages=1 smt=1; block /r ro; "
-		"add root; block /d rw writeback; add data; add uart; "
-		"add i8042; add sleep; start kernel=/dev/null "
+		"new vcpus=2 mem=67108864 pages=1 smt=1; block /r ro async "
+		"queues=2 ops=7/0/8; add root; block /d rw writeback queues=2; "
+		"add data; net tap0 06:00:ac:10:00:02 mtu=9000 pairs=2 "
+		"tx-bytes=9/3/4; add eth0; vsock 3 /v.sock; add vsock; "
+		"add uart; add i8042; add sleep; start kernel=/dev/null "
 		"initrd=/dev/zero cmdline=[quiet root=/dev/vda ro]");
 }
 
@@ -375,6 +380,90 @@ static void drives_obey_their_path(void **state)
 	assert_string_equal(controller.config.drives[0].path_on_host, "y");
 }
 
+#define DRIVE_A                                             \
+	"{\"drive_id\": \"a\", \"is_root_device\": false, " \
+	"\"path_on_host\": \"x\"}"
+#define NET_A	  "{\"iface_id\": \"a\", \"host_dev_name\": \"tap0\"}"
+#define LIMIT_OPS "{\"ops\": {\"size\": 1, \"refill_time\": 2}}"
+
+static void drives_change_at_run_time(void **state)
+{
+	(void)state;
+	done("PUT", "/drives/a", DRIVE_A);
+	fault("PATCH", "/drives/a", "{\"drive_id\": \"a\"}", BEFORE);
+	start();
+	fake_reset();
+	fault("PATCH", "/drives/b", "{\"drive_id\": \"b\"}",
+	      "There is no drive of the id 'b'.");
+	fault("PATCH", "/drives/a", "{\"drive_id\": \"b\"}",
+	      "The drive_id 'b' differs from the 'a' of the path.");
+	fault("PATCH", "/drives/a",
+	      "{\"drive_id\": \"a\", \"is_read_only\": true}",
+	      JSON_ERROR "unknown field 'is_read_only'*");
+	assert_string_equal(fake.calls, "");
+	done("PATCH", "/drives/a",
+	     "{\"drive_id\": \"a\", \"path_on_host\": \"y\"}");
+	done("PATCH", "/drives/a", "{\"drive_id\": \"a\"}");
+	done("PATCH", "/drives/a",
+	     "{\"drive_id\": \"a\", \"rate_limiter\": " LIMIT_OPS "}");
+	assert_string_equal(fake.calls, "path a y; path a -; "
+					"limiter a ops=1/0/2");
+	fake.fail = "path";
+	assert_int_equal(
+		serve("PATCH", "/drives/a",
+		      "{\"drive_id\": \"a\", \"path_on_host\": \"z\"}"),
+		400);
+	assert_string_equal(controller.config.drives[0].path_on_host, "y");
+	assert_int_equal(serve("GET", "/vm/config", NULL), 200);
+	assert_non_null(strstr(answer, "\"ops\":{\"size\":1,"));
+	assert_non_null(strstr(answer, "\"path_on_host\":\"y\""));
+}
+
+static void limits_of_an_interface_change_at_run_time(void **state)
+{
+	(void)state;
+	done("PUT", "/network-interfaces/a", NET_A);
+	fault("PATCH", "/network-interfaces/a", "{\"iface_id\": \"a\"}",
+	      BEFORE);
+	start();
+	fake_reset();
+	fault("PUT", "/network-interfaces/a", NET_A, AFTER);
+	fault("PATCH", "/network-interfaces/b", "{\"iface_id\": \"b\"}",
+	      "There is no network interface of the id 'b'.");
+	fault("PATCH", "/network-interfaces/a", "{\"iface_id\": \"b\"}",
+	      "The iface_id 'b' differs from the 'a' of the path.");
+	done("PATCH", "/network-interfaces/a",
+	     "{\"iface_id\": \"a\", \"rx_rate_limiter\": " LIMIT_OPS "}");
+	done("PATCH", "/network-interfaces/a",
+	     "{\"iface_id\": \"a\", \"tx_rate_limiter\": " LIMIT_OPS "}");
+	assert_string_equal(fake.calls, "limiters a rx-ops=1/0/2; "
+					"limiters a tx-ops=1/0/2");
+	assert_true(controller.config.nets[0].has_rx_rate_limiter);
+	assert_true(controller.config.nets[0].tx_rate_limiter.has_ops);
+}
+
+static void the_serial_port_s_file_is_opened_at_the_start(void **state)
+{
+	char path[] = "/tmp/test_routes.XXXXXX", body[128];
+	int fd = mkstemp(path);
+
+	(void)state;
+	fault("PUT", "/serial", "{\"serial_out_path\": \"\"}",
+	      "The serial_out_path is empty.");
+	done("PUT", "/serial", "{\"serial_out_path\": \"/no/such/file\"}");
+	done("PUT", "/boot-source", "{\"kernel_image_path\": \"" KERNEL "\"}");
+	fault("PUT", "/actions", "{\"action_type\": \"InstanceStart\"}",
+	      "can't open the serial_out_path /no/such/file: *");
+	snprintf(body, sizeof(body), "{\"serial_out_path\": \"%s\"}", path);
+	done("PUT", "/serial", body);
+	start();
+	fault("PUT", "/serial", body, AFTER);
+	assert_int_equal(serve("GET", "/vm/config", NULL), 200);
+	assert_non_null(strstr(answer, path));
+	close(fd);
+	unlink(path);
+}
+
 static void deprecated_fields_are_marked(void **state)
 {
 	(void)state;
@@ -386,6 +475,9 @@ static void deprecated_fields_are_marked(void **state)
 	     "\"cpu_template\": \"None\"}");
 	assert_true(is_deprecated);
 	done("PATCH", "/machine-config", "{\"cpu_template\": \"None\"}");
+	assert_true(is_deprecated);
+	done("PUT", "/vsock",
+	     "{\"guest_cid\": 3, \"uds_path\": \"v\", \"vsock_id\": \"1\"}");
 	assert_true(is_deprecated);
 }
 
@@ -491,6 +583,9 @@ int main(void)
 		TEST(metrics_without_a_file_can_still_be_asked),
 		TEST(pausing_is_idempotent),
 		TEST(drives_obey_their_path),
+		TEST(drives_change_at_run_time),
+		TEST(limits_of_an_interface_change_at_run_time),
+		TEST(the_serial_port_s_file_is_opened_at_the_start),
 		TEST(deprecated_fields_are_marked),
 		TEST(a_failed_start_can_be_repeated),
 		TEST(a_start_without_its_files_or_memory_fails),

@@ -1,0 +1,272 @@
+/*
+ * Puts a machine together. The machine is made before anything else, because
+ * its vCPU threads set themselves up while this thread opens files and adds
+ * devices; what the configuration asks wrongly is found in between, and then
+ * the half-made machine is thrown away.
+ */
+#include "api/assembly.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <sys/sysinfo.h>
+#include <unistd.h>
+
+#include "devices/block.h"
+#include "devices/i8042.h"
+#include "devices/net.h"
+#include "devices/power.h"
+#include "devices/uart.h"
+#include "devices/vsock.h"
+#include "vmm/base/fd.h"
+
+/* No kernel of ours takes more; the architecture knows its exact limit. */
+enum { CMDLINE_MAX = 4096 };
+
+/* Devices can have more queues; one thread serves them all. */
+enum { QUEUES_MAX = 8 };
+
+/* A wish for more memory than there is must fail here, not in the guest. */
+static int check_memory(const struct config_machine *m, struct err *e)
+{
+	struct sysinfo host;
+	uint64_t host_mib;
+
+	if (sysinfo(&host))
+		return err_errno(e, "can't ask for the host's memory");
+	host_mib = ((uint64_t)host.totalram * host.mem_unit) >> 20;
+	if (m->mem_size_mib > host_mib)
+		return err_set(e, -ENOMEM,
+			       "mem_size_mib of %" PRIu64 " is more than the "
+			       "%" PRIu64 " MiB of the host",
+			       m->mem_size_mib, host_mib);
+	return 0;
+}
+
+int assembly_make(struct machine **out, const struct vm_config *config,
+		  struct loop *loop, const struct machine_hooks *hooks,
+		  struct err *e)
+{
+	static const enum guest_mem_pages pages[] = {
+		[CONFIG_HUGE_NONE] = GUEST_MEM_SMALL,
+		[CONFIG_HUGE_2M] = GUEST_MEM_HUGE_2M,
+		[CONFIG_HUGE_TRANSPARENT] = GUEST_MEM_TRANSPARENT,
+	};
+	const struct config_machine *m = &config->machine;
+	const struct machine_config machine = {
+		.mem_bytes = m->mem_size_mib << 20,
+		.pages = pages[m->huge_pages],
+		.vcpus = m->vcpu_count,
+		.smt = m->smt,
+	};
+	int rc = check_memory(m, e);
+
+	return rc ? rc : machine_new(out, &machine, loop, hooks, e);
+}
+
+static struct limiter_bucket bucket(bool is_given,
+				    const struct config_bucket *b)
+{
+	return (struct limiter_bucket){
+		.size = b->size,
+		.burst = b->one_time_burst,
+		.refill_ms = b->refill_time_ms,
+		.is_given = is_given,
+	};
+}
+
+struct limiter_config assembly_limiter(const struct config_limiter *l)
+{
+	return (struct limiter_config){
+		.bytes = bucket(l->has_bandwidth, &l->bandwidth),
+		.ops = bucket(l->has_ops, &l->ops),
+	};
+}
+
+/* A queue for each vCPU, as far as it helps. */
+static unsigned queues_for(const struct vm_config *config)
+{
+	return config->machine.vcpu_count < QUEUES_MAX
+		       ? config->machine.vcpu_count
+		       : QUEUES_MAX;
+}
+
+static int add_drive(struct machine *m, const struct vm_config *config,
+		     uint32_t i, struct assembly *out, struct err *e)
+{
+	const struct config_drive *drive = &config->drives[i];
+	const struct block_config block = {
+		.id = drive->drive_id,
+		.path = drive->path_on_host,
+		.is_read_only = drive->is_read_only,
+		.is_writeback = drive->cache_type == CONFIG_CACHE_WRITEBACK,
+		.engine = drive->io_engine == CONFIG_ENGINE_ASYNC ? BLOCK_ASYNC
+								  : BLOCK_SYNC,
+		.queues = queues_for(config),
+		.limiter = assembly_limiter(&drive->rate_limiter),
+	};
+	struct device *d;
+	int rc = block_new(&d, &block, e);
+
+	if (rc)
+		return rc;
+	out->drives[i] = d;
+	return machine_add(m, d, e);
+}
+
+/* The root device comes first, so that the guest calls it /dev/vda. */
+static int add_drives(struct machine *m, const struct vm_config *config,
+		      struct assembly *out, struct err *e)
+{
+	int rc = 0;
+	uint32_t i;
+
+	for (i = 0; i < config->drive_count && !rc; i++)
+		if (config->drives[i].is_root_device)
+			rc = add_drive(m, config, i, out, e);
+	for (i = 0; i < config->drive_count && !rc; i++)
+		if (!config->drives[i].is_root_device)
+			rc = add_drive(m, config, i, out, e);
+	return rc;
+}
+
+static int add_net(struct machine *m, const struct vm_config *config,
+		   uint32_t i, struct assembly *out, struct err *e)
+{
+	const struct config_net *net = &config->nets[i];
+	struct net_config n = {
+		.id = net->iface_id,
+		.tap_name = net->host_dev_name,
+		.tap_fd = -1,
+		.mtu = net->mtu,
+		.queue_pairs = queues_for(config),
+		.rx = assembly_limiter(&net->rx_rate_limiter),
+		.tx = assembly_limiter(&net->tx_rate_limiter),
+	};
+	struct device *d;
+	int rc = 0;
+
+	if (net->guest_mac) {
+		n.has_mac = true;
+		rc = config_parse_mac(net->guest_mac, n.mac, e);
+	}
+	rc = rc ? rc : net_new(&d, &n, e);
+	if (rc)
+		return rc;
+	out->nets[i] = d;
+	return machine_add(m, d, e);
+}
+
+static int add_vsock(struct machine *m, const struct vm_config *config,
+		     struct err *e)
+{
+	const struct vsock_config vsock = {
+		.id = "vsock",
+		.cid = config->vsock.guest_cid,
+		.uds_path = config->vsock.uds_path,
+	};
+	struct device *d;
+	int rc;
+
+	if (!config->vsock.uds_path)
+		return 0;
+	rc = vsock_new(&d, &vsock, e);
+	return rc ? rc : machine_add(m, d, e);
+}
+
+/*
+ * Where the guest's serial output goes, when not to stdout. Opened for both
+ * ways, so that a FIFO nobody reads yet can be opened; written without
+ * blocking.
+ */
+static int open_serial(const char *path, struct err *e)
+{
+	int fd = open(path,
+		      O_RDWR | O_CREAT | O_APPEND | O_NONBLOCK | O_NOCTTY |
+			      O_CLOEXEC,
+		      0600);
+
+	if (fd < 0)
+		return err_errno(e, "can't open the serial_out_path %s", path);
+	return fd;
+}
+
+static int add_uart(struct machine *m, const struct vm_config *config,
+		    struct err *e)
+{
+	const char *path = config->serial.serial_out_path;
+	CLEAN_FD int fd = path ? open_serial(path, e) : -1;
+	struct device *d;
+	int rc;
+
+	if (path && fd < 0)
+		return fd;
+	rc = uart_new(&d, path ? fd : STDOUT_FILENO, STDIN_FILENO, e);
+	return rc ? rc : machine_add(m, d, e);
+}
+
+static int add_platform(struct machine *m, const struct vm_config *config,
+			bool has_boot_timer, struct assembly *out,
+			struct err *e)
+{
+	struct device *d;
+	int rc = add_uart(m, config, e);
+
+	rc = rc ? rc : i8042_new(&d, e);
+	if (rc)
+		return rc;
+	out->keyboard = d;
+	rc = machine_add(m, d, e);
+	rc = rc ? rc : sleep_new(&d, e);
+	rc = rc ? rc : machine_add(m, d, e);
+	if (rc || !has_boot_timer)
+		return rc;
+	rc = boot_timer_new(&d, e);
+	return rc ? rc : machine_add(m, d, e);
+}
+
+static int add_devices(struct machine *m, const struct vm_config *config,
+		       bool has_boot_timer, struct assembly *out, struct err *e)
+{
+	uint32_t i;
+	int rc = add_drives(m, config, out, e);
+
+	for (i = 0; i < config->net_count && !rc; i++)
+		rc = add_net(m, config, i, out, e);
+	rc = rc ? rc : add_vsock(m, config, e);
+	return rc ? rc : add_platform(m, config, has_boot_timer, out, e);
+}
+
+int assembly_start(struct machine *m, const struct vm_config *config,
+		   bool has_boot_timer, struct assembly *out, struct err *e)
+{
+	const struct config_boot *boot = &config->boot;
+	CLEAN_FD int kernel_fd = -1;
+	CLEAN_FD int initrd_fd = -1;
+	char cmdline[CMDLINE_MAX];
+	int rc;
+
+	kernel_fd = open(boot->kernel_image_path, O_RDONLY | O_CLOEXEC);
+	if (kernel_fd < 0)
+		return err_errno(e, "can't open the kernel %s",
+				 boot->kernel_image_path);
+	if (boot->initrd_path) {
+		initrd_fd = open(boot->initrd_path, O_RDONLY | O_CLOEXEC);
+		if (initrd_fd < 0)
+			return err_errno(e, "can't open the initrd %s",
+					 boot->initrd_path);
+	}
+	rc = config_cmdline(config, cmdline, sizeof(cmdline), e);
+	if (!rc)
+		rc = add_devices(m, config, has_boot_timer, out, e);
+	if (rc)
+		return rc;
+	const struct boot_source source = {
+		.kernel_fd = kernel_fd,
+		.kernel_path = boot->kernel_image_path,
+		.initrd_fd = initrd_fd,
+		.initrd_path = boot->initrd_path,
+		.cmdline = cmdline,
+	};
+	return machine_start(m, &source, e);
+}

@@ -1,0 +1,36 @@
+#pragma once
+
+#include <stdbool.h>
+
+#include "api/config.h"
+#include "vmm/base/err.h"
+#include "vmm/event/limiter.h"
+#include "vmm/event/loop.h"
+#include "vmm/machine/machine.h"
+
+/*
+ * From a configuration to a machine with its devices. Thread: the loop's.
+ *
+ * The devices that requests at run time reach, in the configuration's order;
+ * borrowed: machine.
+ */
+struct assembly {
+	struct device *keyboard; /* NULL where none is */
+	struct device *drives[CONFIG_DRIVES_MAX];
+	struct device *nets[CONFIG_NETS_MAX];
+};
+
+/* Makes the bare machine. -ENOMEM where the host has too little memory. */
+int assembly_make(struct machine **out, const struct vm_config *config,
+		  struct loop *loop, const struct machine_hooks *hooks,
+		  struct err *e);
+
+/*
+ * Adds all devices to m, loads the kernel and starts. On failure m is to be
+ * freed, and with it what *out names.
+ */
+int assembly_start(struct machine *m, const struct vm_config *config,
+		   bool has_boot_timer, struct assembly *out, struct err *e);
+
+/* A limiter's configuration as devices take it. */
+struct limiter_config assembly_limiter(const struct config_limiter *l);
