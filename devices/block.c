@@ -407,6 +407,9 @@ static void block_quiesce(struct virtio *v) REQUIRES(v->device.lock)
 		return;
 	block_async_drain(&b->async);
 	publish(b);
+	/* Nothing in flight is left to wake a queue that stays. */
+	if (b->is_starved)
+		virtio_kick_again(v);
 	b->is_starved = false;
 }
 
