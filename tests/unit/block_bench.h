@@ -32,6 +32,7 @@ extern struct fake_ring ring;
 extern uint8_t *sent, *got;	       /* the memory there, from up() on */
 extern char bench_path[48];	       /* the disk */
 extern enum block_engine bench_engine; /* of devices that are made */
+extern unsigned bench_queues;	       /* likewise; 1 */
 
 /* A disk; and also a device on it that is up. */
 int bench_setup(void **state);
