@@ -519,7 +519,7 @@ int block_new(struct device **out, const struct block_config *config,
 int block_set_path(struct device *d, const char *path, struct err *e)
 {
 	struct block *b = (struct block *)d;
-	struct block_file file;
+	struct block_file file = {.fd = -1};
 	char *copy = strdup(path ? path : b->path);
 	int rc = copy ? block_file_open(&file, copy, b->disk.is_read_only, e)
 		      : err_set(e, -ENOMEM, "no memory for a path");
