@@ -97,6 +97,7 @@ int net_apply_offloads(struct net *n, uint64_t features)
 {
 	uint32_t tap = 0;
 	unsigned i;
+	int rc;
 
 	/* 5.1.3.1: everything else needs checksums, and ECN segments. */
 	if (!(features & NET_F_GUEST_CSUM))
@@ -109,7 +110,12 @@ int net_apply_offloads(struct net *n, uint64_t features)
 	for (i = 0; i < OFFLOADS; i++)
 		if (features & offloads[i].guest)
 			tap |= offloads[i].tap;
-	return tap_set_offloads(&n->pairs[0].tap, tap);
+	if (tap == n->offloads)
+		return 0;
+	rc = tap_set_offloads(&n->pairs[0].tap, tap);
+	if (!rc)
+		n->offloads = tap;
+	return rc;
 }
 
 /* ---- pairs --------------------------------------------------------------- */
@@ -143,15 +149,18 @@ static void watch_tap(struct net_pair *p)
 	p->watch.ready = tap_ready;
 	if (p->watch.fd < 0 && loop_add(n->virtio.device.host->loop, &p->watch,
 					p->tap.fd, EPOLLIN | EPOLLET, &e))
-		log_warn("network interface %s: %s; nothing will come from it",
-			 n->id, e.text);
+		log_warn_limited("network interface %s: %s; nothing will come "
+				 "from it",
+				 n->id, e.text);
 	p->watches_out = false;
 }
 
+/* Both wait for a grace period of the host's kernel, at the host's expense. */
 static int enable(struct net_pair *p)
 {
 	int rc = tap_attach(&p->tap, true);
 
+	limiter_charge(&p->net->ctrl_limiter, 0);
 	if (rc)
 		return rc;
 	watch_tap(p);
@@ -162,6 +171,9 @@ static int enable(struct net_pair *p)
 
 static void disable(struct net_pair *p)
 {
+	if (!net_is_enabled(p))
+		return;
+	limiter_charge(&p->net->ctrl_limiter, 0);
 	net_rx_quiesce(p);
 	/* One that is not attached is never silent. */
 	loop_delete(p->net->virtio.device.host->loop, &p->watch);
@@ -209,12 +221,23 @@ static void serve_tx(struct limiter *l)
 	mutex_unlock(&n->virtio.device.lock);
 }
 
+static void serve_ctrl(struct limiter *l)
+{
+	struct net *n =
+		(void *)((char *)l - offsetof(struct net, ctrl_limiter));
+
+	mutex_lock(&n->virtio.device.lock);
+	net_ctrl_turn(n, &n->virtio.queues[ctrl_index(n)]);
+	mutex_unlock(&n->virtio.device.lock);
+}
+
 /* What wants the loop thread, and so waits for the first kick. */
 static void connect_to_loop(struct net *n)
 {
 	n->is_connected = true;
 	limiter_start(&n->rx_limiter, n->virtio.device.host->loop);
 	limiter_start(&n->tx_limiter, n->virtio.device.host->loop);
+	limiter_start(&n->ctrl_limiter, n->virtio.device.host->loop);
 	watch_tap(&n->pairs[0]);
 }
 
@@ -307,8 +330,13 @@ static void net_kick(struct virtio *v, struct vq *vq) REQUIRES(v->device.lock)
 static void net_count(struct virtio *v, struct device_counters *c)
 {
 	const struct net *n = net_of(v);
-	const struct net_counters *k = &n->counters;
+	struct net_counters counters;
+	const struct net_counters *k = &counters;
 
+	/* A reset, by a vCPU thread, drops frames too. */
+	mutex_lock(&v->device.lock);
+	counters = n->counters;
+	mutex_unlock(&v->device.lock);
 	c->put(c, "rx_packets", k->rx_packets);
 	c->put(c, "rx_bytes", k->rx_bytes);
 	c->put(c, "rx_dropped", k->rx_dropped);
@@ -331,6 +359,7 @@ static void net_free(struct virtio *v)
 
 	limiter_stop(&n->rx_limiter);
 	limiter_stop(&n->tx_limiter);
+	limiter_stop(&n->ctrl_limiter);
 	for (i = 0; i < n->pair_count; i++) {
 		if (host)
 			loop_delete(host->loop, &n->pairs[i].watch);
@@ -446,6 +475,8 @@ int net_new(struct device **out, const struct net_config *config, struct err *e)
 	n->tx_limiter.ready = serve_tx;
 	limiter_set(&n->rx_limiter, &config->rx);
 	limiter_set(&n->tx_limiter, &config->tx);
+	n->ctrl_limiter.ready = serve_ctrl;
+	limiter_set(&n->ctrl_limiter, &net_ctrl_limit);
 	virtio_init(&n->virtio, &net_ops, &mmio_device_ops, n->id,
 		    features_of(n, config->has_mac), 2 * n->pair_count + 1,
 		    VQ_SIZE_MAX);

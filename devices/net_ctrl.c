@@ -4,6 +4,11 @@
  * whose data make no sense, is answered by ERR; only one without room for an
  * answer, or without a command, faults the queue.
  *
+ * Commands reach the host's kernel, where they take the one lock of all its
+ * interfaces and wait for grace periods. So that a guest can't keep its
+ * neighbours from theirs, it has 64 a second, in which a queue attached or
+ * detached counts as one more; what is over that waits in the queue.
+ *
  * Filters are best effort (5.1.6.5.1): whatever the tap gives goes to the
  * guest, so what to receive is checked and forgotten.
  */
@@ -20,8 +25,11 @@ enum { MQ_PAIRS_SET = 0 };
 enum { OFFLOADS_SET = 0 };
 enum { ACK_OK = 0, ACK_ERR = 1 };
 
-/* Commands in a turn: one may take a grace period of the host's kernel. */
-enum { TURN = 8 };
+enum { TURN = 8, COMMANDS_MAX = 64, PERIOD_MS = 1000 };
+
+const struct limiter_config net_ctrl_limit = {
+	.ops = {.size = COMMANDS_MAX, .refill_ms = PERIOD_MS, .is_given = true},
+};
 
 struct command {
 	uint8_t class;
@@ -141,25 +149,39 @@ static int serve(struct net *n, struct vq *vq)
 	return 0;
 }
 
+/* Serves what is offered. 0: there was no more. */
+static int serve_some(struct net *n, struct vq *vq, unsigned *spent)
+{
+	int rc;
+
+	/* A round counts too: the driver may take offers back. */
+	while ((*spent)++ < TURN) {
+		if (!vq_has_work(vq))
+			return 0;
+		if (!limiter_may(&n->ctrl_limiter))
+			return -EAGAIN;
+		limiter_charge(&n->ctrl_limiter, 0);
+		rc = vq_pop(vq, &n->chain);
+		if (rc > 0)
+			rc = serve(n, vq);
+		if (rc)
+			return rc;
+	}
+	virtio_kick_again(&n->virtio);
+	return -EAGAIN;
+}
+
 void net_ctrl_turn(struct net *n, struct vq *vq)
 {
 	unsigned spent = 0;
 	int rc;
 
 	mutex_held(&n->virtio.device.lock);
+	if (!vq->live)
+		return;
 	do {
 		vq_disable_kicks(vq);
-		rc = 0;
-		while (spent < TURN && (rc = vq_pop(vq, &n->chain)) > 0) {
-			spent++;
-			if (serve(n, vq))
-				return;
-		}
-		/* A round counts too: the driver may take offers back. */
-		if (spent++ >= TURN) {
-			virtio_kick_again(&n->virtio);
-			break;
-		}
+		rc = serve_some(n, vq, &spent);
 	} while (rc == 0 && vq_enable_kicks(vq));
 	virtio_notify(&n->virtio, vq);
 }

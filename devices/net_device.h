@@ -136,10 +136,12 @@ struct net {
 	uint8_t mac[6];	      /* the guest's may differ; see net_ctrl.c */
 	uint8_t guest_mac[6];
 	uint16_t mtu;
+	uint32_t offloads; /* of the tap, that are on */
 	bool is_connected; /* to the loop */
 	bool was_up;	   /* a driver was there since the taps were empty */
 	struct limiter rx_limiter;
 	struct limiter tx_limiter;
+	struct limiter ctrl_limiter; /* see net_ctrl.c */
 	struct net_counters counters;
 	/* What is being taken from a queue; nothing stays here. */
 	struct vq_chain chain;
@@ -158,6 +160,8 @@ static inline bool net_is_enabled(const struct net_pair *p)
 {
 	return p->tap.is_attached;
 }
+
+extern const struct limiter_config net_ctrl_limit;
 
 struct vq *net_rx_queue(struct net_pair *p);
 struct vq *net_tx_queue(struct net_pair *p);

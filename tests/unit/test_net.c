@@ -353,6 +353,42 @@ static void pairs_that_cannot_be_had_change_nothing(void **state)
 }
 
 /* 5.1.2: then the control queue is the third. */
+static void stop_loop(struct loop_timer *t)
+{
+	(void)t;
+	loop_stop(&host.loop);
+}
+
+/* Each of them costs the host: its neighbours' too. */
+static void commands_are_held_to_a_rate(void **state)
+{
+	struct loop_timer t = {.fire = stop_loop};
+	const uint64_t begin = loop_now_ns();
+	unsigned i, done = 0;
+	uint32_t id, len;
+
+	(void)state;
+	config.queue_pairs = 3;
+	open_up(F_CTRL | F_MQ);
+	/* Many of one that attaches and one that detaches two queues. */
+	memcpy(sent, "\4\0\3\0\4\0\1\0", 8);
+	fake_ring_desc(&rings[CTRL], 0, SENT_GPA, 4, FAKE_NEXT, 1);
+	fake_ring_desc(&rings[CTRL], 1, GOT_GPA, 1, FAKE_WRITE, 0);
+	fake_ring_desc(&rings[CTRL], 2, SENT_GPA + 4, 4, FAKE_NEXT, 1);
+	for (i = 0; i < RING; i++)
+		fake_ring_offer(&rings[CTRL], i % 2 ? 2 : 0);
+	fake_write32(&host, MMIO_NOTIFY, 6);
+	loop_arm(&host.loop, &t, begin + 500000000);
+	assert_int_equal(loop_run(&host.loop, NULL), 0);
+	while (fake_ring_take(&rings[CTRL], &id, &len))
+		done++;
+	/* Three each: 64 at once, then 64 a second. */
+	assert_in_range(done, 20, 40);
+	/* A reset is no way around, and no harm. */
+	fake_write32(&host, MMIO_STATUS, 0);
+	turn();
+}
+
 static void a_driver_without_mq_finds_its_control_queue(void **state)
 {
 	(void)state;
@@ -548,6 +584,7 @@ int main(void)
 		TEST(pairs_work_once_they_are_enabled),
 		TEST(pairs_that_cannot_be_had_change_nothing),
 		TEST(a_driver_without_mq_finds_its_control_queue),
+		TEST(commands_are_held_to_a_rate),
 		TEST(the_link_survives_a_thousand_drivers),
 		TEST(what_comes_before_the_first_driver_is_kept),
 		TEST(the_counters_have_their_names),
