@@ -79,7 +79,7 @@ enum {
  * A turn in the loop thread ends after so many frames or bytes, so that other
  * devices and the API get theirs, and the guest's vCPUs the device's lock.
  */
-enum { NET_TURN_FRAMES = 64, NET_TURN_BYTES = 256 << 10 };
+enum { NET_TURN_FRAMES = 64, NET_TURN_BYTES = 512 << 10 };
 
 /* Segments that one readv() takes, and room to append before we must move. */
 enum { NET_RX_SEGMENTS = 1023, NET_RX_ROOM = 2 * 1024 + VQ_SIZE_MAX };
