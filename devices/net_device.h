@@ -101,6 +101,7 @@ struct net_rx {
 	unsigned first; /* in iov */
 	unsigned count;
 	size_t bytes;
+	unsigned short_row; /* frames since the last long one; saturates */
 	/* A frame that is longer: so much of it lies in spill. */
 	size_t spilled;
 	size_t frame; /* its length */

@@ -210,6 +210,47 @@ static void a_frame_waits_for_the_rest_of_its_buffers(void **state)
 	assert_int_equal(counter("rx_packets"), 2);
 }
 
+static void long_frames_arrive_after_short_ones(void **state)
+{
+	unsigned round, i;
+	uint32_t id, len, at;
+	size_t left;
+
+	(void)state;
+	open_up(F_MRG_RXBUF);
+	fill(BUFFER);
+	for (round = 0; round < 5; round++) {
+		for (i = 0; i < 150; i++) {
+			wire_send(0, i, 60);
+			turn();
+			assert_true(fake_ring_take(&rings[RX0], &id, &len));
+			assert_int_equal(len, HEADER + 60);
+			offer_room(RX0, (uint16_t)id, (uint64_t)id * BUFFER,
+				   BUFFER);
+			kick(RX0);
+		}
+		/* So few are taken that this one does not fit. */
+		assert_true(in_flight() <= 3);
+		wire_send(0, round, 60000);
+		turn();
+		at = 0;
+		for (left = HEADER + 60000; left; left -= len) {
+			assert_true(fake_ring_take(&rings[RX0], &id, &len));
+			if (!at)
+				assert_int_equal(
+					header_at(id * BUFFER).num_buffers, 40);
+			for (i = at ? 0 : HEADER; i < len; i++)
+				if (got[id * BUFFER + i] !=
+				    pattern(round, at + i - HEADER))
+					fail_msg("byte %u differs", at + i);
+			at += len;
+			offer_room(RX0, (uint16_t)id, (uint64_t)id * BUFFER,
+				   BUFFER);
+		}
+	}
+	assert_int_equal(counter("rx_dropped"), 0);
+}
+
 static void what_is_longer_than_any_frame_is_dropped(void **state)
 {
 	(void)state;
@@ -460,6 +501,7 @@ int main(void)
 		TEST(a_long_frame_fills_several_buffers),
 		TEST(buffers_of_a_byte_will_do),
 		TEST(a_frame_waits_for_the_rest_of_its_buffers),
+		TEST(long_frames_arrive_after_short_ones),
 		TEST(what_is_longer_than_any_frame_is_dropped),
 		TEST(segments_beyond_one_read_are_dropped_too),
 		TEST(without_buffers_the_tap_is_left_alone),
