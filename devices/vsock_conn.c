@@ -207,12 +207,29 @@ size_t vsock_conn_read(struct vsock_conn *c, struct iovec *iov, size_t count,
 	return (size_t)n;
 }
 
+/*
+ * The end needs no credit: looks whether it comes next, where the guest's room
+ * would keep us from reading that far.
+ */
+static void look_for_end(struct vsock_conn *c)
+{
+	char byte;
+	ssize_t n;
+
+	if (!c->is_hung_up || c->has_ended || vsock_conn_credit(c))
+		return;
+	n = recv(c->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+	if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR))
+		c->has_ended = true;
+}
+
 void vsock_conn_settle(struct vsock_conn *c)
 {
 	bool out_is_over, in_is_over;
 
 	if (c->state != VSOCK_OPEN)
 		return;
+	look_for_end(c);
 	in_is_over = c->has_ended || c->guest_shut & VSOCK_SHUT_RECEIVE;
 	if (c->is_gone && in_is_over)
 		c->is_deaf = true;
