@@ -122,6 +122,11 @@ void vsock_settle(struct vsock *vs, struct vsock_conn *c)
 
 static void open_ready(struct vsock *vs, struct vsock_conn *c, uint32_t events)
 {
+	/* A driver that broke the rules: nothing reaches the guest. */
+	if (!vsock_is_up(vs)) {
+		vsock_drop(vs, c);
+		return;
+	}
 	if (events & (EPOLLHUP | EPOLLERR))
 		c->is_gone = true;
 	c->is_readable = true;
