@@ -224,7 +224,7 @@ build/fuzz/socket: tests/fuzz/socket.c
 	$(Q)mkdir -p $(@D)
 	$(call say,CC,$@)gcc -O2 -Wall -Wextra -D_GNU_SOURCE -static -o $@ $<
 
-BENCHES := build/bench/floor build/bench/irqchip
+BENCHES := build/bench/floor build/bench/irqchip build/bench/api
 
 $(BENCHES): build/bench/%: tests/bench/%.c
 	$(Q)mkdir -p $(@D)
@@ -242,6 +242,7 @@ bench: setup ## measure start-up against peers, in the long form
 	$(Q)$(MAKE) --no-print-directory all $(BENCHES)
 	$(Q)tests/bench/start --long
 	$(Q)build/bench/irqchip
+	$(Q)build/bench/api build/mayfly /tmp/mayfly-bench.sock
 	$(Q)tests/kvm-host --native-ok -- build/bench/irqchip
 	$(Q)MAYFLY_ROUNDS=15 tests/kvm-host --native-ok -- tests/bench/boot
 
