@@ -338,6 +338,23 @@ static void note_phase(struct connection *c)
 		loop_arm(s->loop, &s->timer, c->due_ns);
 }
 
+/* 1: there is an answer to write, 0: no whole request for now. */
+static int next_answer(struct connection *c)
+{
+	int rc = advance(c);
+
+	while (!rc) {
+		if (c->is_ended)
+			return -EPIPE;
+		rc = fill(c);
+		if (!rc && !c->is_ended)
+			return 0;
+		if (rc > 0)
+			rc = advance(c);
+	}
+	return rc;
+}
+
 /*
  * Reads, answers and writes until there is nothing to do for now. Negative:
  * the connection is over.
@@ -366,19 +383,10 @@ static int work(struct connection *c)
 			wait_for(c, EPOLLIN);
 			return 0;
 		}
-		rc = advance(c);
-		while (!rc) {
-			if (c->is_ended)
-				return -EPIPE;
-			rc = fill(c);
-			if (!rc && !c->is_ended) {
-				wait_for(c, EPOLLIN);
-				return 0;
-			}
-			if (rc > 0)
-				rc = advance(c);
-		}
-		if (rc < 0)
+		rc = next_answer(c);
+		if (!rc)
+			wait_for(c, EPOLLIN);
+		if (rc <= 0)
 			return rc;
 	}
 	if (c->is_broken)

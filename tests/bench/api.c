@@ -240,7 +240,7 @@ int main(int argc, char **argv)
 		 "Content-Length: %zu\r\n\r\n%s",
 		 strlen(body), body);
 	signal(SIGPIPE, SIG_IGN);
-	setbuf(stdout, NULL);
+	setvbuf(stdout, NULL, _IONBF, 0);
 	time_starts();
 	pid = start();
 	while ((fd = dial()) < 0)
