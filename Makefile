@@ -140,12 +140,35 @@ build/guest/lab.ext4: tests/guest-root
 	$(call say,GUEST,$@)tests/guest-root $@ >/dev/null
 
 bare-guests: $(BARE:%=build/guests/%)
+HOSTILE := start machine device transport ring race block net vsock
+
+bare-guests: $(BARE:%=build/guests/%) build/guests/hostile
 
 build/guests/%: tests/guests/%.S tests/guests/bare.inc tests/guests/bare.ld
 	$(Q)mkdir -p $(@D)
 	$(call say,GUEST,$@)gcc -I. -nostdlib -static -no-pie -o $@ $< \
 		-Wl,-T,tests/guests/bare.ld,--build-id=none \
 		-Wl,-z,noexecstack,--no-warn-rwx-segments
+
+# 32 bits and no library: the guest has no operating system to lean on.
+BARE_CFLAGS := -m32 -march=i686 -mmmx -std=gnu17 -O2 -ffreestanding -fno-pic \
+	-fno-stack-protector -fno-asynchronous-unwind-tables \
+	-fno-tree-loop-distribute-patterns -mgeneral-regs-only $(WARN)
+
+build/guests/hostile: build/guests/obj/hostile.o \
+		$(HOSTILE:%=build/guests/obj/hostile_%.o) tests/guests/bare.ld
+	$(call say,GUEST,$@)gcc -m32 -nostdlib -static -no-pie -o $@.32 \
+		$(filter %.o,$^) -Wl,-T,tests/guests/bare.ld,--build-id=none \
+		-Wl,-z,noexecstack,--no-warn-rwx-segments
+	$(Q)objcopy -O elf64-x86-64 $@.32 $@
+
+build/guests/obj/%.o: tests/guests/%.c
+	$(Q)mkdir -p $(@D)
+	$(call say,GUEST,$@)gcc -I. $(BARE_CFLAGS) -MMD -MP -c -o $@ $<
+
+build/guests/obj/%.o: tests/guests/%.S
+	$(Q)mkdir -p $(@D)
+	$(call say,GUEST,$@)gcc -I. -m32 -MMD -MP -c -o $@ $<
 
 # ---- tests -----------------------------------------------------------------
 

@@ -1,0 +1,21 @@
+/* Attacks by what virtio-net frames say (virtio 1.2, 5.1.6). */
+#include "tests/guests/hostile.h"
+
+static const char *net_prove(struct device *d)
+{
+	(void)d;
+	return NULL;
+}
+
+const struct kind net_kind = {
+	.id = ID_NET,
+	.name = "net",
+	.queues = 2,
+	.target = 1,
+	.features = F_ALL,
+	.prove = net_prove,
+};
+
+const struct attack net_attacks[] = {
+	{0},
+};

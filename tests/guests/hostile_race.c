@@ -1,0 +1,6 @@
+/* x */
+#include "tests/guests/hostile.h"
+
+const struct attack race_attacks[] = {
+	{0},
+};

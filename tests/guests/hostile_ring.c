@@ -1,0 +1,6 @@
+/* x */
+#include "tests/guests/hostile.h"
+
+const struct attack ring_attacks[] = {
+	{0},
+};
