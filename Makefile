@@ -153,7 +153,8 @@ build/guests/%: tests/guests/%.S tests/guests/bare.inc tests/guests/bare.ld
 # 32 bits and no library: the guest has no operating system to lean on.
 BARE_CFLAGS := -m32 -march=i686 -mmmx -std=gnu17 -O2 -ffreestanding -fno-pic \
 	-fno-stack-protector -fno-asynchronous-unwind-tables \
-	-fno-tree-loop-distribute-patterns -mgeneral-regs-only $(WARN)
+	-fno-strict-aliasing -fno-tree-loop-distribute-patterns \
+	-mgeneral-regs-only $(WARN)
 
 build/guests/hostile: build/guests/obj/hostile.o \
 		$(HOSTILE:%=build/guests/obj/hostile_%.o) tests/guests/bare.ld

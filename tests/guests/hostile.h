@@ -143,6 +143,8 @@ struct kind {
 	unsigned queues;
 	unsigned target;   /* the queue that is looked at on a kick */
 	uint64_t features; /* those a driver here accepts at most */
+	/* Fills the target queue's table with a good chain that starts at 0. */
+	void (*fill)(struct device *d);
 	/* A good request, answered well? The device is up, its queues fresh. */
 	const char *(*prove)(struct device *d);
 };
@@ -222,10 +224,10 @@ struct attack {
 };
 
 /* Ends an attack with its own words where the condition does not hold. */
-#define WANT(condition, why)         \
-	do {                         \
-		if (!(condition))    \
-			return why;  \
+#define WANT(condition, why)        \
+	do {                        \
+		if (!(condition))   \
+			return why; \
 	} while (0)
 
 /* The verdict of most: the device has stopped and says so. */

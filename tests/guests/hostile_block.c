@@ -54,6 +54,11 @@ uint8_t block_submit(struct device *d, uint16_t head)
 	return queue_used(target(d)) ? request.status : S_NONE;
 }
 
+static void block_fill_good(struct device *d)
+{
+	block_fill(d, T_IN, 0, SECTOR);
+}
+
 static const char *block_prove(struct device *d)
 {
 	static uint32_t sector;
@@ -76,6 +81,7 @@ const struct kind block_kind = {
 	.queues = 1,
 	.target = 0,
 	.features = F_ALL,
+	.fill = block_fill_good,
 	.prove = block_prove,
 };
 

@@ -6,8 +6,16 @@
 
 enum { COM1 = 0x3f8, CPUID_TIMING = 0x40000010 };
 
-/* The local APIC, and a page for the second processor's first instructions. */
-enum { LAPIC_ICR = 0xfee00300, LAPIC_ICR_HIGH = 0xfee00310, PAGE = 0x10 };
+/*
+ * The local APIC, and a page for the second processor's first instructions.
+ * They are sent with INIT, then SIPI with the page's number.
+ */
+enum {
+	LAPIC_SPURIOUS = 0xfee000f0,
+	LAPIC_ICR = 0xfee00300,
+	LAPIC_ICR_HIGH = 0xfee00310,
+	PAGE = 0x10
+};
 
 /* Fields of PVH's start_info and of an entry of its memory map. */
 enum { INFO_MAP = 40, INFO_MAP_COUNT = 48, MAP_ENTRY = 24, MAP_RAM = 1 };
@@ -194,20 +202,16 @@ uint64_t memory_end(void)
 
 static void (*volatile accomplice_work)(void);
 static volatile bool accomplice_is_up;
-static volatile bool accomplice_is_idle;
 
+/* Asleep for good at the end; only another INIT wakes it. */
 void accomplice_main(void)
 {
-	accomplice_is_up = true;
-	for (;;) {
-		void (*work)(void) = accomplice_work;
+	void (*work)(void);
 
-		accomplice_is_idle = !work;
-		if (work)
-			work();
-		else
-			__asm__ volatile("pause");
-	}
+	accomplice_is_up = true;
+	while ((work = accomplice_work))
+		work();
+	accomplice_is_up = false;
 }
 
 static void interrupt_second(uint32_t command)
@@ -216,39 +220,29 @@ static void interrupt_second(uint32_t command)
 	*(volatile uint32_t *)(uintptr_t)LAPIC_ICR = command;
 }
 
-/* INIT, then SIPI with the page's number. */
-static void wake_second(void)
+static void wait_for_second(bool is_up)
 {
-	static bool is_tried;
+	const uint64_t end = moment_in_us(5000000);
 
-	if (is_tried)
-		return;
-	is_tried = true;
-	memcpy((void *)(uintptr_t)(PAGE << 12), second_begin,
-	       (size_t)(second_end - second_begin));
-	interrupt_second(0x4500);
-	sleep_us(1000);
-	interrupt_second(0x4600 | PAGE);
+	while (accomplice_is_up != is_up && !is_past(end))
+		__asm__ volatile("pause");
 }
 
 bool accomplice_start(void (*work)(void))
 {
-	const uint64_t end = moment_in_us(1000000);
-
-	wake_second();
-	while (!accomplice_is_up && !is_past(end))
-		;
 	accomplice_work = work;
-	while (accomplice_is_idle && !is_past(end))
-		;
+	memcpy((void *)(uintptr_t)(PAGE << 12), second_begin,
+	       (size_t)(second_end - second_begin));
+	*(volatile uint32_t *)(uintptr_t)LAPIC_SPURIOUS = 0x1ff; /* on */
+	interrupt_second(0x4500);
+	sleep_us(200);
+	interrupt_second(0x4600 | PAGE);
+	wait_for_second(true);
 	return accomplice_is_up;
 }
 
 void accomplice_stop(void)
 {
-	const uint64_t end = moment_in_us(1000000);
-
 	accomplice_work = NULL;
-	while (!accomplice_is_idle && !is_past(end))
-		;
+	wait_for_second(false);
 }

@@ -65,12 +65,23 @@ static const char *odd_writes(struct device *d)
 static const char *read_only_registers(struct device *d)
 {
 	static const uint32_t regs[] = {
-		REG_MAGIC,     REG_VERSION,	     REG_DEVICE_ID,
-		0x00c,	       REG_DEVICE_FEATURES,  REG_QUEUE_SIZE_MAX,
-		REG_SHM_LEN,   REG_INTERRUPT_STATUS, REG_CONFIG_GENERATION,
-		0x018,	       0x01c,		     0x028,
-		0x03c,	       0x040,		     0x0ac,
-		0x0c0,	       0x0f8,
+		REG_MAGIC,
+		REG_VERSION,
+		REG_DEVICE_ID,
+		0x00c,
+		REG_DEVICE_FEATURES,
+		REG_QUEUE_SIZE_MAX,
+		REG_SHM_LEN,
+		REG_INTERRUPT_STATUS,
+		REG_CONFIG_GENERATION,
+		0x018,
+		0x01c,
+		0x028,
+		0x03c,
+		0x040,
+		0x0ac,
+		0x0c0,
+		0x0f8,
 	};
 	uint32_t max = reg_read(d, REG_QUEUE_SIZE_MAX);
 	const char *why;
@@ -214,8 +225,8 @@ static const char *features_without_version(struct device *d)
 
 static const char *features_selectors(struct device *d)
 {
-	static const uint32_t halves[] = {2, 3, 31, 32, 63, 0x80000000,
-					  0xffffffff};
+	static const uint32_t halves[] = {2,  3,	  31,	     32,
+					  63, 0x80000000, 0xffffffff};
 	unsigned i;
 
 	device_reset(d);
@@ -375,7 +386,7 @@ static const char *notify_early(struct device *d)
 
 static const char *notify_absent_queues(struct device *d)
 {
-	static const uint32_t queues[] = {3,	  15,	  16,	      17,
+	static const uint32_t queues[] = {3,	  15,	   16,	       17,
 					  0xffff, 0x10000, 0x80000000, ~0U};
 	unsigned i;
 
@@ -453,8 +464,8 @@ const struct attack transport_attacks[] = {
 	{"registers answer to 32 bits only", odd_reads, 0, false},
 	{"a reset takes 32 bits", odd_writes, 0, false},
 	{"read-only registers stay", read_only_registers, 0, false},
-	{"rubbish into every register of a device that is up",
-	 write_everything, 0, false},
+	{"rubbish into every register of a device that is up", write_everything,
+	 0, false},
 	{"rubbish into every register of a device in reset",
 	 write_everything_early, 0, true},
 	{"rubbish into every register after FEATURES_OK",
