@@ -135,9 +135,9 @@ $(GUEST)/initrd: $(GUEST)/init guest/initrd
 	$(call say,GUEST,$@)guest/initrd $@ $<
 
 # The root of the tests' guests: this machine's programs, so it is made here.
-build/guest/lab.ext4: tests/guest-root
+build/guest/lab.ext4: tests/guest-root build/bench/vsock-peer
 	$(Q)mkdir -p $(@D)
-	$(call say,GUEST,$@)tests/guest-root $@ >/dev/null
+	$(call say,GUEST,$@)tests/guest-root $@ build/bench/vsock-peer >/dev/null
 
 bare-guests: $(BARE:%=build/guests/%)
 HOSTILE := start machine device transport ring race block net vsock
@@ -249,6 +249,11 @@ build/fuzz/socket: tests/fuzz/socket.c
 	$(call say,CC,$@)gcc -O2 -Wall -Wextra -D_GNU_SOURCE -static -o $@ $<
 
 BENCHES := build/bench/floor build/bench/irqchip build/bench/api
+
+# The other end of vsock in guest and host; in the tests' guests as well.
+build/bench/vsock-peer: tests/vm/vsock-peer.c
+	$(Q)mkdir -p $(@D)
+	$(call say,CC,$@)gcc -O2 -Wall -D_GNU_SOURCE -static -o $@ $<
 
 $(BENCHES): build/bench/%: tests/bench/%.c
 	$(Q)mkdir -p $(@D)

@@ -13,7 +13,8 @@
 #
 # In a job, $disk_ID is the device of a drive. lab_start and lab_wait are the
 # two halves of lab_run, for what the host does meanwhile. $lab_pid is the
-# monitor, $lab_api its control socket (mayfly only).
+# monitor, $lab_api its control socket (mayfly only). The words of lab_within
+# come before the monitor's command: nsenter and its like, which exec.
 
 lab_kernel=build/guest/x86_64/vmlinux
 lab_image=build/guest/lab.ext4
@@ -30,6 +31,7 @@ lab_setup() {
 # A machine of one vCPU and 256 MiB without devices of its own.
 lab_reset() {
 	lab_cpus=1 lab_mem=256 lab_timeout=300 lab_args=
+	lab_within=()
 	lab_drives=() lab_nets=() lab_vsock=
 }
 
@@ -108,9 +110,15 @@ lab_start_mayfly() {
 	END
 	lab_api=$scratch/lab-api
 	rm -f "$lab_api"
-	"$lab_monitor" --api-sock "$lab_api" --config-file "$scratch/lab.json" \
+	"${lab_within[@]}" "$lab_monitor" --api-sock "$lab_api" --config-file "$scratch/lab.json" \
 		>"$scratch/lab-console" 2>&1 </dev/null &
 	lab_pid=$!
+}
+
+lab_qemu_net() { # WORDS...
+	local mac mtu
+	mac=$(lab_word mac '' "$@") mtu=$(lab_word mtu '' "$@")
+	printf %s "${mac:+,mac=$mac}${mtu:+,host_mtu=$mtu}"
 }
 
 lab_start_qemu() {
@@ -132,10 +140,10 @@ lab_start_qemu() {
 	for item in "${lab_nets[@]}"; do
 		read -ra words <<<"$item"
 		drives+=(-netdev "tap,id=${words[0]},ifname=${words[1]},script=no,downscript=no,vhost=off"
-			-device "virtio-net-device,netdev=${words[0]}$(item=$(lab_word mac '' "${words[@]:2}") && echo "${item:+,mac=$item}")")
+			-device "virtio-net-device,netdev=${words[0]}$(lab_qemu_net "${words[@]:2}")")
 	done
 	[ -n "$lab_vsock" ] && drives+=(-device "vhost-vsock-device,guest-cid=${lab_vsock% *}")
-	qemu-system-x86_64 -accel kvm -cpu host -m "$lab_mem" -smp "$lab_cpus" \
+	"${lab_within[@]}" qemu-system-x86_64 -accel kvm -cpu host -m "$lab_mem" -smp "$lab_cpus" \
 		-nodefaults -no-user-config -global virtio-mmio.force-legacy=false \
 		-M microvm,x-option-roms=off,pit=off,pic=off,rtc=off,acpi=off,isa-serial=on \
 		-kernel "$lab_kernel" -append "$(lab_cmdline)" \
