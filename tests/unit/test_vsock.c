@@ -1,5 +1,6 @@
 /* virtio-vsock: how connections come about, from either side. */
 #include <errno.h>
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -11,9 +12,11 @@
 
 #include <cmocka.h>
 
+#include "devices/virtio/virtio.h"
 #include "devices/vsock.h"
 #include "devices/vsock_table.h"
 #include "tests/unit/vsock_bench.h"
+#include "vmm/base/log.h"
 
 /* ---- the device --------------------------------------------------------- */
 
@@ -67,13 +70,13 @@ static void bad_configurations_are_refused(void **state)
 
 static void a_file_put_in_its_place_is_left_alone(void **state)
 {
-	FILE *f;
+	int fd;
 
 	(void)state;
 	unlink(uds_path);
-	f = fopen(uds_path, "w");
-	assert_non_null(f);
-	fclose(f);
+	fd = open(uds_path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+	assert_true(fd > 0);
+	close(fd);
 	fake_host_close(&host);
 	assert_int_equal(access(uds_path, F_OK), 0);
 	unlink(uds_path);
@@ -369,6 +372,51 @@ static void a_backlog_that_stays_full_is_given_up(void **state)
 	close(listener);
 }
 
+/* ---- counters ----------------------------------------------------------- */
+
+static uint64_t counted[16];
+static unsigned counters;
+
+static void put(struct device_counters *c, const char *name, uint64_t value)
+{
+	static const char *const names[] = {
+		"conns_added",	 "conns_killed", "conns_removed",
+		"conns_refused", "rx_packets",	 "rx_bytes",
+		"tx_packets",	 "tx_bytes",	 "tx_bytes_dropped",
+		"tx_malformed",
+	};
+
+	(void)c;
+	assert_true(counters < sizeof(names) / sizeof(*names));
+	assert_string_equal(name, names[counters]);
+	counted[counters++] = value;
+}
+
+static void what_happens_is_counted(void **state)
+{
+	static const uint64_t want[] = {2, 1, 2, 1, 5, 3, 5, 4, 0, 0};
+	struct device_counters c = {.put = put};
+	struct virtio *v = (struct virtio *)host.device;
+	int fd = from_guest(80, 5000, 1 << 16);
+
+	(void)state;
+	guest_writes(80, 5000, "four");
+	host_says(fd, "abc");
+	guest_expects_text(80, 5000, "abc");
+	/* Closed by the process, unread: SHUTDOWN. */
+	close(fd);
+	guest_expects(VSOCK_OP_SHUTDOWN, 80, 5000);
+	guest_says(VSOCK_OP_RST, 80, 5000);
+	/* One that finds nobody, one packet for nobody. */
+	guest_says(VSOCK_OP_REQUEST, 99, 5000);
+	guest_expects(VSOCK_OP_RST, 99, 5000);
+	guest_says(VSOCK_OP_RW, 99, 5000);
+	guest_expects(VSOCK_OP_RST, 99, 5000);
+	counters = 0;
+	v->ops->count(v, &c);
+	assert_memory_equal(counted, want, sizeof(want));
+}
+
 /* ---- many --------------------------------------------------------------- */
 
 static void a_thousand_connections_live_at_once(void **state)
@@ -498,6 +546,12 @@ static void a_restored_guest_hears_of_it(void **state)
 	close(fd);
 }
 
+static int quiet(void **state)
+{
+	(void)state;
+	return log_configure(&(struct log_config){.level = LOG_OFF}, NULL);
+}
+
 int main(void)
 {
 #define UP(test) \
@@ -525,6 +579,7 @@ int main(void)
 		UP(no_process_listens),
 		UP(a_full_backlog_is_waited_for),
 		UP(a_backlog_that_stays_full_is_given_up),
+		UP(what_happens_is_counted),
 		UP(a_thousand_connections_live_at_once),
 		UP(there_are_bounds_to_how_many),
 		UP(a_reset_ends_all_connections),
@@ -532,5 +587,5 @@ int main(void)
 		UP(a_restored_guest_hears_of_it),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return cmocka_run_group_tests(tests, quiet, NULL);
 }

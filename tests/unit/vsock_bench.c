@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
@@ -81,9 +82,14 @@ int open_vsock(struct err *e)
 
 int bench_setup(void **state)
 {
+	struct rlimit files;
 	struct err e;
 
 	(void)state;
+	/* A thousand connections have two ends each. */
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &files), 0);
+	files.rlim_cur = files.rlim_max;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &files), 0);
 	snprintf(bench_dir, sizeof(bench_dir), "/tmp/test_vsock.XXXXXX");
 	assert_non_null(mkdtemp(bench_dir));
 	snprintf(uds_path, sizeof(uds_path), "%s/v.sock", bench_dir);

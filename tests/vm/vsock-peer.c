@@ -397,13 +397,18 @@ static int compare(const void *a, const void *b)
 	return (*x > *y) - (*x < *y);
 }
 
+static double us(uint64_t ns)
+{
+	return (double)ns / 1000;
+}
+
 static int run_ping(const char *address, uint64_t count, uint64_t size)
 {
 	uint64_t *ns = calloc(count, sizeof(*ns));
 	int fd = patient_connect(address);
 	uint64_t i, begin;
 
-	if (!ns || !count || size > PIECE)
+	if (!ns || size > PIECE)
 		die("ping");
 	ask(fd, ECHO, 0);
 	for (i = 0; i < count; i++) {
@@ -412,17 +417,16 @@ static int run_ping(const char *address, uint64_t count, uint64_t size)
 		recv_all(fd, scratch, size);
 		ns[i] = now_ns() - begin;
 		if (memcmp(scratch, bytes_at(i), size) != 0) {
-			printf("ping %llu came back wrong\n",
-			       (unsigned long long)i);
+			printf("ping %u came back wrong\n", (unsigned)i);
+			free(ns);
 			return 1;
 		}
 	}
 	qsort(ns, count, sizeof(*ns), compare);
-	printf("ping %llu bytes: median %.1f us, p99 %.1f us, least %.1f us "
-	       "(%llu)\n",
-	       (unsigned long long)size, (double)ns[count / 2] / 1000,
-	       (double)ns[count * 99 / 100] / 1000, (double)ns[0] / 1000,
-	       (unsigned long long)count);
+	i = count * 99 / 100;
+	begin = count / 2;
+	printf("ping %llu bytes: median %.1f us, p99 %.1f us, least %.1f us\n",
+	       (unsigned long long)size, us(ns[begin]), us(ns[i]), us(ns[0]));
 	free(ns);
 	close(fd);
 	return 0;
@@ -580,6 +584,7 @@ static int run_streams(const char *address, unsigned count, uint64_t bytes)
 	int rc = exchange(all, count, bytes);
 
 	rate("streams", 2 * count * bytes, now_ns() - begin);
+	free(all);
 	return rc;
 }
 
@@ -593,6 +598,7 @@ static int run_hold(const char *address, unsigned count, unsigned seconds)
 	sleep(seconds);
 	rc |= exchange(all, count, 64);
 	printf("held %u for %u s\n", count, seconds);
+	free(all);
 	return rc;
 }
 
@@ -605,12 +611,10 @@ static int usage(void)
 		"vsock-peer recv ADDRESS BYTES              from the server\n"
 		"vsock-peer streams ADDRESS COUNT BYTES     there and back, each\n"
 		"vsock-peer hold ADDRESS COUNT SECONDS      open, all alive\n"
-		"\n"
 		"ADDRESS   vsock:CID:PORT (CID 2 is the host), vsock::PORT to "
 		"serve;\n"
 		"          unix:PATH; uds:PATH:PORT, a monitor's socket, by "
 		"CONNECT\n"
-		"\n"
 		"Every byte is checked. Ends with 0 if all was well; a client "
 		"waits\n"
 		"ten seconds for its server to come up.\n");
@@ -625,10 +629,9 @@ int main(int argc, char **argv)
 	uint64_t b = argc > 4 ? strtoull(argv[4], NULL, 0) : 0;
 
 	signal(SIGPIPE, SIG_IGN);
-	if (!getrlimit(RLIMIT_NOFILE, &files)) {
-		files.rlim_cur = files.rlim_max;
-		setrlimit(RLIMIT_NOFILE, &files);
-	}
+	getrlimit(RLIMIT_NOFILE, &files);
+	files.rlim_cur = files.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &files);
 	make_sequence();
 	if (!strcmp(mode, "serve"))
 		run_server(argv[2]);
