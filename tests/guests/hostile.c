@@ -17,7 +17,7 @@ static struct queue victim_queues[QUEUES];
 static struct queue witness_queues[QUEUES];
 
 static struct device *witness;
-static uint32_t witness_slowest_us;
+static uint64_t witness_slowest;
 static const char *witness_slowest_at;
 static const char *attack_now;
 
@@ -65,8 +65,7 @@ static struct device *choose_witness(const struct device *d)
 const char *witness_answers(const struct device *d)
 {
 	const char *why;
-	uint64_t begin;
-	uint32_t took;
+	uint64_t begin, took;
 
 	if (!witness || witness == d) {
 		if (witness)
@@ -76,11 +75,11 @@ const char *witness_answers(const struct device *d)
 		witness->queue = witness_queues;
 		WANT(device_up(witness, F_ALL), "another did not come up");
 	}
-	begin = moment_in_us(0);
+	begin = moment_now();
 	why = witness->kind->prove(witness);
-	took = us_since(begin);
-	if (took > witness_slowest_us) {
-		witness_slowest_us = took;
+	took = moment_now() - begin;
+	if (took > witness_slowest) {
+		witness_slowest = took;
 		witness_slowest_at = attack_now;
 	}
 	return why;
@@ -125,14 +124,14 @@ static void report(const struct device *d, const char *name, const char *why)
 
 static void run_all(struct device *d, const struct attack *attacks)
 {
-	const uint64_t begin = moment_in_us(0);
+	const uint64_t begin = moment_now();
 	const struct attack *a;
 
 	for (a = attacks; a->name; a++)
 		report(d, a->name, run(d, a));
 	device_reset(d);
 	print("# ");
-	print_number(us_since(begin) / 1000);
+	print_number(us_of(moment_now() - begin) / 1000);
 	print(" ms\n");
 }
 
@@ -162,7 +161,7 @@ void hostile_main(void)
 	}
 	print("# figure: slowest answer of a device while another was attacked"
 	      " = ");
-	print_number(witness_slowest_us);
+	print_number(us_of(witness_slowest));
 	print(" us (");
 	print(witness_slowest_at);
 	print(")\n# asleep\n");

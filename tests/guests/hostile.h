@@ -24,10 +24,11 @@ extern const uint8_t *start_info;
 uint64_t memory_end(void);
 
 /* Moments are in ticks of the processor's counter. */
+uint64_t moment_now(void);
 uint64_t moment_in_us(uint32_t us);
 bool is_past(uint64_t moment);
 /* Slow; for what is printed. */
-uint32_t us_since(uint64_t moment);
+uint32_t us_of(uint64_t ticks);
 void sleep_us(uint32_t us);
 
 void print(const char *text);

@@ -115,12 +115,15 @@ void queue_address(const struct device *d, uint32_t reg, uint64_t gpa)
 	reg_write64(d, reg, gpa);
 }
 
+/* By one instruction, where code is interpreted. */
 static void clear(volatile void *memory, size_t len)
 {
-	volatile uint32_t *word = memory;
+	size_t words = len / sizeof(uint32_t);
 
-	for (len /= sizeof(*word); len--; word++)
-		*word = 0;
+	__asm__ volatile("rep stosl"
+			 : "+D"(memory), "+c"(words)
+			 : "a"(0)
+			 : "memory");
 }
 
 void queue_place(const struct device *d, unsigned index, struct queue *q,

@@ -106,7 +106,7 @@ uint32_t random_next(void)
 
 /* ---- time ---- */
 
-static uint64_t ticks(void)
+uint64_t moment_now(void)
 {
 	uint32_t low, high;
 
@@ -148,17 +148,17 @@ static uint64_t divide(uint64_t n, uint32_t by)
 
 uint64_t moment_in_us(uint32_t us)
 {
-	return ticks() + (uint64_t)us * ticks_per_us();
+	return moment_now() + (uint64_t)us * ticks_per_us();
 }
 
 bool is_past(uint64_t moment)
 {
-	return ticks() >= moment;
+	return moment_now() >= moment;
 }
 
-uint32_t us_since(uint64_t moment)
+uint32_t us_of(uint64_t ticks)
 {
-	return (uint32_t)divide(ticks() - moment, ticks_per_us());
+	return (uint32_t)divide(ticks, ticks_per_us());
 }
 
 void sleep_us(uint32_t us)
