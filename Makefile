@@ -141,6 +141,7 @@ build/guest/lab.ext4: tests/guest-root build/bench/vsock-peer
 
 bare-guests: $(BARE:%=build/guests/%)
 HOSTILE := start machine device transport ring race block net vsock
+HOSTILE := start machine device transport queue ring race block net vsock
 
 bare-guests: $(BARE:%=build/guests/%) build/guests/hostile
 

@@ -149,6 +149,7 @@ void hostile_main(void)
 		/* What all devices share, for one of each kind. */
 		if (!d->number) {
 			run_all(d, transport_attacks);
+			run_all(d, queue_attacks);
 			run_all(d, ring_attacks);
 			run_all(d, race_attacks);
 		}

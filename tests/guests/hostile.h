@@ -236,6 +236,7 @@ struct attack {
 
 /* Tables end with a name of NULL. */
 extern const struct attack transport_attacks[];
+extern const struct attack queue_attacks[];
 extern const struct attack ring_attacks[];
 extern const struct attack race_attacks[];
 extern const struct attack block_attacks[];

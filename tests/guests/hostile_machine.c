@@ -232,7 +232,7 @@ bool accomplice_start(void (*work)(void))
 {
 	accomplice_work = work;
 	memcpy((void *)(uintptr_t)(PAGE << 12), second_begin,
-	       (size_t)(second_end - second_begin));
+	       (uintptr_t)second_end - (uintptr_t)second_begin);
 	*(volatile uint32_t *)(uintptr_t)LAPIC_SPURIOUS = 0x1ff; /* on */
 	interrupt_second(0x4500);
 	sleep_us(200);
