@@ -275,12 +275,13 @@ static const char *commanded(struct device *d, uint32_t bytes)
 	return NULL;
 }
 
+/* Few, for they are held to a rate. */
 static const char *commands_rubbish(struct device *d)
 {
 	const char *why = NULL;
 	unsigned i, j;
 
-	for (i = 0; i < 300 && !why; i++) {
+	for (i = 0; i < 40 && !why; i++) {
 		for (j = 0; j < sizeof(command); j++)
 			command[j] = (uint8_t)(i & 1 ? random_next() : 0xff);
 		command[0] = (uint8_t)(i % 8);
@@ -295,7 +296,7 @@ static const char *commands_unknown(struct device *d)
 	const char *why;
 	unsigned i;
 
-	for (i = 6; i < 256; i += 10) {
+	for (i = 6; i < 256; i += 40) {
 		command[0] = (uint8_t)i;
 		command[1] = 0;
 		why = commanded(d, 2 + i % 7);
