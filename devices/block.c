@@ -395,6 +395,8 @@ static void block_activate(struct virtio *v)
 {
 	struct block *b = block_of(v);
 
+	b->disk.has_discard = virtio_has(v, BLK_F_DISCARD);
+	b->disk.has_zeroes = virtio_has(v, BLK_F_WRITE_ZEROES);
 	if (!b->limiter.loop)
 		limiter_start(&b->limiter, v->device.host->loop);
 }

@@ -74,6 +74,10 @@ static void parse_range(struct block_request *r, const struct block_disk *disk,
 	uint32_t flags, sectors;
 	uint64_t sector;
 
+	if (!(is_discard ? disk->has_discard : disk->has_zeroes)) {
+		answer(r, BLOCK_UNSUPP);
+		return;
+	}
 	if (disk->is_read_only || r->chain.readable.bytes != sizeof(range)) {
 		answer(r, BLOCK_IOERR);
 		return;

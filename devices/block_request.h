@@ -56,6 +56,8 @@ struct block_disk {
 	const char *id;
 	uint64_t size; /* bytes */
 	bool is_read_only;
+	/* What the driver accepted; for others such requests don't exist. */
+	bool has_discard, has_zeroes;
 };
 
 /*

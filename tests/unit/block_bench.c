@@ -92,7 +92,7 @@ int bench_setup_up(void **state)
 
 	bench_setup(state);
 	assert_int_equal(open_disk("rootfs", false, true, &e), 0);
-	up(F_FLUSH);
+	up(F_FLUSH | F_DISCARD | F_WRITE_ZEROES);
 	return 0;
 }
 

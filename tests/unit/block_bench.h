@@ -18,8 +18,10 @@ enum { SECTOR = 512, SECTORS = 16, RING = 256 };
 enum { IN = 0, OUT = 1, FLUSH = 4, GET_ID = 8 };
 enum { OK = 0, IOERR = 1, UNSUPP = 2, UNTOUCHED = 0xee };
 
-#define F_RO	(1ULL << 5)
-#define F_FLUSH (1ULL << 9)
+#define F_RO	       (1ULL << 5)
+#define F_FLUSH	       (1ULL << 9)
+#define F_DISCARD      (1ULL << 13)
+#define F_WRITE_ZEROES (1ULL << 14)
 
 /* Where the driver keeps what it sends and what it gets. */
 #define RING_GPA 0x1000ULL

@@ -20,9 +20,6 @@
 
 enum { DISCARD = 11, WRITE_ZEROES = 13, UNMAP = 1 };
 
-#define F_DISCARD      (1ULL << 13)
-#define F_WRITE_ZEROES (1ULL << 14)
-
 static void range(unsigned at, uint64_t sector, uint32_t sectors,
 		  uint32_t flags)
 {
@@ -121,8 +118,20 @@ static void a_read_only_disk_discards_nothing(void **state)
 	assert_false(fake_read32(&host, MMIO_DEVICE_FEATURES) &
 		     (F_DISCARD | F_WRITE_ZEROES));
 	up(F_FLUSH | F_RO);
-	assert_int_equal(discard(DISCARD, 0, 1, 0), IOERR);
-	assert_int_equal(discard(WRITE_ZEROES, 0, 1, UNMAP), IOERR);
+	assert_int_equal(discard(DISCARD, 0, 1, 0), UNSUPP);
+	assert_int_equal(discard(WRITE_ZEROES, 0, 1, UNMAP), UNSUPP);
+	expect_disk_unharmed();
+}
+
+static void what_was_not_accepted_is_unsupported(void **state)
+{
+	(void)state;
+	up(F_FLUSH | F_DISCARD);
+	assert_int_equal(discard(WRITE_ZEROES, 0, 1, UNMAP), UNSUPP);
+	assert_int_equal(discard(DISCARD, 0, 0, 0), IOERR);
+	up(F_FLUSH | F_WRITE_ZEROES);
+	assert_int_equal(discard(DISCARD, 0, 1, 0), UNSUPP);
+	assert_int_equal(discard(WRITE_ZEROES, 0, 0, 0), IOERR);
 	expect_disk_unharmed();
 }
 
@@ -357,6 +366,7 @@ int main(void)
 		TEST(zeroes_are_written_with_and_without_unmap),
 		TEST(ranges_are_judged),
 		TEST(a_read_only_disk_discards_nothing),
+		TEST(what_was_not_accepted_is_unsupported),
 		TEST(all_of_many_are_answered),
 		TEST(a_reset_with_requests_in_flight_touches_nothing_after),
 		TEST(a_device_may_go_with_requests_in_flight),

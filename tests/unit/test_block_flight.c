@@ -76,7 +76,7 @@ static int setup_with(off_t bytes, bool is_writeback)
 	if (open_disk("rootfs", false, is_writeback, &e))
 		fail_msg("%s", e.text);
 	put_pipe_in_place();
-	up(is_writeback ? F_FLUSH : 0);
+	up(F_DISCARD | (is_writeback ? F_FLUSH : 0));
 	return 0;
 }
 

@@ -42,6 +42,8 @@ static size_t host_reads(int fd, size_t at, size_t n)
 	size_t got = 0;
 	ssize_t r;
 
+	if (n > sizeof(in) - at)
+		n = sizeof(in) - at;
 	do {
 		r = recv(fd, in + at + got, n - got, MSG_DONTWAIT);
 		settle();
