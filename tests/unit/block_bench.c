@@ -18,11 +18,12 @@
 #include "devices/block.h"
 
 struct fake_host host;
-struct fake_ring ring;
+struct fake_ring ring, rings[BLOCK_QUEUES_MAX];
 uint8_t *sent, *got;
 char bench_path[48];
 enum block_engine bench_engine;
 unsigned bench_queues = 1;
+bool bench_on_disk;
 
 static char bench_dir[32];
 
@@ -73,12 +74,32 @@ void up(uint64_t features)
 	got = guest_mem_at(&host.mem, GOT_GPA, ROOM);
 }
 
+void up_queues(unsigned n, uint64_t features, uint16_t size)
+{
+	unsigned i;
+
+	features |= FAKE_F_VERSION_1;
+	assert_int_equal(fake_driver_negotiate(&host, features),
+			 ST_FEATURES_OK);
+	for (i = 0; i < n; i++) {
+		fake_ring_init(&rings[i], &host.mem, RING_GPA + i * 0x2000ULL,
+			       size);
+		fake_driver_queue(&host, i, &rings[i]);
+	}
+	fake_write32(&host, MMIO_STATUS, ST_DRIVER_OK);
+	sent = guest_mem_at(&host.mem, SENT_GPA, ROOM);
+	got = guest_mem_at(&host.mem, GOT_GPA, ROOM);
+	fake_host_turn(&host, 4);
+}
+
 int bench_setup(void **state)
 {
 	(void)state;
 	/* In memory where that is possible: hostile drivers flush a lot. */
 	snprintf(bench_dir, sizeof(bench_dir), "%s/test_block.XXXXXX",
-		 access("/dev/shm", W_OK) ? "/tmp" : "/dev/shm");
+		 bench_on_disk		    ? "/var/tmp"
+		 : access("/dev/shm", W_OK) ? "/tmp"
+					    : "/dev/shm");
 	assert_non_null(mkdtemp(bench_dir));
 	assert_int_equal(chmod(bench_dir, 0755), 0); /* for nobody, too */
 	snprintf(bench_path, sizeof(bench_path), "%s/disk", bench_dir);

@@ -30,11 +30,12 @@ enum { OK = 0, IOERR = 1, UNSUPP = 2, UNTOUCHED = 0xee };
 enum { ROOM = 0x10000 };
 
 extern struct fake_host host;
-extern struct fake_ring ring;
+extern struct fake_ring ring, rings[BLOCK_QUEUES_MAX];
 extern uint8_t *sent, *got;	       /* the memory there, from up() on */
 extern char bench_path[48];	       /* the disk */
 extern enum block_engine bench_engine; /* of devices that are made */
 extern unsigned bench_queues;	       /* likewise; 1 */
+extern bool bench_on_disk; /* disks are made where none is in memory */
 
 /* A disk; and also a device on it that is up. */
 int bench_setup(void **state);
@@ -48,6 +49,9 @@ int open_disk(const char *id, bool is_read_only, bool is_writeback,
 	      struct err *e);
 /* The driver, from reset to DRIVER_OK. */
 void up(uint64_t features);
+
+/* The same with n queues of that size, each on its own of rings. */
+void up_queues(unsigned n, uint64_t features, uint16_t size);
 
 /* Writes a request's header to sent. */
 void header(uint32_t type, uint64_t sector);

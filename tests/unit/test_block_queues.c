@@ -1,0 +1,273 @@
+/* virtio-block with several queues, and what one turn of the loop does. */
+#include <errno.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "tests/unit/block_bench.h"
+#include "tests/unit/fake_kvm.h"
+
+enum { QUEUES = 8, SMALL = 16 };
+
+#define F_MQ (1ULL << 12)
+
+static int setup(void **state)
+{
+	struct err e;
+
+	bench_setup(state);
+	bench_queues = QUEUES;
+	return open_disk("rootfs", false, true, &e);
+}
+
+static int teardown(void **state)
+{
+	bench_queues = 1;
+	return bench_teardown(state);
+}
+
+/* Offers a read of sector i to queue i; its answer lies at got + i * 1024. */
+static void offer_read(unsigned i)
+{
+	const uint64_t to = GOT_GPA + i * 1024ULL;
+	const uint64_t sector = i;
+	uint8_t *head = sent + i * 16;
+
+	memset(head, 0, 16);
+	memcpy(head + 8, &sector, sizeof(sector));
+	memset(got + i * 1024, UNTOUCHED, 1024);
+	fake_ring_desc(&rings[i], 0, SENT_GPA + i * 16, 16, FAKE_NEXT, 1);
+	fake_ring_desc(&rings[i], 1, to, SECTOR + 1, FAKE_WRITE, 0);
+	fake_ring_offer(&rings[i], 0);
+}
+
+/* Has it served until queue i has an answer. */
+static void expect_answer(unsigned i)
+{
+	uint32_t id, len;
+
+	ring = rings[i];
+	assert_true(answered(&id, &len));
+	rings[i] = ring;
+	assert_int_equal(id, 0);
+	assert_int_equal(len, SECTOR + 1);
+	assert_int_equal(got[i * 1024 + SECTOR], OK);
+	expect_on_disk(i * SECTOR, got + i * 1024, SECTOR);
+}
+
+/* ---- several queues ------------------------------------------------------
+ */
+
+static void several_queues_are_told_of(void **state)
+{
+	struct err e;
+	uint16_t n;
+
+	(void)state;
+	assert_true(fake_driver_offered(&host) & F_MQ);
+	fake_read(&host, MMIO_CONFIG + 34, &n, sizeof(n));
+	assert_int_equal(n, QUEUES);
+	fake_write32(&host, MMIO_QUEUE_SEL, QUEUES - 1);
+	assert_int_equal(fake_read32(&host, MMIO_QUEUE_MAX), RING);
+	fake_write32(&host, MMIO_QUEUE_SEL, QUEUES);
+	assert_int_equal(fake_read32(&host, MMIO_QUEUE_MAX), 0);
+	fake_host_close(&host);
+	bench_queues = 1;
+	assert_int_equal(open_disk("rootfs", false, true, &e), 0);
+	assert_false(fake_driver_offered(&host) & F_MQ);
+	fake_read(&host, MMIO_CONFIG + 34, &n, sizeof(n));
+	assert_int_equal(n, 1);
+}
+
+static void every_queue_gets_its_own_answers(void **state)
+{
+	unsigned i, round;
+
+	(void)state;
+	up_queues(QUEUES, F_MQ | F_FLUSH, SMALL);
+	/* One at a time, */
+	for (i = 0; i < QUEUES; i++) {
+		offer_read(i);
+		fake_write32(&host, MMIO_NOTIFY, i);
+		expect_answer(i);
+	}
+	/* and all at once. */
+	for (round = 0; round < 40; round++) {
+		for (i = 0; i < QUEUES; i++)
+			offer_read(i);
+		for (i = 0; i < QUEUES; i++)
+			fake_write32(&host, MMIO_NOTIFY, i);
+		for (i = 0; i < QUEUES; i++)
+			expect_answer(i);
+	}
+	for (i = 0; i < QUEUES; i++)
+		assert_int_equal(rings[i].used_head[1], 41);
+}
+
+static void queues_that_are_not_set_up_are_left_alone(void **state)
+{
+	(void)state;
+	up_queues(3, F_MQ, SMALL);
+	offer_read(2);
+	fake_write32(&host, MMIO_NOTIFY, 7);
+	fake_write32(&host, MMIO_NOTIFY, 2);
+	expect_answer(2);
+	assert_false(is_broken());
+}
+
+static void a_fault_of_one_queue_stops_them_all(void **state)
+{
+	unsigned i;
+
+	(void)state;
+	up_queues(QUEUES, F_MQ, SMALL);
+	offer_read(3);
+	rings[3].desc[1].addr = ~0ULL;
+	fake_write32(&host, MMIO_NOTIFY, 3);
+	fake_host_turn(&host, 8);
+	assert_true(is_broken());
+	for (i = 0; i < QUEUES; i++)
+		if (i != 3)
+			offer_read(i);
+	fake_write32(&host, MMIO_NOTIFY, 0);
+	assert_true(fake_host_turn(&host, 8) < 8);
+	for (i = 0; i < QUEUES; i++)
+		assert_int_equal(rings[i].used_head[1], 0);
+	up_queues(QUEUES, F_MQ, SMALL);
+	offer_read(3);
+	fake_write32(&host, MMIO_NOTIFY, 3);
+	expect_answer(3);
+}
+
+/* ---- turns ----------------------------------------------------------------
+ */
+
+/*
+ * Offers a full ring of reads, each of so many bytes; returns how many one
+ * call of the loop answers at most, and checks that all are in the end.
+ */
+static unsigned most_in_a_turn(uint32_t bytes)
+{
+	unsigned i, before, most = 0;
+
+	up(F_FLUSH);
+	header(IN, 0);
+	fake_ring_desc(&ring, 0, SENT_GPA, 16, FAKE_NEXT, 1);
+	fake_ring_desc(&ring, 1, FAKE_HIGH, bytes, FAKE_NEXT | FAKE_WRITE, 2);
+	fake_ring_desc(&ring, 2, GOT_GPA, 1, FAKE_WRITE, 0);
+	for (i = 0; i < RING; i++)
+		fake_ring_offer(&ring, 0);
+	fake_write32(&host, MMIO_NOTIFY, 0);
+	for (i = 0; ring.used_head[1] < RING && i < 4000; i++) {
+		before = ring.used_head[1];
+		if (!fake_host_turn(&host, 1))
+			usleep(500);
+		if (ring.used_head[1] - before > most)
+			most = ring.used_head[1] - before;
+	}
+	assert_int_equal(ring.used_head[1], RING);
+	assert_true(fake_host_turn(&host, 8) < 8);
+	assert_int_equal(ring.used_head[0], 0);
+	assert_int_equal(got[0], OK);
+	return most;
+}
+
+static void a_turn_serves_so_many_requests_or_bytes(void **state)
+{
+	const bool is_sync = bench_engine == BLOCK_SYNC;
+	struct err e;
+
+	(void)state;
+	make_disk(1 << 20);
+	assert_int_equal(block_set_path(host.device, NULL, &e), 0);
+	/* With io_uring those of the turn before may come with it. */
+	assert_in_range(most_in_a_turn(SECTOR), 1, is_sync ? 64 : 128);
+	/* 512 KiB: 9 units of 64 in a turn. */
+	assert_in_range(most_in_a_turn(512 << 10), 1, is_sync ? 8 : 64);
+}
+
+/* A driver that adds as fast as we serve does not keep the loop. */
+static void a_driver_that_never_stops_gets_turns_only(void **state)
+{
+	unsigned i, j, before;
+
+	(void)state;
+	up(F_FLUSH);
+	header(GET_ID, 0);
+	fake_ring_desc(&ring, 0, SENT_GPA, 16, FAKE_NEXT, 1);
+	fake_ring_desc(&ring, 1, GOT_GPA, 21, FAKE_WRITE, 0);
+	for (i = 0; i < 100; i++) {
+		before = ring.used_head[1];
+		while ((uint16_t)(ring.avail_idx - ring.used_head[1]) < RING)
+			fake_ring_offer(&ring, 0);
+		fake_write32(&host, MMIO_NOTIFY, 0);
+		assert_int_equal(fake_host_turn(&host, 1), 1);
+		j = (uint16_t)(ring.used_head[1] - before);
+		assert_in_range(j, 1, 64);
+	}
+}
+
+/* ---- limits of the host's ------------------------------------------------
+ */
+
+static void writes_past_the_size_files_may_have_fail(void **state)
+{
+	struct rlimit old, most;
+	uint8_t before[2 * SECTOR];
+
+	(void)state;
+	up(F_FLUSH);
+	header(IN, 6);
+	assert_int_equal(request(16, 2 * SECTOR + 1, ROOM), 2 * SECTOR + 1);
+	memcpy(before, got, sizeof(before));
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &old), 0);
+	most = old;
+	most.rlim_cur = 7 * SECTOR;
+	/* As main does, or the signal ends the process. */
+	signal(SIGXFSZ, SIG_IGN);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &most), 0);
+	memset(sent + 16, 'L', 2 * SECTOR);
+	header(OUT, 7);
+	assert_int_equal(request(16 + SECTOR, 1, ROOM), 1);
+	assert_int_equal(got[0], IOERR);
+	/* Half of it would have fitted. */
+	header(OUT, 6);
+	assert_int_equal(request(16 + 2 * SECTOR, 1, ROOM), 1);
+	assert_int_equal(got[0], IOERR);
+	header(OUT, 5);
+	assert_int_equal(request(16 + SECTOR, 1, ROOM), 1);
+	assert_int_equal(got[0], OK);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &old), 0);
+	signal(SIGXFSZ, SIG_DFL);
+	assert_false(is_broken());
+	expect_on_disk(7 * SECTOR, before + SECTOR, SECTOR);
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(several_queues_are_told_of),
+		TEST(every_queue_gets_its_own_answers),
+		TEST(queues_that_are_not_set_up_are_left_alone),
+		TEST(a_fault_of_one_queue_stops_them_all),
+		TEST(a_turn_serves_so_many_requests_or_bytes),
+		TEST(a_driver_that_never_stops_gets_turns_only),
+		TEST(writes_past_the_size_files_may_have_fail),
+	};
+	int failed;
+
+	/* Whoever waits for ever fails. */
+	alarm(60);
+	failed = cmocka_run_group_tests_name("sync", tests, NULL, NULL);
+	bench_engine = BLOCK_ASYNC;
+	return failed + cmocka_run_group_tests_name("async", tests, NULL, NULL);
+}
