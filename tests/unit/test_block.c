@@ -331,7 +331,7 @@ static void hostile_step(struct fake_random *r)
 			(uint16_t)fake_random_below(r, 8),
 			(uint16_t)fake_random_below(
 				r, fake_random_below(r, 20) ? 8 : RING + 9));
-	header(fake_random_below(r, 10), fake_random_below(r, SECTORS + 3));
+	header(fake_random_below(r, 15), fake_random_below(r, SECTORS + 3));
 	if (fake_random_below(r, 3)) {
 		/* Something nearly right, or faults are all we see. */
 		i = describe(0, SENT_GPA, 16 + fake_random_below(r, 2) * SECTOR,
@@ -395,17 +395,18 @@ int main(void)
 		TEST(data_in_the_wrong_direction_is_left_alone),
 		TEST(the_configuration_tells_the_capacity),
 	};
-	const struct CMUnitTest sync[] = {
+	const struct CMUnitTest many[] = {
 		TEST(a_full_ring_is_served_in_turns),
 		TEST(two_hundred_thousand_requests_need_every_event),
 		/* Turns the log off. */
 		TEST(a_hostile_driver_breaks_nothing),
 	};
-
 	int failed = cmocka_run_group_tests_name("sync", either, NULL, NULL);
 
-	failed += cmocka_run_group_tests_name("sync alone", sync, NULL, NULL);
 	bench_engine = BLOCK_ASYNC;
+	failed += cmocka_run_group_tests_name("async", either, NULL, NULL);
+	failed += cmocka_run_group_tests_name("async, many", many, NULL, NULL);
+	bench_engine = BLOCK_SYNC;
 	return failed +
-	       cmocka_run_group_tests_name("async", either, NULL, NULL);
+	       cmocka_run_group_tests_name("sync, many", many, NULL, NULL);
 }
