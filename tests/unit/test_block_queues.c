@@ -214,6 +214,101 @@ static void a_driver_that_never_stops_gets_turns_only(void **state)
 	}
 }
 
+/* Describes a read of so many bytes into one mebibyte, over and over. */
+static long read_much(size_t bytes)
+{
+	uint16_t end = describe(0, SENT_GPA, 16, ROOM, 0);
+	size_t n;
+
+	for (; bytes; bytes -= n) {
+		n = bytes < FAKE_HIGH_SIZE ? bytes : FAKE_HIGH_SIZE;
+		end = describe(end, FAKE_HIGH, n, n, FAKE_WRITE);
+	}
+	got[0] = UNTOUCHED;
+	return go(describe(end, GOT_GPA, 1, 1, FAKE_WRITE));
+}
+
+static void a_request_moves_what_the_driver_was_told_at_most(void **state)
+{
+	uint32_t most;
+	struct err e;
+
+	(void)state;
+	make_disk(64 << 20);
+	assert_int_equal(block_set_path(host.device, NULL, &e), 0);
+	up(F_FLUSH);
+	most = fake_read32(&host, MMIO_CONFIG + 8) *
+	       fake_read32(&host, MMIO_CONFIG + 12);
+	assert_in_range(most, 1 << 20, 32 << 20);
+	header(IN, 0);
+	assert_int_equal(read_much(most), most + 1);
+	assert_int_equal(got[0], OK);
+	assert_int_equal(read_much(most + SECTOR), 0);
+	assert_int_equal(got[0], IOERR);
+	/* Far more than the disk has: 240 MiB. */
+	assert_int_equal(read_much(240 << 20), 0);
+	assert_int_equal(got[0], IOERR);
+	assert_int_equal(read_much(SECTOR), SECTOR + 1);
+	assert_int_equal(got[0], OK);
+}
+
+/* ---- limits ---------------------------------------------------------------
+ */
+
+static void a_limit_holds_for_all_queues_and_forgets_none(void **state)
+{
+	const struct limiter_config slow = {.ops = {4, 0, 20, true}};
+	const uint64_t begin = loop_now_ns();
+	unsigned i, round, left;
+	uint32_t id, len;
+
+	(void)state;
+	block_set_limiter(host.device, &slow);
+	up_queues(QUEUES, F_MQ, SMALL);
+	for (round = 0; round < 3; round++)
+		for (i = 0; i < QUEUES; i++)
+			offer_read(i);
+	for (i = 0; i < QUEUES; i++)
+		fake_write32(&host, MMIO_NOTIFY, i);
+	for (left = 3 * QUEUES; left;) {
+		fake_host_wait(&host);
+		for (i = 0; i < QUEUES; i++)
+			left -= fake_ring_take(&rings[i], &id, &len);
+	}
+	/* Four are there, and one comes each 5 ms. */
+	assert_in_range(loop_now_ns() - begin, 99000000, 1000000000);
+	for (i = 0; i < QUEUES; i++)
+		assert_int_equal(rings[i].used_head[0], 0);
+}
+
+static void a_limit_outlives_the_driver_it_held_back(void **state)
+{
+	const struct limiter_config slow = {.ops = {1, 0, 30, true}};
+	unsigned round;
+
+	(void)state;
+	block_set_limiter(host.device, &slow);
+	for (round = 0; round < 4; round++) {
+		up_queues(QUEUES, F_MQ, SMALL);
+		offer_read(0);
+		offer_read(1);
+		fake_write32(&host, MMIO_NOTIFY, 0);
+		fake_host_turn(&host, 8);
+		assert_int_equal(rings[1].used_head[1], 0);
+	}
+	/* The driver that is up now gets what it asked, in due time. */
+	while (!rings[0].used_head[1] || !rings[1].used_head[1])
+		fake_host_wait(&host);
+	expect_answer(0);
+	expect_answer(1);
+	fake_write32(&host, MMIO_STATUS, 0);
+	memset(got, UNTOUCHED, 2048);
+	for (round = 0; round < 40; round++)
+		fake_host_wait(&host);
+	assert_int_equal(got[0], UNTOUCHED);
+	assert_int_equal(got[1024], UNTOUCHED);
+}
+
 /* ---- limits of the host's ------------------------------------------------
  */
 
@@ -261,6 +356,9 @@ int main(void)
 		TEST(a_fault_of_one_queue_stops_them_all),
 		TEST(a_turn_serves_so_many_requests_or_bytes),
 		TEST(a_driver_that_never_stops_gets_turns_only),
+		TEST(a_request_moves_what_the_driver_was_told_at_most),
+		TEST(a_limit_holds_for_all_queues_and_forgets_none),
+		TEST(a_limit_outlives_the_driver_it_held_back),
 		TEST(writes_past_the_size_files_may_have_fail),
 	};
 	int failed;

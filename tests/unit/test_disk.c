@@ -6,7 +6,9 @@
 #include <stdint.h>
 #include <string.h>
 #include <sys/fsuid.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -154,6 +156,16 @@ static void expect_refusal(int code, const char *word)
 	fake_host_close(&host);
 }
 
+static void make_socket(void)
+{
+	struct sockaddr_un at = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	memcpy(at.sun_path, bench_path, strlen(bench_path) + 1);
+	assert_int_equal(bind(fd, (struct sockaddr *)&at, sizeof(at)), 0);
+	close(fd);
+}
+
 static void odd_disks_are_refused_with_a_reason(void **state)
 {
 	(void)state;
@@ -172,6 +184,9 @@ static void odd_disks_are_refused_with_a_reason(void **state)
 	assert_int_equal(open_disk("fifo", true, true, &(struct err){0}),
 			 -EINVAL);
 	fake_host_close(&host);
+	unlink(bench_path);
+	make_socket();
+	expect_refusal(-ENXIO, "can't open the disk");
 	unlink(bench_path);
 	assert_int_equal(symlink("/dev/zero", bench_path), 0);
 	expect_refusal(-EINVAL, "neither a regular file nor a block device");
@@ -234,5 +249,13 @@ int main(void)
 		TEST_OWN(a_long_id_is_cut),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	const struct CMUnitTest async[] = {
+		TEST_OWN(a_read_only_disk_stays_as_it_is),
+		TEST_OWN(an_empty_disk_has_no_sector),
+		TEST(a_file_cut_underneath_fails_its_reads_only),
+	};
+	int failed = cmocka_run_group_tests_name("sync", tests, NULL, NULL);
+
+	bench_engine = BLOCK_ASYNC;
+	return failed + cmocka_run_group_tests_name("async", async, NULL, NULL);
 }
