@@ -107,6 +107,27 @@ static void ranges_are_judged(void **state)
 	expect_disk_unharmed();
 }
 
+static void ranges_reach_as_far_as_the_driver_was_told(void **state)
+{
+	uint32_t discards, zeroes;
+	struct err e;
+
+	(void)state;
+	make_disk(4LL << 30);
+	assert_int_equal(block_set_path(host.device, NULL, &e), 0);
+	discards = fake_read32(&host, MMIO_CONFIG + 36);
+	zeroes = fake_read32(&host, MMIO_CONFIG + 48);
+	assert_in_range(discards, 1, (4U << 21) - 1);
+	assert_in_range(zeroes, 1, (4U << 21) - 1);
+	assert_int_equal(fake_read32(&host, MMIO_CONFIG + 40), 1);
+	assert_int_equal(fake_read32(&host, MMIO_CONFIG + 52), 1);
+	assert_int_equal(discard(DISCARD, 16, discards, 0), OK);
+	assert_int_equal(discard(DISCARD, 16, discards + 1, 0), IOERR);
+	assert_int_equal(discard(WRITE_ZEROES, 16, zeroes, UNMAP), OK);
+	assert_int_equal(discard(WRITE_ZEROES, 16, zeroes + 1, UNMAP), IOERR);
+	expect_disk_unharmed();
+}
+
 static void a_read_only_disk_discards_nothing(void **state)
 {
 	struct err e;
@@ -365,6 +386,7 @@ int main(void)
 		TEST(a_discard_gives_space_back),
 		TEST(zeroes_are_written_with_and_without_unmap),
 		TEST(ranges_are_judged),
+		TEST(ranges_reach_as_far_as_the_driver_was_told),
 		TEST(a_read_only_disk_discards_nothing),
 		TEST(what_was_not_accepted_is_unsupported),
 		TEST(all_of_many_are_answered),

@@ -187,10 +187,10 @@ static void a_turn_serves_so_many_requests_or_bytes(void **state)
 	(void)state;
 	make_disk(1 << 20);
 	assert_int_equal(block_set_path(host.device, NULL, &e), 0);
-	/* With io_uring those of the turn before may come with it. */
-	assert_in_range(most_in_a_turn(SECTOR), 1, is_sync ? 64 : 128);
-	/* 512 KiB: 9 units of 64 in a turn. */
-	assert_in_range(most_in_a_turn(512 << 10), 1, is_sync ? 8 : 64);
+	/* With io_uring all that was in flight may end just now. */
+	assert_in_range(most_in_a_turn(SECTOR), 1, is_sync ? 64 : 64 + 128);
+	/* 512 KiB: 9 units of 64 in a turn, 32 MiB in flight. */
+	assert_in_range(most_in_a_turn(512 << 10), 1, is_sync ? 8 : 8 + 64);
 }
 
 /* A driver that adds as fast as we serve does not keep the loop. */
@@ -276,7 +276,7 @@ static void a_limit_holds_for_all_queues_and_forgets_none(void **state)
 			left -= fake_ring_take(&rings[i], &id, &len);
 	}
 	/* Four are there, and one comes each 5 ms. */
-	assert_in_range(loop_now_ns() - begin, 99000000, 1000000000);
+	assert_in_range(loop_now_ns() - begin, 99000000, 5000000000);
 	for (i = 0; i < QUEUES; i++)
 		assert_int_equal(rings[i].used_head[0], 0);
 }
@@ -307,6 +307,23 @@ static void a_limit_outlives_the_driver_it_held_back(void **state)
 		fake_host_wait(&host);
 	assert_int_equal(got[0], UNTOUCHED);
 	assert_int_equal(got[1024], UNTOUCHED);
+}
+
+static void a_device_that_is_held_back_may_go(void **state)
+{
+	const struct limiter_config slow = {.ops = {1, 0, 3600000, true}};
+
+	(void)state;
+	block_set_limiter(host.device, &slow);
+	up_queues(QUEUES, F_MQ, SMALL);
+	offer_read(0);
+	offer_read(1);
+	fake_write32(&host, MMIO_NOTIFY, 0);
+	fake_host_turn(&host, 8);
+	assert_non_null(host.loop.timers);
+	host.device->ops->free(host.device);
+	host.device = NULL;
+	assert_null(host.loop.timers);
 }
 
 /* ---- limits of the host's ------------------------------------------------
@@ -359,6 +376,7 @@ int main(void)
 		TEST(a_request_moves_what_the_driver_was_told_at_most),
 		TEST(a_limit_holds_for_all_queues_and_forgets_none),
 		TEST(a_limit_outlives_the_driver_it_held_back),
+		TEST(a_device_that_is_held_back_may_go),
 		TEST(writes_past_the_size_files_may_have_fail),
 	};
 	int failed;
