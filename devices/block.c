@@ -193,13 +193,14 @@ static void async_done(void *owner, struct block_request *r, int rc)
 /* Shows the driver what was answered since the last call. */
 static void publish(struct block *b) REQUIRES(b->virtio.device.lock)
 {
-	struct virtio *v = &b->virtio;
+	struct vq *vq;
 	unsigned i;
 
 	for (i = 0; b->answered; i++) {
 		if (b->answered & 1U << i) {
-			vq_publish(&v->queues[i]);
-			virtio_notify(v, &v->queues[i]);
+			vq = &b->virtio.queues[i];
+			vq_publish(vq);
+			virtio_notify(&b->virtio, vq);
 		}
 		b->answered &= ~(1U << i);
 	}
@@ -331,6 +332,7 @@ static void block_kick(struct virtio *v, struct vq *vq) REQUIRES(v->device.lock)
 	size_t spent = 0;
 	enum taken how;
 
+	mutex_held(&b->virtio.device.lock);
 	do {
 		vq_disable_kicks(vq);
 		how = take(b, vq, &spent);
@@ -353,13 +355,12 @@ static void block_kick(struct virtio *v, struct vq *vq) REQUIRES(v->device.lock)
 
 static void serve_queues(struct block *b) REQUIRES(b->virtio.device.lock)
 {
-	struct virtio *v = &b->virtio;
 	unsigned i;
 
 	b->is_starved = false;
-	for (i = 0; i < v->queue_count; i++)
-		if (v->queues[i].live)
-			block_kick(v, &v->queues[i]);
+	for (i = 0; i < b->virtio.queue_count; i++)
+		if (b->virtio.queues[i].live)
+			block_kick(&b->virtio, &b->virtio.queues[i]);
 }
 
 /* io_uring is done with something. */
@@ -405,6 +406,7 @@ static void block_quiesce(struct virtio *v) REQUIRES(v->device.lock)
 {
 	struct block *b = block_of(v);
 
+	mutex_held(&b->virtio.device.lock);
 	if (!b->async.uring.is_open)
 		return;
 	block_async_drain(&b->async);
@@ -530,7 +532,7 @@ int block_set_path(struct device *d, const char *path, struct err *e)
 		free(copy);
 		return rc;
 	}
-	mutex_lock(&d->lock);
+	mutex_lock(&b->virtio.device.lock);
 	close_ring(b);
 	publish(b);
 	block_file_close(&b->file);
@@ -540,7 +542,7 @@ int block_set_path(struct device *d, const char *path, struct err *e)
 	b->path = copy;
 	virtio_config_changed(&b->virtio);
 	virtio_kick_again(&b->virtio);
-	mutex_unlock(&d->lock);
+	mutex_unlock(&b->virtio.device.lock);
 	return 0;
 }
 
