@@ -30,7 +30,7 @@ lab_setup() {
 
 # A machine of one vCPU and 256 MiB without devices of its own.
 lab_reset() {
-	lab_cpus=1 lab_mem=256 lab_timeout=300 lab_args=
+	lab_cpus=1 lab_mem=256 lab_timeout=150 lab_args=
 	lab_within=()
 	lab_drives=() lab_nets=() lab_vsock=
 }
@@ -158,12 +158,29 @@ lab_start() {
 	"lab_start_$1"
 }
 
+# What the monitor's threads are at, twice a second apart: who spins, who waits.
+lab_autopsy() {
+	local thread
+	for _ in 1 2; do
+		for thread in "/proc/$lab_pid/task/"*; do
+			echo "lab: ${thread##*/} $(cat "$thread/comm"):" \
+				"state, user, system: $(cut -d ' ' -f 3,14,15 "$thread/stat");" \
+				"$(cat "$thread/wchan") $(cat "$thread/syscall")"
+		done
+		sleep 1
+	done 2>/dev/null
+	timeout 5 strace -f -c -p "$lab_pid" 2>&1 | head -n 20
+}
+
 # Waits for the guest's end: its output in $out, its job's status in $status.
 lab_wait() {
-	local left=$((lab_timeout * 10))
+	local end=$((SECONDS + lab_timeout))
 	while kill -0 "$lab_pid" 2>/dev/null; do
-		if [ $((left--)) -le 0 ]; then
-			echo "lab: no end after $lab_timeout s" >>"$scratch/lab-console"
+		if [ "$SECONDS" -ge "$end" ]; then
+			{
+				echo "lab: no end after $lab_timeout s"
+				lab_autopsy
+			} >>"$scratch/lab-console"
 			kill -KILL "$lab_pid"
 		fi
 		sleep 0.1
@@ -175,7 +192,7 @@ lab_wait() {
 	out=${out#*$'\n'}
 	if [ -z "$status" ]; then
 		status=125
-		out="the guest gave no result, the monitor ended with $lab_status: $(tail -n 20 "$scratch/lab-console")"
+		out="the guest gave no result, the monitor ended with $lab_status: $(tail -n 40 "$scratch/lab-console")"
 	fi
 }
 
