@@ -57,6 +57,16 @@ lab_net_reset() {
 # shellcheck disable=SC2034 # for the scripts that source this
 lab_up="ip addr add $lab_guest/24 dev eth0; ip link set eth0 up"
 
+# lab_net_ready: until the guest answers, a minute at most; what ping said is in
+# $scratch/ready.
+lab_net_ready() {
+	for _ in {1..60}; do
+		in_ns ping -q -c 1 -W 1 "$lab_guest" >"$scratch/ready" 2>&1 && return
+		kill -0 "$lab_pid" 2>/dev/null || return 1
+	done
+	return 1
+}
+
 # tap_count NAME: a counter of tap0, from the host's side: rx is from the guest.
 tap_count() { in_ns cat "/proc/net/dev" | awk -v name="$1" '
 	/^ *tap0:/ {
@@ -68,6 +78,5 @@ tap_count() { in_ns cat "/proc/net/dev" | awk -v name="$1" '
 # The rate in Mbit/s that iperf3 in $1 says of sender or receiver.
 iperf_rate() { awk -v end="$2" '$NF == end {for (i = 1; i < NF; i++) if ($(i + 1) == "Mbits/sec") print $i}' <<<"$1" | tail -n 1; }
 
-# round_trip TEXT: the median that ping_median of the guest's job printed, in us.
 at_least() { awk "BEGIN {exit !($1 >= $2)}"; }
 ratio() { awk "BEGIN {printf \"%.2f\", $1 / $2}"; }

@@ -15,6 +15,7 @@
 # two halves of lab_run, for what the host does meanwhile. $lab_pid is the
 # monitor, $lab_api its control socket (mayfly only). The words of lab_within
 # come before the monitor's command: nsenter and its like, which exec.
+# $lab_console is where its stdout goes, $lab_serial its serial_out_path.
 
 lab_kernel=build/guest/x86_64/vmlinux
 lab_image=build/guest/lab.ext4
@@ -33,6 +34,7 @@ lab_reset() {
 	lab_cpus=1 lab_mem=256 lab_timeout=150 lab_args=
 	lab_within=()
 	lab_drives=() lab_nets=() lab_vsock=
+	lab_console=$scratch/lab-console lab_serial=
 }
 
 # lab_drive ID PATH [engine=Async] [cache=Writeback] [readonly=true] [limit=JSON]
@@ -106,12 +108,13 @@ lab_start_mayfly() {
 	  "boot_args": "$(lab_cmdline | sed 's| root=/dev/vda ro||')"},
 	 "machine-config": {"vcpu_count": $lab_cpus, "mem_size_mib": $lab_mem},
 	 "drives": [$drives], "network-interfaces": [$nets],
-	 "vsock": $([ -n "$lab_vsock" ] && printf '{"guest_cid": %s, "uds_path": "%s"}' "${lab_vsock% *}" "${lab_vsock#* }" || echo null)}
+	 "vsock": $([ -n "$lab_vsock" ] && printf '{"guest_cid": %s, "uds_path": "%s"}' "${lab_vsock% *}" "${lab_vsock#* }" || echo null),
+	 "serial": $([ -n "$lab_serial" ] && printf '{"serial_out_path": "%s"}' "$lab_serial" || echo null)}
 	END
 	lab_api=$scratch/lab-api
 	rm -f "$lab_api"
 	"${lab_within[@]}" "$lab_monitor" --api-sock "$lab_api" --config-file "$scratch/lab.json" \
-		>"$scratch/lab-console" 2>&1 </dev/null &
+		>"$lab_console" 2>&1 </dev/null &
 	lab_pid=$!
 }
 
@@ -192,7 +195,7 @@ lab_wait() {
 	out=${out#*$'\n'}
 	if [ -z "$status" ]; then
 		status=125
-		out="the guest gave no result, the monitor ended with $lab_status: $(tail -n 40 "$scratch/lab-console")"
+		out="the guest gave no result, the monitor ended with $lab_status: $(tail -n 40 "$scratch/lab-console" 2>/dev/null)"
 	fi
 }
 
