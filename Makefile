@@ -206,6 +206,7 @@ EXTRA_ioapic := $(KVM_FAKES)
 EXTRA_routes := tests/unit/fake_machine
 EXTRA_server := tests/unit/fake_machine tests/unit/server_bench
 EXTRA_server_time := $(EXTRA_server)
+EXTRA_bad_requests := tests/unit/fake_machine
 EXTRA_metrics := tests/unit/fake_machine
 EXTRA_controller := tests/unit/fake_machine
 EXTRA_elf := tests/unit/kernel_file
