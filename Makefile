@@ -281,13 +281,14 @@ bench: setup ## measure start-up against peers, in the long form
 	$(Q)tests/kvm-host --native-ok -- build/bench/irqchip
 	$(Q)MAYFLY_ROUNDS=15 tests/kvm-host --native-ok -- tests/bench/boot
 
-lint: ## check floors, sizes, headers, format, and what the linters say
+lint: programs ## check floors, sizes, headers, format, and what the linters say
 	$(Q)tests/lint/floors
 	$(Q)tests/lint/size
 	$(Q)tests/lint/headers
 	$(Q)tests/lint/format
 	$(Q)tests/lint/shell
 	$(Q)tests/lint/tidy
+	$(Q)tests/lint/man
 
 # ---- the rest --------------------------------------------------------------
 
@@ -295,6 +296,11 @@ lint: ## check floors, sizes, headers, format, and what the linters say
 install: programs ## install into DESTDIR/prefix (/usr/local)
 	install -d $(DESTDIR)$(prefix)/bin
 	install -m 755 $(PROGRAMS) $(DESTDIR)$(prefix)/bin
+	install -d $(DESTDIR)$(prefix)/share/man/man1
+	install -m 644 docs/man/*.1 $(DESTDIR)$(prefix)/share/man/man1
+	install -d $(DESTDIR)$(prefix)/share/bash-completion/completions
+	install -m 644 api/ctl/completion.bash \
+		$(DESTDIR)$(prefix)/share/bash-completion/completions/mayctl
 
 clean: ## remove build/ (the kernel stays in the cache)
 	rm -rf build
