@@ -115,6 +115,7 @@ func observe(ctx context.Context, m *firecracker.Machine, c firecracker.Config, 
 	fifo, err := os.OpenFile(c.MetricsFifo, os.O_RDWR, 0)
 	ok("the metrics' FIFO is there", err)
 	ok("FlushMetrics", action(ctx, client, "FlushMetrics"))
+	fifo.SetReadDeadline(time.Now().Add(10 * time.Second))
 	line, err := bufio.NewReader(fifo).ReadBytes('\n')
 	ok("and a line comes", err)
 	check("which is JSON", json.Valid(line), string(line))
