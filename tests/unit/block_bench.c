@@ -94,12 +94,15 @@ void up_queues(unsigned n, uint64_t features, uint16_t size)
 
 int bench_setup(void **state)
 {
+	const char *base = "/dev/shm";
+
 	(void)state;
 	/* In memory where that is possible: hostile drivers flush a lot. */
-	snprintf(bench_dir, sizeof(bench_dir), "%s/test_block.XXXXXX",
-		 bench_on_disk		    ? "/var/tmp"
-		 : access("/dev/shm", W_OK) ? "/tmp"
-					    : "/dev/shm");
+	if (bench_on_disk)
+		base = "/var/tmp";
+	else if (access("/dev/shm", W_OK))
+		base = "/tmp";
+	snprintf(bench_dir, sizeof(bench_dir), "%s/test_block.XXXXXX", base);
 	assert_non_null(mkdtemp(bench_dir));
 	assert_int_equal(chmod(bench_dir, 0755), 0); /* for nobody, too */
 	snprintf(bench_path, sizeof(bench_path), "%s/disk", bench_dir);
