@@ -160,6 +160,9 @@ static unsigned batch_put(struct vsock *vs, struct vsock_conn *c, size_t n)
 						    : b->chains[used].room;
 	for (i = used; i < b->chain_count; i++)
 		vq_unpop(vq);
+	if (!used)
+		return 0;
+	/* Not before: what is stamped counts as told to the guest. */
 	vsock_conn_stamp(c, &p);
 	p.dst_cid = vs->cid;
 	for (i = 0; i < used; i++, n -= p.len) {
@@ -174,8 +177,7 @@ static unsigned batch_put(struct vsock *vs, struct vsock_conn *c, size_t n)
 		iov_write(&header, 0, &wire, sizeof(wire));
 		vq_put(vq, b->chains[i].head, (uint32_t)sizeof(wire) + p.len);
 	}
-	if (used)
-		vq_publish(vq);
+	vq_publish(vq);
 	return used;
 }
 

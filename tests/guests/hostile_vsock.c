@@ -247,6 +247,20 @@ static const char *connect_sink(struct device *d, uint32_t port)
 }
 
 /* On a connection that is open: whatever comes of it, proof follows. */
+/*
+ * Gives buffers that were filled back: without any, the device is right to
+ * leave what we send, once too many of its answers wait.
+ */
+static void take_answers(struct device *d)
+{
+	struct queue *rx = &d->queue[RX];
+
+	for (; rx->used.idx != rx->seen; rx->seen++)
+		offer_received(d,
+			       rx->used.ring[rx->seen & (QUEUE_SIZE - 1)].id &
+				       (QUEUE_SIZE - 1));
+}
+
 static const char *on_connection(struct device *d, void (*spoil)(unsigned i),
 				 unsigned count, uint32_t bytes)
 {
@@ -259,6 +273,7 @@ static const char *on_connection(struct device *d, void (*spoil)(unsigned i),
 		write_packet(d, RW, port, SINK, bytes);
 		spoil(i);
 		why = sent(d);
+		take_answers(d);
 	}
 	return why;
 }

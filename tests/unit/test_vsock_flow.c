@@ -216,6 +216,34 @@ static void a_slow_process_gets_every_byte(void **state)
 	close(fd);
 }
 
+/* Whatever the sizes: once the process has read all, the guest may go on. */
+static void a_guest_never_waits_for_a_process_that_reads(void **state)
+{
+	int fd = from_guest(HOST, GUEST, SPACE);
+	size_t sent = 0, room = SPACE, n, round;
+	struct vsock_packet p;
+	uint32_t fwd = 0;
+
+	(void)state;
+	for (round = 0; round < 400; round++) {
+		n = 1 + round * 7919 % 150000;
+		n = n < room ? n : room;
+		guest_streams(0, n, 60000);
+		sent += n;
+		if (round % 3)
+			while (host_reads(fd, 0, sizeof(in)))
+				;
+		while (guest_gets(&p, NULL)) {
+			assert_int_equal(p.op, VSOCK_OP_CREDIT_UPDATE);
+			fwd = p.fwd_cnt;
+		}
+		room = SPACE - (sent - fwd);
+		if (round % 3)
+			assert_true(room > 0);
+	}
+	close(fd);
+}
+
 static void more_than_the_credit_ends_the_connection(void **state)
 {
 	int fd = from_guest(HOST, GUEST, SPACE);
@@ -600,6 +628,7 @@ int main(void)
 		UP(counts_run_over),
 		UP(the_guest_hears_of_new_room),
 		UP(a_slow_process_gets_every_byte),
+		UP(a_guest_never_waits_for_a_process_that_reads),
 		UP(more_than_the_credit_ends_the_connection),
 		UP(taking_what_was_never_sent_ends_the_connection),
 		UP(data_fills_buffers_of_any_shape),
