@@ -263,7 +263,13 @@ $(BENCHES): build/bench/%: tests/bench/%.c
 	$(Q)mkdir -p $(@D)
 	$(call say,CC,$@)gcc -O2 -Wall -D_GNU_SOURCE -static -o $@ $<
 
-.PHONY: test run lint bench check-build
+.PHONY: test run lint bench soak
+soak: setup ## the devices' tests in their long forms
+	$(Q)$(MAKE) --no-print-directory all build/guest/lab.ext4
+	$(Q)MAYFLY_LONG=1 tests/kvm-host --native-ok -- tests/vm/block
+	$(Q)tests/kvm-host --native-ok -- tests/vm/net --long
+	$(Q)MAYFLY_LONG=1 tests/kvm-host --native-ok -- tests/vm/vsock
+
 test: setup ## run every test; the last line counts them
 	$(Q)tests/run
 
@@ -278,6 +284,10 @@ bench: setup ## measure start-up against peers, in the long form
 	$(Q)build/bench/api build/mayfly /tmp/mayfly-bench.sock
 	$(Q)tests/kvm-host --native-ok -- build/bench/irqchip
 	$(Q)MAYFLY_ROUNDS=15 tests/kvm-host --native-ok -- tests/bench/boot
+	$(Q)$(MAKE) --no-print-directory build/guest/lab.ext4
+	$(Q)tests/kvm-host --native-ok -- tests/bench/block
+	$(Q)tests/kvm-host --native-ok -- tests/bench/net
+	$(Q)tests/kvm-host --native-ok -- tests/bench/vsock
 
 lint: programs ## check floors, sizes, headers, format, and what the linters say
 	$(Q)tests/lint/floors
