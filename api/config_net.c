@@ -29,7 +29,7 @@ int config_parse_mac(const char *text, uint8_t mac[6], struct err *e)
 
 static int check_net(const struct config_net *body, struct err *e)
 {
-	uint8_t mac[6];
+	uint8_t mac[6] = {0};
 	int rc = config_check_id(body->iface_id, e);
 
 	if (rc)

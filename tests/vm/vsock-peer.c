@@ -408,8 +408,10 @@ static int run_ping(const char *address, uint64_t count, uint64_t size)
 	int fd = patient_connect(address);
 	uint64_t i, begin;
 
-	if (!ns || size > PIECE)
+	if (!ns || size > PIECE) {
+		free(ns);
 		return 2;
+	}
 	ask(fd, ECHO, 0);
 	for (i = 0; i < count; i++) {
 		begin = now_ns();
