@@ -162,17 +162,23 @@ lab_start() {
 }
 
 # What the monitor's threads are at, twice a second apart: who spins, who waits.
+# Then where the guest is, for a vCPU that spins: the last exits from it, whose
+# rip is a line of the kernel's System.map.
 lab_autopsy() {
-	local thread
+	local thread trace=/sys/kernel/tracing
 	for _ in 1 2; do
 		for thread in "/proc/$lab_pid/task/"*; do
 			echo "lab: ${thread##*/} $(cat "$thread/comm"):" \
-				"state, user, system: $(cut -d ' ' -f 3,14,15 "$thread/stat");" \
+				"state, user, system: $(sed 's/.*) //' "$thread/stat" | cut -d ' ' -f 1,12,13);" \
 				"$(cat "$thread/wchan") $(cat "$thread/syscall")"
 		done
 		sleep 1
 	done 2>/dev/null
-	timeout 5 strace -f -c -p "$lab_pid" 2>&1 | head -n 20
+	[ -d $trace/events ] || mount -t tracefs tracefs $trace
+	echo 1 >$trace/events/kvm/enable
+	sleep 0.5
+	echo 0 >$trace/events/kvm/enable
+	grep -v '^#' $trace/trace | tail -n 40 | cut -c 1-150
 }
 
 # Waits for the guest's end: its output in $out, its job's status in $status.
@@ -195,7 +201,7 @@ lab_wait() {
 	out=${out#*$'\n'}
 	if [ -z "$status" ]; then
 		status=125
-		out="the guest gave no result, the monitor ended with $lab_status: $(tail -n 40 "$scratch/lab-console" 2>/dev/null)"
+		out="the guest gave no result, the monitor ended with $lab_status: $(tail -n 60 "$scratch/lab-console" 2>/dev/null)"
 	fi
 }
 
