@@ -288,6 +288,11 @@ bench: setup ## measure start-up against peers, in the long form
 	$(Q)tests/kvm-host --native-ok -- tests/bench/block
 	$(Q)tests/kvm-host --native-ok -- tests/bench/net
 	$(Q)tests/kvm-host --native-ok -- tests/bench/vsock
+	$(Q)$(MAKE) --no-print-directory -s build/guest/lab.ext4
+	$(Q)tests/kvm-host --native-ok -- tests/bench/net
+	$(Q)tests/kvm-host --native-ok -- tests/bench/vsock
+	$(Q)MAYFLY_LONG=1 tests/kvm-host --native-ok -- tests/vm/net
+	$(Q)MAYFLY_LONG=1 tests/kvm-host --native-ok -- tests/vm/vsock
 
 lint: programs ## check floors, sizes, headers, format, and what the linters say
 	$(Q)tests/lint/floors
