@@ -267,7 +267,7 @@ $(BENCHES): build/bench/%: tests/bench/%.c
 soak: setup ## the devices' tests in their long forms
 	$(Q)$(MAKE) --no-print-directory all build/guest/lab.ext4
 	$(Q)MAYFLY_LONG=1 tests/kvm-host --native-ok -- tests/vm/block
-	$(Q)tests/kvm-host --native-ok -- tests/vm/net --long
+	$(Q)MAYFLY_LONG=1 tests/kvm-host --native-ok -- tests/vm/net
 	$(Q)MAYFLY_LONG=1 tests/kvm-host --native-ok -- tests/vm/vsock
 
 test: setup ## run every test; the last line counts them
@@ -288,11 +288,6 @@ bench: setup ## measure start-up against peers, in the long form
 	$(Q)tests/kvm-host --native-ok -- tests/bench/block
 	$(Q)tests/kvm-host --native-ok -- tests/bench/net
 	$(Q)tests/kvm-host --native-ok -- tests/bench/vsock
-	$(Q)$(MAKE) --no-print-directory -s build/guest/lab.ext4
-	$(Q)tests/kvm-host --native-ok -- tests/bench/net
-	$(Q)tests/kvm-host --native-ok -- tests/bench/vsock
-	$(Q)MAYFLY_LONG=1 tests/kvm-host --native-ok -- tests/vm/net
-	$(Q)MAYFLY_LONG=1 tests/kvm-host --native-ok -- tests/vm/vsock
 
 lint: programs ## check floors, sizes, headers, format, and what the linters say
 	$(Q)tests/lint/floors

@@ -89,6 +89,26 @@ int block_file_read(const struct block_file *f, struct iov *iov,
 	return 0;
 }
 
+int block_file_read_cached(const struct block_file *f, struct iov *iov,
+			   uint64_t offset)
+{
+	ssize_t n;
+
+	while (iov->bytes) {
+		n = preadv2(f->fd, iov->at, (int)iov->count, (off_t)offset,
+			    RWF_NOWAIT);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		if (n == 0)
+			return -EAGAIN; /* the slow way knows what it means */
+		iov_drop_front(iov, (size_t)n);
+		offset += (uint64_t)n;
+	}
+	return 0;
+}
+
 int block_file_write(const struct block_file *f, struct iov *iov,
 		     uint64_t offset)
 {

@@ -32,6 +32,12 @@ void block_file_close(struct block_file *f);
  */
 int block_file_read(const struct block_file *f, struct iov *iov,
 		    uint64_t offset);
+/*
+ * As block_file_read(), but only what the page cache holds: -EAGAIN where the
+ * rest would have to be waited for, -EOPNOTSUPP where the file can't tell.
+ */
+int block_file_read_cached(const struct block_file *f, struct iov *iov,
+			   uint64_t offset);
 int block_file_write(const struct block_file *f, struct iov *iov,
 		     uint64_t offset);
 

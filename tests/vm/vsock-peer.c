@@ -404,14 +404,12 @@ static double us(uint64_t ns)
 
 static int run_ping(const char *address, uint64_t count, uint64_t size)
 {
-	uint64_t *ns = calloc(count, sizeof(*ns));
+	uint64_t *ns = size > PIECE ? NULL : calloc(count, sizeof(*ns));
 	int fd = patient_connect(address);
 	uint64_t i, begin;
 
-	if (!ns || size > PIECE) {
-		free(ns);
+	if (!ns)
 		return 2;
-	}
 	ask(fd, ECHO, 0);
 	for (i = 0; i < count; i++) {
 		begin = now_ns();
