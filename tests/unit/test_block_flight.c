@@ -75,7 +75,7 @@ static void a_read_goes_on_where_it_was_cut_short(void **state)
 
 static void a_write_arrives_whole(void **state)
 {
-	uint8_t want[4 * SECTOR], have[4 * SECTOR + 1];
+	uint8_t want[4 * SECTOR] = {0}, have[4 * SECTOR + 1];
 	unsigned i;
 
 	(void)state;
