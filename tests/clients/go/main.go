@@ -1,7 +1,7 @@
 // go-sdk MAYFLY KERNEL FOLDER: a microVM driven by firecracker-go-sdk, whose
 // version is pinned in go.mod and whose code is not ours. Prints TAP.
 //
-// Environment: MAYFLY_INITRD for a Linux guest; MAYFLY_TAP and MAYFLY_VSOCK where
+// Environment: MAYFLY_INITRD for a Linux guest; MAYFLY_JAILER for a jailed one as well; MAYFLY_TAP and MAYFLY_VSOCK where
 // this mayfly has such devices.
 package main
 
@@ -193,6 +193,9 @@ func main() {
 	ok("Wait: it ends with 0", m.Wait(ended))
 	_, err = os.Stat(c.SocketPath)
 	check("and leaves no socket", os.IsNotExist(err), err)
+	if jailer := os.Getenv("MAYFLY_JAILER"); jailer != "" {
+		jailed(ctx, monitor, jailer, kernel, folder)
+	}
 	if failed {
 		text, _ := os.ReadFile(console.Name())
 		fmt.Printf("# console: %q\n", text)
