@@ -39,6 +39,7 @@ struct options {
 	const char *config_file;  /* NULL for none */
 	const char *log_path;	  /* NULL for stderr */
 	const char *metrics_path; /* NULL for none */
+	const char *seccomp_filter; /* NULL for what is built in */
 	const char *level;	  /* a word of log_level_parse(), or NULL */
 	const char *module;	  /* NULL for all */
 	uint64_t start_time_us;	  /* CLOCK_MONOTONIC of whoever starts us; 0 */

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <linux/kvm.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "vmm/base/fd.h"
@@ -63,7 +64,9 @@ int kvm_extension(const struct kvm *k, unsigned cap)
 
 const char *kvm_host_advice(void)
 {
-	if (access("/sys/module/kvm_pvm", F_OK) == 0)
+	struct stat st;
+
+	if (!stat("/sys/module/kvm_pvm", &st))
 		return " (this host's KVM is kvm_pvm, a software KVM that runs "
 		       "tiny guests but no ordinary kernel; use a host with "
 		       "kvm_intel or kvm_amd, or mayfly's emulated one: "
