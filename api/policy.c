@@ -27,9 +27,8 @@ static int read_number(const json_t *object, const char *key, uint64_t *out)
 {
 	const json_t *value = json_object_get(object, key);
 
-	if (!json_is_integer(value) || json_integer_value(value) < -1)
+	if (!json_is_integer(value) || json_integer_value(value) < 0)
 		return -EINVAL;
-	/* JSON has no unsigned 64 bits: -1 stands for all of them. */
 	*out = (uint64_t)json_integer_value(value);
 	return 0;
 }

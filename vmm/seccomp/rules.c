@@ -107,7 +107,7 @@ static const struct rule loop_rules[] = {
 	CALL("recvmsg", "bytes of vsock's streams"),
 	CALL("sendmsg", "bytes to vsock's streams"),
 	CALL("shutdown", "one direction of a stream ends"),
-	CALL_IF("socket", 0, ~0ULL, AF_UNIX, "the guest's streams to the host"),
+	CALL_IF("socket", 0, 0xffffffff, AF_UNIX, "the guest's streams to the host"),
 	CALL("connect", "the guest's streams to the host"),
 	CALL("unlink", "socket files at the end"),
 };
