@@ -15,12 +15,13 @@
 
 static int drop_bounding(struct err *e)
 {
-	unsigned long cap;
+	unsigned long cap = 0;
 
-	/* Reading fails behind the last capability that the kernel knows. */
-	for (cap = 0; prctl(PR_CAPBSET_READ, cap, 0, 0, 0) >= 0; cap++)
-		if (prctl(PR_CAPBSET_DROP, cap, 0, 0, 0))
-			return err_errno(e, "dropping capability %lu", cap);
+	while (!prctl(PR_CAPBSET_DROP, cap, 0, 0, 0))
+		cap++;
+	/* EINVAL: behind the last capability that the kernel knows. */
+	if (errno != EINVAL || !cap)
+		return err_errno(e, "dropping capability %lu", cap);
 	if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0))
 		return err_errno(e, "clearing ambient capabilities");
 	return 0;

@@ -20,6 +20,7 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include "jailer/mounts.h"
 #include "vmm/base/fd.h"
 
 #if defined(__x86_64__)
@@ -148,6 +149,19 @@ int root_make(struct path_made *made, const char *base, const char *program,
 	return rc ? rc : fd_steal(&dir);
 }
 
+/*
+ * Copies up to len bytes. File systems that can share extents do, so that
+ * nothing is written; but the page cache, through which one jail could time
+ * another's, is never shared.
+ */
+static ssize_t copy_some(int to, int from, off_t *at, size_t len)
+{
+	ssize_t n = copy_file_range(from, at, to, NULL, len, 0);
+
+	/* Between two file systems, or where the kernel can't copy a kind. */
+	return n < 0 && errno != EINTR ? sendfile(to, from, at, len) : n;
+}
+
 int root_copy_program(struct path_made *made, int root_fd, int program_fd,
 		      const char *name, uid_t uid, gid_t gid, struct err *e)
 {
@@ -162,7 +176,7 @@ int root_copy_program(struct path_made *made, int root_fd, int program_fd,
 	if (fd < 0)
 		return fd;
 	while (at < st.st_size) {
-		n = sendfile(fd, program_fd, &at, (size_t)(st.st_size - at));
+		n = copy_some(fd, program_fd, &at, (size_t)(st.st_size - at));
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)
@@ -196,29 +210,28 @@ int root_userfaultfd(void)
 
 /*
  * The jail's directory becomes a mount, and that the root of all. By
- * descriptor throughout: the working directory is carried into the new
- * namespace by unshare(), open_tree() clones what is mounted there, and
- * pivot_root(".", ".") stacks the old root on top of the new one, from where
- * it is detached. Slave comes first: what happens to mounts in here must not
- * be seen by the host, and what the host unmounts should go here too.
+ * descriptor throughout: open_tree() clones what is mounted there while the
+ * host's mounts are still around, and pivot_root(".", ".") stacks the old root
+ * on top of the new one, from where it is detached. Slave comes first: what
+ * happens to mounts in here must not be seen by the host.
  */
 int root_enter(int root_fd, struct err *e)
 {
 	CLEAN_FD int tree = -1;
 
-	if (fchdir(root_fd))
-		return err_errno(e, "entering the jail's directory");
+	tree = (int)syscall(SYS_open_tree, root_fd, "",
+			    OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC |
+				    AT_EMPTY_PATH | AT_RECURSIVE);
+	if (tree < 0)
+		return err_errno(e, "cloning the jail's mount");
+	(void)mounts_leave();
 	if (unshare(CLONE_NEWNS))
 		return err_errno(e, "making a mount namespace");
 	if (mount(NULL, "/", NULL, MS_SLAVE | MS_REC, NULL))
 		return err_errno(e, "cutting mounts off from the host's");
-	tree = (int)syscall(SYS_open_tree, AT_FDCWD, ".",
-			    OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE);
-	if (tree < 0)
-		return err_errno(e, "cloning the jail's mount");
-	if (syscall(SYS_move_mount, tree, "", AT_FDCWD, ".",
+	if (syscall(SYS_move_mount, tree, "", AT_FDCWD, "/",
 		    MOVE_MOUNT_F_EMPTY_PATH))
-		return err_errno(e, "binding the jail's directory to itself");
+		return err_errno(e, "mounting the jail's directory");
 	/* From here on the directory is busy until the namespace lets go. */
 	if (fchdir(tree) || syscall(SYS_pivot_root, ".", ".")) {
 		int rc = err_errno(e, "pivot_root");
