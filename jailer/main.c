@@ -126,7 +126,7 @@ static int step_rlimits(struct jail *j, struct err *e)
 
 static int step_cgroups(struct jail *j, struct err *e)
 {
-	return cgroup_enter(&j->made, &j->options, e);
+	return cgroup_enter(&j->made, j->root_fd, &j->options, e);
 }
 
 static int step_root(struct jail *j, struct err *e)
@@ -242,7 +242,7 @@ static const struct step {
 	{"network namespace", step_netns, NULL},
 	/* limits of this process */
 	{"resource limits", step_rlimits, NULL},
-	/* cgroups, and this process in them */
+	/* cgroups, a list of them, and this process in them */
 	{"cgroups", step_cgroups, undo_cgroups},
 	/* a mount namespace with nothing but the jail */
 	{"root file system", step_root, NULL},
