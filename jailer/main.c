@@ -16,6 +16,7 @@
 
 #include "jailer/caps.h"
 #include "jailer/cgroup.h"
+#include "jailer/fds.h"
 #include "jailer/ns.h"
 #include "jailer/options.h"
 #include "jailer/path.h"
@@ -52,25 +53,41 @@ static uint64_t clock_us(clockid_t clock)
 	return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
 }
 
+/* Closes descriptors from 3 on but those that are to be passed. */
+static int close_others(const struct jail_options *o, struct err *e)
+{
+	unsigned from = 3, i;
+
+	for (i = 0; i <= o->fd_count; i++) {
+		const unsigned to = i < o->fd_count ? (unsigned)o->fds[i]
+						    : UINT32_MAX;
+
+		if (from < to && syscall(SYS_close_range, from,
+					 i < o->fd_count ? to - 1 : to, 0))
+			return err_errno(e, "close_range() (the jailer needs "
+					    "Linux 5.9)");
+		from = to + 1;
+	}
+	return 0;
+}
+
 /*
  * Descriptors 0 to 2 are taken before anything else is opened; all others are
  * closed. SIGXFSZ would end the jailer without a word under a small fsize.
  */
 static int step_inherited(struct jail *j, struct err *e)
 {
-	int fd;
+	int fd, rc = close_others(&j->options, e);
 
-	if (syscall(SYS_close_range, 3, ~0U, 0))
-		return err_errno(e, "close_range() (the jailer needs Linux "
-				    "5.9)");
+	if (rc)
+		return rc;
 	for (fd = 0; fd < 3; fd++)
 		if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) != fd)
 			return err_errno(e, "/dev/null");
 	if (clearenv())
 		return err_set(e, -ENOMEM, "clearing the environment");
 	signal(SIGXFSZ, SIG_IGN);
-	(void)j;
-	return 0;
+	return fds_check(j->options.fds, j->options.fd_count, e);
 }
 
 static int step_arguments(struct jail *j, struct err *e)
@@ -84,8 +101,13 @@ static int step_arguments(struct jail *j, struct err *e)
 		jail_options_help(stdout);
 	else if (o->version)
 		jail_options_version(stdout);
-	if (o->help || o->version)
-		return STEP_DONE;
+	return o->help || o->version ? STEP_DONE : 0;
+}
+
+static int step_caller(struct jail *j, struct err *e)
+{
+	const struct jail_options *o = &j->options;
+
 	if (geteuid() != 0)
 		return err_set(e, -EPERM, "needs to be started as root");
 	if (o->daemonize)
@@ -136,13 +158,17 @@ static int step_root(struct jail *j, struct err *e)
 
 static int step_directories(struct jail *j, struct err *e)
 {
-	return root_make_dirs(&j->made, j->options.uid, j->options.gid, e);
+	return root_make_dirs(&j->made, !j->options.fd_count, j->options.uid,
+			      j->options.gid, e);
 }
 
 static int step_devices(struct jail *j, struct err *e)
 {
-	return root_make_devices(&j->made, j->userfaultfd, j->options.uid,
-				 j->options.gid, e);
+	if (j->options.fd_count)
+		return 0;
+	return root_make_devices(&j->made, j->options.minimal_dev,
+				 j->userfaultfd, j->options.uid, j->options.gid,
+				 e);
 }
 
 /* The first process sees it through: PID file, then the other's success. */
@@ -230,10 +256,12 @@ static const struct step {
 	int (*run)(struct jail *j, struct err *e);
 	void (*undo)(struct jail *j); /* NULL: it dies with the process */
 } steps[] = {
-	/* no environment, no descriptors but 0 to 2 */
+	/* what to do */
+	{"arguments", step_arguments, NULL},
+	/* no environment, no descriptors but 0 to 2 and those to be passed */
 	{"inherited state", step_inherited, NULL},
 	/* the open program */
-	{"arguments", step_arguments, NULL},
+	{"exec-file", step_caller, NULL},
 	/* BASE/PROGRAM/ID/root; the undo is that of everything that is made */
 	{"directory", step_directory, undo_made},
 	/* PROGRAM in it */

@@ -149,6 +149,43 @@ static int take_new_pid_ns(struct jail_options *o, const char *value,
 	return 0;
 }
 
+static int take_minimal_dev(struct jail_options *o, const char *value,
+			    struct err *e)
+{
+	(void)value;
+	(void)e;
+	o->minimal_dev = true;
+	return 0;
+}
+
+/* "3,4,7" */
+static int take_pass_fds(struct jail_options *o, const char *value,
+			 struct err *e)
+{
+	const char *at = value;
+	int last = 2;
+
+	while (isdigit((unsigned char)*at) && o->fd_count < JAIL_FDS_MAX) {
+		char *end;
+		unsigned long fd;
+
+		errno = 0;
+		fd = strtoul(at, &end, 10);
+		if (errno || fd > INT32_MAX || (int)fd <= last)
+			break;
+		o->fds[o->fd_count++] = last = (int)fd;
+		if (!*end)
+			return 0;
+		if (*end != ',')
+			break;
+		at = end + 1;
+	}
+	return err_set(e, -EINVAL,
+		       "--pass-fds needs up to %d descriptors of 3 or more in "
+		       "ascending order, as in 3,4,7, not '%.64s'",
+		       JAIL_FDS_MAX, value);
+}
+
 static int take_help(struct jail_options *o, const char *value, struct err *e)
 {
 	(void)value;
@@ -253,6 +290,10 @@ static const struct option table[] = {
 	 "a session of its own, /dev/null for input and output"},
 	{"new-pid-ns", NULL, false, take_new_pid_ns,
 	 "a PID namespace of its own"},
+	{"pass-fds", "N[,N]...", false, take_pass_fds,
+	 "keep these descriptors open, and make no devices"},
+	{"minimal-dev", NULL, false, take_minimal_dev,
+	 "make /dev/kvm and /dev/net/tun only"},
 	{"cgroup", "FILE=VALUE", true, take_cgroup,
 	 "make a cgroup and write VALUE into its FILE"},
 	{"cgroup-version", "1|2", false, take_cgroup_version,

@@ -254,34 +254,40 @@ static int give_dir(int fd, const char *path, uid_t uid, gid_t gid,
 	return 0;
 }
 
-int root_make_dirs(struct path_made *made, uid_t uid, gid_t gid, struct err *e)
+/* The inner one first: what belongs to the user may change. */
+static int make_dev(struct path_made *made, int root, uid_t uid, gid_t gid,
+		    struct err *e)
+{
+	CLEAN_FD int dev = path_make_dir(made, root, "dev", e);
+	CLEAN_FD int net = -1;
+	int rc;
+
+	if (dev < 0)
+		return dev;
+	net = path_make_dir(made, dev, "net", e);
+	if (net < 0)
+		return net;
+	rc = give_dir(net, "/dev/net", uid, gid, e);
+	return rc ? rc : give_dir(dev, "/dev", uid, gid, e);
+}
+
+int root_make_dirs(struct path_made *made, bool has_dev, uid_t uid, gid_t gid,
+		   struct err *e)
 {
 	CLEAN_FD int root = -1;
-	CLEAN_FD int dev = -1;
-	CLEAN_FD int net = -1;
 	CLEAN_FD int run = -1;
 	int rc;
 
 	root = path_open(AT_FDCWD, "/", O_RDONLY | O_DIRECTORY, e);
 	if (root < 0)
 		return root;
-	dev = path_make_dir(made, root, "dev", e);
-	if (dev < 0)
-		return dev;
-	net = path_make_dir(made, dev, "net", e);
-	if (net < 0)
-		return net;
 	run = path_make_dir(made, root, "run", e);
 	if (run < 0)
 		return run;
-	rc = give_dir(net, "/dev/net", uid, gid, e);
-	if (!rc)
-		rc = give_dir(dev, "/dev", uid, gid, e);
+	rc = has_dev ? make_dev(made, root, uid, gid, e) : 0;
 	if (!rc)
 		rc = give_dir(run, "/run", uid, gid, e);
-	if (!rc)
-		rc = give_dir(root, "/", uid, gid, e);
-	return rc;
+	return rc ? rc : give_dir(root, "/", uid, gid, e);
 }
 
 static int make_device(struct path_made *made, const char *dir,
@@ -302,8 +308,8 @@ static int make_device(struct path_made *made, const char *dir,
 	return 0;
 }
 
-int root_make_devices(struct path_made *made, int userfaultfd, uid_t uid,
-		      gid_t gid, struct err *e)
+int root_make_devices(struct path_made *made, bool is_minimal, int userfaultfd,
+		      uid_t uid, gid_t gid, struct err *e)
 {
 	/* Documentation/admin-guide/devices.txt: misc is 10, memory is 1. */
 	const struct {
@@ -317,7 +323,7 @@ int root_make_devices(struct path_made *made, int userfaultfd, uid_t uid,
 		{"/dev", "urandom", 1, 9},
 		{"/dev", "userfaultfd", 10, (unsigned)userfaultfd},
 	};
-	unsigned count = userfaultfd < 0 ? 3 : 4;
+	const unsigned count = is_minimal ? 2 : userfaultfd < 0 ? 3 : 4;
 	unsigned i;
 	int rc = 0;
 

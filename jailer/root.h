@@ -1,5 +1,6 @@
 #pragma once
 
+#include <stdbool.h>
 #include <sys/types.h>
 
 #include "jailer/path.h"
@@ -42,15 +43,20 @@ int root_userfaultfd(void);
  */
 int root_enter(int root_fd, struct err *e);
 
-/* Gives /, /dev, /dev/net and /run to uid and gid, mode 0700. In the jail. */
-int root_make_dirs(struct path_made *made, uid_t uid, gid_t gid, struct err *e);
+/*
+ * Gives /, /run and, where has_dev, /dev and /dev/net to uid and gid, mode
+ * 0700. In the jail.
+ */
+int root_make_dirs(struct path_made *made, bool has_dev, uid_t uid, gid_t gid,
+		   struct err *e);
 
 /*
- * Makes /dev/net/tun, /dev/kvm, /dev/urandom and, unless userfaultfd is -1,
- * /dev/userfaultfd with that minor number, for uid and gid. In the jail.
+ * Makes /dev/net/tun, /dev/kvm and, unless is_minimal, /dev/urandom and, unless
+ * userfaultfd is -1, /dev/userfaultfd with that minor number, for uid and gid.
+ * In the jail.
  */
-int root_make_devices(struct path_made *made, int userfaultfd, uid_t uid,
-		      gid_t gid, struct err *e);
+int root_make_devices(struct path_made *made, bool is_minimal, int userfaultfd,
+		      uid_t uid, gid_t gid, struct err *e);
 
 /* Writes pid into /PROGRAM.pid. In the jail. */
 int root_write_pid(struct path_made *made, const char *program, pid_t pid,
