@@ -71,7 +71,8 @@ API     := http json server socket_file options config config_drives \
 	console routes route_boot route_machine route_drives route_net \
 	route_vsock route_serial route_vm route_metrics
 CTL     := main client boot jail jail_find jail_remove
-JAILER  := main options path root mounts fds ns cgroup rlimit caps
+JAILER  := main options path root mounts bind userns fds ns cgroup rlimit caps \
+	landlock
 
 VMM_SRC := $(BASE:%=vmm/base/%.c) $(EVENT:%=vmm/event/%.c) \
 	$(MEM:%=vmm/mem/%.c) $(KVM:%=vmm/kvm/%.c) $(BOOT:%=vmm/boot/%.c) \

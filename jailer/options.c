@@ -158,6 +158,14 @@ static int take_minimal_dev(struct jail_options *o, const char *value,
 	return 0;
 }
 
+static int take_userns(struct jail_options *o, const char *value, struct err *e)
+{
+	(void)value;
+	(void)e;
+	o->userns = true;
+	return 0;
+}
+
 /* "3,4,7" */
 static int take_pass_fds(struct jail_options *o, const char *value,
 			 struct err *e)
@@ -294,6 +302,8 @@ static const struct option table[] = {
 	 "keep these descriptors open, and make no devices"},
 	{"minimal-dev", NULL, false, take_minimal_dev,
 	 "make /dev/kvm and /dev/net/tun only"},
+	{"userns", NULL, false, take_userns,
+	 "a user namespace of its own; needs no root"},
 	{"cgroup", "FILE=VALUE", true, take_cgroup,
 	 "make a cgroup and write VALUE into its FILE"},
 	{"cgroup-version", "1|2", false, take_cgroup_version,
@@ -390,7 +400,7 @@ void jail_options_help(FILE *to)
 		    "                     [-- MONITOR'S OPTIONS]\n\n"
 		    "Makes a jail in BASE/PROGRAM/ID/root and runs a monitor "
 		    "in it without privileges.\nNeeds to be started as "
-		    "root.\n\n");
+		    "root, or with --userns.\n\n");
 	for (i = 0; i < OPTIONS; i++) {
 		const struct option *o = &table[i];
 		char left[48];

@@ -50,6 +50,7 @@ struct jail_options {
 	int fds[JAIL_FDS_MAX]; /* kept open: ascending, each 3 or more */
 	unsigned fd_count;
 	bool minimal_dev;
+	bool userns;
 	bool daemonize;
 	bool new_pid_ns;
 	bool help;

@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #include "jailer/mounts.h"
+#include "jailer/userns.h"
 #include "vmm/base/fd.h"
 
 #if defined(__x86_64__)
@@ -110,23 +111,25 @@ static int check_owner(int fd, const char *name, uid_t uid, struct err *e)
 }
 
 /* A file system that knows no devices or programs makes a useless jail. */
-static int check_mount(int fd, const char *base, struct err *e)
+static int check_mount(int fd, const char *base, bool has_nodes, struct err *e)
 {
+	const unsigned long unfit = has_nodes ? ST_NODEV | ST_NOEXEC
+					      : ST_NOEXEC;
 	struct statvfs vfs;
 
 	if (fstatvfs(fd, &vfs))
 		return err_errno(e, "%.256s", base);
-	if (vfs.f_flag & (ST_NODEV | ST_NOEXEC))
+	if (vfs.f_flag & unfit)
 		return err_set(e, -EPERM,
 			       "%.256s: is on a file system mounted %s; give "
 			       "another --chroot-base-dir",
 			       base,
-			       vfs.f_flag & ST_NODEV ? "nodev" : "noexec");
+			       vfs.f_flag & ST_NOEXEC ? "noexec" : "nodev");
 	return 0;
 }
 
 int root_make(struct path_made *made, const char *base, const char *program,
-	      const char *id, uid_t uid, struct err *e)
+	      const char *id, uid_t uid, bool has_nodes, struct err *e)
 {
 	const char *names[] = {program, id, "root"};
 	CLEAN_FD int dir = path_make_dirs(made, base, e);
@@ -145,7 +148,7 @@ int root_make(struct path_made *made, const char *base, const char *program,
 		if (rc)
 			return rc;
 	}
-	rc = check_mount(dir, base, e);
+	rc = check_mount(dir, base, has_nodes, e);
 	return rc ? rc : fd_steal(&dir);
 }
 
@@ -208,25 +211,46 @@ int root_userfaultfd(void)
 	return found;
 }
 
-/*
- * The jail's directory becomes a mount, and that the root of all. By
- * descriptor throughout: open_tree() clones what is mounted there while the
- * host's mounts are still around, and pivot_root(".", ".") stacks the old root
- * on top of the new one, from where it is detached. Slave comes first: what
- * happens to mounts in here must not be seen by the host.
- */
-int root_enter(int root_fd, struct err *e)
+static int clone_tree(int fd, const char *path, struct err *e)
 {
-	CLEAN_FD int tree = -1;
+	int tree = (int)syscall(SYS_open_tree, fd, path,
+				OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC |
+					AT_EMPTY_PATH | AT_RECURSIVE);
 
-	tree = (int)syscall(SYS_open_tree, root_fd, "",
-			    OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC |
-				    AT_EMPTY_PATH | AT_RECURSIVE);
+	return tree < 0 ? err_errno(e, "cloning the jail's mount") : tree;
+}
+
+int root_unshare(int root_fd, struct err *e)
+{
+	CLEAN_FD int tree = clone_tree(root_fd, "", e);
+
 	if (tree < 0)
-		return err_errno(e, "cloning the jail's mount");
+		return tree;
 	(void)mounts_leave();
 	if (unshare(CLONE_NEWNS))
 		return err_errno(e, "making a mount namespace");
+	return fd_steal(&tree);
+}
+
+int root_unshare_user(int root_fd, int proc_fd, uid_t uid, gid_t gid,
+		      struct err *e)
+{
+	int rc;
+
+	if (fchdir(root_fd))
+		return err_errno(e, "entering the jail's directory");
+	rc = userns_enter(proc_fd, CLONE_NEWNS, uid, gid, e);
+	return rc ? rc : clone_tree(AT_FDCWD, ".", e);
+}
+
+/*
+ * The jail's directory becomes a mount, and that the root of all. By
+ * descriptor throughout: pivot_root(".", ".") stacks the old root on top of the
+ * new one, from where it is detached. Slave comes first: what happens to mounts
+ * in here must not be seen by the host.
+ */
+int root_enter(int tree, struct err *e)
+{
 	if (mount(NULL, "/", NULL, MS_SLAVE | MS_REC, NULL))
 		return err_errno(e, "cutting mounts off from the host's");
 	if (syscall(SYS_move_mount, tree, "", AT_FDCWD, "/",
