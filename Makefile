@@ -288,6 +288,12 @@ build/bench/vsock-peer: tests/vm/vsock-peer.c
 	$(Q)mkdir -p $(@D)
 	$(call say,CC,$@)gcc -O2 -Wall -D_GNU_SOURCE -static -o $@ $<
 
+# Tries to get out of a jail, from the monitor's place in it.
+INSIDE := $(addprefix tests/vm/jail-inside,.c -files.c -kernel.c)
+build/bench/jail-inside: $(INSIDE) tests/vm/jail-inside.h
+	$(Q)mkdir -p $(@D)
+	$(call say,CC,$@)gcc -I. -O2 -Wall -D_GNU_SOURCE -static -o $@ $(INSIDE)
+
 $(BENCHES): build/bench/%: tests/bench/%.c
 	$(Q)mkdir -p $(@D)
 	$(call say,CC,$@)gcc -O2 -Wall -D_GNU_SOURCE -static -o $@ $<

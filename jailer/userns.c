@@ -50,5 +50,12 @@ int userns_enter(int proc_fd, int flags, uid_t uid, gid_t gid, struct err *e)
 	snprintf(text, sizeof(text), "%u %u 1", gid, gid);
 	if (!rc)
 		rc = write_file(proc_fd, "self/gid_map", text, e);
+	/*
+	 * The way by which users get capabilities to attack the kernel with is
+	 * a namespace below this one: there shall be none.
+	 */
+	if (!rc)
+		rc = write_file(proc_fd, "sys/user/max_user_namespaces", "0",
+				e);
 	return rc;
 }
