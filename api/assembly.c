@@ -58,6 +58,7 @@ int assembly_make(struct machine **out, const struct vm_config *config,
 		.pages = pages[m->huge_pages],
 		.vcpus = m->vcpu_count,
 		.smt = m->smt,
+		.kvm_fd = config->kvm_fd,
 	};
 	int rc = check_memory(m, e);
 
@@ -130,6 +131,19 @@ static int add_drives(struct machine *m, const struct vm_config *config,
 	return rc;
 }
 
+/*
+ * A tap that came with us stays open, for another try after a start that
+ * failed; the device takes a copy.
+ */
+static int copy_tap_fd(int fd, int *out, struct err *e)
+{
+	*out = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+	if (*out < 0 && errno == EBADF)
+		return err_set(e, -EBADF,
+			       "descriptor %d, for a tap, is not open", fd);
+	return *out < 0 ? err_errno(e, "descriptor %d, for a tap", fd) : 0;
+}
+
 static int add_net(struct machine *m, const struct vm_config *config,
 		   uint32_t i, struct assembly *out, struct err *e)
 {
@@ -143,6 +157,7 @@ static int add_net(struct machine *m, const struct vm_config *config,
 		.rx = assembly_limiter(&net->rx_rate_limiter),
 		.tx = assembly_limiter(&net->tx_rate_limiter),
 	};
+	const int tap_fd = config_tap_fd(net->host_dev_name);
 	struct device *d;
 	int rc = 0;
 
@@ -150,9 +165,15 @@ static int add_net(struct machine *m, const struct vm_config *config,
 		n.has_mac = true;
 		rc = config_parse_mac(net->guest_mac, n.mac, e);
 	}
-	rc = rc ? rc : net_new(&d, &n, e);
+	if (!rc && tap_fd >= 0)
+		rc = copy_tap_fd(tap_fd, &n.tap_fd, e);
 	if (rc)
 		return rc;
+	rc = net_new(&d, &n, e);
+	if (rc) {
+		fd_close(&n.tap_fd);
+		return rc;
+	}
 	out->nets[i] = d;
 	return machine_add(m, d, e);
 }

@@ -137,6 +137,7 @@ struct vm_config {
 	struct config_logger logger;
 	bool has_logger;
 	struct config_metrics metrics;
+	int kvm_fd; /* borrowed from the command line; 0 for none */
 };
 
 /* The bodies of the API; the config file is made of the same. */
@@ -196,6 +197,12 @@ void config_patch_net(struct config_net *net,
 /* Merges: a bucket that is not given stays as it is. */
 void config_merge_limiter(struct config_limiter *to,
 			  const struct config_limiter *from);
+
+/*
+ * N of a host_dev_name `fd:N`, a tap that whoever started us has opened; -1 of
+ * any other.
+ */
+int config_tap_fd(const char *name);
 
 /* "06:00:ac:10:00:02" as six bytes. -EINVAL with a sentence. */
 int config_parse_mac(const char *text, uint8_t mac[6], struct err *e);

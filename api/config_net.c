@@ -27,6 +27,24 @@ int config_parse_mac(const char *text, uint8_t mac[6], struct err *e)
 	return 0;
 }
 
+/* Linux gives no interface a name with a colon in it. */
+static bool config_is_fd(const char *name)
+{
+	return !strncmp(name, "fd:", 3);
+}
+
+int config_tap_fd(const char *name)
+{
+	unsigned long n = 0;
+	const char *at;
+
+	if (!config_is_fd(name) || name[3] == '0')
+		return -1;
+	for (at = name + 3; isdigit((unsigned char)*at) && n < 100000000; at++)
+		n = n * 10 + (unsigned long)(*at - '0');
+	return *at || n < 3 ? -1 : (int)n;
+}
+
 static int check_net(const struct config_net *body, struct err *e)
 {
 	uint8_t mac[6] = {0};
@@ -34,13 +52,22 @@ static int check_net(const struct config_net *body, struct err *e)
 
 	if (rc)
 		return rc;
-	if (!*body->host_dev_name || strlen(body->host_dev_name) >= IFNAMSIZ ||
-	    strpbrk(body->host_dev_name, "/%: \t\n"))
+	if (config_is_fd(body->host_dev_name)) {
+		if (config_tap_fd(body->host_dev_name) < 0)
+			return err_set(e, -EINVAL,
+				       "The host_dev_name '%.64s' must be fd:N "
+				       "with the number of an open tap's "
+				       "descriptor, 3 or more.",
+				       body->host_dev_name);
+	} else if (!*body->host_dev_name ||
+		   strlen(body->host_dev_name) >= IFNAMSIZ ||
+		   strpbrk(body->host_dev_name, "/%: \t\n")) {
 		return err_set(e, -EINVAL,
 			       "The host_dev_name must be the name of a tap, 1 "
 			       "to %d characters without '/', ':', '%%' and "
 			       "spaces.",
 			       IFNAMSIZ - 1);
+	}
 	if (!body->guest_mac)
 		return 0;
 	rc = config_parse_mac(body->guest_mac, mac, e);

@@ -164,6 +164,7 @@ static int configure(struct monitor *m, struct err *e)
 	log_set_id(o->id);
 	controller_init(c, &m->loop, o->id);
 	c->has_boot_timer = o->boot_timer || o->timing;
+	c->config.kvm_fd = (int)o->kvm_fd;
 	if (take_log_options(m, e))
 		return EXIT_BAD_ARGUMENT;
 	if (o->config_file && config_load(&c->config, o->config_file, e))
@@ -197,6 +198,17 @@ static void log_start(struct monitor *m)
 		 o->parent_cpu_time_us);
 }
 
+static int open_server(struct monitor *m, struct err *e)
+{
+	const struct options *o = &m->options;
+
+	if (o->api_fd)
+		return server_adopt(&m->server, &m->loop, &m->controller,
+				    (int)o->api_fd, o->payload_max_bytes, e);
+	return server_open(&m->server, &m->loop, &m->controller, o->api_sock,
+			   o->payload_max_bytes, e);
+}
+
 /* Returns an exit code; 0 to go on. */
 static int start(struct monitor *m, struct err *e)
 {
@@ -208,8 +220,7 @@ static int start(struct monitor *m, struct err *e)
 		return EXIT_FAILED;
 	if (open_metrics(m, e))
 		return EXIT_BAD_CONFIG;
-	if (!o->no_api && server_open(&m->server, &m->loop, &m->controller,
-				      o->api_sock, o->payload_max_bytes, e))
+	if (!o->no_api && open_server(m, e))
 		return EXIT_FAILED;
 	/* A start takes its threads' filters itself, once it has made them. */
 	if (o->config_file ? controller_start(&m->controller, e)

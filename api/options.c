@@ -17,6 +17,7 @@ enum option_type {
 	OPTION_FLAG,	/* bool */
 	OPTION_STRING,	/* const char * */
 	OPTION_NUMBER,	/* uint64_t */
+	OPTION_FD,	/* uint64_t, 3 to INT_MAX */
 	OPTION_REFUSED, /* with a value */
 	OPTION_REFUSED_FLAG,
 };
@@ -32,6 +33,8 @@ struct option {
 #define AT(member) offsetof(struct options, member)
 
 static const struct option table[] = {
+	{"api-fd", "N", OPTION_FD, AT(api_fd),
+	 "descriptor of a listening Unix socket for the API"},
 	{"api-sock", "PATH", OPTION_STRING, AT(api_sock),
 	 "Unix socket of the API (default /run/firecracker.socket)"},
 	{"boot-timer", NULL, OPTION_FLAG, AT(boot_timer),
@@ -43,6 +46,8 @@ static const struct option table[] = {
 	 AT(payload_max_bytes), "largest body of a request (default 51200)"},
 	{"id", "ID", OPTION_STRING, AT(id),
 	 "name of the microVM: 1 to 64 letters, digits and hyphens"},
+	{"kvm-fd", "N", OPTION_FD, AT(kvm_fd),
+	 "descriptor of /dev/kvm, which then is not opened"},
 	{"level", "LEVEL", OPTION_STRING, AT(level),
 	 "Off, Error, Warning, Info, Debug or Trace (default Warning; Info "
 	 "with --log-path or --boot-timer)"},
@@ -133,6 +138,16 @@ static int option_set(struct options *o, const struct option *option,
 		if (!rc)
 			memcpy(at, &number, sizeof(number));
 		break;
+	case OPTION_FD:
+		rc = parse_number(option->name, value, &number, e);
+		if (!rc && (number < 3 || number > INT32_MAX))
+			rc = err_set(e, -EINVAL,
+				     "--%s needs the number of a descriptor, 3 "
+				     "or more, not '%.64s'",
+				     option->name, value);
+		if (!rc)
+			memcpy(at, &number, sizeof(number));
+		break;
 	default:
 		rc = err_set(e, -EINVAL,
 			     "--%s is not supported by this version of mayfly",
@@ -168,6 +183,10 @@ static int check_all(const struct options *o, struct err *e)
 		return err_set(e, -EINVAL,
 			       "--no-api needs --config-file: without a socket "
 			       "nobody else can say what to start");
+	if (o->no_api && o->api_fd)
+		return err_set(e, -EINVAL,
+			       "--api-fd brings a socket and --no-api wants "
+			       "none; leave one out");
 	if (o->level && log_level_parse(o->level, &level))
 		return err_set(e, -EINVAL,
 			       "--level needs Off, Error, Warning, Info, Debug "

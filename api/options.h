@@ -46,6 +46,8 @@ struct options {
 	uint64_t start_time_cpu_us;
 	uint64_t parent_cpu_time_us;
 	uint64_t payload_max_bytes; /* of a request */
+	uint64_t api_fd;	    /* of a listening socket; 0 for none */
+	uint64_t kvm_fd;	    /* of /dev/kvm; 0 to open it */
 	bool no_api;
 	bool no_seccomp;
 	bool boot_timer;

@@ -532,12 +532,9 @@ static void listener_ready(struct loop_watch *w, uint32_t events)
 	}
 }
 
-int server_open(struct server *s, struct loop *loop,
-		struct controller *controller, const char *path,
-		uint64_t payload_max, struct err *e)
+static void server_init(struct server *s, struct loop *loop,
+			struct controller *controller, uint64_t payload_max)
 {
-	int rc;
-
 	memset(s, 0, sizeof(*s));
 	s->loop = loop;
 	s->controller = controller;
@@ -547,6 +544,22 @@ int server_open(struct server *s, struct loop *loop,
 	s->listener.fd = -1;
 	s->listener.ready = listener_ready;
 	s->is_open = true;
+}
+
+/* The socket listens: clients may come. */
+static int server_start(struct server *s, struct err *e)
+{
+	s->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	return loop_add(s->loop, &s->listener, s->fd, EPOLLIN, e);
+}
+
+int server_open(struct server *s, struct loop *loop,
+		struct controller *controller, const char *path,
+		uint64_t payload_max, struct err *e)
+{
+	int rc;
+
+	server_init(s, loop, controller, payload_max);
 	s->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (s->fd < 0)
 		return err_errno(e, "can't make the API socket");
@@ -555,8 +568,43 @@ int server_open(struct server *s, struct loop *loop,
 		return rc;
 	if (listen(s->fd, BACKLOG))
 		return err_errno(e, "can't listen at %s", path);
-	s->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
-	return loop_add(loop, &s->listener, s->fd, EPOLLIN, e);
+	return server_start(s, e);
+}
+
+static int socket_option(int fd, int option)
+{
+	socklen_t len = sizeof(int);
+	int value = -1;
+
+	return getsockopt(fd, SOL_SOCKET, option, &value, &len) ? -1 : value;
+}
+
+int server_adopt(struct server *s, struct loop *loop,
+		 struct controller *controller, int fd, uint64_t payload_max,
+		 struct err *e)
+{
+	int flags = fcntl(fd, F_GETFL);
+
+	server_init(s, loop, controller, payload_max);
+	if (flags < 0)
+		return err_set(e, -EBADF,
+			       "descriptor %d, for the API, is not open", fd);
+	if (socket_option(fd, SO_DOMAIN) != AF_UNIX ||
+	    socket_option(fd, SO_TYPE) != SOCK_STREAM)
+		return err_set(e, -EINVAL,
+			       "descriptor %d, for the API, is not a Unix "
+			       "stream socket",
+			       fd);
+	if (socket_option(fd, SO_ACCEPTCONN) != 1)
+		return err_set(e, -EINVAL,
+			       "descriptor %d, for the API, is a socket that "
+			       "does not listen; call listen() first",
+			       fd);
+	if (fcntl(fd, F_SETFL, flags | O_NONBLOCK) ||
+	    fcntl(fd, F_SETFD, FD_CLOEXEC))
+		return err_errno(e, "descriptor %d, for the API", fd);
+	s->fd = fd;
+	return server_start(s, e);
 }
 
 void server_close(struct server *s)

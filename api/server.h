@@ -46,6 +46,14 @@ int server_open(struct server *s, struct loop *loop,
 		uint64_t payload_max, struct err *e);
 
 /*
+ * The same with a socket that somebody else made and listens at; takes it over
+ * on success only. Its file, if it has one, is not ours to remove.
+ */
+int server_adopt(struct server *s, struct loop *loop,
+		 struct controller *controller, int fd, uint64_t payload_max,
+		 struct err *e);
+
+/*
  * Sends what can be sent at once, closes all connections and removes the
  * socket's file. Accepts a zeroed struct.
  */

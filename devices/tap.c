@@ -161,8 +161,9 @@ int tap_adopt(struct tap *t, int fd, const char *name, struct err *e)
 	t->fd = -1;
 	if (ioctl(fd, TUNGETIFF, &req))
 		return err_set(e, -EINVAL,
-			       "descriptor %d%s%s is not a tap that is open",
-			       fd, name ? ", for " : "", name ? name : "");
+			       "descriptor %d%s%s%s is not a tap that is open",
+			       fd, name ? ", for " : "", name ? name : "",
+			       name ? "," : "");
 	memcpy(adopted.name, req.ifr_name, TAP_NAME - 1);
 	if ((req.ifr_flags & must) != must)
 		return err_set(e, -EINVAL,

@@ -15,12 +15,13 @@
 
 static int drop_bounding(struct err *e)
 {
-	unsigned long cap;
+	unsigned long cap = 0;
 
-	/* Reading fails behind the last capability that the kernel knows. */
-	for (cap = 0; prctl(PR_CAPBSET_READ, cap, 0, 0, 0) >= 0; cap++)
-		if (prctl(PR_CAPBSET_DROP, cap, 0, 0, 0))
-			return err_errno(e, "dropping capability %lu", cap);
+	while (!prctl(PR_CAPBSET_DROP, cap, 0, 0, 0))
+		cap++;
+	/* EINVAL: behind the last capability that the kernel knows. */
+	if (errno != EINVAL || !cap)
+		return err_errno(e, "dropping capability %lu", cap);
 	if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0))
 		return err_errno(e, "clearing ambient capabilities");
 	return 0;
@@ -38,7 +39,7 @@ static int drop_capabilities(struct err *e)
 	return 0;
 }
 
-static int check_ids(uid_t uid, gid_t gid, struct err *e)
+static int check_ids(uid_t uid, gid_t gid, bool has_groups, struct err *e)
 {
 	uid_t r, f, s;
 	gid_t rg, fg, sg;
@@ -46,14 +47,14 @@ static int check_ids(uid_t uid, gid_t gid, struct err *e)
 	if (getresuid(&r, &f, &s) || getresgid(&rg, &fg, &sg))
 		return err_errno(e, "reading uid and gid");
 	if (r != uid || f != uid || s != uid || rg != gid || fg != gid ||
-	    sg != gid || getgroups(0, NULL) != 0)
+	    sg != gid || (!has_groups && getgroups(0, NULL) != 0))
 		return err_set(e, -EPERM,
 			       "this process is still not only uid %u, gid %u",
 			       uid, gid);
 	return 0;
 }
 
-int caps_drop(uid_t uid, gid_t gid, struct err *e)
+int caps_become(uid_t uid, gid_t gid, struct err *e)
 {
 	int rc = drop_bounding(e);
 
@@ -65,8 +66,16 @@ int caps_drop(uid_t uid, gid_t gid, struct err *e)
 		return err_errno(e, "becoming gid %u", gid);
 	if (setresuid(uid, uid, uid))
 		return err_errno(e, "becoming uid %u", uid);
-	rc = drop_capabilities(e);
+	return check_ids(uid, gid, false, e);
+}
+
+int caps_drop(uid_t uid, gid_t gid, bool is_user, struct err *e)
+{
+	int rc = is_user ? drop_bounding(e) : caps_become(uid, gid, e);
+
+	if (!rc)
+		rc = drop_capabilities(e);
 	if (!rc && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
 		rc = err_errno(e, "setting no_new_privs");
-	return rc ? rc : check_ids(uid, gid, e);
+	return rc ? rc : check_ids(uid, gid, is_user, e);
 }

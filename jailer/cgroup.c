@@ -26,8 +26,9 @@
 #include "vmm/base/fd.h"
 
 struct group {
-	int fd;	 /* owned; the jail's group */
-	int top; /* owned; its hierarchy's mount point */
+	int fd;		 /* owned; the jail's group */
+	int top;	 /* owned; its hierarchy's mount point */
+	char point[256]; /* that one's path */
 };
 
 /*
@@ -82,9 +83,9 @@ static const char *parse_mount(char *line, unsigned version,
 	return point;
 }
 
-/* Opens the mount point of a hierarchy. */
+/* Opens the mount point of a hierarchy, whose path goes to name. */
 static int open_top(unsigned version, const char *controller, size_t len,
-		    struct err *e)
+		    char *name, size_t size, struct err *e)
 {
 	FILE *mounts = fopen("/proc/self/mountinfo", "re");
 	const char *point = NULL;
@@ -109,6 +110,11 @@ static int open_top(unsigned version, const char *controller, size_t len,
 			     "no version 1 hierarchy with controller '%.*s' is "
 			     "mounted; use --cgroup-version 2 if it is there",
 			     (int)len, controller);
+	if (point && (size_t)snprintf(name, size, "%s", point) >= size &&
+	    fd >= 0) {
+		fd_close(&fd);
+		fd = err_set(e, -ENAMETOOLONG, "%.64s…: too long", point);
+	}
 	free(line);
 	if (fd >= 0 &&
 	    (fstatfs(fd, &fs) || (fs.f_type != CGROUP_SUPER_MAGIC &&
@@ -221,7 +227,8 @@ static int open_group(struct path_made *made, const struct jail_options *o,
 	size_t len;
 	int fd;
 
-	g->top = open_top(o->cgroup_version, c->file, c->controller_len, e);
+	g->top = open_top(o->cgroup_version, c->file, c->controller_len,
+			  g->point, sizeof(g->point), e);
 	if (g->top < 0)
 		return g->top;
 	g->fd = fcntl(g->top, F_DUPFD_CLOEXEC, 3);
@@ -268,10 +275,10 @@ static void group_fini(struct group *g)
 
 static int enter_parent(const struct jail_options *o, struct err *e)
 {
-	struct group g = {-1, -1};
+	struct group g = {.fd = -1, .top = -1};
 	int rc;
 
-	g.top = open_top(2, "", 0, e);
+	g.top = open_top(2, "", 0, g.point, sizeof(g.point), e);
 	if (g.top < 0)
 		return g.top;
 	g.fd = path_open(g.top, o->parent_cgroup, O_RDONLY | O_DIRECTORY, e);
@@ -283,8 +290,41 @@ static int enter_parent(const struct jail_options *o, struct err *e)
 	return rc;
 }
 
-int cgroup_enter(struct path_made *made, const struct jail_options *o,
-		 struct err *e)
+/*
+ * Whoever cleans up later finds the groups by this list. It stands beside the
+ * jail's root, where the jail can't reach it.
+ */
+static int record(struct path_made *made, int root_fd,
+		  const struct jail_options *o, const struct group *groups,
+		  unsigned count, struct err *e)
+{
+	CLEAN_FD int dir = openat(root_fd, "..", O_PATH | O_CLOEXEC);
+	CLEAN_FD int fd = -1;
+	unsigned i, k;
+
+	if (dir < 0)
+		return err_errno(e, "the jail's directory");
+	/* That of a jail whose root somebody has removed, but not this. */
+	if (unlinkat(dir, "cgroups", 0) && errno != ENOENT)
+		return err_errno(e, "removing an old list of cgroups");
+	fd = path_make_file(made, dir, "cgroups", 0644, e);
+	if (fd < 0)
+		return fd;
+	for (i = 0; i < count; i++) {
+		for (k = 0; k < i; k++)
+			if (!strcmp(groups[k].point, groups[i].point))
+				break;
+		if (k == i &&
+		    dprintf(fd, "%s/%s/%s\n", groups[i].point,
+			    o->parent_cgroup ? o->parent_cgroup : o->exec_name,
+			    o->id) < 0)
+			return err_errno(e, "writing the list of cgroups");
+	}
+	return 0;
+}
+
+int cgroup_enter(struct path_made *made, int root_fd,
+		 const struct jail_options *o, struct err *e)
 {
 	struct group groups[JAIL_CGROUPS_MAX];
 	unsigned count, i;
@@ -297,11 +337,13 @@ int cgroup_enter(struct path_made *made, const struct jail_options *o,
 	for (count = 0; count < o->cgroup_count && !rc; count++) {
 		const struct jail_cgroup *c = &o->cgroups[count];
 
-		groups[count] = (struct group){-1, -1};
+		groups[count].fd = groups[count].top = -1;
 		rc = open_group(made, o, c, &groups[count], e);
 		if (!rc)
 			rc = write_file(groups[count].fd, c->file, c->value, e);
 	}
+	if (!rc)
+		rc = record(made, root_fd, o, groups, count, e);
 	for (i = 0; i < count && !rc; i++)
 		rc = move_in(&groups[i], e);
 	while (count)

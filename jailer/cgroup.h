@@ -14,11 +14,12 @@
 /*
  * Makes the groups, writes the values, then moves this process in. Without a
  * --cgroup there is nothing to do, except that with version 2 a --parent-cgroup
- * that is given, which must exist, takes the process itself. Reads /proc.
- * Returns 0 or a negative errno.
+ * that is given, which must exist, takes the process itself. Their paths go to
+ * a file `cgroups` beside the jail's root. Reads /proc. Returns 0 or a negative
+ * errno.
  */
-int cgroup_enter(struct path_made *made, const struct jail_options *o,
-		 struct err *e);
+int cgroup_enter(struct path_made *made, int root_fd,
+		 const struct jail_options *o, struct err *e);
 
 /*
  * Moves this process back to the top of the hierarchies, so that a group that

@@ -10,17 +10,22 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "jailer/bind.h"
 #include "jailer/caps.h"
 #include "jailer/cgroup.h"
+#include "jailer/fds.h"
+#include "jailer/landlock.h"
 #include "jailer/ns.h"
 #include "jailer/options.h"
 #include "jailer/path.h"
 #include "jailer/rlimit.h"
 #include "jailer/root.h"
+#include "jailer/userns.h"
 #include "vmm/base/fd.h"
 
 struct jail {
@@ -32,6 +37,9 @@ struct jail {
 	int program_fd; /* owned; the monitor outside */
 	int root_fd;	/* owned; the jail's directory seen from outside */
 	int null_fd;	/* owned; /dev/null, which the jail has not */
+	int proc_fd;  /* owned; /proc, where there is to be a user namespace */
+	bool is_user; /* the caller is not root */
+	struct bind devices; /* of the host, where is_user */
 	int userfaultfd;
 	uint64_t start_us; /* CLOCK_MONOTONIC */
 	uint64_t cpu_us;   /* CPU time of the first process, where it forked */
@@ -52,25 +60,41 @@ static uint64_t clock_us(clockid_t clock)
 	return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
 }
 
+/* Closes descriptors from 3 on but those that are to be passed. */
+static int close_others(const struct jail_options *o, struct err *e)
+{
+	unsigned from = 3, i;
+
+	for (i = 0; i <= o->fd_count; i++) {
+		const unsigned to = i < o->fd_count ? (unsigned)o->fds[i]
+						    : UINT32_MAX;
+
+		if (from < to && syscall(SYS_close_range, from,
+					 i < o->fd_count ? to - 1 : to, 0))
+			return err_errno(e, "close_range() (the jailer needs "
+					    "Linux 5.9)");
+		from = to + 1;
+	}
+	return 0;
+}
+
 /*
  * Descriptors 0 to 2 are taken before anything else is opened; all others are
  * closed. SIGXFSZ would end the jailer without a word under a small fsize.
  */
 static int step_inherited(struct jail *j, struct err *e)
 {
-	int fd;
+	int fd, rc = close_others(&j->options, e);
 
-	if (syscall(SYS_close_range, 3, ~0U, 0))
-		return err_errno(e, "close_range() (the jailer needs Linux "
-				    "5.9)");
+	if (rc)
+		return rc;
 	for (fd = 0; fd < 3; fd++)
 		if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) != fd)
 			return err_errno(e, "/dev/null");
 	if (clearenv())
 		return err_set(e, -ENOMEM, "clearing the environment");
 	signal(SIGXFSZ, SIG_IGN);
-	(void)j;
-	return 0;
+	return fds_check(j->options.fds, j->options.fd_count, e);
 }
 
 static int step_arguments(struct jail *j, struct err *e)
@@ -84,10 +108,26 @@ static int step_arguments(struct jail *j, struct err *e)
 		jail_options_help(stdout);
 	else if (o->version)
 		jail_options_version(stdout);
-	if (o->help || o->version)
-		return STEP_DONE;
-	if (geteuid() != 0)
-		return err_set(e, -EPERM, "needs to be started as root");
+	return o->help || o->version ? STEP_DONE : 0;
+}
+
+static int step_caller(struct jail *j, struct err *e)
+{
+	const struct jail_options *o = &j->options;
+
+	j->is_user = geteuid() != 0;
+	if (j->is_user && !o->userns)
+		return err_set(e, -EPERM,
+			       "needs to be started as root, or with --userns");
+	if (j->is_user && (o->uid != geteuid() || o->gid != getegid()))
+		return err_set(e, -EPERM,
+			       "without root the jail's user can only be the "
+			       "caller: --uid %u --gid %u",
+			       geteuid(), getegid());
+	if (o->userns)
+		j->proc_fd = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (o->userns && j->proc_fd < 0)
+		return err_errno(e, "/proc");
 	if (o->daemonize)
 		j->null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
 	if (o->daemonize && j->null_fd < 0)
@@ -102,7 +142,7 @@ static int step_directory(struct jail *j, struct err *e)
 	const struct jail_options *o = &j->options;
 
 	j->root_fd = root_make(&j->made, o->chroot_base_dir, o->exec_name,
-			       o->id, o->uid, e);
+			       o->id, o->uid, !j->is_user && !o->fd_count, e);
 	return j->root_fd < 0 ? j->root_fd : 0;
 }
 
@@ -126,23 +166,48 @@ static int step_rlimits(struct jail *j, struct err *e)
 
 static int step_cgroups(struct jail *j, struct err *e)
 {
-	return cgroup_enter(&j->made, &j->options, e);
+	int rc = cgroup_enter(&j->made, j->root_fd, &j->options, e);
+	struct err why = *e;
+
+	if (!j->is_user || (rc != -EACCES && rc != -EPERM))
+		return rc;
+	return err_set(e, rc,
+		       "%.256s; without root --cgroup needs a --parent-cgroup "
+		       "that was delegated to uid %u",
+		       why.text, geteuid());
 }
 
 static int step_root(struct jail *j, struct err *e)
 {
-	return root_enter(j->root_fd, e);
+	const struct jail_options *o = &j->options;
+	CLEAN_FD int tree = -1;
+	int rc = 0;
+
+	tree = j->is_user ? root_unshare_user(j->root_fd, j->proc_fd, o->uid,
+					      o->gid, e)
+			  : root_unshare(j->root_fd, e);
+	if (tree < 0)
+		return tree;
+	if (j->is_user && !o->fd_count)
+		rc = bind_take(&j->devices, o->minimal_dev, e);
+	return rc ? rc : root_enter(tree, e);
 }
 
 static int step_directories(struct jail *j, struct err *e)
 {
-	return root_make_dirs(&j->made, j->options.uid, j->options.gid, e);
+	return root_make_dirs(&j->made, !j->options.fd_count, j->options.uid,
+			      j->options.gid, e);
 }
 
 static int step_devices(struct jail *j, struct err *e)
 {
-	return root_make_devices(&j->made, j->userfaultfd, j->options.uid,
-				 j->options.gid, e);
+	if (j->options.fd_count)
+		return 0;
+	if (j->is_user)
+		return bind_attach(&j->devices, &j->made, e);
+	return root_make_devices(&j->made, j->options.minimal_dev,
+				 j->userfaultfd, j->options.uid, j->options.gid,
+				 e);
 }
 
 /* The first process sees it through: PID file, then the other's success. */
@@ -178,9 +243,39 @@ static int step_process(struct jail *j, struct err *e)
 	return rc;
 }
 
+/*
+ * A user namespace for what root has made ready. The maps are written by the
+ * user, whose own /proc has to belong to it for that; so others of the same uid
+ * can look at this process, and must find no descriptor of the host's.
+ */
+static int become_user(struct jail *j, struct err *e)
+{
+	const struct jail_options *o = &j->options;
+	int rc = caps_become(o->uid, o->gid, e);
+
+	if (rc)
+		return rc;
+	fd_close(&j->root_fd);
+	fd_close(&j->program_fd);
+	path_forget(&j->made);
+	if (prctl(PR_SET_DUMPABLE, 1, 0, 0, 0))
+		return err_errno(e, "making this process the user's own");
+	return userns_enter(j->proc_fd, 0, o->uid, o->gid, e);
+}
+
 static int step_privileges(struct jail *j, struct err *e)
 {
-	return caps_drop(j->options.uid, j->options.gid, e);
+	const struct jail_options *o = &j->options;
+	const bool late = o->userns && !j->is_user;
+	int rc = late ? become_user(j, e) : 0;
+
+	fd_close(&j->proc_fd);
+	return rc ? rc : caps_drop(o->uid, o->gid, o->userns, e);
+}
+
+static int step_landlock(struct jail *j, struct err *e)
+{
+	return landlock_enter(j->options.exec_name, e);
 }
 
 /* The arguments end with those behind `--`. Returns only where it fails. */
@@ -230,10 +325,12 @@ static const struct step {
 	int (*run)(struct jail *j, struct err *e);
 	void (*undo)(struct jail *j); /* NULL: it dies with the process */
 } steps[] = {
-	/* no environment, no descriptors but 0 to 2 */
+	/* what to do */
+	{"arguments", step_arguments, NULL},
+	/* no environment, no descriptors but 0 to 2 and those to be passed */
 	{"inherited state", step_inherited, NULL},
 	/* the open program */
-	{"arguments", step_arguments, NULL},
+	{"exec-file", step_caller, NULL},
 	/* BASE/PROGRAM/ID/root; the undo is that of everything that is made */
 	{"directory", step_directory, undo_made},
 	/* PROGRAM in it */
@@ -242,7 +339,7 @@ static const struct step {
 	{"network namespace", step_netns, NULL},
 	/* limits of this process */
 	{"resource limits", step_rlimits, NULL},
-	/* cgroups, and this process in them */
+	/* cgroups, a list of them, and this process in them */
 	{"cgroups", step_cgroups, undo_cgroups},
 	/* a mount namespace with nothing but the jail */
 	{"root file system", step_root, NULL},
@@ -255,6 +352,9 @@ static const struct step {
 	{"process", step_process, NULL},
 	/* a process that can do no harm */
 	{"privileges", step_privileges, NULL},
+	/* one that can use the jail's files only, where the kernel can do that
+	 */
+	{"landlock", step_landlock, NULL},
 	/* the monitor in its place */
 	{"exec", step_exec, NULL},
 };
@@ -281,6 +381,7 @@ int main(int argc, char **argv)
 		.program_fd = -1,
 		.root_fd = -1,
 		.null_fd = -1,
+		.proc_fd = -1,
 	};
 	struct err e = {0};
 	unsigned i;

@@ -27,15 +27,20 @@ int ns_join_net(const char *path, struct err *e)
 	 * namespace.
 	 */
 	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-	if (fd < 0)
+	if (fd < 0 && (errno != EACCES || !geteuid()))
 		return err_errno(e, "%.256s", path);
-	if (!setns(fd, CLONE_NEWNET))
+	if (fd >= 0 && !setns(fd, CLONE_NEWNET))
 		return 0;
 	if (errno == EINVAL)
 		return err_set(e, -EINVAL,
 			       "%.256s: not a network namespace; `ip netns` "
 			       "lists those in /run/netns",
 			       path);
+	if (errno == EPERM || errno == EACCES)
+		return err_errno(e,
+				 "joining %.256s needs root; without it, start "
+				 "the jailer in the network namespace already",
+				 path);
 	return err_errno(e, "joining %.256s", path);
 }
 

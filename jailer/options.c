@@ -149,6 +149,51 @@ static int take_new_pid_ns(struct jail_options *o, const char *value,
 	return 0;
 }
 
+static int take_minimal_dev(struct jail_options *o, const char *value,
+			    struct err *e)
+{
+	(void)value;
+	(void)e;
+	o->minimal_dev = true;
+	return 0;
+}
+
+static int take_userns(struct jail_options *o, const char *value, struct err *e)
+{
+	(void)value;
+	(void)e;
+	o->userns = true;
+	return 0;
+}
+
+/* "3,4,7" */
+static int take_pass_fds(struct jail_options *o, const char *value,
+			 struct err *e)
+{
+	const char *at = value;
+	int last = 2;
+
+	while (isdigit((unsigned char)*at) && o->fd_count < JAIL_FDS_MAX) {
+		char *end;
+		unsigned long fd;
+
+		errno = 0;
+		fd = strtoul(at, &end, 10);
+		if (errno || fd > INT32_MAX || (int)fd <= last)
+			break;
+		o->fds[o->fd_count++] = last = (int)fd;
+		if (!*end)
+			return 0;
+		if (*end != ',')
+			break;
+		at = end + 1;
+	}
+	return err_set(e, -EINVAL,
+		       "--pass-fds needs up to %d descriptors of 3 or more in "
+		       "ascending order, as in 3,4,7, not '%.64s'",
+		       JAIL_FDS_MAX, value);
+}
+
 static int take_help(struct jail_options *o, const char *value, struct err *e)
 {
 	(void)value;
@@ -253,6 +298,12 @@ static const struct option table[] = {
 	 "a session of its own, /dev/null for input and output"},
 	{"new-pid-ns", NULL, false, take_new_pid_ns,
 	 "a PID namespace of its own"},
+	{"pass-fds", "N[,N]...", false, take_pass_fds,
+	 "keep these descriptors open, and make no devices"},
+	{"minimal-dev", NULL, false, take_minimal_dev,
+	 "make /dev/kvm and /dev/net/tun only"},
+	{"userns", NULL, false, take_userns,
+	 "a user namespace of its own; needs no root"},
 	{"cgroup", "FILE=VALUE", true, take_cgroup,
 	 "make a cgroup and write VALUE into its FILE"},
 	{"cgroup-version", "1|2", false, take_cgroup_version,
@@ -349,7 +400,7 @@ void jail_options_help(FILE *to)
 		    "                     [-- MONITOR'S OPTIONS]\n\n"
 		    "Makes a jail in BASE/PROGRAM/ID/root and runs a monitor "
 		    "in it without privileges.\nNeeds to be started as "
-		    "root.\n\n");
+		    "root, or with --userns.\n\n");
 	for (i = 0; i < OPTIONS; i++) {
 		const struct option *o = &table[i];
 		char left[48];

@@ -21,6 +21,7 @@ enum {
 	JAIL_CGROUPS_MAX = 32,
 	JAIL_CGROUP_FILE_MAX = 64, /* with its NUL */
 	JAIL_NAME_MAX = 251,	   /* a file name with `.pid` behind it */
+	JAIL_FDS_MAX = 64,
 };
 
 /* `cpu.shares=512`: one file of a cgroup, and what to write into it. */
@@ -46,6 +47,10 @@ struct jail_options {
 	uint64_t no_file;
 	uint64_t fsize_bytes; /* where has_fsize */
 	bool has_fsize;
+	int fds[JAIL_FDS_MAX]; /* kept open: ascending, each 3 or more */
+	unsigned fd_count;
+	bool minimal_dev;
+	bool userns;
 	bool daemonize;
 	bool new_pid_ns;
 	bool help;

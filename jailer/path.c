@@ -205,6 +205,12 @@ int path_make_node(struct path_made *made, int dir_fd, const char *name,
 	return fd_steal(&fd);
 }
 
+void path_forget(struct path_made *made)
+{
+	while (made->count)
+		fd_close(&made->entries[--made->count].dir_fd);
+}
+
 unsigned path_undo(struct path_made *made)
 {
 	unsigned left = 0;

@@ -54,6 +54,9 @@ int path_make_file(struct path_made *made, int dir_fd, const char *name,
 int path_make_node(struct path_made *made, int dir_fd, const char *name,
 		   dev_t device, struct err *e);
 
+/* Closes all descriptors; what was made stays. */
+void path_forget(struct path_made *made);
+
 /*
  * Removes what was made, the last first. Returns how many entries are still
  * there: directories into which others have put something, for one.

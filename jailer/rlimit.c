@@ -8,14 +8,22 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 static int set_both(int resource, uint64_t value, const char *name,
 		    struct err *e)
 {
 	const struct rlimit limit = {.rlim_cur = value, .rlim_max = value};
 
-	if (!setrlimit((__rlimit_resource_t)resource, &limit))
+	/* The libraries disagree about the type of resource. */
+	if (!syscall(SYS_prlimit64, 0, resource, &limit, NULL))
 		return 0;
+	if (errno == EPERM && geteuid() != 0)
+		return err_set(e, -EPERM,
+			       "%s=%" PRIu64 ": more than the caller's own "
+			       "limit, which only root can raise",
+			       name, value);
 	if (errno == EPERM && resource == RLIMIT_NOFILE)
 		return err_set(e, -EPERM,
 			       "%s=%" PRIu64 ": more than the kernel's "

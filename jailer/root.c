@@ -20,6 +20,8 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include "jailer/mounts.h"
+#include "jailer/userns.h"
 #include "vmm/base/fd.h"
 
 #if defined(__x86_64__)
@@ -109,23 +111,25 @@ static int check_owner(int fd, const char *name, uid_t uid, struct err *e)
 }
 
 /* A file system that knows no devices or programs makes a useless jail. */
-static int check_mount(int fd, const char *base, struct err *e)
+static int check_mount(int fd, const char *base, bool has_nodes, struct err *e)
 {
+	const unsigned long unfit = has_nodes ? ST_NODEV | ST_NOEXEC
+					      : ST_NOEXEC;
 	struct statvfs vfs;
 
 	if (fstatvfs(fd, &vfs))
 		return err_errno(e, "%.256s", base);
-	if (vfs.f_flag & (ST_NODEV | ST_NOEXEC))
+	if (vfs.f_flag & unfit)
 		return err_set(e, -EPERM,
 			       "%.256s: is on a file system mounted %s; give "
 			       "another --chroot-base-dir",
 			       base,
-			       vfs.f_flag & ST_NODEV ? "nodev" : "noexec");
+			       vfs.f_flag & ST_NOEXEC ? "noexec" : "nodev");
 	return 0;
 }
 
 int root_make(struct path_made *made, const char *base, const char *program,
-	      const char *id, uid_t uid, struct err *e)
+	      const char *id, uid_t uid, bool has_nodes, struct err *e)
 {
 	const char *names[] = {program, id, "root"};
 	CLEAN_FD int dir = path_make_dirs(made, base, e);
@@ -144,8 +148,21 @@ int root_make(struct path_made *made, const char *base, const char *program,
 		if (rc)
 			return rc;
 	}
-	rc = check_mount(dir, base, e);
+	rc = check_mount(dir, base, has_nodes, e);
 	return rc ? rc : fd_steal(&dir);
+}
+
+/*
+ * Copies up to len bytes. File systems that can share extents do, so that
+ * nothing is written; but the page cache, through which one jail could time
+ * another's, is never shared.
+ */
+static ssize_t copy_some(int to, int from, off_t *at, size_t len)
+{
+	ssize_t n = copy_file_range(from, at, to, NULL, len, 0);
+
+	/* Between two file systems, or where the kernel can't copy a kind. */
+	return n < 0 && errno != EINTR ? sendfile(to, from, at, len) : n;
 }
 
 int root_copy_program(struct path_made *made, int root_fd, int program_fd,
@@ -162,7 +179,7 @@ int root_copy_program(struct path_made *made, int root_fd, int program_fd,
 	if (fd < 0)
 		return fd;
 	while (at < st.st_size) {
-		n = sendfile(fd, program_fd, &at, (size_t)(st.st_size - at));
+		n = copy_some(fd, program_fd, &at, (size_t)(st.st_size - at));
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)
@@ -194,31 +211,51 @@ int root_userfaultfd(void)
 	return found;
 }
 
-/*
- * The jail's directory becomes a mount, and that the root of all. By
- * descriptor throughout: the working directory is carried into the new
- * namespace by unshare(), open_tree() clones what is mounted there, and
- * pivot_root(".", ".") stacks the old root on top of the new one, from where
- * it is detached. Slave comes first: what happens to mounts in here must not
- * be seen by the host, and what the host unmounts should go here too.
- */
-int root_enter(int root_fd, struct err *e)
+static int clone_tree(int fd, const char *path, struct err *e)
 {
-	CLEAN_FD int tree = -1;
+	int tree = (int)syscall(SYS_open_tree, fd, path,
+				OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC |
+					AT_EMPTY_PATH | AT_RECURSIVE);
+
+	return tree < 0 ? err_errno(e, "cloning the jail's mount") : tree;
+}
+
+int root_unshare(int root_fd, struct err *e)
+{
+	CLEAN_FD int tree = clone_tree(root_fd, "", e);
+
+	if (tree < 0)
+		return tree;
+	(void)mounts_leave();
+	if (unshare(CLONE_NEWNS))
+		return err_errno(e, "making a mount namespace");
+	return fd_steal(&tree);
+}
+
+int root_unshare_user(int root_fd, int proc_fd, uid_t uid, gid_t gid,
+		      struct err *e)
+{
+	int rc;
 
 	if (fchdir(root_fd))
 		return err_errno(e, "entering the jail's directory");
-	if (unshare(CLONE_NEWNS))
-		return err_errno(e, "making a mount namespace");
+	rc = userns_enter(proc_fd, CLONE_NEWNS, uid, gid, e);
+	return rc ? rc : clone_tree(AT_FDCWD, ".", e);
+}
+
+/*
+ * The jail's directory becomes a mount, and that the root of all. By
+ * descriptor throughout: pivot_root(".", ".") stacks the old root on top of the
+ * new one, from where it is detached. Slave comes first: what happens to mounts
+ * in here must not be seen by the host.
+ */
+int root_enter(int tree, struct err *e)
+{
 	if (mount(NULL, "/", NULL, MS_SLAVE | MS_REC, NULL))
 		return err_errno(e, "cutting mounts off from the host's");
-	tree = (int)syscall(SYS_open_tree, AT_FDCWD, ".",
-			    OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE);
-	if (tree < 0)
-		return err_errno(e, "cloning the jail's mount");
-	if (syscall(SYS_move_mount, tree, "", AT_FDCWD, ".",
+	if (syscall(SYS_move_mount, tree, "", AT_FDCWD, "/",
 		    MOVE_MOUNT_F_EMPTY_PATH))
-		return err_errno(e, "binding the jail's directory to itself");
+		return err_errno(e, "mounting the jail's directory");
 	/* From here on the directory is busy until the namespace lets go. */
 	if (fchdir(tree) || syscall(SYS_pivot_root, ".", ".")) {
 		int rc = err_errno(e, "pivot_root");
@@ -241,34 +278,40 @@ static int give_dir(int fd, const char *path, uid_t uid, gid_t gid,
 	return 0;
 }
 
-int root_make_dirs(struct path_made *made, uid_t uid, gid_t gid, struct err *e)
+/* The inner one first: what belongs to the user may change. */
+static int make_dev(struct path_made *made, int root, uid_t uid, gid_t gid,
+		    struct err *e)
+{
+	CLEAN_FD int dev = path_make_dir(made, root, "dev", e);
+	CLEAN_FD int net = -1;
+	int rc;
+
+	if (dev < 0)
+		return dev;
+	net = path_make_dir(made, dev, "net", e);
+	if (net < 0)
+		return net;
+	rc = give_dir(net, "/dev/net", uid, gid, e);
+	return rc ? rc : give_dir(dev, "/dev", uid, gid, e);
+}
+
+int root_make_dirs(struct path_made *made, bool has_dev, uid_t uid, gid_t gid,
+		   struct err *e)
 {
 	CLEAN_FD int root = -1;
-	CLEAN_FD int dev = -1;
-	CLEAN_FD int net = -1;
 	CLEAN_FD int run = -1;
 	int rc;
 
 	root = path_open(AT_FDCWD, "/", O_RDONLY | O_DIRECTORY, e);
 	if (root < 0)
 		return root;
-	dev = path_make_dir(made, root, "dev", e);
-	if (dev < 0)
-		return dev;
-	net = path_make_dir(made, dev, "net", e);
-	if (net < 0)
-		return net;
 	run = path_make_dir(made, root, "run", e);
 	if (run < 0)
 		return run;
-	rc = give_dir(net, "/dev/net", uid, gid, e);
-	if (!rc)
-		rc = give_dir(dev, "/dev", uid, gid, e);
+	rc = has_dev ? make_dev(made, root, uid, gid, e) : 0;
 	if (!rc)
 		rc = give_dir(run, "/run", uid, gid, e);
-	if (!rc)
-		rc = give_dir(root, "/", uid, gid, e);
-	return rc;
+	return rc ? rc : give_dir(root, "/", uid, gid, e);
 }
 
 static int make_device(struct path_made *made, const char *dir,
@@ -289,8 +332,8 @@ static int make_device(struct path_made *made, const char *dir,
 	return 0;
 }
 
-int root_make_devices(struct path_made *made, int userfaultfd, uid_t uid,
-		      gid_t gid, struct err *e)
+int root_make_devices(struct path_made *made, bool is_minimal, int userfaultfd,
+		      uid_t uid, gid_t gid, struct err *e)
 {
 	/* Documentation/admin-guide/devices.txt: misc is 10, memory is 1. */
 	const struct {
@@ -304,7 +347,7 @@ int root_make_devices(struct path_made *made, int userfaultfd, uid_t uid,
 		{"/dev", "urandom", 1, 9},
 		{"/dev", "userfaultfd", 10, (unsigned)userfaultfd},
 	};
-	unsigned count = userfaultfd < 0 ? 3 : 4;
+	const unsigned count = is_minimal ? 2 : userfaultfd < 0 ? 3 : 4;
 	unsigned i;
 	int rc = 0;
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <stdbool.h>
 #include <sys/types.h>
 
 #include "jailer/path.h"
@@ -20,10 +21,11 @@ int root_open_program(const char *path, struct err *e);
 
 /*
  * Makes (or enters, where they exist) base, program, id and `root`. uid is who
- * may own them besides root. Returns an fd of the last, or a negative errno.
+ * may own them besides root; has_nodes says that devices will be made in there.
+ * Returns an fd of the last, or a negative errno.
  */
 int root_make(struct path_made *made, const char *base, const char *program,
-	      const char *id, uid_t uid, struct err *e);
+	      const char *id, uid_t uid, bool has_nodes, struct err *e);
 
 /* Copies the program behind program_fd into the jail, for owner and group. */
 int root_copy_program(struct path_made *made, int root_fd, int program_fd,
@@ -36,21 +38,34 @@ int root_copy_program(struct path_made *made, int root_fd, int program_fd,
 int root_userfaultfd(void);
 
 /*
- * Makes a mount namespace whose only file system is the jail. What was mounted
- * in the jail's directory stays there. The namespace ends with the process, so
- * nothing is left on the host.
+ * Makes a mount namespace, and returns an fd of the jail's directory as a mount
+ * that can be moved in there, or a negative errno. What was mounted in the
+ * jail's directory stays there. The namespace ends with the process, so nothing
+ * is left on the host.
  */
-int root_enter(int root_fd, struct err *e);
+int root_unshare(int root_fd, struct err *e);
 
-/* Gives /, /dev, /dev/net and /run to uid and gid, mode 0700. In the jail. */
-int root_make_dirs(struct path_made *made, uid_t uid, gid_t gid, struct err *e);
+/* The same by a user, uid and gid, who gets a user namespace as well. */
+int root_unshare_user(int root_fd, int proc_fd, uid_t uid, gid_t gid,
+		      struct err *e);
+
+/* Makes that mount the only file system of this process's namespace. */
+int root_enter(int tree, struct err *e);
 
 /*
- * Makes /dev/net/tun, /dev/kvm, /dev/urandom and, unless userfaultfd is -1,
- * /dev/userfaultfd with that minor number, for uid and gid. In the jail.
+ * Gives /, /run and, where has_dev, /dev and /dev/net to uid and gid, mode
+ * 0700. In the jail.
  */
-int root_make_devices(struct path_made *made, int userfaultfd, uid_t uid,
-		      gid_t gid, struct err *e);
+int root_make_dirs(struct path_made *made, bool has_dev, uid_t uid, gid_t gid,
+		   struct err *e);
+
+/*
+ * Makes /dev/net/tun, /dev/kvm and, unless is_minimal, /dev/urandom and, unless
+ * userfaultfd is -1, /dev/userfaultfd with that minor number, for uid and gid.
+ * In the jail.
+ */
+int root_make_devices(struct path_made *made, bool is_minimal, int userfaultfd,
+		      uid_t uid, gid_t gid, struct err *e);
 
 /* Writes pid into /PROGRAM.pid. In the jail. */
 int root_write_pid(struct path_made *made, const char *program, pid_t pid,

@@ -22,6 +22,14 @@ static const struct {
 	 "       [--memory MIB] [--args TEXT] [--monitor FILE]\n"
 	 "      boots a microVM on this terminal and says how long it took;\n"
 	 "      without an initrd the first drive is the root; Ctrl-] ends it"},
+	{"jail", ctl_jail,
+	 "jail ls [--chroot-base-dir DIR]\n"
+	 "  jail rm ID|--all-dead [--force] [--chroot-base-dir DIR]\n"
+	 "      lists jails below /srv/jailer or DIR, or removes them with "
+	 "their\n"
+	 "      cgroups: one, which has to be dead unless there is --force, or "
+	 "all\n"
+	 "      dead ones"},
 };
 
 enum { COMMANDS = sizeof(commands) / sizeof(commands[0]) };

@@ -85,6 +85,17 @@ static void interface_rules_hold(void **state)
 	       "network-interfaces[0]: API Resource IDs");
 	refuse(NET(ETH0 "\"host_dev_name\": \"\""), "the name of a tap");
 	refuse(NET(ETH0 "\"host_dev_name\": \"a/b\""), "the name of a tap");
+	refuse(NET(ETH0 "\"host_dev_name\": \"a:3\""), "the name of a tap");
+	refuse(NET(ETH0 "\"host_dev_name\": \"fd:\""), "must be fd:N");
+	refuse(NET(ETH0 "\"host_dev_name\": \"fd:2\""), "must be fd:N");
+	refuse(NET(ETH0 "\"host_dev_name\": \"fd:03\""), "must be fd:N");
+	refuse(NET(ETH0 "\"host_dev_name\": \"fd:-3\""), "must be fd:N");
+	refuse(NET(ETH0 "\"host_dev_name\": \"fd:3x\""), "must be fd:N");
+	refuse(NET(ETH0 "\"host_dev_name\": \"fd:99999999999999999999\""),
+	       "must be fd:N");
+	assert_int_equal(config_tap_fd("fd:3"), 3);
+	assert_int_equal(config_tap_fd("fd:1024"), 1024);
+	assert_int_equal(config_tap_fd("tap0"), -1);
 	refuse(NET(ETH0 "\"host_dev_name\": \"tap%d\""), "the name of a tap");
 	accept(NET(ETH0 "\"host_dev_name\": \"fifteen_letters\""));
 	refuse(NET(ETH0 "\"host_dev_name\": \"sixteen_letters_\""),

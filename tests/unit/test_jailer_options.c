@@ -106,6 +106,15 @@ static void what_clients_pass_is_taken(void **state)
 	assert_string_equal(o.parent_cgroup, "vms/web");
 	assert_string_equal(o.cgroups[0].file, "io.max");
 	assert_string_equal(o.cgroups[0].value, "8:0=rbps");
+	accept(NEEDED "--pass-fds 3,7,2147483647 --minimal-dev", &o);
+	assert_int_equal(o.fd_count, 3);
+	assert_int_equal(o.fds[1], 7);
+	assert_int_equal(o.fds[2], 2147483647);
+	assert_true(o.minimal_dev);
+	refuse(NEEDED "--pass-fds 2", "ascending order");
+	refuse(NEEDED "--pass-fds 4,4", "ascending order");
+	refuse(NEEDED "--pass-fds 3,,4", "ascending order");
+	refuse(NEEDED "--pass-fds 2147483648", "ascending order");
 }
 
 static void what_follows_two_hyphens_is_not_ours(void **state)

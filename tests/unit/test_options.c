@@ -109,6 +109,10 @@ static void mistakes_are_sentences(void **state)
 	refuse("--no-api=1 --config-file f", "--no-api takes no value");
 	refuse("--no-api", "--no-api needs --config-file");
 	refuse("--level loud", "not 'loud'");
+	refuse("--kvm-fd 2", "3 or more, not '2'");
+	refuse("--api-fd 2147483648", "3 or more");
+	refuse("--api-fd 3x", "needs a number");
+	refuse("--api-fd 3 --no-api --config-file f", "leave one out");
 	refuse("--id a_b", "--id needs");
 	refuse("--id a/b", "--id needs");
 	refuse("--id "

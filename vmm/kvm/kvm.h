@@ -15,6 +15,12 @@ struct kvm {
  * there is none, or no permission. Returns 0 or a negative errno.
  */
 int kvm_open(struct kvm *k, struct err *e);
+
+/*
+ * The same with a descriptor of /dev/kvm that somebody else has opened for us,
+ * who keeps it. The error says what the descriptor is not.
+ */
+int kvm_adopt(struct kvm *k, int fd, struct err *e);
 void kvm_close(struct kvm *k);
 
 /* KVM_CHECK_EXTENSION on /dev/kvm: 0 where the host lacks it. */

@@ -154,7 +154,8 @@ static int machine_open(struct machine *m, struct err *e)
 	unsigned count;
 	int rc;
 
-	rc = kvm_open(&m->kvm, e);
+	rc = m->config.kvm_fd ? kvm_adopt(&m->kvm, m->config.kvm_fd, e)
+			      : kvm_open(&m->kvm, e);
 	if (!rc)
 		rc = arch_new(&m->arch, &m->kvm, &topology, e);
 	if (!rc)

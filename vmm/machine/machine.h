@@ -18,6 +18,7 @@ struct machine_config {
 	enum guest_mem_pages pages;
 	uint32_t vcpus; /* 1 to ARCH_VCPUS_MAX */
 	bool smt;
+	int kvm_fd; /* borrowed: /dev/kvm; 0 to open it */
 };
 
 enum machine_end {
