@@ -96,7 +96,7 @@ GUEST    := build/guest/$(ARCH)
 .PHONY: all programs
 all: programs guest bare-guests ## build everything: programs and guest (the default)
 
-programs: $(PROGRAMS) ## build mayfly, mayctl and mayfly-jailer
+programs: $(PROGRAMS) build/seccomp/policy.json ## build mayfly, mayctl and mayfly-jailer
 ifeq ($(FLAVOUR),release)
 	$(Q)for p in $(notdir $(PROGRAMS)); do ln -sf release/$$p build/$$p; done
 endif
@@ -171,7 +171,7 @@ setup: ## install the packages that building and testing need (root or sudo)
 
 # ---- the guest -------------------------------------------------------------
 
-BARE := reset poweroff triple_fault hello spin tick halt nowhere interrupt
+BARE := reset poweroff triple_fault hello spin tick halt nowhere lost interrupt
 
 .PHONY: guest kernel bare-guests
 guest: kernel $(GUEST)/initrd ## build what runs inside: kernel and init
@@ -363,6 +363,9 @@ lint: programs ## check floors, sizes, headers, format, and what the linters say
 install: programs ## install into DESTDIR/prefix (/usr/local)
 	install -d $(DESTDIR)$(prefix)/bin
 	install -m 755 $(PROGRAMS) $(DESTDIR)$(prefix)/bin
+	install -d $(DESTDIR)$(prefix)/share/mayfly
+	install -m 644 build/seccomp/policy.json \
+		$(DESTDIR)$(prefix)/share/mayfly/seccomp.json
 	install -d $(DESTDIR)$(prefix)/share/man/man1
 	install -m 644 docs/man/*.1 $(DESTDIR)$(prefix)/share/man/man1
 	install -d $(DESTDIR)$(prefix)/share/bash-completion/completions

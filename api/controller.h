@@ -23,8 +23,8 @@ enum controller_state {
 };
 
 struct controller {
-	struct loop *loop; /* borrowed: main */
-	const char *id;	   /* borrowed: main */
+	struct loop *loop;	 /* borrowed: main */
+	const char *id;		 /* borrowed: main */
 	struct confine *confine; /* borrowed: main; NULL for no filters */
 	struct vm_config config;
 	struct machine *machine; /* owned; NULL before the start */

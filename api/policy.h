@@ -15,8 +15,8 @@
  *	 "loop": […], "start": […]}
  *
  * A thread that is left out keeps its built-in rules. A rule that the built-in
- * table of its thread does not have makes the policy looser, which is used, with
- * a warning in the log that names it.
+ * table of its thread does not have makes the policy looser, which is used,
+ *with a warning in the log that names it.
  */
 
 /*

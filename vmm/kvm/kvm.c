@@ -85,13 +85,6 @@ void kvm_close(struct kvm *k)
 	fd_close(&k->fd);
 }
 
-int kvm_extension(const struct kvm *k, unsigned cap)
-{
-	int rc = ioctl(k->fd, KVM_CHECK_EXTENSION, cap);
-
-	return rc < 0 ? 0 : rc;
-}
-
 const char *kvm_host_advice(void)
 {
 	struct stat st;

@@ -9,8 +9,9 @@
  * From tables to a program of the kernel's BPF, by libseccomp: calls of another
  * architecture kill the process, what no rule names raises SIGSYS. tables are
  * count of them, of which a call has to pass one. The program's instructions
- * are the caller's to free(). Takes milliseconds: used when mayfly is built, and
- * at run time only for a policy of the user's. Returns 0 or a negative errno.
+ * are the caller's to free(). Takes milliseconds: used when mayfly is built,
+ * and at run time only for a policy of the user's. Returns 0 or a negative
+ * errno.
  */
 int compile_rules(const struct rules *const tables[], unsigned count,
 		  struct sock_fprog *out, struct err *e);

@@ -32,9 +32,10 @@ int filter_prepare(struct err *e)
 int filter_load_program(const struct sock_fprog *program, struct err *e)
 {
 	if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, program))
-		return err_errno(e, "loading a seccomp filter (the kernel needs "
-				    "CONFIG_SECCOMP_FILTER; --no-seccomp goes "
-				    "without)");
+		return err_errno(e,
+				 "loading a seccomp filter (the kernel needs "
+				 "CONFIG_SECCOMP_FILTER; --no-seccomp goes "
+				 "without)");
 	return 0;
 }
 

@@ -1,15 +1,15 @@
 #pragma once
 
-#include <stdbool.h>
 #include <linux/filter.h>
+#include <stdbool.h>
 
 #include "vmm/base/err.h"
 #include "vmm/seccomp/rules.h"
 
 /*
  * Puts filters on. The programs are made from rules.c when mayfly is built
- * (tests/seccomp-programs is not needed to run it); a sanitizer's build has none,
- * because the sanitizers' own run time makes calls of its own.
+ * (tests/seccomp-programs is not needed to run it); a sanitizer's build has
+ * none, because the sanitizers' own run time makes calls of its own.
  */
 
 /* Whether this build has filters at all. */

@@ -9,29 +9,30 @@
  */
 #include "vmm/seccomp/rules.h"
 
+#include <asm/ioctls.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <linux/if_tun.h>
 #include <linux/kvm.h>
-#include <asm/ioctls.h>
 #include <sched.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 
-#define CALL(name, why) {name, why, 0, {{0}}}
+#define CALL(call, reason) {.name = (call), .why = (reason)}
 
-/* Where argument index is value, seen through mask. */
-#define CALL_IF(name, index, mask, value, why)      \
-	{                                           \
-		name, why, 1,                       \
-		{                                   \
-			{ index, mask, value }, {0} \
-		}                                   \
+/* Where argument number at is what, seen through mask_. */
+#define CALL_IF(call, at, mask_, what, reason)     \
+	{                                          \
+		.name = (call),                    \
+		.why = (reason),                   \
+		.args = {{(at), (mask_), (what)}}, \
+		.arg_count = 1,                    \
 	}
-#define FAILS(name, error, why) {name, why, 0, {{0}}, error}
-#define IOCTL(request, why) CALL_IF("ioctl", 1, 0xffffffff, request, why)
+#define FAILS(call, with, reason) \
+	{.name = (call), .why = (reason), .error = (with)}
+#define IOCTL(request, reason) CALL_IF("ioctl", 1, 0xffffffff, request, reason)
 
 /* Everything but code. */
 #define NO_EXEC(name, why) CALL_IF(name, 2, PROT_EXEC, 0, why)
@@ -43,9 +44,10 @@ static const struct rule vcpu_rules[] = {
 	IOCTL(KVM_SET_REGS, "the boot vCPU's entry"),
 	IOCTL(KVM_GET_REGS, "where the guest was when KVM gave up"),
 	IOCTL(KVM_SET_GSI_ROUTING, "the guest programs the I/O APIC"),
+	IOCTL(KVM_IRQ_LINE, "an answer or a key of the keyboard"),
 	IOCTL(KVM_IOEVENTFD, "a driver comes up or goes: its kicks"),
 	IOCTL(TUNSETOFFLOAD, "a network driver says what it takes"),
-	IOCTL(TUNSETQUEUE, "a network driver's count of queues"),
+	IOCTL(TUNSETQUEUE, "a network driver goes: only one queue stays"),
 	CALL("futex", "the gate, and the locks of devices"),
 	CALL("write", "waking the loop thread; log lines"),
 	CALL("poll", "log lines to a terminal or pipe, without waiting"),
@@ -55,6 +57,7 @@ static const struct rule vcpu_rules[] = {
 	CALL("madvise", "the thread's end gives its stack back"),
 	CALL("exit", "the thread's end"),
 	CALL("exit_group", "the end after a call that is not here"),
+	IOCTL(TCGETS, "the same: the terminal as it was"),
 	IOCTL(TCSETS, "the same: the terminal as it was"),
 };
 
@@ -75,6 +78,7 @@ static const struct rule loop_rules[] = {
 	CALL("sysinfo", "sorting, in the C library: metrics as text"),
 	CALL("dup3", "PUT gives the log another file"),
 	CALL("exit_group", "the process's end"),
+	IOCTL(TCGETS, "the same: the terminal as it was"),
 	IOCTL(TCSETS, "the same: the terminal as it was"),
 	/* memory of requests, never code */
 	CALL("brk", "small allocations"),
@@ -85,7 +89,7 @@ static const struct rule loop_rules[] = {
 	CALL("newfstatat", "its kind and size; what KVM the host has"),
 	CALL("lseek", "its size, where it is a device"),
 	IOCTL(BLKGETSIZE64, "its size, where it is a device"),
-	CALL_IF("fcntl", 1, 0xffffffff, F_GETFL, "its mode"),
+	CALL_IF("fcntl", 1, 0xffffffff, F_SETFL, "its mode"),
 	CALL("preadv", "Sync: reads"),
 	CALL("preadv2", "Async: reads of what is cached"),
 	CALL("pwritev", "Sync: writes"),
@@ -94,11 +98,10 @@ static const struct rule loop_rules[] = {
 	CALL("io_uring_setup", "Async: the ring, with the first request"),
 	CALL("io_uring_register", "Async: what the ring may do, and no more"),
 	CALL("io_uring_enter", "Async: requests"),
-	/* the keyboard: its interrupt is wired with the first key */
-	CALL("eventfd2", "Ctrl-Alt-Del"),
-	IOCTL(KVM_IRQFD, "Ctrl-Alt-Del"),
+	IOCTL(KVM_IRQ_LINE, "a key of Ctrl-Alt-Del"),
 	/* virtio-net */
 	CALL("readv", "packets from the tap"),
+	IOCTL(TUNSETQUEUE, "how many queues its driver uses"),
 	CALL("writev", "packets to the tap; bytes to vsock's streams"),
 	/* Unix sockets: the API and vsock */
 	CALL("accept4", "clients"),
@@ -107,7 +110,8 @@ static const struct rule loop_rules[] = {
 	CALL("recvmsg", "bytes of vsock's streams"),
 	CALL("sendmsg", "bytes to vsock's streams"),
 	CALL("shutdown", "one direction of a stream ends"),
-	CALL_IF("socket", 0, 0xffffffff, AF_UNIX, "the guest's streams to the host"),
+	CALL_IF("socket", 0, 0xffffffff, AF_UNIX,
+		"the guest's streams to the host"),
 	CALL("connect", "the guest's streams to the host"),
 	CALL("unlink", "socket files at the end"),
 };
@@ -117,20 +121,20 @@ static const struct rule loop_rules[] = {
  * new threads only: clone3() hides its flags in memory, so it is not there
  * (ENOSYS), and the C library falls back to clone(), which shows them.
  */
-#define CLONE_NAMESPACES                                            \
+#define CLONE_NAMESPACES                                             \
 	(CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | \
 	 CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP)
 
 static const struct rule start_rules[] = {
+	CALL("eventfd2", "kicks and interrupts of devices"),
+	IOCTL(KVM_IRQFD, "interrupts of devices"),
 	CALL("pread64", "headers and segments of the kernel"),
 	CALL("memfd_create", "the guest's memory"),
 	CALL("ftruncate", "the guest's memory"),
 	CALL("fcntl", "modes of files; a copy of stdout"),
-	IOCTL(TCGETS, "whether the console is a terminal"),
 	IOCTL(TIOCGPGRP, "whether the terminal is ours"),
 	CALL("getpgrp", "whether the terminal is ours"),
 	IOCTL(KVM_GET_API_VERSION, "KVM"),
-	IOCTL(KVM_CHECK_EXTENSION, "KVM"),
 	IOCTL(KVM_GET_VCPU_MMAP_SIZE, "KVM"),
 	IOCTL(KVM_GET_SUPPORTED_CPUID, "the CPU model"),
 	IOCTL(KVM_CREATE_VM, "the VM"),
@@ -146,7 +150,6 @@ static const struct rule start_rules[] = {
 	IOCTL(TUNSETVNETHDRSZ, "a tap"),
 	CALL("bind", "vsock's socket"),
 	CALL("listen", "vsock's socket"),
-	CALL("fchmod", "vsock's socket"),
 	CALL("rt_sigaction", "the signal that takes a vCPU out of the guest"),
 	CALL_IF("clone", 0, CLONE_VM | CLONE_THREAD | CLONE_NAMESPACES,
 		CLONE_VM | CLONE_THREAD, "threads of vCPUs"),
@@ -158,8 +161,7 @@ static const struct rule start_rules[] = {
 	CALL("seccomp", "the filters of the stages to come"),
 };
 
-#define TABLE(thread, rules) \
-	{thread, rules, sizeof(rules) / sizeof((rules)[0])}
+#define TABLE(thread, rules) {thread, rules, sizeof(rules) / sizeof((rules)[0])}
 
 const struct rules rules_tables[FILTERS] = {
 	[FILTER_VCPU] = TABLE("vcpu", vcpu_rules),

@@ -27,12 +27,12 @@ enum { RULE_ARGS_MAX = 2 };
 struct rule {
 	const char *name; /* of the system call, as libseccomp has it */
 	const char *why;
-	unsigned arg_count;
 	struct rule_arg {
 		unsigned index;
 		uint64_t mask;
 		uint64_t value;
 	} args[RULE_ARGS_MAX];
+	unsigned arg_count;
 	int error; /* not 0: the call fails with it, and nothing else happens */
 };
 
