@@ -111,6 +111,9 @@ static void what_clients_pass_is_taken(void **state)
 	assert_int_equal(o.fds[1], 7);
 	assert_int_equal(o.fds[2], 2147483647);
 	assert_true(o.minimal_dev);
+	refuse("--id a --exec-file /b --uid 0 --gid 2", "--uid 0 is root");
+	refuse("--id a --exec-file /b --uid 1 --gid 0", "--gid 0 is root");
+	accept("--id a --exec-file /b --uid 0 --gid 0 --allow-root", &o);
 	refuse(NEEDED "--pass-fds 2", "ascending order");
 	refuse(NEEDED "--pass-fds 4,4", "ascending order");
 	refuse(NEEDED "--pass-fds 3,,4", "ascending order");
