@@ -61,8 +61,7 @@ static int remove_all(struct removal *r, int fd, unsigned depth, struct err *e)
 	}
 	while (!rc && (entry = readdir(dir)))
 		if (strcmp(entry->d_name, ".") && strcmp(entry->d_name, ".."))
-			rc = remove_tree(r, dirfd(dir), entry->d_name,
-					 depth + 1, e);
+			rc = remove_tree(r, fd, entry->d_name, depth + 1, e);
 	closedir(dir);
 	return rc;
 }
