@@ -1,8 +1,9 @@
 /*
  * Giving up privileges. The order is forced: the bounding set needs
  * CAP_SETPCAP, groups need CAP_SETGID, and the user goes last because with
- * root goes everything. uid 0 is allowed, and then it is the empty bounding
- * set that makes execve() give root nothing back (capabilities(7)).
+ * root goes everything. uid 0 is possible (--allow-root), and then it is the
+ * empty bounding set that makes execve() give root nothing back
+ * (capabilities(7)).
  */
 #include "jailer/caps.h"
 

@@ -158,6 +158,15 @@ static int take_minimal_dev(struct jail_options *o, const char *value,
 	return 0;
 }
 
+static int take_allow_root(struct jail_options *o, const char *value,
+			   struct err *e)
+{
+	(void)value;
+	(void)e;
+	o->allow_root = true;
+	return 0;
+}
+
 static int take_userns(struct jail_options *o, const char *value, struct err *e)
 {
 	(void)value;
@@ -302,6 +311,8 @@ static const struct option table[] = {
 	 "keep these descriptors open, and make no devices"},
 	{"minimal-dev", NULL, false, take_minimal_dev,
 	 "make /dev/kvm and /dev/net/tun only"},
+	{"allow-root", NULL, false, take_allow_root,
+	 "let --uid and --gid be 0"},
 	{"userns", NULL, false, take_userns,
 	 "a user namespace of its own; needs no root"},
 	{"cgroup", "FILE=VALUE", true, take_cgroup,
@@ -388,6 +399,12 @@ int jail_options_parse(struct jail_options *o, int argc, char **argv,
 		if (!seen[i])
 			return err_set(e, -EINVAL, "--%s %s is missing",
 				       table[i].name, table[i].value);
+	if ((!o->uid || !o->gid) && !o->allow_root)
+		return err_set(e, -EINVAL,
+			       "--%s 0 is root, who owns the host's files even "
+			       "without capabilities; give each jail a user of "
+			       "its own, or --allow-root",
+			       o->uid ? "gid" : "uid");
 	return 0;
 }
 

@@ -51,6 +51,7 @@ struct jail_options {
 	unsigned fd_count;
 	bool minimal_dev;
 	bool userns;
+	bool allow_root;
 	bool daemonize;
 	bool new_pid_ns;
 	bool help;

@@ -347,7 +347,8 @@ int root_make_devices(struct path_made *made, bool is_minimal, int userfaultfd,
 		{"/dev", "urandom", 1, 9},
 		{"/dev", "userfaultfd", 10, (unsigned)userfaultfd},
 	};
-	const unsigned count = is_minimal ? 2 : userfaultfd < 0 ? 3 : 4;
+	const unsigned all = userfaultfd < 0 ? 3 : 4;
+	const unsigned count = is_minimal ? 2 : all;
 	unsigned i;
 	int rc = 0;
 

@@ -61,8 +61,7 @@ static int remove_all(struct removal *r, int fd, unsigned depth, struct err *e)
 	}
 	while (!rc && (entry = readdir(dir)))
 		if (strcmp(entry->d_name, ".") && strcmp(entry->d_name, ".."))
-			rc = remove_tree(r, dirfd(dir), entry->d_name,
-					 depth + 1, e);
+			rc = remove_tree(r, fd, entry->d_name, depth + 1, e);
 	closedir(dir);
 	return rc;
 }
@@ -113,37 +112,49 @@ static int remove_tree(struct removal *r, int dir_fd, const char *name,
 	return 0;
 }
 
-/* "/a/b/c": from the root, through no link, and only a cgroup. */
-static int remove_cgroup(const char *path, const struct jail_entry *entry,
-			 struct err *e)
+/*
+ * Splits path into what is above its last part, which must be name, and opens
+ * that: from the root, through no link, and only where it is of a cgroup.
+ * Returns an fd, or -ENOENT where there is nothing left.
+ */
+static int open_above(char *path, const char *name, struct err *e)
 {
-	const char *slash = strrchr(path, '/');
+	char *slash = strrchr(path, '/');
 	CLEAN_FD int fd = -1;
-	char above[1024];
 	struct statfs fs;
 
-	if (!slash || slash == path || strcmp(slash + 1, entry->id) != 0 ||
-	    (size_t)(slash - path) >= sizeof(above))
+	if (!slash || slash == path || strcmp(slash + 1, name) != 0)
 		return err_set(e, -EINVAL,
 			       "'%.128s' in the jail's list is no cgroup of it",
 			       path);
-	memcpy(above, path, (size_t)(slash - path));
-	above[slash - path] = 0;
-	fd = jail_open(AT_FDCWD, above, O_RDONLY | O_DIRECTORY);
-	if (fd < 0 && errno == ENOENT)
-		return 0;
+	*slash = 0;
+	fd = jail_open(AT_FDCWD, path, O_RDONLY | O_DIRECTORY);
 	if (fd < 0 || fstatfs(fd, &fs))
-		return err_errno(e, "%.256s", above);
+		return err_errno(e, "%.256s", path);
 	if (fs.f_type != CGROUP_SUPER_MAGIC && fs.f_type != CGROUP2_SUPER_MAGIC)
-		return err_set(e, -EINVAL, "%.256s is not of a cgroup", above);
-	if (unlinkat(fd, slash + 1, AT_REMOVEDIR) && errno != ENOENT)
-		return err_errno(e, "removing the cgroup %.256s", path);
-	/* The parent that is made unless one is asked for; others may use it.
-	 */
-	slash = strrchr(above, '/');
-	if (slash && !strcmp(slash + 1, entry->program) && rmdir(above) &&
-	    errno != EBUSY && errno != ENOTEMPTY && errno != ENOENT)
-		return err_errno(e, "removing the cgroup %.256s", above);
+		return err_set(e, -EINVAL, "%.256s is not of a cgroup", path);
+	return fd_steal(&fd);
+}
+
+static int remove_cgroup(char *path, const struct jail_entry *entry,
+			 struct err *e)
+{
+	CLEAN_FD int parent = open_above(path, entry->id, e);
+	CLEAN_FD int above = -1;
+	const char *slash;
+
+	if (parent < 0)
+		return parent == -ENOENT ? 0 : parent;
+	if (unlinkat(parent, entry->id, AT_REMOVEDIR) && errno != ENOENT)
+		return err_errno(e, "removing the cgroup %.256s/%s", path,
+				 entry->id);
+	/* The parent is made too unless one is asked for; others may use it. */
+	slash = strrchr(path, '/');
+	if (!slash || strcmp(slash + 1, entry->program) != 0)
+		return 0;
+	above = open_above(path, entry->program, e);
+	if (above >= 0)
+		unlinkat(above, entry->program, AT_REMOVEDIR);
 	return 0;
 }
 

@@ -111,6 +111,9 @@ static void what_clients_pass_is_taken(void **state)
 	assert_int_equal(o.fds[1], 7);
 	assert_int_equal(o.fds[2], 2147483647);
 	assert_true(o.minimal_dev);
+	refuse("--id a --exec-file /b --uid 0 --gid 2", "--uid 0 is root");
+	refuse("--id a --exec-file /b --uid 1 --gid 0", "--gid 0 is root");
+	accept("--id a --exec-file /b --uid 0 --gid 0 --allow-root", &o);
 	refuse(NEEDED "--pass-fds 2", "ascending order");
 	refuse(NEEDED "--pass-fds 4,4", "ascending order");
 	refuse(NEEDED "--pass-fds 3,,4", "ascending order");
@@ -204,7 +207,8 @@ static void an_owner_is_a_number_below_the_last(void **state)
 	struct jail_options o;
 
 	(void)state;
-	accept("--id a --exec-file f --uid 0 --gid 4294967294", &o);
+	accept("--id a --exec-file f --uid 0 --gid 4294967294 --allow-root",
+	       &o);
 	assert_int_equal(o.uid, 0);
 	assert_true(o.gid == 4294967294U);
 	refuse("--uid 4294967295", "--uid needs a number from 0");

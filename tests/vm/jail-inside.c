@@ -43,6 +43,7 @@ static void attempt(const char *kind, const char *name,
 		    const struct probe *probe, long number)
 {
 	int status, code;
+	const char *word;
 	pid_t child;
 
 	fflush(stdout);
@@ -65,10 +66,8 @@ static void attempt(const char *kind, const char *name,
 		return;
 	}
 	code = WEXITSTATUS(status);
-	printf("%s %s %s\n", kind, name,
-	       !code		       ? "open"
-	       : strerrorname_np(code) ? strerrorname_np(code)
-				       : "other");
+	word = code ? strerrorname_np(code) : "open";
+	printf("%s %s %s\n", kind, name, word ? word : "other");
 }
 
 /* Calls that end the host's peace even where they mean no harm. */
