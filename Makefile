@@ -242,6 +242,7 @@ EXTRA_disk := $(EXTRA_block)
 EXTRA_block_engine := $(EXTRA_block)
 EXTRA_block_flight := $(EXTRA_block) tests/unit/pipe_disk
 EXTRA_block_end := $(EXTRA_block_flight)
+EXTRA_filter := $(EXTRA_block_flight)
 EXTRA_block_queues := $(EXTRA_block)
 EXTRA_block_random := $(EXTRA_block)
 NET_BENCH := $(KVM_FAKES) tests/unit/fake_tap tests/unit/net_bench

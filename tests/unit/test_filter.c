@@ -1,0 +1,308 @@
+/*
+ * Filters, on a kernel. Whoever puts one on can't take it off, so each test
+ * that does is a process of its own. What needs a guest is in tests/vm/seccomp.
+ */
+#include <errno.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "tests/unit/pipe_disk.h"
+#include "vmm/seccomp/compile.h"
+#include "vmm/seccomp/filter.h"
+
+enum { RULES_MAX = 128 };
+
+static void names_of_calls(void **state)
+{
+	(void)state;
+	assert_string_equal(filter_call_name(SYS_openat), "openat");
+	assert_string_equal(filter_call_name(SYS_read), "read");
+	assert_string_equal(filter_call_name(SYS_io_uring_enter),
+			    "io_uring_enter");
+	assert_string_equal(filter_call_name(-1), "?");
+	assert_string_equal(filter_call_name(511), "?");
+	assert_string_equal(filter_call_name(1 << 30), "?");
+}
+
+static void every_rule_has_a_reason(void **state)
+{
+	unsigned i, k;
+
+	(void)state;
+	for (i = 0; i < FILTERS; i++) {
+		assert_true(rules_tables[i].count > 0);
+		for (k = 0; k < rules_tables[i].count; k++)
+			assert_true(strlen(rules_tables[i].rules[k].why) > 4);
+	}
+}
+
+static void a_call_that_is_none_is_a_sentence(void **state)
+{
+	const struct rule rule = {.name = "no_such_call", .why = "a test"};
+	const struct rules table = {"vcpu", &rule, 1}, *tables[] = {&table};
+	struct sock_fprog program;
+	struct err e = {0};
+
+	(void)state;
+	assert_int_equal(compile_rules(tables, 1, &program, &e), -EINVAL);
+	assert_string_equal(e.text, "there is no system call 'no_such_call'");
+	assert_null(program.filter);
+}
+
+#ifndef MAYFLY_NO_FILTERS
+
+/* Runs in a process of its own; how that ended, as of waitpid(). */
+static int in_child(void (*run)(void *), void *with)
+{
+	int status = 0;
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		alarm(20);
+		/* cmocka would take it for its own. */
+		signal(SIGSYS, SIG_DFL);
+		run(with);
+		_exit(0);
+	}
+	assert_true(pid > 0);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	return status;
+}
+
+static bool is_killed(int status)
+{
+	return WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS;
+}
+
+/* One thread's table, or that without the rules of one call. */
+struct confined {
+	enum filter_kind kind;
+	const char *without;
+	void (*then)(void);
+};
+
+static void confine(const struct confined *c)
+{
+	struct rule kept[RULES_MAX];
+	struct rules table = {"kept", kept, 0};
+	const struct rules *tables[FILTERS], *parts[] = {&table};
+	const struct rules *all[FILTERS];
+	struct sock_fprog program;
+	struct err e;
+	unsigned i, k, n;
+
+	for (i = 0; i < FILTERS; i++)
+		all[i] = &rules_tables[i];
+	n = compile_tables(c->kind, all, tables);
+	for (i = 0; i < n; i++)
+		for (k = 0; k < tables[i]->count; k++)
+			if (!c->without ||
+			    strcmp(tables[i]->rules[k].name, c->without) != 0)
+				kept[table.count++] = tables[i]->rules[k];
+	if (filter_prepare(&e))
+		_exit(1);
+	if (!c->without) {
+		if (filter_load(c->kind, &e))
+			_exit(1);
+		return;
+	}
+	if (compile_rules(parts, 1, &program, &e) ||
+	    filter_load_program(&program, &e))
+		_exit(1);
+}
+
+static void *vcpu_resets(void *confined)
+{
+	confine(confined);
+	fake_write32(&host, MMIO_STATUS, 0);
+	return NULL;
+}
+
+static void *disk_answers(void *unused)
+{
+	usleep(30000);
+	feed(40 * SECTOR, 'F');
+	return unused;
+}
+
+/* A vCPU resets the device; 40 reads are in flight, and the disk is slow. */
+static void reset_in_flight(void *confined)
+{
+	pthread_t vcpu, disk;
+
+	begin_reads(40);
+	if (pthread_create(&disk, NULL, disk_answers, NULL) ||
+	    pthread_create(&vcpu, NULL, vcpu_resets, confined))
+		_exit(1);
+	pthread_join(vcpu, NULL);
+	pthread_join(disk, NULL);
+	if (got[0] != 'F')
+		_exit(2);
+}
+
+static void a_vcpu_may_wait_for_requests_in_flight(void **state)
+{
+	struct confined c = {.kind = FILTER_VCPU};
+
+	(void)state;
+	assert_int_equal(in_child(reset_in_flight, &c), 0);
+	c.without = "io_uring_enter";
+	assert_true(is_killed(in_child(reset_in_flight, &c)));
+}
+
+static void confined_then(void *confined)
+{
+	const struct confined *c = confined;
+
+	confine(c);
+	c->then();
+}
+
+static void make_code(void)
+{
+	mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC,
+	     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+}
+
+static void turn_into_code(void)
+{
+	mprotect((void *)((uintptr_t)make_code & ~4095UL), 4096,
+		 PROT_READ | PROT_EXEC);
+}
+
+static void start_program(void)
+{
+	execl("/bin/true", "true", NULL);
+}
+
+static void make_process(void)
+{
+	fork();
+}
+
+static void connect_out(void)
+{
+	socket(AF_INET, SOCK_STREAM, 0);
+}
+
+static void make_vm(void)
+{
+	syscall(SYS_ioctl, 3, 0xae01, 0);
+}
+
+static void make_kvm_device(void)
+{
+	syscall(SYS_ioctl, 3, 0xc00caee0, 0);
+}
+
+static void speak_with_32_bits(void)
+{
+#ifdef __x86_64__
+	int nr = 20; /* getpid() there, which is sendfile()'s neighbour here */
+
+	__asm__ volatile("int $0x80" : "+a"(nr) : : "memory");
+#else
+	syscall(SYS_ptrace, 0, 0, 0, 0);
+#endif
+}
+
+/* What nobody may do, in any stage; the loop may not make VMs any more. */
+static void what_matters_is_forbidden(void **state)
+{
+	static void (*const deeds[])(void) = {
+		make_code,   turn_into_code,  start_program,	  make_process,
+		connect_out, make_kvm_device, speak_with_32_bits,
+	};
+	struct confined c;
+	unsigned i, kind;
+
+	(void)state;
+	for (kind = 0; kind < FILTERS; kind++)
+		for (i = 0; i < sizeof(deeds) / sizeof(deeds[0]); i++) {
+			c = (struct confined){.kind = kind, .then = deeds[i]};
+			assert_true(is_killed(in_child(confined_then, &c)));
+		}
+	c = (struct confined){.kind = FILTER_LOOP, .then = make_vm};
+	assert_true(is_killed(in_child(confined_then, &c)));
+	c.kind = FILTER_VCPU;
+	assert_true(is_killed(in_child(confined_then, &c)));
+	c.kind = FILTER_START;
+	assert_int_equal(in_child(confined_then, &c), 0);
+}
+
+/* Loading is one call; how long it takes is shown. */
+static void time_loading(void *confined)
+{
+	const struct confined *c = confined;
+	struct timespec a, b;
+	struct err e;
+	char line[96];
+	int n;
+
+	if (filter_prepare(&e))
+		_exit(1);
+	clock_gettime(CLOCK_MONOTONIC, &a);
+	if (filter_load(c->kind, &e))
+		_exit(1);
+	clock_gettime(CLOCK_MONOTONIC, &b);
+	n = snprintf(
+		line, sizeof(line),
+		"# figure: loading the %s filter = %ld us (at most 1000)\n",
+		rules_tables[c->kind].thread,
+		(b.tv_sec - a.tv_sec) * 1000000 +
+			(b.tv_nsec - a.tv_nsec) / 1000);
+	if (write(STDERR_FILENO, line, (size_t)n) < 0)
+		_exit(1);
+}
+
+static void loading_takes_no_time(void **state)
+{
+	struct confined c;
+	unsigned kind;
+
+	(void)state;
+	for (kind = 0; kind < FILTERS; kind++) {
+		c = (struct confined){.kind = kind};
+		assert_int_equal(in_child(time_loading, &c), 0);
+	}
+}
+#endif
+
+static int setup(void **state)
+{
+	bench_engine = BLOCK_ASYNC;
+	return pipe_disk_setup(state);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(names_of_calls),
+		cmocka_unit_test(every_rule_has_a_reason),
+		cmocka_unit_test(a_call_that_is_none_is_a_sentence),
+#ifndef MAYFLY_NO_FILTERS
+		cmocka_unit_test_setup_teardown(
+			a_vcpu_may_wait_for_requests_in_flight, setup,
+			pipe_disk_teardown),
+		cmocka_unit_test(what_matters_is_forbidden),
+		cmocka_unit_test(loading_takes_no_time),
+#endif
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
