@@ -30,7 +30,7 @@ CFLAGS   := -std=gnu17 -O2 -g -fPIE $(WARN) -fno-strict-aliasing \
 	-ffunction-sections -fdata-sections
 LDFLAGS  := -static-pie -Wl,-z,relro,-z,now,-z,separate-code,--gc-sections
 # Debian's liburing.so does not export all that its header declares.
-LDLIBS   := -ljansson -l:liburing.a
+LDLIBS   := -ljansson -l:liburing.a -lseccomp
 
 ifeq ($(FLAVOUR),release)
 CPPFLAGS += -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3
@@ -46,6 +46,9 @@ CFLAGS   += -O1 -fno-omit-frame-pointer -fsanitize=address,undefined \
 	-fsanitize=fuzzer-no-link -fno-sanitize-recover=all
 LDFLAGS  := -pie -fsanitize=address,undefined,fuzzer
 endif
+ifneq ($(filter asan fuzz,$(FLAVOUR)),)
+CPPFLAGS += -DMAYFLY_NO_FILTERS
+endif
 ifeq ($(FLAVOUR),asan)
 CFLAGS   += -O1 -fno-omit-frame-pointer -fsanitize=address,undefined \
 	-fno-sanitize-recover=all
@@ -56,6 +59,7 @@ endif
 
 BASE    := err fd cursor log
 EVENT   := loop bucket limiter uring
+SECCOMP := filter rules compile
 MEM     := guest_mem
 KVM     := kvm vm vcpu bus irq
 BOOT    := elf bzimage kernel cmdline initrd
@@ -68,14 +72,14 @@ DEVICES := block block_file block_request block_async net net_rx net_tx \
 API     := http json server socket_file options config config_drives \
 	config_net config_metrics config_fields config_device_fields \
 	config_file controller controller_metrics assembly samples metrics \
-	console routes route_boot route_machine route_drives route_net \
+	console confine policy faults routes route_boot route_machine route_drives route_net \
 	route_vsock route_serial route_vm route_metrics
 CTL     := main client boot jail jail_find jail_remove
 JAILER  := main options path root mounts bind userns fds ns cgroup rlimit caps \
 	landlock
 
 VMM_SRC := $(BASE:%=vmm/base/%.c) $(EVENT:%=vmm/event/%.c) \
-	$(MEM:%=vmm/mem/%.c) $(KVM:%=vmm/kvm/%.c) $(BOOT:%=vmm/boot/%.c) \
+	$(SECCOMP:%=vmm/seccomp/%.c) $(MEM:%=vmm/mem/%.c) $(KVM:%=vmm/kvm/%.c) $(BOOT:%=vmm/boot/%.c) \
 	$(X86:%=vmm/arch/x86_64/%.c) $(MACHINE:%=vmm/machine/%.c) \
 	$(VIRTIO:%=devices/virtio/%.c) $(DEVICES:%=devices/%.c) \
 	$(API:%=api/%.c)
@@ -92,12 +96,12 @@ GUEST    := build/guest/$(ARCH)
 .PHONY: all programs
 all: programs guest bare-guests ## build everything: programs and guest (the default)
 
-programs: $(PROGRAMS) ## build mayfly, mayctl and mayfly-jailer
+programs: $(PROGRAMS) build/seccomp/policy.json ## build mayfly, mayctl and mayfly-jailer
 ifeq ($(FLAVOUR),release)
 	$(Q)for p in $(notdir $(PROGRAMS)); do ln -sf release/$$p build/$$p; done
 endif
 
-$(B)/mayfly: $(call obj,$(VMM_SRC) api/main.c)
+$(B)/mayfly: $(call obj,$(VMM_SRC) api/main.c) $(B)/vmm/seccomp/programs.o
 $(B)/mayctl: $(call obj,$(CTL_SRC))
 # glibc asks CPUID dozens of times before main(), 0.35 ms where that is
 # virtualised; musl never does, and starts and ends the jailer in 0.13 ms.
@@ -137,6 +141,25 @@ $(B)/musl/%.o: %.c | $(B)/musl/include
 
 -include $(shell find build -name '*.d' 2>/dev/null)
 
+# Filters are compiled when mayfly is built, so that loading one is one call.
+SECCOMP_GEN := build/seccomp/generate
+
+$(SECCOMP_GEN): $(addprefix vmm/seccomp/,generate.c rules.c compile.c \
+		rules.h compile.h) vmm/base/err.c vmm/base/fd.c
+	$(Q)mkdir -p $(@D)
+	$(call say,GEN,$@)gcc -O1 $(WARN) -I. -D_GNU_SOURCE -o $@ \
+		$(filter %.c,$^) -lseccomp
+
+build/seccomp/programs.c: $(SECCOMP_GEN)
+	$(Q)$< c >$@
+
+build/seccomp/policy.json: $(SECCOMP_GEN)
+	$(Q)$< json >$@
+
+$(B)/vmm/seccomp/programs.o: build/seccomp/programs.c
+	$(Q)mkdir -p $(@D)
+	$(call say,CC,$<)$(CC) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
+
 .DELETE_ON_ERROR:
 ifeq ($(MAKELEVEL),0)
 MAKEFLAGS += -j$(shell nproc)
@@ -148,7 +171,7 @@ setup: ## install the packages that building and testing need (root or sudo)
 
 # ---- the guest -------------------------------------------------------------
 
-BARE := reset poweroff triple_fault hello spin tick halt nowhere interrupt
+BARE := reset poweroff triple_fault hello spin tick halt nowhere lost interrupt
 
 .PHONY: guest kernel bare-guests
 guest: kernel $(GUEST)/initrd ## build what runs inside: kernel and init
@@ -245,7 +268,7 @@ EXTRA_jailer_options := jailer/options
 .PHONY: unit-tests
 unit-tests: $(UNIT:%=$(B)/tests/%)
 
-$(B)/libmayfly.a: $(call obj,$(VMM_SRC))
+$(B)/libmayfly.a: $(call obj,$(VMM_SRC)) $(B)/vmm/seccomp/programs.o
 	$(call say,AR,$@)rm -f $@ && ar rcs $@ $^
 
 .SECONDEXPANSION:
@@ -340,6 +363,9 @@ lint: programs ## check floors, sizes, headers, format, and what the linters say
 install: programs ## install into DESTDIR/prefix (/usr/local)
 	install -d $(DESTDIR)$(prefix)/bin
 	install -m 755 $(PROGRAMS) $(DESTDIR)$(prefix)/bin
+	install -d $(DESTDIR)$(prefix)/share/mayfly
+	install -m 644 build/seccomp/policy.json \
+		$(DESTDIR)$(prefix)/share/mayfly/seccomp.json
 	install -d $(DESTDIR)$(prefix)/share/man/man1
 	install -m 644 docs/man/*.1 $(DESTDIR)$(prefix)/share/man/man1
 	install -d $(DESTDIR)$(prefix)/share/bash-completion/completions

@@ -11,6 +11,7 @@
 #include "devices/i8042.h"
 #include "devices/net.h"
 #include "vmm/base/log.h"
+#include "vmm/kvm/kvm.h"
 
 static uint64_t clock_ns(clockid_t clock)
 {
@@ -62,7 +63,8 @@ static void machine_ended(void *context, enum machine_end how,
 	c->end_ns = clock_ns(CLOCK_MONOTONIC);
 	c->end = how;
 	if (how == MACHINE_FAILED && e)
-		c->end_error = *e;
+		err_set(&c->end_error, e->code, "%s%s", e->text,
+			kvm_host_advice());
 	loop_stop(c->loop);
 }
 
@@ -80,9 +82,20 @@ static void machine_booted(void *context)
 		 wall_us, wall_us / 1000, cpu_us, cpu_us / 1000);
 }
 
+static int machine_confine(void *context, enum machine_thread which,
+			   struct err *e)
+{
+	const struct controller *c = context;
+
+	return confine_thread(c->confine,
+			      which == MACHINE_VCPU ? FILTER_VCPU : FILTER_LOOP,
+			      e);
+}
+
 int controller_start(struct controller *c, struct err *e)
 {
 	const struct machine_hooks hooks = {
+		.confine = machine_confine,
 		.ended = machine_ended,
 		.booted = machine_booted,
 		.context = c,
@@ -96,6 +109,7 @@ int controller_start(struct controller *c, struct err *e)
 	if (c->has_boot_timer)
 		c->start_cpu_ns = clock_ns(CLOCK_PROCESS_CPUTIME_ID);
 	rc = assembly_make(&c->machine, &c->config, c->loop, &hooks, e);
+	console_take();
 	if (!rc)
 		rc = assembly_start(c->machine, &c->config, c->has_boot_timer,
 				    &c->devices, e);
@@ -103,7 +117,6 @@ int controller_start(struct controller *c, struct err *e)
 		forget_machine(c);
 		return rc;
 	}
-	console_take();
 	c->state = CONTROLLER_RUNNING;
 	return 0;
 }

@@ -5,6 +5,7 @@
 
 #include "api/assembly.h"
 #include "api/config.h"
+#include "api/confine.h"
 #include "api/metrics.h"
 #include "vmm/base/err.h"
 #include "vmm/event/loop.h"
@@ -22,8 +23,9 @@ enum controller_state {
 };
 
 struct controller {
-	struct loop *loop; /* borrowed: main */
-	const char *id;	   /* borrowed: main */
+	struct loop *loop;	 /* borrowed: main */
+	const char *id;		 /* borrowed: main */
+	struct confine *confine; /* borrowed: main; NULL for no filters */
 	struct vm_config config;
 	struct machine *machine; /* owned; NULL before the start */
 	struct assembly devices; /* what requests at run time reach */

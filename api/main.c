@@ -16,8 +16,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "api/console.h"
+#include "api/confine.h"
 #include "api/controller.h"
+#include "api/faults.h"
 #include "api/options.h"
 #include "api/server.h"
 #include "vmm/base/fd.h"
@@ -29,6 +30,7 @@ struct monitor {
 	struct loop loop;
 	struct controller controller;
 	struct server server;
+	struct confine *confine; /* owned; NULL for no filters */
 	struct loop_watch signals;
 	int signal_fd; /* owned */
 	int signal;    /* the one that ended us, 0 for none */
@@ -65,35 +67,6 @@ static void hold_standard_fds(void)
 			abort();
 }
 
-/* Async-signal-safe: the process is lost, only its code says why. */
-static void fatal_signal(int number)
-{
-	static const struct {
-		int number;
-		int code;
-		const char *text;
-	} table[] = {
-		{SIGSYS, EXIT_BAD_SYSCALL,
-		 "mayfly: a system call that is not allowed\n"},
-		{SIGBUS, EXIT_SIGBUS, "mayfly: killed by SIGBUS\n"},
-		{SIGSEGV, EXIT_SIGSEGV, "mayfly: killed by SIGSEGV\n"},
-		{SIGXCPU, EXIT_SIGXCPU, "mayfly: killed by SIGXCPU\n"},
-		{SIGILL, EXIT_SIGILL, "mayfly: killed by SIGILL\n"},
-	};
-	unsigned i;
-
-	console_restore();
-	for (i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
-		if (table[i].number != number)
-			continue;
-		if (write(STDERR_FILENO, table[i].text, strlen(table[i].text)) <
-		    0)
-			_exit(table[i].code);
-		_exit(table[i].code);
-	}
-	_exit(EXIT_FAILED);
-}
-
 static void signals_ready(struct loop_watch *w, uint32_t events)
 {
 	struct monitor *m =
@@ -113,40 +86,27 @@ static void signals_ready(struct loop_watch *w, uint32_t events)
  */
 static int take_signals(struct monitor *m, struct err *e)
 {
-	const struct sigaction action = {.sa_handler = SIG_IGN};
-	sigset_t set;
+	sigset_t events, blocked;
 
-	sigaction(SIGPIPE, &action, NULL);
+	sigemptyset(&events);
+	sigaddset(&events, SIGTERM);
+	sigaddset(&events, SIGINT);
+	sigaddset(&events, SIGHUP);
 	/*
-	 * A guest that writes to its disk beyond the monitor's file size limit
-	 * gets an error for that request (EFBIG); it must not end the monitor.
+	 * What writes to a reader that has gone gets EPIPE, and a guest that
+	 * writes to its disk beyond the monitor's file size limit EFBIG for
+	 * that request; neither must end the monitor.
 	 */
-	sigaction(SIGXFSZ, &action, NULL);
-	sigemptyset(&set);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGHUP);
-	if (sigprocmask(SIG_BLOCK, &set, NULL))
+	blocked = events;
+	sigaddset(&blocked, SIGPIPE);
+	sigaddset(&blocked, SIGXFSZ);
+	if (sigprocmask(SIG_BLOCK, &blocked, NULL))
 		return err_errno(e, "sigprocmask");
-	m->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	m->signal_fd = signalfd(-1, &events, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (m->signal_fd < 0)
 		return err_errno(e, "signalfd");
 	m->signals.ready = signals_ready;
 	return loop_add(&m->loop, &m->signals, m->signal_fd, EPOLLIN, e);
-}
-
-/*
- * Signals that end us get the exit status of their kind. Six calls that the
- * guest needn't wait for, so they come after its start.
- */
-static void take_faults(void)
-{
-	static const int fatal[] = {SIGSYS, SIGBUS, SIGSEGV, SIGXCPU, SIGILL};
-	const struct sigaction action = {.sa_handler = fatal_signal};
-	unsigned i;
-
-	for (i = 0; i < sizeof(fatal) / sizeof(fatal[0]); i++)
-		sigaction(fatal[i], &action, NULL);
 }
 
 /* The command line's part of the logger; the config file's comes on top. */
@@ -212,6 +172,9 @@ static int configure(struct monitor *m, struct err *e)
 	if ((c->config.has_logger || o->boot_timer) &&
 	    controller_apply_logger(c, e))
 		return EXIT_BAD_CONFIG;
+	if (confine_new(&m->confine, o->no_seccomp, o->seccomp_filter, e))
+		return EXIT_BAD_ARGUMENT;
+	c->confine = m->confine;
 	return 0;
 }
 
@@ -252,15 +215,17 @@ static int start(struct monitor *m, struct err *e)
 	const struct options *o = &m->options;
 
 	log_start(m);
+	faults_take();
 	if (loop_open(&m->loop, e) || take_signals(m, e))
 		return EXIT_FAILED;
 	if (open_metrics(m, e))
 		return EXIT_BAD_CONFIG;
 	if (!o->no_api && open_server(m, e))
 		return EXIT_FAILED;
-	if (o->config_file && controller_start(&m->controller, e))
+	/* A start takes its threads' filters itself, once it has made them. */
+	if (o->config_file ? controller_start(&m->controller, e)
+			   : confine_thread(m->confine, FILTER_START, e))
 		return EXIT_FAILED;
-	take_faults();
 	return 0;
 }
 

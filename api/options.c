@@ -60,9 +60,11 @@ static const struct option table[] = {
 	{"no-api", NULL, OPTION_FLAG, AT(no_api),
 	 "make no socket; needs --config-file"},
 	{"no-seccomp", NULL, OPTION_FLAG, AT(no_seccomp),
-	 "install no system call filters"},
+	 "install no system call filters, and warn of it"},
 	{"parent-cpu-time-us", "US", OPTION_NUMBER, AT(parent_cpu_time_us),
 	 "CPU time of the process that started this one"},
+	{"seccomp-filter", "PATH", OPTION_STRING, AT(seccomp_filter),
+	 "system call filters from a JSON file instead of the built-in ones"},
 	{"show-level", NULL, OPTION_FLAG, AT(show_level),
 	 "write the level into every line of the log (as by default)"},
 	{"show-log-origin", NULL, OPTION_FLAG, AT(show_log_origin),
@@ -78,7 +80,6 @@ static const struct option table[] = {
 	{"describe-snapshot", "PATH", OPTION_REFUSED, 0, NULL},
 	{"metadata", "PATH", OPTION_REFUSED, 0, NULL},
 	{"mmds-size-limit", "BYTES", OPTION_REFUSED, 0, NULL},
-	{"seccomp-filter", "PATH", OPTION_REFUSED, 0, NULL},
 	{"snapshot-version", NULL, OPTION_REFUSED_FLAG, 0, NULL},
 };
 

@@ -36,12 +36,13 @@ enum exit_code {
 struct options {
 	const char *api_sock;
 	const char *id;
-	const char *config_file;  /* NULL for none */
-	const char *log_path;	  /* NULL for stderr */
-	const char *metrics_path; /* NULL for none */
-	const char *level;	  /* a word of log_level_parse(), or NULL */
-	const char *module;	  /* NULL for all */
-	uint64_t start_time_us;	  /* CLOCK_MONOTONIC of whoever starts us; 0 */
+	const char *config_file;    /* NULL for none */
+	const char *log_path;	    /* NULL for stderr */
+	const char *metrics_path;   /* NULL for none */
+	const char *seccomp_filter; /* NULL for what is built in */
+	const char *level;	    /* a word of log_level_parse(), or NULL */
+	const char *module;	    /* NULL for all */
+	uint64_t start_time_us; /* CLOCK_MONOTONIC of whoever starts us; 0 */
 	uint64_t start_time_cpu_us;
 	uint64_t parent_cpu_time_us;
 	uint64_t payload_max_bytes; /* of a request */

@@ -14,9 +14,10 @@
 #include <errno.h>
 #include <stdbool.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "vmm/base/log.h"
-#include "vmm/kvm/irq.h"
+#include "vmm/kvm/vm.h"
 
 enum { PORT_DATA = 0, PORT_COMMAND = 4 };
 enum { STATUS_OUTPUT = 0x01, STATUS_SYSTEM = 0x04, STATUS_UNLOCKED = 0x10 };
@@ -66,7 +67,6 @@ enum { QUEUE_BYTES = 32 };
 
 struct i8042 {
 	struct device device;
-	struct irq irq;
 	uint8_t ctr;
 	uint8_t output_port;
 	uint8_t pending; /* command that waits for its data byte, or 0 */
@@ -95,19 +95,19 @@ static bool is_key_ready(const struct i8042 *k)
 
 /*
  * An edge for each byte of the keyboard; replies are polled for. Most guests
- * never hear of a key, so the line is made for the first one.
+ * never hear of a key, so it has no eventfd for its line.
  */
 static void raise_if_ready(struct i8042 *k)
 {
 	const struct device *d = &k->device;
-	struct err e;
+	int rc;
 
 	if (!is_key_ready(k) || !(k->ctr & CTR_KEYBOARD_IRQ))
 		return;
-	if (k->irq.fd < 0 && irq_open(&k->irq, d->host->vm, d->slot.gsi, &e))
-		log_warn_limited("i8042: %s; the guest misses a key", e.text);
-	if (k->irq.fd >= 0)
-		irq_raise(&k->irq);
+	rc = vm_pulse(d->host->vm, d->slot.gsi);
+	if (rc)
+		log_warn_limited("i8042: %s; the guest misses a key",
+				 strerror(-rc));
 }
 
 /* Drops what doesn't fit: a guest that never reads loses only its own keys. */
@@ -303,8 +303,7 @@ void i8042_ctrl_alt_del(struct device *d)
 
 static void i8042_free(struct device *d)
 {
-	irq_close(&i8042_of(d)->irq);
-	free(d);
+	free(i8042_of(d));
 }
 
 static const struct device_ops i8042_ops = {
@@ -322,7 +321,6 @@ int i8042_new(struct device **out, struct err *e)
 	if (!k)
 		return err_set(e, -ENOMEM, "no memory for the i8042");
 	k->device.ops = &i8042_ops;
-	k->irq.fd = -1;
 	k->ctr = CTR_KEYBOARD_IRQ | CTR_SYSTEM | CTR_AUX_OFF | CTR_TRANSLATE;
 	k->output_port = OUTPUT_NO_RESET;
 	*out = &k->device;

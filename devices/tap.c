@@ -117,7 +117,6 @@ static int set_up(struct tap *t, struct err *e)
 	if (tap_set_offloads(t, 0))
 		return err_errno(e, "can't set up the tap %s", t->name);
 	t->is_attached = true;
-	t->is_named = true;
 	return 0;
 }
 
@@ -182,30 +181,37 @@ int tap_adopt(struct tap *t, int fd, const char *name, struct err *e)
 
 int tap_reserve(struct tap *t, const struct tap *first, struct err *e)
 {
+	int rc;
+
 	*t = *first;
-	t->is_attached = false;
-	t->is_named = false;
 	t->fd = open_tun(e);
-	return t->fd < 0 ? t->fd : 0;
+	if (t->fd < 0)
+		return t->fd;
+	/*
+	 * Made a queue now, while the process may still reach other taps, and
+	 * let go of until the driver wants it.
+	 */
+	t->is_attached = true;
+	rc = set_interface(t->fd, t->name, true);
+	if (!rc)
+		rc = tap_attach(t, false);
+	if (!rc)
+		return 0;
+	fd_close(&t->fd);
+	return err_set(e, rc, "can't make another queue of %s: %s", t->name,
+		       strerror(-rc));
 }
 
 int tap_attach(struct tap *t, bool is_attached)
 {
-	struct ifreq req = {0};
-	int rc;
+	struct ifreq req = {
+		.ifr_flags = is_attached ? IFF_ATTACH_QUEUE : IFF_DETACH_QUEUE,
+	};
 
 	if (t->is_attached == is_attached)
 		return 0;
-	if (!t->is_named) {
-		rc = set_interface(t->fd, t->name, t->is_multi);
-	} else {
-		req.ifr_flags = is_attached ? IFF_ATTACH_QUEUE
-					    : IFF_DETACH_QUEUE;
-		rc = ioctl(t->fd, TUNSETQUEUE, &req) ? -errno : 0;
-	}
-	if (rc)
-		return rc;
-	t->is_named = true;
+	if (ioctl(t->fd, TUNSETQUEUE, &req))
+		return -errno;
 	t->is_attached = is_attached;
 	return 0;
 }

@@ -30,7 +30,6 @@ struct tap {
 	int fd; /* owned, non-blocking; -1 while closed */
 	bool is_multi;
 	bool is_attached;  /* frames go in and out */
-	bool is_named;	   /* the descriptor belongs to the interface */
 	uint32_t offloads; /* what this host knows of enum tap_offload */
 	char name[TAP_NAME];
 };

@@ -113,6 +113,17 @@ int vm_irqfd(struct vm *vm, int fd, uint32_t gsi, struct err *e)
 	return 0;
 }
 
+int vm_pulse(struct vm *vm, uint32_t gsi)
+{
+	(void)vm;
+	if (fake_kvm.fail_irq)
+		return -ENXIO;
+	fake_kvm.edges++;
+	if (gsi < FAKE_KVM_GSIS)
+		fake_kvm.edges_of[gsi]++;
+	return 0;
+}
+
 int vm_ioeventfd(struct vm *vm, int fd, uint64_t gpa, uint32_t len,
 		 struct err *e)
 {

@@ -99,6 +99,22 @@ void log_set_thread(const char *name)
 	(void)pthread_setname_np(pthread_self(), thread_name);
 }
 
+const char *log_thread(void)
+{
+	return thread_name;
+}
+
+void log_raw(const char *text, size_t len)
+{
+	int fd = log_state.fd;
+
+	/* Nobody could be told of a failure. */
+	if (write(STDERR_FILENO, text, len) < 0 || fd == STDERR_FILENO)
+		return;
+	if (write(fd, text, len) < 0)
+		return;
+}
+
 int log_configure(const struct log_config *config, struct err *e)
 {
 	int fd;
@@ -176,16 +192,37 @@ static void appendf(char *line, size_t *at, const char *fmt, ...)
 	va_end(ap);
 }
 
+/*
+ * A date of the Gregorian calendar from days since 1970. gmtime_r() would read
+ * the time zone's file first, which a vCPU's thread may not.
+ */
+static void append_date(char *line, size_t *at, int64_t days)
+{
+	/* Years begin in March here, so that a leap day ends one. */
+	const int64_t since = days + 719468; /* 1 March of year 0 */
+	const int64_t era = since / 146097, day = since % 146097;
+	const int64_t year =
+		(day - day / 1460 + day / 36524 - day / 146096) / 365;
+	const int64_t of_year = day - (365 * year + year / 4 - year / 100);
+	const int64_t month = (5 * of_year + 2) / 153;
+
+	appendf(line, at, "%04d-%02d-%02dT",
+		(int)(year + era * 400 + (month >= 10)),
+		(int)(month < 10 ? month + 3 : month - 9),
+		(int)(of_year - (153 * month + 2) / 5 + 1));
+}
+
 static void append_head(char *line, size_t *at, enum log_level level,
 			const char *file, int number)
 {
 	struct timespec now;
-	struct tm tm;
+	int second;
 
 	clock_gettime(CLOCK_REALTIME, &now);
-	gmtime_r(&now.tv_sec, &tm);
-	*at += strftime(line, LINE_MAX_BYTES, "%Y-%m-%dT%H:%M:%S", &tm);
-	appendf(line, at, ".%09ld [%s:%s", now.tv_nsec, log_state.id,
+	second = (int)(now.tv_sec % 86400);
+	append_date(line, at, now.tv_sec / 86400);
+	appendf(line, at, "%02d:%02d:%02d.%09ld [%s:%s", second / 3600,
+		second / 60 % 60, second % 60, now.tv_nsec, log_state.id,
 		thread_name);
 	if (log_state.show_level)
 		appendf(line, at, ":%s", level_words[level]);

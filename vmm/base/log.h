@@ -2,6 +2,7 @@
 
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "vmm/base/err.h"
@@ -47,6 +48,15 @@ uint64_t log_lost(void);
 
 /* Whether a line of this level would be written; for costly arguments. */
 bool log_wants(enum log_level level);
+
+/* The calling thread's name. Async-signal-safe. */
+const char *log_thread(void);
+
+/*
+ * Writes text as it is to stderr, and to the log's file where it has one: the
+ * last words of a process. Async-signal-safe.
+ */
+void log_raw(const char *text, size_t len);
 
 void log_line(enum log_level level, const char *file, int number,
 	      const char *fmt, ...) __attribute__((format(printf, 4, 5)));

@@ -85,16 +85,11 @@ void kvm_close(struct kvm *k)
 	fd_close(&k->fd);
 }
 
-int kvm_extension(const struct kvm *k, unsigned cap)
-{
-	int rc = ioctl(k->fd, KVM_CHECK_EXTENSION, cap);
-
-	return rc < 0 ? 0 : rc;
-}
-
 const char *kvm_host_advice(void)
 {
-	if (access("/sys/module/kvm_pvm", F_OK) == 0)
+	struct stat st;
+
+	if (!stat("/sys/module/kvm_pvm", &st))
 		return " (this host's KVM is kvm_pvm, a software KVM that runs "
 		       "tiny guests but no ordinary kernel; use a host with "
 		       "kvm_intel or kvm_amd, or mayfly's emulated one: "

@@ -23,9 +23,6 @@ int kvm_open(struct kvm *k, struct err *e);
 int kvm_adopt(struct kvm *k, int fd, struct err *e);
 void kvm_close(struct kvm *k);
 
-/* KVM_CHECK_EXTENSION on /dev/kvm: 0 where the host lacks it. */
-int kvm_extension(const struct kvm *k, unsigned cap);
-
 /*
  * A word for error messages about a guest that KVM could not run: "" on
  * ordinary hosts; a sentence where the module is kvm_pvm, which runs tiny

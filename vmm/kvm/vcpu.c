@@ -128,9 +128,9 @@ static enum vcpu_exit explain_failure(struct vcpu *v, struct err *e)
 	case KVM_EXIT_INTERNAL_ERROR:
 		err_set(e, -EIO,
 			"KVM internal error on vCPU %u: suberror %u at rip "
-			"0x%llx%s",
+			"0x%llx",
 			v->id, run->internal.suberror,
-			(unsigned long long)regs.rip, kvm_host_advice());
+			(unsigned long long)regs.rip);
 		break;
 	default:
 		err_set(e, -EIO,

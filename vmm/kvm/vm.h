@@ -38,6 +38,12 @@ int vm_set_routes(struct vm *vm, const struct kvm_irq_routing *routes);
 int vm_irqfd(struct vm *vm, int fd, uint32_t gsi, struct err *e);
 
 /*
+ * One edge on gsi, by a system call: for a line so rarely used that an eventfd
+ * of its own would be waste. Returns 0 or a negative errno. Thread: any.
+ */
+int vm_pulse(struct vm *vm, uint32_t gsi);
+
+/*
  * A guest write of len bytes at gpa, whatever the value, raises eventfd fd
  * instead of leaving KVM_RUN. Costs a grace period at tear-down (14 ms
  * measured), so a device asks for it when its driver comes up, not before.

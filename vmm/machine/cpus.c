@@ -116,7 +116,8 @@ static int cpu_setup(struct cpu *cpu)
 		       c->config.pio, &cpu->err);
 	if (rc)
 		return rc;
-	return arch_vcpu_init(c->config.arch, &cpu->vcpu, &cpu->err);
+	rc = arch_vcpu_init(c->config.arch, &cpu->vcpu, &cpu->err);
+	return rc ? rc : c->config.confine(c->config.context, &cpu->err);
 }
 
 /* Waits for leave to run. False to quit. */
@@ -285,7 +286,7 @@ static int first_error(const struct cpus *c, struct err *e)
 	return err_set(e, -EIO, "a vCPU could not be set up");
 }
 
-int cpus_start(struct cpus *c, const struct boot_entry *entry, struct err *e)
+int cpus_wait(struct cpus *c, struct err *e)
 {
 	bool has_failed;
 
@@ -293,12 +294,16 @@ int cpus_start(struct cpus *c, const struct boot_entry *entry, struct err *e)
 	while (c->ready < c->config.count && !c->failed)
 		wait_report(c);
 	has_failed = c->failed;
+	mutex_unlock(&c->lock);
+	return has_failed ? first_error(c, e) : 0;
+}
+
+void cpus_start(struct cpus *c, const struct boot_entry *entry)
+{
+	mutex_lock(&c->lock);
 	c->entry = *entry;
 	mutex_unlock(&c->lock);
-	if (has_failed)
-		return first_error(c, e);
 	set_stage(c, STAGE_RUN);
-	return 0;
 }
 
 void cpus_hold(struct cpus *c)

@@ -26,6 +26,11 @@ struct cpus_config {
 	 * valid until cpus_free(). Thread: the vCPU's; must not block.
 	 */
 	void (*ended)(void *context, enum vcpu_exit how, const struct err *e);
+	/*
+	 * Takes from the thread what a vCPU does not need, once it is set up.
+	 * Returns 0 or a negative errno. Thread: the vCPU's.
+	 */
+	int (*confine)(void *context, struct err *e);
 	void *context;
 };
 
@@ -41,11 +46,11 @@ void cpus_free(struct cpus *c);
 /* The VM has its memory and interrupt controller: make the vCPUs. */
 void cpus_use_vm(struct cpus *c, const struct vm *vm);
 
-/*
- * Waits until every vCPU is ready, or says why one is not, then lets them into
- * the guest; the boot vCPU starts at *entry.
- */
-int cpus_start(struct cpus *c, const struct boot_entry *entry, struct err *e);
+/* Waits until every vCPU is ready, or says why one is not. */
+int cpus_wait(struct cpus *c, struct err *e);
+
+/* Lets them into the guest; the boot vCPU starts at *entry. */
+void cpus_start(struct cpus *c, const struct boot_entry *entry);
 
 /* Takes all vCPUs out of the guest and holds them; returns when all are. */
 void cpus_hold(struct cpus *c);

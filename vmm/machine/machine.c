@@ -86,6 +86,16 @@ static void vcpu_ended(void *machine, enum vcpu_exit how, const struct err *e)
 	}
 }
 
+/* Thread: a vCPU's. */
+static int vcpu_confine(void *machine, struct err *e)
+{
+	const struct machine_hooks *hooks = &((struct machine *)machine)->hooks;
+
+	if (!hooks->confine)
+		return 0;
+	return hooks->confine(hooks->context, MACHINE_VCPU, e);
+}
+
 static void report_end(struct machine *m, enum machine_end how,
 		       const struct err *e)
 {
@@ -138,6 +148,7 @@ static int machine_open(struct machine *m, struct err *e)
 		.mmio = &m->mmio,
 		.pio = &m->pio,
 		.ended = vcpu_ended,
+		.confine = vcpu_confine,
 		.context = m,
 	};
 	unsigned count;
@@ -299,9 +310,14 @@ int machine_start(struct machine *m, const struct boot_source *source,
 					   d->id ? d->id : "");
 	}
 	m->times.loaded_ns = now_ns();
-	rc = cpus_start(m->cpus, &entry, e);
+	rc = cpus_wait(m->cpus, e);
+	if (!rc && m->hooks.confine)
+		rc = m->hooks.confine(m->hooks.context, MACHINE_LOOP, e);
+	if (rc)
+		return rc;
+	cpus_start(m->cpus, &entry);
 	m->times.run_ns = now_ns();
-	return rc;
+	return 0;
 }
 
 void machine_pause(struct machine *m)

@@ -27,11 +27,20 @@ enum machine_end {
 	MACHINE_FAILED,	  /* the error says why */
 };
 
+enum machine_thread { MACHINE_VCPU, MACHINE_LOOP };
+
 struct machine_hooks {
 	/* The guest is gone; e is set for MACHINE_FAILED. Loop thread. */
 	void (*ended)(void *context, enum machine_end how, const struct err *e);
 	/* The guest says that its init runs. Loop thread. */
 	void (*booted)(void *context);
+	/*
+	 * Before the guest's first instruction: takes from the calling thread
+	 * what it will not need any more. Returns 0 or a negative errno, which
+	 * fails the start. NULL where there is nothing to take. Thread: each
+	 * vCPU's, then the loop's.
+	 */
+	int (*confine)(void *context, enum machine_thread which, struct err *e);
 	void *context;
 };
 

@@ -1,0 +1,9 @@
+#pragma once
+
+/*
+ * Signals that end the process, each with an exit status of its own
+ * (options.h), after the terminal is as it was and a line says why.
+ */
+
+/* For all threads, those to come as well. Thread: main's. */
+void faults_take(void);

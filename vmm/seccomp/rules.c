@@ -1,0 +1,170 @@
+/*
+ * The tables. A rule stays as long as removing it breaks a test
+ * (tests/vm/seccomp removes each in turn); one for which nobody can say why
+ * should go. ioctl requests are 32 bits wide in the kernel, and so compared.
+ *
+ * What stays out says as much: no thread may open an executable mapping, start
+ * a program, make a process, change its identity, or trace anybody; and once
+ * the guest runs nobody makes a VM, a vCPU or a KVM device.
+ */
+#include "vmm/seccomp/rules.h"
+
+#include <asm/ioctls.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <linux/if_tun.h>
+#include <linux/kvm.h>
+#include <sched.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+
+#define CALL(call, reason) {.name = (call), .why = (reason)}
+
+/* Where argument number at is what, seen through mask_. */
+#define CALL_IF(call, at, mask_, what, reason)     \
+	{                                          \
+		.name = (call),                    \
+		.why = (reason),                   \
+		.args = {{(at), (mask_), (what)}}, \
+		.arg_count = 1,                    \
+	}
+#define FAILS(call, with, reason) \
+	{.name = (call), .why = (reason), .error = (with)}
+#define IOCTL(request, reason) CALL_IF("ioctl", 1, 0xffffffff, request, reason)
+
+/* Everything but code. */
+#define NO_EXEC(name, why) CALL_IF(name, 2, PROT_EXEC, 0, why)
+
+static const struct rule vcpu_rules[] = {
+	IOCTL(KVM_RUN, "running the guest"),
+	IOCTL(KVM_GET_SREGS, "the boot vCPU's entry"),
+	IOCTL(KVM_SET_SREGS, "the boot vCPU's entry"),
+	IOCTL(KVM_SET_REGS, "the boot vCPU's entry"),
+	IOCTL(KVM_GET_REGS, "where the guest was when KVM gave up"),
+	IOCTL(KVM_SET_GSI_ROUTING, "the guest programs the I/O APIC"),
+	IOCTL(KVM_IRQ_LINE, "an answer or a key of the keyboard"),
+	IOCTL(KVM_IOEVENTFD, "a driver comes up or goes: its kicks"),
+	IOCTL(TUNSETOFFLOAD, "a network driver says what it takes"),
+	IOCTL(TUNSETQUEUE, "a network driver goes: only one queue stays"),
+	CALL("futex", "the gate, and the locks of devices"),
+	CALL("write", "waking the loop thread; log lines"),
+	CALL("poll", "log lines to a terminal or pipe, without waiting"),
+	CALL("io_uring_enter", "a reset waits for requests in flight"),
+	CALL("rt_sigreturn", "back from the signal that ends KVM_RUN"),
+	CALL("rt_sigprocmask", "the thread's end"),
+	CALL("madvise", "the thread's end gives its stack back"),
+	CALL("exit", "the thread's end"),
+	CALL("exit_group", "the end after a call that is not here"),
+	IOCTL(TCGETS, "the same: the terminal as it was"),
+	IOCTL(TCSETS, "the same: the terminal as it was"),
+};
+
+static const struct rule loop_rules[] = {
+	/* the loop itself */
+	CALL("epoll_wait", "the loop's wait"),
+	CALL("epoll_pwait2", "the loop's wait where a timer is armed"),
+	CALL("epoll_ctl", "connections come and go"),
+	CALL("read", "events, API requests, the terminal, packets"),
+	CALL("write", "events, the log, the serial port"),
+	CALL("close", "connections and files end"),
+	CALL("futex", "the gate, and the locks of devices"),
+	CALL("clock_gettime", "clocks of CPU time, for log and metrics"),
+	CALL("poll", "writing to a terminal or pipe without waiting"),
+	CALL("tgkill", "the signal that takes a vCPU out of the guest"),
+	CALL("getpid", "the same, in the C library"),
+	CALL("rt_sigprocmask", "the same, in the C library"),
+	CALL("sysinfo", "sorting, in the C library: metrics as text"),
+	CALL("dup3", "PUT gives the log another file"),
+	CALL("exit_group", "the process's end"),
+	IOCTL(TCGETS, "the same: the terminal as it was"),
+	IOCTL(TCSETS, "the same: the terminal as it was"),
+	/* memory of requests, never code */
+	CALL("brk", "small allocations"),
+	NO_EXEC("mmap", "large allocations, io_uring's rings"),
+	CALL("munmap", "the same back; the guest's memory at the end"),
+	/* virtio-block */
+	CALL("openat", "PATCH gives a drive another file, PUT the log"),
+	CALL("newfstatat", "its kind and size; what KVM the host has"),
+	CALL("lseek", "its size, where it is a device"),
+	IOCTL(BLKGETSIZE64, "its size, where it is a device"),
+	CALL_IF("fcntl", 1, 0xffffffff, F_SETFL, "its mode"),
+	CALL("preadv", "Sync: reads"),
+	CALL("preadv2", "Async: reads of what is cached"),
+	CALL("pwritev", "Sync: writes"),
+	CALL("fdatasync", "Sync: flushes"),
+	CALL("fallocate", "Sync: discard and write zeroes"),
+	CALL("io_uring_setup", "Async: the ring, with the first request"),
+	CALL("io_uring_register", "Async: what the ring may do, and no more"),
+	CALL("io_uring_enter", "Async: requests"),
+	IOCTL(KVM_IRQ_LINE, "a key of Ctrl-Alt-Del"),
+	/* virtio-net */
+	CALL("readv", "packets from the tap"),
+	IOCTL(TUNSETQUEUE, "how many queues its driver uses"),
+	CALL("writev", "packets to the tap; bytes to vsock's streams"),
+	/* Unix sockets: the API and vsock */
+	CALL("accept4", "clients"),
+	CALL("recvfrom", "API requests, vsock's CONNECT"),
+	CALL("sendto", "API answers, vsock's OK"),
+	CALL("recvmsg", "bytes of vsock's streams"),
+	CALL("sendmsg", "bytes to vsock's streams"),
+	CALL("shutdown", "one direction of a stream ends"),
+	CALL_IF("socket", 0, 0xffffffff, AF_UNIX,
+		"the guest's streams to the host"),
+	CALL("connect", "the guest's streams to the host"),
+	CALL("unlink", "socket files at the end"),
+};
+
+/*
+ * While the API configures, the loop thread makes what the machine is of. Of
+ * new threads only: clone3() hides its flags in memory, so it is not there
+ * (ENOSYS), and the C library falls back to clone(), which shows them.
+ */
+#define CLONE_NAMESPACES                                             \
+	(CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | \
+	 CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP)
+
+static const struct rule start_rules[] = {
+	CALL("eventfd2", "kicks and interrupts of devices"),
+	IOCTL(KVM_IRQFD, "interrupts of devices"),
+	CALL("pread64", "headers and segments of the kernel"),
+	CALL("memfd_create", "the guest's memory"),
+	CALL("ftruncate", "the guest's memory"),
+	CALL("fcntl", "modes of files; a copy of stdout"),
+	IOCTL(TIOCGPGRP, "whether the terminal is ours"),
+	CALL("getpgrp", "whether the terminal is ours"),
+	IOCTL(KVM_GET_API_VERSION, "KVM"),
+	IOCTL(KVM_GET_VCPU_MMAP_SIZE, "KVM"),
+	IOCTL(KVM_GET_SUPPORTED_CPUID, "the CPU model"),
+	IOCTL(KVM_CREATE_VM, "the VM"),
+	IOCTL(KVM_SET_TSS_ADDR, "the VM, on Intel's processors"),
+	IOCTL(KVM_ENABLE_CAP, "the split interrupt controller"),
+	IOCTL(KVM_SET_USER_MEMORY_REGION, "the guest's memory"),
+	IOCTL(KVM_CREATE_VCPU, "vCPUs"),
+	IOCTL(KVM_GET_TSC_KHZ, "the CPU model"),
+	IOCTL(KVM_SET_CPUID2, "the CPU model"),
+	IOCTL(KVM_SET_MSRS, "vCPUs"),
+	IOCTL(TUNSETIFF, "a tap"),
+	IOCTL(TUNGETIFF, "a tap that was opened before"),
+	IOCTL(TUNSETVNETHDRSZ, "a tap"),
+	CALL("bind", "vsock's socket"),
+	CALL("listen", "vsock's socket"),
+	CALL("rt_sigaction", "the signal that takes a vCPU out of the guest"),
+	CALL_IF("clone", 0, CLONE_VM | CLONE_THREAD | CLONE_NAMESPACES,
+		CLONE_VM | CLONE_THREAD, "threads of vCPUs"),
+	FAILS("clone3", ENOSYS, "threads of vCPUs, see above"),
+	NO_EXEC("mprotect", "their stacks"),
+	CALL("set_robust_list", "their start, in the C library"),
+	CALL("rseq", "their start, in the C library"),
+	CALL_IF("prctl", 0, 0xffffffff, PR_SET_NAME, "their names"),
+	CALL("seccomp", "the filters of the stages to come"),
+};
+
+#define TABLE(thread, rules) {thread, rules, sizeof(rules) / sizeof((rules)[0])}
+
+const struct rules rules_tables[FILTERS] = {
+	[FILTER_VCPU] = TABLE("vcpu", vcpu_rules),
+	[FILTER_LOOP] = TABLE("loop", loop_rules),
+	[FILTER_START] = TABLE("start", start_rules),
+};

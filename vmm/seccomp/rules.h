@@ -1,0 +1,46 @@
+#pragma once
+
+#include <stdint.h>
+
+/*
+ * What each thread of the monitor may ask of its kernel, as tables. A system
+ * call that is not in the table of its thread ends the process (filter.h).
+ */
+
+/*
+ * Filters stack: a thread's calls must pass all that it, or whoever made it,
+ * has put on. So the programs of FILTER_START are made of all three tables.
+ */
+enum filter_kind {
+	FILTER_VCPU,  /* a vCPU's thread, from before it enters the guest */
+	FILTER_LOOP,  /* the loop thread, from just before the guest runs */
+	FILTER_START, /* the loop thread while the API still configures */
+	FILTERS,
+};
+
+enum { RULE_ARGS_MAX = 2 };
+
+/*
+ * Passes where (argument & mask) == value for each of args[], of which there is
+ * one condition an argument at most.
+ */
+struct rule {
+	const char *name; /* of the system call, as libseccomp has it */
+	const char *why;
+	struct rule_arg {
+		unsigned index;
+		uint64_t mask;
+		uint64_t value;
+	} args[RULE_ARGS_MAX];
+	unsigned arg_count;
+	int error; /* not 0: the call fails with it, and nothing else happens */
+};
+
+struct rules {
+	const char *thread;
+	const struct rule *rules;
+	unsigned count;
+};
+
+/* By enum filter_kind; FILTER_START has only what it allows beyond the rest. */
+extern const struct rules rules_tables[FILTERS];
