@@ -41,7 +41,7 @@ int userns_enter(int proc_fd, int flags, uid_t uid, gid_t gid, struct err *e)
 	char text[64];
 	int rc;
 
-	if (unshare(CLONE_NEWUSER | flags))
+	if (unshare(CLONE_NEWUSER | CLONE_NEWIPC | flags))
 		return unshare_error(e);
 	rc = write_file(proc_fd, "self/setgroups", "deny", e);
 	snprintf(text, sizeof(text), "%u %u 1", uid, uid);

@@ -8,6 +8,7 @@
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/ptrace.h>
+#include <sys/shm.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
@@ -262,6 +263,11 @@ static int read_memory(void)
 	return errno;
 }
 
+static int share_memory(void)
+{
+	return shmat(outside.memory, NULL, 0) == (void *)-1 ? errno : 0;
+}
+
 static int take_fd(void)
 {
 	int fd = (int)syscall(SYS_pidfd_open, outside.process, 0);
@@ -303,5 +309,6 @@ const struct probe file_probes[] = {
 	{"process:ptrace", trace},
 	{"process:read-memory", read_memory},
 	{"process:take-fd", take_fd},
+	{"process:shared-memory", share_memory},
 	{NULL, NULL},
 };

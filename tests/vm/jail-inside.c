@@ -5,9 +5,10 @@
  * that stopped it; then each system call by its number, with arguments that do
  * no harm: `call NUMBER RESULT`. What it means is tests/vm/jail-inside's part.
  *
- * Arguments, behind whatever else there is: inside PID PORT NAME, of a process
- * of the same user outside, of a TCP and UDP port it listens at, and of its
- * abstract socket. With another behind them there are no system calls.
+ * Arguments, behind whatever else there is: inside PID PORT NAME ID, of a
+ * process of the same user outside, of a TCP and UDP port it listens at, of its
+ * abstract socket, and of its System V shared memory. With another behind them
+ * there are no system calls.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -75,7 +76,8 @@ static int is_left_out(long number)
 {
 	return number == SYS_sync || number == SYS_vhangup ||
 	       number == SYS_exit || number == SYS_exit_group ||
-	       number == SYS_rt_sigreturn || number == SYS_kill;
+	       number == SYS_rt_sigreturn || number == SYS_kill ||
+	       number == SYS_msgget; /* which would be left there */
 }
 
 int main(int argc, char **argv)
@@ -90,12 +92,13 @@ int main(int argc, char **argv)
 		return 0;
 	for (at = 1; at < argc && strcmp(argv[at], "inside"); at++)
 		;
-	if (at + 3 >= argc)
+	if (at + 4 >= argc)
 		return 2;
 	outside = (struct outside){
 		.process = atoi(argv[at + 1]),
 		.port = atoi(argv[at + 2]),
 		.abstract_name = argv[at + 3],
+		.memory = atoi(argv[at + 4]),
 		.self = argv[0],
 	};
 	for (p = file_probes; p->name; p++)
@@ -103,7 +106,7 @@ int main(int argc, char **argv)
 	for (p = kernel_probes; p->name; p++)
 		attempt("probe", p->name, p, 0);
 	/* Root would do some of what it is asked even with such arguments. */
-	for (i = 0; i < CALLS && at + 4 == argc; i++) {
+	for (i = 0; i < CALLS && at + 5 == argc; i++) {
 		snprintf(name, sizeof(name), "%u", i);
 		if (!is_left_out(i))
 			attempt("call", name, NULL, i);

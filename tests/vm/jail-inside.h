@@ -20,6 +20,7 @@ extern const struct probe kernel_probes[]; /* what the kernel does for us */
 struct outside {
 	pid_t process;
 	int port;
+	int memory; /* System V's */
 	const char *abstract_name;
 	const char *self;
 };
