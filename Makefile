@@ -314,6 +314,7 @@ build/bench/vsock-peer: tests/vm/vsock-peer.c
 
 # Tries to get out of a jail, from the monitor's place in it.
 INSIDE := $(addprefix tests/vm/jail-inside,.c -files.c -kernel.c)
+INSIDE += vmm/seccomp/filter.c build/seccomp/programs.c vmm/base/err.c
 build/bench/jail-inside: $(INSIDE) tests/vm/jail-inside.h
 	$(Q)mkdir -p $(@D)
 	$(call say,CC,$@)gcc -I. -O2 -Wall -D_GNU_SOURCE -static -o $@ $(INSIDE)

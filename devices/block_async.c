@@ -10,7 +10,7 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <sched.h>
+#include <poll.h>
 
 static const uint8_t operations[] = {IORING_OP_READV, IORING_OP_WRITEV,
 				     IORING_OP_FSYNC, IORING_OP_FALLOCATE};
@@ -128,7 +128,7 @@ void block_async_drain(struct block_async *a)
 			a->unsent -= (unsigned)n;
 		/* Out of memory: what is in flight ends and gives some back. */
 		if (n < 0 && n != -EINTR)
-			sched_yield();
+			(void)poll(NULL, 0, 1);
 		block_async_reap(a);
 	}
 }

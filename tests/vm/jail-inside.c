@@ -7,8 +7,9 @@
  *
  * Arguments, behind whatever else there is: inside PID PORT NAME ID, of a
  * process of the same user outside, of a TCP and UDP port it listens at, of its
- * abstract socket, and of its System V shared memory. With another behind them
- * there are no system calls.
+ * abstract socket, and of its System V shared memory. Behind them may stand
+ * probes, for no system calls, or loop or vcpu, for that thread's filter around
+ * each attempt: what it ends is SIG31.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -21,8 +22,12 @@
 #include <unistd.h>
 
 #include "tests/vm/jail-inside.h"
+#include "vmm/seccomp/filter.h"
 
 struct outside outside;
+
+/* The filter around each attempt; FILTERS for none. */
+static enum filter_kind filter = FILTERS;
 
 int done(long rc)
 {
@@ -55,6 +60,8 @@ static void attempt(const char *kind, const char *name,
 		/* What it writes by chance shall not look like a result. */
 		if (!probe)
 			dup2(open("/dev/null", O_RDWR), 1);
+		if (filter != FILTERS && filter_load(filter, NULL))
+			_exit(EBADMSG);
 		if (probe)
 			_exit(probe->try());
 		_exit(done(syscall(number, -1L, -1L, -1L, -1L, -1L, -1L)));
@@ -101,12 +108,18 @@ int main(int argc, char **argv)
 		.memory = atoi(argv[at + 4]),
 		.self = argv[0],
 	};
+	if (at + 5 < argc && !strcmp(argv[at + 5], "loop"))
+		filter = FILTER_LOOP;
+	if (at + 5 < argc && !strcmp(argv[at + 5], "vcpu"))
+		filter = FILTER_VCPU;
 	for (p = file_probes; p->name; p++)
 		attempt("probe", p->name, p, 0);
 	for (p = kernel_probes; p->name; p++)
 		attempt("probe", p->name, p, 0);
 	/* Root would do some of what it is asked even with such arguments. */
-	for (i = 0; i < CALLS && at + 5 == argc; i++) {
+	for (i = 0; i < CALLS; i++) {
+		if (at + 5 < argc && filter == FILTERS)
+			break; /* probes only */
 		snprintf(name, sizeof(name), "%u", i);
 		if (!is_left_out(i))
 			attempt("call", name, NULL, i);
