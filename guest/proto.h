@@ -63,7 +63,7 @@
  * of stdin for a process that has closed it is used up and thrown away. A
  * late DATA, EOF, CREDIT, SIGNAL or RESIZE, when the process has just ended and
  * EXITED is on its way, is ignored until the next request. LOGS and COPY_OUT
- *need CREDIT as well.
+ * need CREDIT as well.
  *
  * What a process had written when it ended is sent before EXITED.
  *
