@@ -47,8 +47,9 @@ void machine_shutdown(struct session *s, struct reader *r);
 /* A container has ended, which a shutdown may wait for. */
 void machine_container_ended(void);
 
-/* An interface as CONFIGURE has it. 0, or -errno with a word in @what. */
+/* The next interface of a CONFIGURE. 0, or -errno with what failed in @what. */
 int network_interface(struct reader *r, char what[static 80]);
+void network_loopback(void);
 
 /* ---- sessions ------------------------------------------------------------- */
 
@@ -74,7 +75,7 @@ struct session {
 	struct container *container; /* borrowed: LOGS, WAIT */
 	struct forward *forward;     /* owned */
 	uint64_t log_at;
-	bool log_follows;
+	bool log_follows, removes;
 	struct session *next;
 };
 

@@ -13,7 +13,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/sched.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -39,6 +39,7 @@ static struct process *processes;
 static uint8_t scratch[CHUNK];
 
 static void process_check(struct process *p);
+static void input_drop(struct process *p);
 
 /* ---- beginning ------------------------------------------------------------ */
 

@@ -274,7 +274,8 @@ static void cwd_enter(const struct spawn *sp)
 {
 	char path[PATHS];
 
-	if (snprintf(path, sizeof(path), "%s", sp->cwd) >= (int)sizeof(path))
+	if (snprintf(path, sizeof(path), "%s",
+		     *sp->cwd ? sp->cwd : "/") >= (int)sizeof(path))
 		spawn_fail(sp, FAILED, ENAMETOOLONG,
 			   "the working directory's name is too long");
 	if (chdir(path) && errno == ENOENT) {
