@@ -70,7 +70,8 @@ API     := http json server socket_file options config config_drives \
 	config_file controller controller_metrics assembly samples metrics \
 	console routes route_boot route_machine route_drives route_net \
 	route_vsock route_serial route_vm route_metrics
-CTL     := main client boot
+CTL     := main client boot process vm run_options monitor terminal output_log \
+	ps logs
 JAILER  := main options path root ns cgroup rlimit caps
 
 VMM_SRC := $(BASE:%=vmm/base/%.c) $(EVENT:%=vmm/event/%.c) \
@@ -78,7 +79,8 @@ VMM_SRC := $(BASE:%=vmm/base/%.c) $(EVENT:%=vmm/event/%.c) \
 	$(X86:%=vmm/arch/x86_64/%.c) $(MACHINE:%=vmm/machine/%.c) \
 	$(VIRTIO:%=devices/virtio/%.c) $(DEVICES:%=devices/%.c) \
 	$(API:%=api/%.c)
-CTL_SRC := $(CTL:%=api/ctl/%.c) $(BASE:%=vmm/base/%.c)
+CTL_SRC := $(CTL:%=api/ctl/%.c) $(BASE:%=vmm/base/%.c) vmm/event/loop.c \
+	api/json.c
 JAILER_SRC := $(JAILER:%=jailer/%.c) $(BASE:%=vmm/base/%.c)
 
 obj = $(patsubst %.c,$(B)/%.o,$(1))

@@ -22,6 +22,16 @@ static const struct {
 	 "       [--memory MIB] [--args TEXT] [--monitor FILE]\n"
 	 "      boots a microVM on this terminal and says how long it took;\n"
 	 "      without an initrd the first drive is the root; Ctrl-] ends it"},
+	{"ps", ctl_ps,
+	 "ps [-a] [--json]\n"
+	 "      lists microVMs, with -a also those that have ended"},
+	{"inspect", ctl_inspect,
+	 "inspect NAME...\n"
+	 "      prints all that is known of a microVM, as JSON"},
+	{"logs", ctl_logs,
+	 "logs [-f] [-t] NAME\n"
+	 "      prints what a container of `run -d` wrote; -f goes on, -t tells\n"
+	 "      the time"},
 };
 
 enum { COMMANDS = sizeof(commands) / sizeof(commands[0]) };
