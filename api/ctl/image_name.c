@@ -64,7 +64,8 @@ int image_name_check(const char *name, char out[IMAGE_NAME_MAX + 1],
 			       "and ._-+/:@ make one, and each part starts "
 			       "with a letter or digit",
 			       name);
-	snprintf(out, IMAGE_NAME_MAX + 1, "%s%s", name, tag);
+	memcpy(out, name, strlen(name) + 1);
+	memcpy(out + strlen(name), tag, strlen(tag) + 1);
 	return 0;
 }
 

@@ -17,6 +17,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "vmm/base/fd.h"
@@ -87,29 +88,69 @@ static int write_text(const char *path, const char *text)
 	return fd < 0 || write(fd, text, len) != (ssize_t)len ? -errno : 0;
 }
 
-/*
- * Root sees the same user numbers inside as outside, all but one: the whole
- * range would look to umoci as if there were no namespace. Anybody else has
- * one user number, which is root inside.
- */
-static int wall_user(void)
+static int write_maps(const char *process, const char *users,
+		      const char *groups)
 {
-	const unsigned uid = geteuid();
-	const unsigned gid = getegid();
-	char users[48] = "0 0 4294967294";
-	char groups[48] = "0 0 4294967294";
+	char path[48];
 	int r;
 
-	if (uid) {
-		snprintf(users, sizeof(users), "0 %u 1", uid);
-		snprintf(groups, sizeof(groups), "0 %u 1", gid);
-	}
+	snprintf(path, sizeof(path), "/proc/%s/uid_map", process);
+	r = write_text(path, users);
+	snprintf(path, sizeof(path), "/proc/%s/gid_map", process);
+	return r ? r : write_text(path, groups);
+}
+
+/* The namespace of one user: who is root inside is the caller outside. */
+static int wall_user_self(void)
+{
+	char users[48];
+	char groups[48];
+	int r;
+
+	snprintf(users, sizeof(users), "0 %u 1", geteuid());
+	snprintf(groups, sizeof(groups), "0 %u 1", getegid());
 	if (unshare(CLONE_NEWUSER))
+		return 0;
+	r = write_text("/proc/self/setgroups", "deny");
+	return r ? r : write_maps("self", users, groups);
+}
+
+/*
+ * Root sees the same user numbers inside as outside, all but one: the whole
+ * range would look to umoci as if there were no namespace. Such a map has to be
+ * written from outside, by a child that was made before.
+ */
+static int wall_user_root(void)
+{
+	static const char map[] = "0 0 4294967294";
+	char self[16];
+	char go = 0;
+	int pipes[2];
+	int status;
+	bool is_in;
+	pid_t helper;
+	int r = 0;
+
+	snprintf(self, sizeof(self), "%d", getpid());
+	if (pipe2(pipes, O_CLOEXEC))
 		return -errno;
-	r = uid ? write_text("/proc/self/setgroups", "deny") : 0;
-	if (!r)
-		r = write_text("/proc/self/uid_map", users);
-	return r ? r : write_text("/proc/self/gid_map", groups);
+	helper = fork();
+	if (helper < 0)
+		r = -errno;
+	if (helper == 0) {
+		close(pipes[1]);
+		_exit(read(pipes[0], &go, 1) != 1 ||
+		      write_maps(self, map, map));
+	}
+	close(pipes[0]);
+	is_in = !r && !unshare(CLONE_NEWUSER);
+	if (is_in && write(pipes[1], &go, 1) != 1)
+		r = -errno;
+	close(pipes[1]);
+	if (helper > 0 && (waitpid(helper, &status, 0) != helper || status) &&
+	    is_in && !r)
+		r = -EPERM;
+	return r;
 }
 
 int image_wall_enter(unsigned kinds, int folder)
@@ -119,7 +160,7 @@ int image_wall_enter(unsigned kinds, int folder)
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
 		return -errno;
 	if (kinds & IMAGE_WALL_USER)
-		r = wall_user();
+		r = geteuid() ? wall_user_self() : wall_user_root();
 	/* Last: the maps are written below /proc. */
 	if (!r && (kinds & IMAGE_WALL_WRITES))
 		r = wall_writes(folder);

@@ -6,7 +6,7 @@
  */
 enum image_wall {
 	IMAGE_WALL_WRITES = 1, /* only below the import's folder (Landlock) */
-	IMAGE_WALL_USER = 2,   /* a user namespace: see image_wall_map() */
+	IMAGE_WALL_USER = 2,   /* root of a user namespace, of nothing else */
 };
 
 /*
