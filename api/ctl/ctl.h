@@ -18,6 +18,7 @@ enum ctl_exit {
 int ctl_api(int argc, char **argv);
 int ctl_status(int argc, char **argv);
 int ctl_boot(int argc, char **argv);
+int ctl_image(int argc, char **argv);
 
 /* Prints `mayctl: sentence` to stderr. */
 void ctl_complain(const char *fmt, ...) __attribute__((format(printf, 1, 2)));

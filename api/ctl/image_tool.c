@@ -114,6 +114,8 @@ static void child(const struct work *w, int output, int words, pid_t parent)
 		_exit(126);
 	if (in > 2)
 		close(in);
+	if (fchdir(w->tools->folder))
+		child_fail("the import's folder");
 	setpgid(0, 0);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);

@@ -7,8 +7,8 @@
 #include "vmm/base/err.h"
 
 /*
- * The tools that do the work, as child processes. One runs at a time, in a
- * process group of its own, and dies with this process.
+ * The tools that do the work, as child processes. One runs at a time, in the
+ * import's folder and in a process group of its own, and dies with us.
  *
  * image_tool_begin() blocks SIGINT, SIGTERM and SIGHUP for the whole import;
  * the first that comes ends the tool and whatever waits, with -EINTR.

@@ -22,6 +22,13 @@ static const struct {
 	 "       [--memory MIB] [--args TEXT] [--monitor FILE]\n"
 	 "      boots a microVM on this terminal and says how long it took;\n"
 	 "      without an initrd the first drive is the root; Ctrl-] ends it"},
+	{"image", ctl_image,
+	 "image import REF [--name NAME] [--quiet]\n"
+	 "  image ls [--json] | rm NAME... | gc | inspect NAME\n"
+	 "      makes images to run out of container images, and keeps them;\n"
+	 "      REF is docker://HOST/NAME:TAG, oci:PATH[:TAG], oci-archive:FILE,\n"
+	 "      docker-archive:FILE, or a path: one of these, or a root file\n"
+	 "      system as a folder or tar"},
 };
 
 enum { COMMANDS = sizeof(commands) / sizeof(commands[0]) };
