@@ -93,17 +93,52 @@ bool image_fetch_known(const struct image_store *s, const char *asked,
 /* ---- copying
  * ------------------------------------------------------------------ */
 
-static int copy(struct image_tools *t, const struct image_source *s,
+/*
+ * Layers without compression needn't get any, but only OCI's media types say
+ * so: of Docker's, skopeo 1.9 calls all gzip, and must then make that true.
+ */
+static int copy(struct image_tools *t, const char *ref, bool is_plain,
 		struct err *e)
 {
+	const bool is_oci = !strncmp(ref, "oci", 3);
 	const char *const argv[] = {
-		"skopeo", "--override-os", "linux", "--override-arch",
-		image_layout_arch(), "copy", "--quiet", "--remove-signatures",
-		/* Layers that come without compression needn't get any. */
-		"--dest-oci-accept-uncompressed-layers",
-		s->is_plain ? "--src-tls-verify=false"
-			    : "--src-tls-verify=true",
-		s->ref, "oci:" IMAGE_LAYOUT ":" IMAGE_LAYOUT_TAG, NULL};
+		"skopeo",
+		"--tmpdir",
+		t->temp,
+		"--override-os",
+		"linux",
+		"--override-arch",
+		image_layout_arch(),
+		"copy",
+		"--quiet",
+		"--remove-signatures",
+		is_oci ? "--dest-oci-accept-uncompressed-layers"
+		       : "--retry-times=0",
+		is_plain ? "--src-tls-verify=false" : "--src-tls-verify=true",
+		ref,
+		"oci:" IMAGE_LAYOUT ":" IMAGE_LAYOUT_TAG,
+		NULL};
+	const struct image_tool tool = {
+		.argv = argv,
+		.walls = IMAGE_WALL_WRITES,
+	};
+
+	return image_tool_run(t, &tool, e);
+}
+
+int image_fetch_convert(struct image_tools *t, struct err *e)
+{
+	const char *const argv[] = {"skopeo",
+				    "--tmpdir",
+				    t->temp,
+				    "copy",
+				    "--quiet",
+				    "--dest-compress-format=gzip",
+				    "--dest-compress-level=1",
+				    "oci:" IMAGE_LAYOUT ":" IMAGE_LAYOUT_TAG,
+				    "oci:" IMAGE_LAYOUT_GZIP
+				    ":" IMAGE_LAYOUT_TAG,
+				    NULL};
 	const struct image_tool tool = {
 		.argv = argv,
 		.walls = IMAGE_WALL_WRITES,
@@ -117,6 +152,8 @@ static int copy(struct image_tools *t, const struct image_source *s,
 
 struct intake {
 	struct image_tar tar;
+	bool is_judged;
+	uint64_t max;
 	int fd;
 	uint64_t at;
 };
@@ -124,10 +161,14 @@ struct intake {
 static int on_data(void *ctx, const void *data, size_t len, struct err *e)
 {
 	struct intake *in = ctx;
-	int r = image_tar_add(&in->tar, data, len, e);
+	int r = in->is_judged ? image_tar_add(&in->tar, data, len, e) : 0;
 
 	if (r)
 		return r;
+	if (len > in->max - in->at)
+		return err_set(e, -ENOSPC,
+			       "the archive unpacks to more than is free in "
+			       "the store's file system");
 	r = fd_pwrite(in->fd, data, len, in->at);
 	in->at += len;
 	if (r == -ENOSPC)
@@ -138,34 +179,59 @@ static int on_data(void *ctx, const void *data, size_t len, struct err *e)
 	return r ? err_set(e, r, "can't write the layer: %s", strerror(-r)) : 0;
 }
 
+/* A tool's output becomes a file of the import's folder. */
+static int take_file(struct image_tools *t, const struct image_tool *how,
+		     const char *file, struct intake *in, struct err *e)
+{
+	struct image_tool tool = *how;
+	int r;
+
+	tool.walls = IMAGE_WALL_WRITES;
+	tool.sink = on_data;
+	tool.sink_ctx = in;
+	in->fd = openat(t->folder, file,
+			O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	if (in->fd < 0)
+		return err_errno(e, "can't make a file in %s", t->temp);
+	r = image_tool_run(t, &tool, e);
+	fd_close(&in->fd);
+	return r;
+}
+
 /* A tool's output becomes the one layer of a new image. */
 static int take_in(struct image_tools *t, const char *const *argv,
 		   const char *input, struct image_tar_totals *limits,
 		   struct err *e)
 {
-	struct intake in = {.at = 0};
-	const struct image_tool tool = {
-		.argv = argv,
-		.input = input,
-		.walls = IMAGE_WALL_WRITES,
-		.sink = on_data,
-		.sink_ctx = &in,
-	};
+	struct intake in = {.is_judged = true, .max = limits->raw_max};
+	const struct image_tool tool = {.argv = argv, .input = input};
 	int r;
 
-	in.fd = openat(t->folder, "layer",
-		       O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-	if (in.fd < 0)
-		return err_errno(e, "can't make a file in %s", t->temp);
 	image_tar_init(&in.tar, limits);
-	r = image_tool_run(t, &tool, e);
+	r = take_file(t, &tool, "layer", &in, e);
 	if (!r)
 		r = image_tar_end(&in.tar, e);
 	if (!r && !limits->entries)
 		r = err_set(e, -EINVAL, "the archive is empty");
 	image_tar_fini(&in.tar);
-	fd_close(&in.fd);
 	return r ? r : image_layout_make(t, "layer", e);
+}
+
+/* skopeo 1.9 reads no docker-archive that is compressed as a whole. */
+static int copy_archive(struct image_tools *t, const struct image_source *s,
+			struct image_tar_totals *limits, struct err *e)
+{
+	char ref[sizeof(s->path) + sizeof(s->tag) + sizeof(s->transport)];
+	const char *const argv[] = {s->unpacker, "-dc", NULL};
+	const struct image_tool tool = {.argv = argv, .input = s->path};
+	struct intake in = {.max = limits->raw_max};
+	int r = s->unpacker ? take_file(t, &tool, "archive", &in, e) : 0;
+
+	if (r)
+		return r;
+	snprintf(ref, sizeof(ref), "%s:%s%s", s->transport,
+		 s->unpacker ? "archive" : s->path, s->tag);
+	return copy(t, ref, false, e);
 }
 
 static int take_tar(struct image_tools *t, const struct image_source *s,
@@ -185,26 +251,22 @@ static int take_tar(struct image_tools *t, const struct image_source *s,
 static int take_folder(struct image_tools *t, const struct image_source *s,
 		       struct image_tar_totals *limits, struct err *e)
 {
-	const char *const argv[] = {
-		"tar",
-		"--create",
-		"--format=posix",
+	const char *argv[] = {
+		"tar", "--create", "--file=-", "--format=posix",
 		"--pax-option=exthdr.name=%d/PaxHeaders/%f,delete=atime,"
 		"delete=ctime",
-		"--sort=name",
-		"--numeric-owner",
-		"--one-file-system",
-		"--xattrs",
-		"--xattrs-include=security.capability",
-		"--xattrs-include=user.*",
-		"--directory",
-		s->path,
-		geteuid() ? "--owner=0" : "--file=-",
-		geteuid() ? "--group=0" : "--file=-",
-		"--file=-",
-		".",
-		NULL};
+		"--sort=name", "--numeric-owner", "--one-file-system",
+		"--xattrs", "--xattrs-include=security.capability",
+		"--xattrs-include=user.*", "--directory", s->path,
+		/* Places for what follows. */
+		NULL, NULL, NULL, NULL};
+	unsigned n = sizeof(argv) / sizeof(argv[0]) - 4;
 
+	if (geteuid()) {
+		argv[n++] = "--owner=0";
+		argv[n++] = "--group=0";
+	}
+	argv[n] = ".";
 	return take_in(t, argv, NULL, limits, e);
 }
 
@@ -213,8 +275,9 @@ int image_fetch(struct image_tools *t, const struct image_source *s,
 {
 	switch (s->kind) {
 	case SOURCE_REGISTRY:
+		return copy(t, s->ref, s->is_plain, e);
 	case SOURCE_SKOPEO:
-		return copy(t, s, e);
+		return copy_archive(t, s, limits, e);
 	case SOURCE_TAR:
 		return take_tar(t, s, limits, e);
 	case SOURCE_FOLDER:

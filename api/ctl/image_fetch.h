@@ -25,3 +25,9 @@ bool image_fetch_known(const struct image_store *s, const char *asked,
  */
 int image_fetch(struct image_tools *t, const struct image_source *s,
 		struct image_tar_totals *limits, struct err *e);
+
+/*
+ * For umoci, which knows no zstd: another layout, IMAGE_LAYOUT_GZIP, of the
+ * same image.
+ */
+int image_fetch_convert(struct image_tools *t, struct err *e);

@@ -151,13 +151,25 @@ static int judge_layers(struct import *m, struct err *e)
 /* ---- unpacking and packing
  * ------------------------------------------------------ */
 
+static bool has_zstd(const struct image_layout *l)
+{
+	unsigned i;
+
+	for (i = 0; i < l->layer_count; i++)
+		if (l->layers[i].kind == LAYER_ZSTD)
+			return true;
+	return false;
+}
+
 static int unpack(struct import *m, struct err *e)
 {
+	const bool is_zstd = has_zstd(&m->layout);
 	const char *argv[] = {"umoci",
 			      "raw",
 			      "unpack",
 			      "--image",
-			      IMAGE_LAYOUT ":" IMAGE_LAYOUT_TAG,
+			      is_zstd ? IMAGE_LAYOUT_GZIP ":" IMAGE_LAYOUT_TAG
+				      : IMAGE_LAYOUT ":" IMAGE_LAYOUT_TAG,
 			      ROOT,
 			      NULL,
 			      NULL};
@@ -165,8 +177,10 @@ static int unpack(struct import *m, struct err *e)
 		.argv = argv,
 		.walls = IMAGE_WALL_WRITES | IMAGE_WALL_USER,
 	};
-	int r;
+	int r = is_zstd ? image_fetch_convert(&m->tools, e) : 0;
 
+	if (r)
+		return r;
 	if (geteuid()) {
 		argv[5] = "--rootless";
 		argv[6] = ROOT;

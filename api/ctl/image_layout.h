@@ -13,8 +13,9 @@
  */
 enum { IMAGE_LAYERS_MAX = 512 };
 
-#define IMAGE_LAYOUT	 "layout"
-#define IMAGE_LAYOUT_TAG "image"
+#define IMAGE_LAYOUT	  "layout"
+#define IMAGE_LAYOUT_GZIP "regzipped"
+#define IMAGE_LAYOUT_TAG  "image"
 
 enum image_layer_kind { LAYER_TAR, LAYER_GZIP, LAYER_ZSTD };
 

@@ -133,9 +133,15 @@ static int parse_transport(const char *transport, const char *rest,
 	if (!real)
 		return err_set(e, -ENOENT, "can't find %s: %s", given,
 			       strerror(*given ? errno : ENOENT));
+	if (strlen(tag) >= sizeof(out->tag) - 1) {
+		free(real);
+		return err_set(e, -EINVAL, "a tag of %zu bytes is none",
+			       strlen(tag));
+	}
 	out->kind = SOURCE_SKOPEO;
-	snprintf(out->ref, sizeof(out->ref), "%s:%s%s", transport, real,
-		 colon ? colon : "");
+	snprintf(out->transport, sizeof(out->transport), "%s", transport);
+	snprintf(out->path, sizeof(out->path), "%s", real);
+	snprintf(out->tag, sizeof(out->tag), "%s", colon ? colon : "");
 	/* docker-archive's is a whole name, the others' a tag. */
 	if (*tag && !strcmp(transport, "docker-archive"))
 		make_name(tag, "", out->name);
@@ -314,12 +320,14 @@ int image_source_look(struct image_source *s, struct image_tools *t,
 	CLEAN_FD int fd = -1;
 	int r;
 
-	if (s->kind != SOURCE_TAR)
+	if (s->kind != SOURCE_TAR && !strstr(s->transport, "archive"))
 		return 0;
 	fd = open(s->path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0 || pread(fd, head, sizeof(head), 0) < 0)
 		return err_errno(e, "can't read %s", s->path);
 	s->unpacker = find_unpacker(head);
+	if (s->kind != SOURCE_TAR)
+		return 0;
 	r = image_tool_run(t, &tool, e);
 	if (r == -EIO)
 		return err_context(e,
@@ -340,7 +348,7 @@ int image_source_look(struct image_source *s, struct image_tools *t,
 			       "can't take; rename it",
 			       s->path);
 	s->kind = SOURCE_SKOPEO;
-	snprintf(s->ref, sizeof(s->ref), "%s:%s",
-		 look.is_docker ? "docker-archive" : "oci-archive", s->path);
+	snprintf(s->transport, sizeof(s->transport), "%s",
+		 look.is_docker ? "docker-archive" : "oci-archive");
 	return 0;
 }

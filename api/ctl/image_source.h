@@ -9,15 +9,17 @@
 /* Where an image comes from: what a person wrote, made plain. */
 enum image_source_kind {
 	SOURCE_REGISTRY, /* ref is docker://… */
-	SOURCE_SKOPEO,	 /* ref is another of skopeo's, with an absolute path */
+	SOURCE_SKOPEO,	 /* transport, path and tag are skopeo's */
 	SOURCE_TAR,	 /* path is a tar of a root file system */
 	SOURCE_FOLDER,	 /* path is one */
 };
 
 struct image_source {
 	enum image_source_kind kind;
-	char ref[PATH_MAX + 256];
-	char path[PATH_MAX];
+	char ref[PATH_MAX];
+	char transport[16];  /* "oci", "oci-archive", "docker-archive" */
+	char path[PATH_MAX]; /* absolute */
+	char tag[256];	     /* with its colon; "" for none */
 	/* What takes the file's compression off, NULL for none. */
 	const char *unpacker;
 	bool is_plain; /* a registry on loopback, where TLS isn't asked for */

@@ -46,6 +46,13 @@ static void clean(const char *from, size_t len, char *to, size_t size)
 	to[at] = 0;
 }
 
+/* What GNU's tools say last and nobody needs. */
+static int is_advice(const char *line)
+{
+	return strstr(line, "Try '") || strstr(line, "Error is not recover") ||
+	       strstr(line, "Exiting with failure status");
+}
+
 /* The last line that says something. */
 static void last_line(const struct image_words *w, char *out, size_t size)
 {
@@ -59,6 +66,8 @@ static void last_line(const struct image_words *w, char *out, size_t size)
 		       w->text[begin - 1] != '\r')
 			begin--;
 		clean(w->text + begin, end - begin, out, size);
+		if (is_advice(out))
+			out[0] = 0;
 		end = begin ? begin - 1 : 0;
 	}
 }
