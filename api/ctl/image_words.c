@@ -104,6 +104,8 @@ static const struct {
 	const char *said;
 	const char *advice;
 } known[] = {
+	{"no image found in image index",
+	 "the image is not made for this machine's architecture"},
 	{"no image found in manifest list",
 	 "the image is not made for this machine's architecture"},
 	{"Digest did not match",
@@ -112,7 +114,16 @@ static const struct {
 	 "the image is damaged: a digest does not match"},
 	{"verified reader size mismatch",
 	 "the image is damaged: a size does not match"},
+	{"diffid mismatch", "the image is damaged: a digest does not match"},
+	{"invalid checksum digest",
+	 "the image is damaged: a digest in it is none"},
 	{"unexpected EOF", "the image is cut off"},
+	{"unexpected end of", "the image is cut off"},
+	{"reading blob", "the image is damaged: a part of it can't be read"},
+	{"reading config blob",
+	 "the image is damaged: its configuration can't be read"},
+	{": link: no such file",
+	 "the image has a hard link to what is not in it"},
 	{"manifest unknown", "the registry has no such image"},
 	{"name unknown", "the registry has no such image"},
 	{"connection refused", "nobody listens at the registry"},
