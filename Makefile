@@ -72,6 +72,10 @@ API     := http json server socket_file options config config_drives \
 	route_vsock route_serial route_vm route_metrics
 CTL     := main client boot process vm run_options monitor terminal output_log \
 	ps logs
+IMAGE   := image image_config image_entry image_fetch image_import \
+	image_layout image_name image_progress image_source image_store \
+	image_tar image_tool image_tree image_wall image_words image_command
+CTL     += $(IMAGE)
 JAILER  := main options path root ns cgroup rlimit caps
 
 VMM_SRC := $(BASE:%=vmm/base/%.c) $(EVENT:%=vmm/event/%.c) \

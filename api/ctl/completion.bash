@@ -6,11 +6,11 @@ _mayctl() {
 	local words=
 
 	if [ "$COMP_CWORD" = 1 ]; then
-		words='api status boot --help --version'
+		words='api status boot image --help --version'
 	elif [[ $before =~ ^--(kernel|initrd|drive|monitor|socket)$ ]]; then
 		mapfile -t COMPREPLY < <(compgen -f -- "$word")
 		return
-	elif [[ $before =~ ^--(cpus|memory|args)$ ]]; then
+	elif [[ $before =~ ^--(cpus|memory|args|name)$ ]]; then
 		return
 	else
 		case ${COMP_WORDS[1]}:$COMP_CWORD in
@@ -18,6 +18,20 @@ _mayctl() {
 		api:3) words='/ /version /vm /vm/config /actions /boot-source /machine-config /drives/ /logger /metrics' ;;
 		api:* | status:*) words='--socket' ;;
 		boot:*) words='--kernel --initrd --drive --cpus --memory --args --monitor' ;;
+		image:2) words='import ls rm gc inspect' ;;
+		image:3)
+			case ${COMP_WORDS[2]} in
+			import)
+				mapfile -t COMPREPLY < <(compgen -f -- "$word")
+				return
+				;;
+			rm | inspect)
+				words=$(mayctl image ls 2>/dev/null | awk 'NR > 1 { print $1 }')
+				;;
+			ls) words='--json' ;;
+			esac
+			;;
+		image:*) words='--name --quiet' ;;
 		esac
 	fi
 	mapfile -t COMPREPLY < <(compgen -W "$words" -- "$word")

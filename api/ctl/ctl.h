@@ -21,6 +21,7 @@ int ctl_boot(int argc, char **argv);
 int ctl_ps(int argc, char **argv);
 int ctl_inspect(int argc, char **argv);
 int ctl_logs(int argc, char **argv);
+int ctl_image(int argc, char **argv);
 
 /* Prints `mayctl: sentence` to stderr. */
 void ctl_complain(const char *fmt, ...) __attribute__((format(printf, 1, 2)));

@@ -32,6 +32,13 @@ static const struct {
 	 "logs [-f] [-t] NAME\n"
 	 "      prints what a container of `run -d` wrote; -f goes on, -t tells\n"
 	 "      the time"},
+	{"image", ctl_image,
+	 "image import REF [--name NAME] [--quiet]\n"
+	 "  image ls [--json] | rm NAME... | gc | inspect NAME\n"
+	 "      makes images to run out of container images, and keeps them;\n"
+	 "      REF is docker://HOST/NAME:TAG, oci:PATH[:TAG], oci-archive:FILE,\n"
+	 "      docker-archive:FILE, or a path: one of these, or a root file\n"
+	 "      system as a folder or tar"},
 };
 
 enum { COMMANDS = sizeof(commands) / sizeof(commands[0]) };
