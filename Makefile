@@ -71,7 +71,9 @@ API     := http json server socket_file options config config_drives \
 	console routes route_boot route_machine route_drives route_net \
 	route_vsock route_serial route_vm route_metrics
 CTL     := main client boot process vm run_options monitor terminal output_log \
-	ps logs
+	ps logs shim attach session session_request dial \
+	foreground forward network volume signals \
+	run exec cp stop
 IMAGE   := image image_config image_entry image_fetch image_import \
 	image_layout image_name image_progress image_source image_store \
 	image_tar image_tool image_tree image_wall image_words image_command

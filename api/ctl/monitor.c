@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "api/ctl/process.h"
+#include "api/ctl/session.h"
 #include "vmm/base/fd.h"
 
 extern char **environ;
@@ -130,19 +131,20 @@ int monitor_find(struct monitor_files *f, const char *kernel, struct err *e)
 static json_t *make_drives(const struct monitor_plan *plan)
 {
 	json_t *drives = json_array();
-	char id[16];
+	char id[32];
 	unsigned i;
 
 	for (i = 0; i < plan->drive_count; i++) {
 		const struct monitor_drive *d = &plan->drives[i];
 
-		snprintf(id, sizeof(id), "drive%u", i);
+		snprintf(id, sizeof(id), SESSION_VOLUME_SERIAL, i - 1);
 		/* What is flushed has to be on the disk. */
 		json_array_append_new(
 			drives,
-			json_pack("{s:s, s:s, s:b, s:b, s:s}", "drive_id", id,
-				  "path_on_host", d->path, "is_root_device", 0,
-				  "is_read_only", d->is_read_only, "cache_type",
+			json_pack("{s:s, s:s, s:b, s:b, s:s}", "drive_id",
+				  i ? id : SESSION_IMAGE_SERIAL, "path_on_host",
+				  d->path, "is_root_device", 0, "is_read_only",
+				  d->is_read_only, "cache_type",
 				  d->is_read_only ? "Unsafe" : "Writeback"));
 	}
 	return drives;

@@ -386,21 +386,44 @@ int vm_each(int (*each)(struct vm *vm, void *context), void *context,
 	return rc;
 }
 
-int vm_remove(const struct vm *vm, struct err *e)
+/* Removes the files of the directory, all or those without a later use. */
+static int remove_files(const struct vm *vm, bool is_all, struct err *e)
 {
-	struct dirent *entry;
+	static const char *const kept[] = {"state.json",  "config.json",
+					   "monitor.log", "console.log",
+					   "output",	  "output.1"};
 	DIR *dir = opendir(vm->dir);
+	struct dirent *entry;
+	unsigned i;
 
-	if (!dir && errno == ENOENT)
-		return 0;
 	if (!dir)
 		return err_errno(e, "can't open %s", vm->dir);
-	while ((entry = readdir(dir)))
-		if (strcmp(entry->d_name, ".") != 0 &&
-		    strcmp(entry->d_name, "..") != 0)
-			(void)unlinkat(dirfd(dir), entry->d_name, 0);
+	while ((entry = readdir(dir))) {
+		const char *name = entry->d_name;
+
+		for (i = 0; !is_all && i < sizeof(kept) / sizeof(kept[0]); i++)
+			if (!strcmp(name, kept[i]))
+				name = ".";
+		if (strcmp(name, ".") != 0 && strcmp(name, "..") != 0)
+			(void)unlinkat(dirfd(dir), name, 0);
+	}
 	closedir(dir);
-	if (rmdir(vm->dir) && errno != ENOENT)
-		return err_errno(e, "can't remove %s", vm->dir);
 	return 0;
+}
+
+void vm_forget(const struct vm *vm)
+{
+	(void)remove_files(vm, false, NULL);
+}
+
+int vm_remove(const struct vm *vm, struct err *e)
+{
+	int rc = remove_files(vm, true, e);
+
+	if (!rc && !rmdir(vm->dir))
+		return 0;
+	/* Somebody was quicker. */
+	if (access(vm->dir, F_OK) && errno == ENOENT)
+		return 0;
+	return rc ? rc : err_errno(e, "can't remove %s", vm->dir);
 }

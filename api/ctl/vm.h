@@ -115,5 +115,8 @@ int vm_each(int (*each)(struct vm *vm, void *context), void *context,
 /* Removes the directory and what it holds; the state stays in memory. */
 int vm_remove(const struct vm *vm, struct err *e);
 
+/* Removes what has no use once the microVM has ended: sockets, images. */
+void vm_forget(const struct vm *vm);
+
 /* Frees the strings. Accepts a zeroed struct. */
 void vm_fini(struct vm *vm);
