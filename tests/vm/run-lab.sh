@@ -25,7 +25,7 @@ run_setup() {
 run_rootfs() {
 	mkdir -p "$1"/{bin,etc,root,tmp,proc,sys,dev}
 	cp "$(command -v busybox)" "$1/bin/busybox"
-	"$1/bin/busybox" --list | while read -r name; do
+	"$1/bin/busybox" --list | grep -vx busybox | while read -r name; do
 		ln -sf busybox "$1/bin/$name"
 	done
 	echo 'root:x:0:0:root:/root:/bin/sh
