@@ -220,6 +220,8 @@ EXTRA_bzimage := tests/unit/kernel_file
 EXTRA_kernel := tests/unit/kernel_file
 EXTRA_bootpage := tests/unit/kernel_file
 EXTRA_jailer_options := jailer/options
+EXTRA_run_options := api/ctl/run_options
+EXTRA_session := api/ctl/session api/ctl/session_request
 
 .PHONY: unit-tests
 unit-tests: $(UNIT:%=$(B)/tests/%)
@@ -277,11 +279,12 @@ soak: setup ## the devices' tests in their long forms
 	$(Q)MAYFLY_LONG=1 tests/kvm-host --native-ok -- tests/vm/block
 	$(Q)MAYFLY_LONG=1 tests/kvm-host --native-ok -- tests/vm/net
 	$(Q)MAYFLY_LONG=1 tests/kvm-host --native-ok -- tests/vm/vsock
+	$(Q)MAYFLY_LONG=1 tests/kvm-host --native-ok --timeout 3000 -- tests/vm/run
 
 test: setup ## run every test; the last line counts them
 	$(Q)tests/run
 
-run: setup ## boot a Linux guest in a microVM and show where the time went
+run: setup ## run a container in a microVM and show where the time went
 	$(Q)$(MAKE) --no-print-directory all
 	$(Q)tests/demo
 
@@ -296,6 +299,7 @@ bench: setup ## measure start-up against peers, in the long form
 	$(Q)tests/kvm-host --native-ok -- tests/bench/block
 	$(Q)tests/kvm-host --native-ok -- tests/bench/net
 	$(Q)tests/kvm-host --native-ok -- tests/bench/vsock
+	$(Q)tests/kvm-host --native-ok -- tests/bench/run
 
 lint: programs ## check floors, sizes, headers, format, and what the linters say
 	$(Q)tests/lint/floors
@@ -309,9 +313,12 @@ lint: programs ## check floors, sizes, headers, format, and what the linters say
 # ---- the rest --------------------------------------------------------------
 
 .PHONY: install clean help
-install: programs ## install into DESTDIR/prefix (/usr/local)
+install: programs guest ## install into DESTDIR/prefix (/usr/local)
 	install -d $(DESTDIR)$(prefix)/bin
 	install -m 755 $(PROGRAMS) $(DESTDIR)$(prefix)/bin
+	install -d $(DESTDIR)$(prefix)/share/mayfly
+	install -m 644 $(GUEST)/vmlinux $(GUEST)/agent.initrd \
+		$(DESTDIR)$(prefix)/share/mayfly
 	install -d $(DESTDIR)$(prefix)/share/man/man1
 	install -m 644 docs/man/*.1 $(DESTDIR)$(prefix)/share/man/man1
 	install -d $(DESTDIR)$(prefix)/share/bash-completion/completions

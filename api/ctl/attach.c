@@ -144,6 +144,21 @@ static void give_output(struct attach *a)
 	a->is_paused = f->len > 0;
 }
 
+/* The microVM may be ended when what it wrote is on its disks. */
+static void take_exit(struct attach *a)
+{
+	if (!a->plan->is_synced || a->is_syncing) {
+		end(a, a->frame.code, NULL);
+		return;
+	}
+	a->is_syncing = true;
+	a->code = a->frame.code;
+	loop_delete(a->loop, &a->input);
+	a->input_fd = -1;
+	session_sync(&a->session);
+	flush(a);
+}
+
 static void take_frame(struct attach *a)
 {
 	const struct session_frame *f = &a->frame;
@@ -156,12 +171,16 @@ static void take_frame(struct attach *a)
 		give_output(a);
 		break;
 	case SESSION_EXITED:
-		end(a, f->code, NULL);
+		take_exit(a);
 		break;
 	case SESSION_FAILED:
-		end(a, f->code, f->text);
+		/* A disk that could not be synced does not undo the status. */
+		end(a, a->is_syncing ? a->code : f->code, f->text);
 		break;
 	case SESSION_DONE:
+		if (a->is_syncing)
+			end(a, a->code, NULL);
+		break;
 	case SESSION_EOF:
 		break;
 	}

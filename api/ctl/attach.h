@@ -44,6 +44,8 @@ struct attach {
 	bool is_input_file; /* always ready: the loop can't watch it */
 	bool is_paused;
 	bool is_over;
+	bool is_syncing; /* the command has ended, with code */
+	uint32_t code;
 	struct session_frame frame; /* output not all taken */
 	uint64_t ready_ns;	    /* when the agent called */
 };

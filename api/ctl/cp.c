@@ -28,8 +28,6 @@
 
 enum { STALL_MS = 60000, CHUNK = 32 << 10, TREE_FDS = 16 };
 
-extern char **environ;
-
 struct copy {
 	struct vm vm;
 	struct session session;
@@ -44,6 +42,8 @@ static int start_tar(const char *const argv[], int its_fd, int *fd, pid_t *pid,
 {
 	posix_spawn_file_actions_t actions;
 	int ends[2], ours, theirs, rc;
+
+	*fd = -1;
 
 	if (pipe2(ends, O_CLOEXEC))
 		return err_errno(e, "can't make a pipe");
@@ -194,7 +194,7 @@ static int send_tree(struct copy *c, const char *from, const char *name,
 	const char *const argv[] = {"tar", "-C", from, transform, "-cf",
 				    "-",   "--", name, NULL};
 	CLEAN_FD int fd = -1;
-	pid_t pid;
+	pid_t pid = -1;
 	int rc, tar;
 
 	/* Of names alone (r), not of what links point to (S, H). */
@@ -308,7 +308,7 @@ static int fetch(struct copy *c, const char *source, const char *dir,
 		"tar", "-C", dir, "--no-same-owner", "--no-same-permissions",
 		"-xf", "-",  NULL};
 	CLEAN_FD int fd = -1;
-	pid_t pid;
+	pid_t pid = -1;
 	int rc = session_connect(&c->session, c->socket, e);
 
 	if (!rc)

@@ -107,19 +107,23 @@ static void free_end(struct loop *loop, struct end *end)
 	free(end->buffer);
 }
 
+static void free_pair(struct forward_pair *p)
+{
+	free_end(p->forward->loop, &p->host);
+	free_end(p->forward->loop, &p->guest);
+	p->forward->pair_count--;
+	free(p);
+}
+
 static void end_pair(struct forward_pair *p)
 {
-	struct forward *f = p->forward;
-	struct forward_pair **at = &f->pairs;
+	struct forward_pair **at = &p->forward->pairs;
 
 	while (*at && *at != p)
 		at = &(*at)->next;
 	if (*at)
 		*at = p->next;
-	free_end(f->loop, &p->host);
-	free_end(f->loop, &p->guest);
-	f->pair_count--;
-	free(p);
+	free_pair(p);
 }
 
 /* Reads from one end what there is room for. False where it is broken. */
@@ -311,10 +315,13 @@ int forward_start(struct forward *f, struct loop *loop, const char *socket,
 
 void forward_stop(struct forward *f)
 {
+	struct forward_pair *p, *next;
 	unsigned i;
 
-	while (f->pairs)
-		end_pair(f->pairs);
+	for (p = f->pairs; p; p = next) {
+		next = p->next;
+		free_pair(p);
+	}
 	for (i = 0; i < f->port_count; i++) {
 		loop_delete(f->loop, &f->ports[i].watch);
 		fd_close(&f->ports[i].fd);

@@ -23,8 +23,6 @@
 #include "api/ctl/session.h"
 #include "vmm/base/fd.h"
 
-extern char **environ;
-
 #define QUIET_ARGS   "quiet acpi=off reboot=k panic=-1 8250.nr_uarts=0"
 #define CONSOLE_ARGS "console=ttyS0 acpi=off reboot=k panic=-1"
 

@@ -18,8 +18,6 @@
 
 #include "vmm/base/fd.h"
 
-extern char **environ;
-
 enum { SAID_MAX = 400 };
 
 uint64_t process_start_time(pid_t pid)

@@ -242,6 +242,8 @@ static int add_disks(struct run *r, struct err *e)
 			.target = o->volumes[i].target,
 			.is_read_only = v->is_read_only,
 		};
+		if (!v->is_read_only)
+			r->session.is_synced = true;
 		r->monitor.drives[r->monitor.drive_count++] =
 			(struct monitor_drive){
 				.path = v->path,

@@ -38,7 +38,8 @@ struct session_plan {
 	const char *user;
 	bool has_tty;
 	bool has_stdin;
-	bool is_kept; /* it outlives this connection */
+	bool is_kept;	/* it outlives this connection */
+	bool is_synced; /* there are disks to sync when it has ended */
 	struct terminal_size size;
 	int stop_signal;
 	struct session_mount mounts[SESSION_MOUNTS_MAX];
@@ -127,11 +128,8 @@ void session_resize(struct session *s, struct terminal_size size);
 int session_flush(struct session *s);
 bool session_is_full(const struct session *s);
 
-/*
- * Has the guest write everything to its disks and waits for it, between two
- * requests of this session.
- */
-int session_sync(struct session *s, struct err *e);
+/* Has the guest write everything to its disks; SESSION_DONE says it has. */
+void session_sync(struct session *s);
 
 /*
  * A tar archive into a directory of the container, or out of it: see

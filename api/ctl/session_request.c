@@ -410,23 +410,13 @@ int session_copy_out(struct session *s, const char *path, struct err *e)
 	return copy(s, PROTO_COPY_OUT, PROTO_COPY_FOLLOW, path, e);
 }
 
+void session_sync(struct session *s)
+{
+	(void)put_frame(s, PROTO_SYNC, 0, NULL, 0);
+}
+
 /* ---- requests that wait ---------------------------------------------------
  */
-
-int session_sync(struct session *s, struct err *e)
-{
-	struct session_frame f = {0};
-	int rc = 0;
-
-	if (!put_frame(s, PROTO_SYNC, 0, NULL, 0))
-		return err_set(e, -E2BIG, "no room for a request");
-	do
-		rc = session_await(s, &f, SYNC_MS, e);
-	while (!rc && f.event != SESSION_DONE && f.event != SESSION_FAILED);
-	if (!rc && f.event == SESSION_FAILED)
-		rc = err_set(e, -EIO, "the guest can't sync: %s", f.text);
-	return rc;
-}
 
 int session_kill(const char *socket, int signal, struct err *e)
 {

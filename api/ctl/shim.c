@@ -240,7 +240,10 @@ static void inherit_again(struct loop_timer *t)
 	struct err e = {0};
 
 	attach_fini(&s->attach);
-	s->heir_plan = (struct session_plan){.kind = SESSION_ATTACH};
+	s->heir_plan = (struct session_plan){
+		.kind = SESSION_ATTACH,
+		.is_synced = s->plan->session->is_synced,
+	};
 	if (attach_connect(&s->attach, &s->loop, &command_calls, s->vsock,
 			   &s->heir_plan, &e))
 		finish(s, CTL_FAILED, e.text);

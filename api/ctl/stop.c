@@ -53,7 +53,8 @@ static int stop_one(const char *name, uint64_t patience_ms, struct err *e)
 	CLEAN_FD int shim = -1, monitor = -1;
 	char vsock[VM_PATH_MAX];
 	struct vm vm;
-	int rc, signal;
+	const char *socket;
+	int rc, signal, end;
 
 	rc = vm_load(&vm, name, e);
 	if (rc)
@@ -64,11 +65,14 @@ static int stop_one(const char *name, uint64_t patience_ms, struct err *e)
 		signal = vm.state.stop_signal
 				 ? signals_parse(vm.state.stop_signal)
 				 : SIGTERM;
+		socket = vm_path(&vm, "vsock.sock", vsock);
+		end = shim >= 0 ? shim : monitor;
 		/* An agent that does not answer is no reason not to stop. */
-		if (!session_kill(vm_path(&vm, "vsock.sock", vsock),
-				  signal > 0 ? signal : SIGTERM, NULL))
-			(void)process_wait(shim >= 0 ? shim : monitor,
-					   (int)patience_ms);
+		if (!session_kill(socket, signal > 0 ? signal : SIGTERM,
+				  NULL) &&
+		    process_wait(end, (int)patience_ms) &&
+		    !session_kill(socket, SIGKILL, NULL))
+			(void)process_wait(end, SHIM_MS);
 	}
 	rc = end_monitor(&vm, e);
 out:
