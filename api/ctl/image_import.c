@@ -431,6 +431,16 @@ static int begin(struct import *m, struct err *e)
 	return 0;
 }
 
+/* Sentences quote images, and terminals obey control characters. */
+static void make_printable(struct err *e)
+{
+	char *c;
+
+	for (c = e ? e->text : NULL; c && *c; c++)
+		if ((unsigned char)*c < ' ' || *c == 0x7f)
+			*c = '?';
+}
+
 int image_import(const struct image_import *how, struct image *out,
 		 bool *was_there, struct err *e)
 {
@@ -460,6 +470,8 @@ int image_import(const struct image_import *how, struct image *out,
 		r = image_find(m->name, out, e);
 	if (was_there)
 		*was_there = m->was_there;
+	if (r)
+		make_printable(e);
 	free(m);
 	return r;
 }
