@@ -222,6 +222,9 @@ EXTRA_bootpage := tests/unit/kernel_file
 EXTRA_jailer_options := jailer/options
 EXTRA_run_options := api/ctl/run_options
 EXTRA_session := api/ctl/session api/ctl/session_request
+EXTRA_image_tar := api/ctl/image_tar api/ctl/image_entry
+EXTRA_image_wall := api/ctl/image_wall
+EXTRA_image_config := api/ctl/image_config
 
 .PHONY: unit-tests
 unit-tests: $(UNIT:%=$(B)/tests/%)
@@ -238,6 +241,7 @@ $(UNIT:%=$(B)/tests/%): $(B)/tests/%: $(B)/tests/unit/test_%.o \
 # Fuzzers are built with FLAVOUR=fuzz; tests/fuzz/run builds and runs them.
 FUZZ := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 FUZZ_EXTRA_routes := tests/unit/fake_machine
+FUZZ_EXTRA_image_tar := $(EXTRA_image_tar)
 FUZZ_LINK_routes := -Wl,--wrap=open
 
 .PHONY: fuzzers fuzz

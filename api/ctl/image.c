@@ -43,6 +43,14 @@ static void copy_fact(const json_t *facts, const char *key, char *out,
 	snprintf(out, size, "%s", text ? text : "");
 }
 
+/* An author's time stamp goes to terminals: nothing but one may be in it. */
+static void copy_time(const json_t *facts, char *out, size_t size)
+{
+	copy_fact(facts, "created", out, size);
+	if (out[strspn(out, "0123456789TZtz:.+-")])
+		out[0] = 0;
+}
+
 /* Opens and locks the file; *out has its path. */
 static int hold(struct image *out, struct err *e)
 {
@@ -78,7 +86,7 @@ static int read_facts(const struct image_store *s, const char *hex,
 		return err_set(e, -EINVAL, "%s/%s is damaged: %s", s->path,
 			       path, why.text);
 	copy_fact(facts, "arch", out->arch, sizeof(out->arch));
-	copy_fact(facts, "created", out->created, sizeof(out->created));
+	copy_time(facts, out->created, sizeof(out->created));
 	r = image_config_parse(json_object_get(facts, "config"), &out->config,
 			       e);
 	json_decref(facts);

@@ -143,11 +143,13 @@ static int read_folder(const json_t *config, char **out, struct err *e)
 	char *given = NULL;
 	int r = read_string(config, "WorkingDir", "/", &given, e);
 
-	if (!r && given[0] == '/') {
+	if (!given)
+		return r;
+	if (given[0] == '/') {
 		*out = given;
 		return 0;
 	}
-	if (!r && asprintf(out, "/%s", given) < 0) {
+	if (asprintf(out, "/%s", given) < 0) {
 		*out = NULL;
 		r = out_of_memory(e);
 	}
@@ -159,8 +161,8 @@ static int read_signal(const json_t *config, char **out, struct err *e)
 {
 	int r = read_string(config, "StopSignal", "SIGTERM", out, e);
 
-	if (!r && (*out)[strspn(*out, "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-				      "0123456789+-")])
+	if (*out && (*out)[strspn(*out, "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+					"0123456789+-")])
 		r = err_set(e, -EINVAL,
 			    "the image's configuration is damaged: StopSignal "
 			    "is '%.64s'",

@@ -21,7 +21,7 @@ static int refuse(struct err *e, const char *path, const char *why)
 	char shown[SHOWN + 4];
 	size_t i;
 
-	for (i = 0; path[i] && i < SHOWN; i++)
+	for (i = 0; i < SHOWN && path[i]; i++)
 		shown[i] = path[i] >= ' ' && path[i] <= '~' ? path[i] : '?';
 	memcpy(shown + i, "...", 4);
 	if (!path[i])

@@ -13,6 +13,10 @@
 
 enum { FACTS_MAX = 8 << 20 };
 
+/* As skopeo has them. */
+static const char layout_ref[] = "oci:" IMAGE_LAYOUT_REF;
+static const char gzip_ref[] = "oci:" IMAGE_LAYOUT_GZIP_REF;
+
 /* ---- registries -------------------------------------------------------------
  */
 
@@ -116,7 +120,7 @@ static int copy(struct image_tools *t, const char *ref, bool is_plain,
 		       : "--retry-times=0",
 		is_plain ? "--src-tls-verify=false" : "--src-tls-verify=true",
 		ref,
-		"oci:" IMAGE_LAYOUT ":" IMAGE_LAYOUT_TAG,
+		layout_ref,
 		NULL};
 	const struct image_tool tool = {
 		.argv = argv,
@@ -135,9 +139,8 @@ int image_fetch_convert(struct image_tools *t, struct err *e)
 				    "--quiet",
 				    "--dest-compress-format=gzip",
 				    "--dest-compress-level=1",
-				    "oci:" IMAGE_LAYOUT ":" IMAGE_LAYOUT_TAG,
-				    "oci:" IMAGE_LAYOUT_GZIP
-				    ":" IMAGE_LAYOUT_TAG,
+				    layout_ref,
+				    gzip_ref,
 				    NULL};
 	const struct image_tool tool = {
 		.argv = argv,
@@ -243,6 +246,9 @@ static int take_tar(struct image_tools *t, const struct image_source *s,
 	return take_in(t, argv, s->path, limits, e);
 }
 
+static const char pax_option[] =
+	"--pax-option=exthdr.name=%d/PaxHeaders/%f,delete=atime,delete=ctime";
+
 /*
  * The same folder makes the same archive: names in order, no times but the
  * last change. Nobody but root can own files as an image's users do, so theirs
@@ -251,15 +257,13 @@ static int take_tar(struct image_tools *t, const struct image_source *s,
 static int take_folder(struct image_tools *t, const struct image_source *s,
 		       struct image_tar_totals *limits, struct err *e)
 {
-	const char *argv[] = {
-		"tar", "--create", "--file=-", "--format=posix",
-		"--pax-option=exthdr.name=%d/PaxHeaders/%f,delete=atime,"
-		"delete=ctime",
-		"--sort=name", "--numeric-owner", "--one-file-system",
-		"--xattrs", "--xattrs-include=security.capability",
-		"--xattrs-include=user.*", "--directory", s->path,
-		/* Places for what follows. */
-		NULL, NULL, NULL, NULL};
+	const char *argv[] = {"tar", "--create", "--file=-", "--format=posix",
+			      pax_option, "--sort=name", "--numeric-owner",
+			      "--one-file-system", "--xattrs",
+			      "--xattrs-include=security.capability",
+			      "--xattrs-include=user.*", "--directory", s->path,
+			      /* Places for what follows. */
+			      NULL, NULL, NULL, NULL};
 	unsigned n = sizeof(argv) / sizeof(argv[0]) - 4;
 
 	if (geteuid()) {

@@ -34,8 +34,9 @@ enum { ENTRIES_MAX = 500000 };
 /* Decompressing this takes minutes; no image is as large. */
 static const uint64_t bytes_limit = 256ULL << 30;
 
-#define ROOT   "rootfs"
-#define RESULT "image"
+#define ROOT	     "rootfs"
+#define RESULT	     "image"
+#define RESULT_EROFS RESULT "/" IMAGE_EROFS
 
 struct import {
 	const struct image_import *how;
@@ -168,8 +169,8 @@ static int unpack(struct import *m, struct err *e)
 			      "raw",
 			      "unpack",
 			      "--image",
-			      is_zstd ? IMAGE_LAYOUT_GZIP ":" IMAGE_LAYOUT_TAG
-				      : IMAGE_LAYOUT ":" IMAGE_LAYOUT_TAG,
+			      is_zstd ? IMAGE_LAYOUT_GZIP_REF
+				      : IMAGE_LAYOUT_REF,
 			      ROOT,
 			      NULL,
 			      NULL};
@@ -215,14 +216,12 @@ static int pack(struct import *m, struct err *e)
 	const char *hex = m->layout.hex;
 	char uuid[40];
 	char epoch[48];
-	const char *const argv_root[] = {
-		"mkfs.erofs",		"--quiet", "-U", uuid,
-		RESULT "/" IMAGE_EROFS, ROOT,	   NULL};
+	const char *const argv_root[] = {"mkfs.erofs", "--quiet", "-U", uuid,
+					 RESULT_EROFS, ROOT,	  NULL};
 	/* Of rootless unpacking only umoci's own notes are in attributes. */
-	const char *const argv_user[] = {
-		"mkfs.erofs",		"--quiet", "-x-1",
-		"--all-root",		"-U",	   uuid,
-		RESULT "/" IMAGE_EROFS, ROOT,	   NULL};
+	const char *const argv_user[] = {"mkfs.erofs", "--quiet", "-x-1",
+					 "--all-root", "-U",	  uuid,
+					 RESULT_EROFS, ROOT,	  NULL};
 	const char *const env[] = {epoch, NULL};
 	const struct image_tool tool = {
 		.argv = geteuid() ? argv_user : argv_root,
@@ -239,7 +238,7 @@ static int pack(struct import *m, struct err *e)
 		return err_errno(e, "can't make a folder in %s", m->temp_path);
 	begin_phase(m, "packing", m->totals.bytes, show_written);
 	r = image_tool_run(&m->tools, &tool, e);
-	return r ? r : sync_file(m, RESULT "/" IMAGE_EROFS, e);
+	return r ? r : sync_file(m, RESULT_EROFS, e);
 }
 
 /* ---- the store
@@ -432,6 +431,16 @@ static int begin(struct import *m, struct err *e)
 	return 0;
 }
 
+/* Sentences quote images, and terminals obey control characters. */
+static void make_printable(struct err *e)
+{
+	char *c;
+
+	for (c = e ? e->text : NULL; c && *c; c++)
+		if ((unsigned char)*c < ' ' || *c == 0x7f)
+			*c = '?';
+}
+
 int image_import(const struct image_import *how, struct image *out,
 		 bool *was_there, struct err *e)
 {
@@ -461,6 +470,8 @@ int image_import(const struct image_import *how, struct image *out,
 		r = image_find(m->name, out, e);
 	if (was_there)
 		*was_there = m->was_there;
+	if (r)
+		make_printable(e);
 	free(m);
 	return r;
 }

@@ -52,7 +52,7 @@ static json_t *parse(const char *text, size_t len, const char *what,
 	json_error_t why;
 	json_t *json = json_loadb(text, len, JSON_REJECT_DUPLICATES, &why);
 
-	if (json && json_is_object(json))
+	if (json_is_object(json))
 		return json;
 	err_set(e, -EINVAL, "the image is damaged: its %s %s", what,
 		json ? "is no JSON object" : why.text);

@@ -17,6 +17,10 @@ enum { IMAGE_LAYERS_MAX = 512 };
 #define IMAGE_LAYOUT_GZIP "regzipped"
 #define IMAGE_LAYOUT_TAG  "image"
 
+/* The same as umoci's references. */
+#define IMAGE_LAYOUT_REF      IMAGE_LAYOUT ":" IMAGE_LAYOUT_TAG
+#define IMAGE_LAYOUT_GZIP_REF IMAGE_LAYOUT_GZIP ":" IMAGE_LAYOUT_TAG
+
 enum image_layer_kind { LAYER_TAR, LAYER_GZIP, LAYER_ZSTD };
 
 struct image_layer {

@@ -254,15 +254,15 @@ static int resolve_digest(const struct image_store *s, const char *name,
 }
 
 int image_store_resolve(const struct image_store *s, const char *name,
-			char hex[IMAGE_HEX_SIZE], char out[IMAGE_NAME_MAX + 1],
-			struct err *e)
+			char hex[IMAGE_HEX_SIZE],
+			char known[IMAGE_NAME_MAX + 1], struct err *e)
 {
 	char path[IMAGE_NAME_MAX + 16];
-	int r = image_name_check(name, out, e);
+	int r = image_name_check(name, known, e);
 
 	if (r)
 		return r;
-	link_path(out, path);
+	link_path(known, path);
 	r = read_link(s, path, hex);
 	if (r != -ENOENT)
 		return r ? err_set(e, r,
@@ -270,7 +270,7 @@ int image_store_resolve(const struct image_store *s, const char *name,
 				   "%s",
 				   s->path, path, strerror(-r))
 			 : 0;
-	out[0] = 0;
+	known[0] = 0;
 	r = resolve_digest(s, name, hex, e);
 	if (r == -ENOENT)
 		return err_set(e, r,

@@ -63,12 +63,13 @@ int image_name_check(const char *name, char out[IMAGE_NAME_MAX + 1],
 bool image_is_hex(const char *text);
 
 /*
- * What a name, a digest or the beginning of one means: hex, and name, which is
- * "" where it was a digest. -ENOENT, or -EEXIST for an ambiguous one.
+ * What a name, a digest or the beginning of one means: hex, and known, the
+ * whole name, "" where it was a digest. -ENOENT, or -EEXIST for an ambiguous
+ * one.
  */
 int image_store_resolve(const struct image_store *s, const char *name,
-			char hex[IMAGE_HEX_SIZE], char out[IMAGE_NAME_MAX + 1],
-			struct err *e);
+			char hex[IMAGE_HEX_SIZE],
+			char known[IMAGE_NAME_MAX + 1], struct err *e);
 
 /* Whether images/HEX is there. */
 bool image_store_has(const struct image_store *s, const char *hex);

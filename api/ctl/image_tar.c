@@ -8,6 +8,7 @@
  */
 #include "api/ctl/image_tar.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -262,6 +263,7 @@ static int add_extra(struct image_tar *t, struct err *e)
 {
 	size_t n = t->extra_len - t->extra_have;
 
+	assert(t->extra);
 	if (n > IMAGE_TAR_BLOCK)
 		n = IMAGE_TAR_BLOCK;
 	memcpy(t->extra + t->extra_have, t->block, n);

@@ -48,7 +48,8 @@ static void put(struct payload *p, const void *bytes, size_t len)
 		p->is_over = true;
 		return;
 	}
-	memcpy(p->bytes + p->len, bytes, len);
+	if (len)
+		memcpy(p->bytes + p->len, bytes, len);
 	p->len += len;
 }
 

@@ -96,10 +96,11 @@ static int read_words(struct words *w, int argc, char **argv,
 	*w = (struct words){0};
 	for (i = 1; i < argc && argv[i][0] == '-'; i++) {
 		const char *arg = argv[i];
-		const char *value = word ? ctl_option(argc, argv, &i, word)
-					 : NULL;
+		const char *value = NULL;
 
-		if (!value && word)
+		if (word)
+			value = ctl_option(argc, argv, &i, word);
+		if (letter && !value)
 			value = ctl_option(argc, argv, &i, letter);
 		if (value && *value)
 			w->value = value;

@@ -1,0 +1,47 @@
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/*
+ * What runs in a child between clone() and exec(): it may block, and whatever
+ * it meets in a container can harm only it. It reports over a socket.
+ */
+struct spawn {
+	uint32_t flags; /* enum proto_process_flags */
+	uint16_t rows, columns;
+	uint64_t capabilities, ambient;
+	char *user, *cwd;	    /* owned */
+	char **argv, **env;	    /* owned, one allocation each */
+	const char *const *base_env; /* borrowed: the container's, or NULL */
+	const char *hostname;	    /* borrowed */
+	int pidfd;		    /* of the container to join, or -1 */
+	int fds[3];		    /* the child's ends; -1: /dev/null */
+	int status;		    /* the socket to report to */
+	bool is_init;
+};
+
+/*
+ * One report: an error, with what a command line exits with and a sentence, or
+ * (error 0) the master of a terminal as SCM_RIGHTS. The end of the socket
+ * without an error means that exec() has worked.
+ */
+struct report {
+	int32_t error;
+	int32_t status;
+	char sentence[240];
+};
+
+/* In the child: reports and exits. @error is positive. */
+_Noreturn void spawn_fail(const struct spawn *sp, int status, int error,
+			  const char *fmt, ...)
+	__attribute__((format(printf, 4, 5)));
+
+/* In the child, in the container's root: becomes the process. */
+_Noreturn void spawn_exec(struct spawn *sp);
+
+void spawn_fini(struct spawn *sp);
+
+/* Keeps, of a child's capabilities, only those of @mask. 0 or -errno. */
+int spawn_limit(uint64_t bounding, uint64_t effective, uint64_t ambient);
