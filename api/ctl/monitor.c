@@ -205,6 +205,8 @@ static int spawn(const char *program, char *const argv[], const int fds[3],
 {
 	posix_spawn_file_actions_t actions;
 	posix_spawnattr_t attributes;
+	static const int reset[] = {SIGHUP,  SIGINT,  SIGQUIT,
+				    SIGPIPE, SIGTERM, SIGCHLD};
 	sigset_t none, usual;
 	int i, rc;
 
@@ -212,11 +214,11 @@ static int spawn(const char *program, char *const argv[], const int fds[3],
 	posix_spawnattr_init(&attributes);
 	for (i = 0; i < 3; i++)
 		posix_spawn_file_actions_adddup2(&actions, fds[i], i);
-	/* Whatever mayctl blocks or ignores is its own affair. */
+	/* Whatever mayctl or nohup blocks or ignores is its own affair. */
 	sigemptyset(&none);
-	sigfillset(&usual);
-	sigdelset(&usual, SIGKILL);
-	sigdelset(&usual, SIGSTOP);
+	sigemptyset(&usual);
+	for (i = 0; i < (int)(sizeof(reset) / sizeof(reset[0])); i++)
+		sigaddset(&usual, reset[i]);
 	posix_spawnattr_setsigmask(&attributes, &none);
 	posix_spawnattr_setsigdefault(&attributes, &usual);
 	posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK |
