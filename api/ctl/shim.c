@@ -360,13 +360,19 @@ static int begin(struct shim *s, struct err *e)
 	return rc;
 }
 
-/* Ends the monitor for good; it has nothing left to save. */
-static void end_monitor(struct shim *s)
+/*
+ * Ends the monitor for good; it has nothing left to save. That takes the kernel
+ * a while, which is used.
+ */
+static void kill_monitor(struct shim *s)
 {
-	if (s->pid <= 0)
-		return;
-	kill(s->pid, SIGKILL);
-	while (waitpid(s->pid, NULL, 0) < 0 && errno == EINTR)
+	if (s->pid > 0)
+		kill(s->pid, SIGKILL);
+}
+
+static void wait_monitor(struct shim *s)
+{
+	while (s->pid > 0 && waitpid(s->pid, NULL, 0) < 0 && errno == EINTR)
 		;
 }
 
@@ -375,15 +381,16 @@ static void end(struct shim *s)
 	struct vm *vm = s->plan->vm;
 	struct timespec now;
 
-	end_monitor(s);
+	kill_monitor(s);
 	if (s->forward.loop)
 		forward_stop(&s->forward);
 	output_log_close(&s->output);
+	if (!vm->state.is_kept)
+		vm_remove(vm, NULL);
+	wait_monitor(s);
 	if (vm->state.tap)
 		network_remove(vm->state.tap);
-	if (!vm->state.is_kept) {
-		vm_remove(vm, NULL);
-	} else {
+	if (vm->state.is_kept) {
 		clock_gettime(CLOCK_REALTIME, &now);
 		vm->state.stage = VM_ENDED;
 		vm->state.ended_s = (uint64_t)now.tv_sec;

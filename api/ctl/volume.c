@@ -19,10 +19,14 @@ static int make_image(struct volume *v, const struct vm *vm, unsigned index,
 	int rc;
 
 	snprintf(name, sizeof(name), "volume%u.erofs", index);
-	snprintf(v->path, sizeof(v->path), "%s", vm_path(vm, name, image));
-	v->is_read_only = true;
+	vm_path(vm, name, image);
 	rc = process_run(mkfs, e);
-	return rc ? err_context(e, "-v %s", source) : 0;
+	if (rc)
+		return err_context(e, "-v %s", source);
+	/* source may be v->path. */
+	snprintf(v->path, sizeof(v->path), "%s", image);
+	v->is_read_only = true;
+	return 0;
 }
 
 int volume_make(struct volume *v, const struct vm *vm, unsigned index,
