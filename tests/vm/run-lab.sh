@@ -40,9 +40,9 @@ nogroup:x:65534:' >"$1/etc/group"
 run_leftovers() {
 	pgrep -a 'mayfly|mayctl' || true
 	wc -l </proc/mounts
-	find /dev/shm /run /tmp "$XDG_RUNTIME_DIR" -path "$scratch/top" -prune -o -name '*mayfly*' -print \
-		-o -type s -print 2>/dev/null | grep -v mayfly-test | sort
-	find "$XDG_RUNTIME_DIR/mayfly" -mindepth 1 2>/dev/null
+	find /dev/shm /run -xdev \( -name '*mayfly*' -o -type s \) 2>/dev/null | sort
+	find /tmp -maxdepth 1 | sort
+	find "$XDG_RUNTIME_DIR" "$MAYFLY_STORE" | sort
 	losetup -a
 	ls /sys/class/net
 }
