@@ -130,7 +130,7 @@ setup: ## install the packages that building and testing need (root or sudo)
 BARE := reset poweroff triple_fault hello spin tick halt nowhere interrupt
 
 .PHONY: guest kernel bare-guests
-guest: kernel $(GUEST)/initrd ## build what runs inside: kernel and init
+guest: kernel $(GUEST)/initrd $(GUEST)/agent.initrd ## build what runs inside: kernel, init and agent
 
 kernel:
 	$(Q)guest/kernel/build $(ARCH)
@@ -140,6 +140,21 @@ $(GUEST)/init: guest/init.c
 	$(call say,GUEST,$@)musl-gcc -static -Os -s -Wall -Wextra -o $@ $<
 
 $(GUEST)/initrd: $(GUEST)/init guest/initrd
+	$(call say,GUEST,$@)guest/initrd $@ $<
+
+# musl brings no kernel headers of its own; the C library's come last.
+AGENT := agent $(addprefix agent_,loop wire log spawn user disk root process \
+	session request container machine network forward tar untar)
+
+$(GUEST)/agent: $(AGENT:%=guest/%.c) $(wildcard guest/*.h)
+	$(Q)mkdir -p $(@D)
+	$(call say,GUEST,$@)musl-gcc -I. -D_GNU_SOURCE -std=gnu17 -static -Os -s \
+		-Wall -Wextra $(if $(filter true,$(CI)),-Werror) \
+		-fno-strict-aliasing -ffunction-sections -Wl,--gc-sections \
+		-idirafter /usr/include -idirafter /usr/include/$(ARCH)-linux-gnu \
+		-o $@ $(filter %.c,$^)
+
+$(GUEST)/agent.initrd: $(GUEST)/agent guest/initrd
 	$(call say,GUEST,$@)guest/initrd $@ $<
 
 # The root of the tests' guests: this machine's programs, so it is made here.

@@ -19,15 +19,16 @@ struct session;
 struct process;
 struct container;
 
-/* ---- the machine ---------------------------------------------------------- */
+/* ---- the machine ----------------------------------------------------------
+ */
 
 struct machine {
-	char image[24];	    /* serial, of CONFIGURE */
-	char resolv[2048];  /* what containers find in /etc/resolv.conf */
-	const char *base;   /* where containers write */
-	const char *tree;   /* tests: a directory instead of images */
+	char image[24];	   /* serial, of CONFIGURE */
+	char resolv[2048]; /* what containers find in /etc/resolv.conf */
+	const char *base;  /* where containers write */
+	const char *tree;  /* tests: a directory instead of images */
 	bool is_configured;
-	bool is_test;	    /* not a machine of our own: it is left alone */
+	bool is_test; /* not a machine of our own: it is left alone */
 	uint64_t agent_us, ready_us;
 };
 
@@ -51,7 +52,8 @@ void machine_container_ended(void);
 int network_interface(struct reader *r, char what[static 80]);
 void network_loopback(void);
 
-/* ---- sessions ------------------------------------------------------------- */
+/* ---- sessions -------------------------------------------------------------
+ */
 
 enum session_mode {
 	SESSION_IDLE,
@@ -69,9 +71,9 @@ struct session {
 	uint8_t *rx;	/* owned */
 	size_t rx_from, rx_to, rx_size;
 	struct writer tx;
-	uint32_t window[3];  /* 1, 2: what may still be sent; 0: come in */
-	uint32_t used;	     /* of stream 0, not yet given back */
-	struct process *process;     /* borrowed, knows us as well */
+	uint32_t window[3];	 /* 1, 2: what may still be sent; 0: come in */
+	uint32_t used;		 /* of stream 0, not yet given back */
+	struct process *process; /* borrowed, knows us as well */
 	struct container *container; /* borrowed: LOGS, WAIT */
 	struct forward *forward;     /* owned */
 	uint64_t log_at;
@@ -108,7 +110,8 @@ void sessions_sweep(void);
 /* A request, whole: see guest/proto.h. */
 void request_serve(struct session *s, uint8_t type, struct reader *r);
 
-/* ---- processes ------------------------------------------------------------ */
+/* ---- processes ------------------------------------------------------------
+ */
 
 enum process_kind {
 	PROCESS_INIT, /* a container's first */
@@ -128,8 +131,8 @@ struct process {
 	struct watch fd[3]; /* our ends; -1 when closed */
 	bool is_started, is_reaped, is_failed;
 	int wait_status;
-	uint32_t drain[3];  /* bytes still to come after the end */
-	struct writer in;   /* of stdin, waiting for the process */
+	uint32_t drain[3]; /* bytes still to come after the end */
+	struct writer in;  /* of stdin, waiting for the process */
 	bool in_ends;
 	struct report report;
 	void (*ended)(struct process *p, int status); /* helpers */
@@ -140,8 +143,8 @@ struct process {
 void process_start(struct session *s, struct container *c, struct spawn *sp,
 		   const struct root *root);
 
-/* Runs @fn(@arg) in a child, whose result (0 or a positive errno) is the answer;
- * without a session, nobody's. @ended, if not NULL, answers instead. */
+/* Runs @fn(@arg) in a child, whose result (0 or a positive errno) is the
+ * answer; without a session, nobody's. @ended, if not NULL, answers instead. */
 typedef int process_fn(void *arg, int in, int out, char *sentence, size_t len);
 struct process *process_help(struct session *s, enum process_kind kind,
 			     process_fn *fn, void *arg,
@@ -162,11 +165,12 @@ void process_detach(struct process *p);
 /* Reaps all that have ended. */
 void processes_reap(void);
 
-/* ---- containers ----------------------------------------------------------- */
+/* ---- containers -----------------------------------------------------------
+ */
 
 /* The last bytes of a container's output, as records. */
 struct log {
-	uint8_t *buf; /* owned */
+	uint8_t *buf;	   /* owned */
 	uint64_t from, to; /* since the beginning; from is a record's */
 	uint32_t size;
 };
@@ -185,7 +189,7 @@ struct container {
 	char id[PROTO_ID_MAX + 1];
 	char image[24];
 	char hostname[65];
-	char *user, *cwd;  /* owned */
+	char *user, *cwd;   /* owned */
 	char **argv, **env; /* owned */
 	bool own_network;
 	struct process *init; /* NULL when it has ended */
@@ -218,7 +222,8 @@ void container_failed(struct container *c);
 /* LOGS goes on. */
 void container_log_pump(struct session *s);
 
-/* ---- files and ports ------------------------------------------------------ */
+/* ---- files and ports ------------------------------------------------------
+ */
 
 /* Process functions: arg is struct copy. */
 struct copy {

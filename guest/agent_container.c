@@ -23,7 +23,8 @@ enum {
 static struct container *containers;
 static unsigned containers_len;
 
-/* ---- the table ------------------------------------------------------------ */
+/* ---- the table ------------------------------------------------------------
+ */
 
 struct container *containers_first(void)
 {
@@ -99,7 +100,8 @@ static bool id_is_good(const char *id, size_t len)
 	       strcmp(id, ".") != 0 && strcmp(id, "..") != 0;
 }
 
-/* ---- what happens to them ------------------------------------------------- */
+/* ---- what happens to them -------------------------------------------------
+ */
 
 void container_started(struct container *c)
 {
@@ -147,7 +149,8 @@ void container_failed(struct container *c)
 	container_discard(c, NULL);
 }
 
-/* ---- RUN and EXEC --------------------------------------------------------- */
+/* ---- RUN and EXEC ---------------------------------------------------------
+ */
 
 static bool spawn_read(struct spawn *sp, struct reader *r)
 {
@@ -364,7 +367,8 @@ void container_exec(struct session *s, struct reader *r)
 	spawn_fini(&sp);
 }
 
-/* ---- the others ----------------------------------------------------------- */
+/* ---- the others -----------------------------------------------------------
+ */
 
 void container_attach(struct session *s, struct reader *r)
 {
@@ -543,8 +547,9 @@ void container_copy(struct session *s, struct reader *r, uint8_t type)
 			     .flags = proto_get32(&head->flags),
 			     .path = path};
 	if (c->init && !c->init->is_started)
-		session_error(s, EAGAIN, FAILED, "the container is only "
-						 "beginning");
+		session_error(s, EAGAIN, FAILED,
+			      "the container is only "
+			      "beginning");
 	else
 		process_help(s, in ? PROCESS_COPY_IN : PROCESS_COPY_OUT,
 			     in ? tar_read : tar_write, &copy, NULL);

@@ -21,8 +21,8 @@ enum { FAILED = 125, BUFFER = 64 << 10, ROUNDS = 8 };
 struct way {
 	uint8_t *buf; /* owned */
 	size_t from, to;
-	bool at_end;   /* nothing more will be read */
-	bool is_shut;  /* and the other side has been told */
+	bool at_end;  /* nothing more will be read */
+	bool is_shut; /* and the other side has been told */
 };
 
 struct forward {
@@ -149,7 +149,7 @@ void forward_ready(struct session *s, uint32_t events)
 		s->is_ending = true;
 	} else if (s->forward->is_connected) {
 		forward_move(s->forward);
-	} else if (events & (EPOLLHUP | EPOLLERR | EPOLLRDHUP)) {
+	} else if (events & (EPOLLHUP | EPOLLERR)) {
 		forward_end(s);
 		s->is_ending = true;
 	}
@@ -235,6 +235,7 @@ void forward_start(struct session *s, struct reader *r)
 		return;
 	}
 	s->mode = SESSION_RAW;
-	watch_set(&s->io, EPOLLRDHUP);
+	/* Only whether it is gone: it may have closed one way already. */
+	watch_set(&s->io, EPOLLERR);
 	watch_start(&f->tcp, fd, EPOLLOUT, tcp_ready);
 }

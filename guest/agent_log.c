@@ -12,8 +12,7 @@ enum { HEAD = 5, STEP = 64 << 10 };
 static void ring_put(struct log *log, uint64_t at, const void *data, size_t len)
 {
 	const size_t place = (size_t)(at % log->size);
-	const size_t first =
-		len < log->size - place ? len : log->size - place;
+	const size_t first = len < log->size - place ? len : log->size - place;
 
 	memcpy(log->buf + place, data, first);
 	memcpy(log->buf, (const uint8_t *)data + first, len - first);
@@ -22,8 +21,7 @@ static void ring_put(struct log *log, uint64_t at, const void *data, size_t len)
 static void ring_get(const struct log *log, uint64_t at, void *data, size_t len)
 {
 	const size_t place = (size_t)(at % log->size);
-	const size_t first =
-		len < log->size - place ? len : log->size - place;
+	const size_t first = len < log->size - place ? len : log->size - place;
 
 	memcpy(data, log->buf + place, first);
 	memcpy((uint8_t *)data + first, log->buf, len - first);
@@ -42,8 +40,7 @@ static uint32_t record_at(const struct log *log, uint64_t at, uint8_t *stream)
 void log_add(struct log *log, uint8_t stream, const void *data, size_t len)
 {
 	const uint8_t head[HEAD] = {stream, (uint8_t)len, (uint8_t)(len >> 8),
-				    (uint8_t)(len >> 16),
-				    (uint8_t)(len >> 24)};
+				    (uint8_t)(len >> 16), (uint8_t)(len >> 24)};
 	uint8_t ignored;
 
 	if (!log->buf && log->size)

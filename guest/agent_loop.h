@@ -5,8 +5,8 @@
 
 /*
  * The agent's one loop: epoll, level-triggered. A watch is embedded in what it
- * serves; after watch_set(w, 0) nothing is called for it any more, also not for an
- * event that epoll had already reported.
+ * serves; after watch_set(w, 0) nothing is called for it any more, also not for
+ * an event that epoll had already reported.
  */
 struct watch {
 	int fd;		 /* -1: none */
@@ -14,7 +14,8 @@ struct watch {
 	void (*ready)(struct watch *w, uint32_t events);
 };
 
-/* A moment at which something is done once. Times are in ns, CLOCK_MONOTONIC. */
+/* A moment at which something is done once. Times are in ns, CLOCK_MONOTONIC.
+ */
 struct timer {
 	uint64_t at_ns; /* 0: off */
 	void (*expired)(struct timer *t);
@@ -39,5 +40,5 @@ void timer_set(struct timer *t, uint32_t ms, void (*expired)(struct timer *));
 /* Waits once and calls what is ready. */
 void loop_turn(void);
 
-#define container_of(ptr, type, member)                                        \
+#define container_of(ptr, type, member) \
 	((type *)(void *)((char *)(ptr) - offsetof(type, member)))

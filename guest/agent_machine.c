@@ -82,7 +82,8 @@ int machine_hostname_set(const char *name, size_t len)
 	return len && sethostname(name, len) ? -errno : 0;
 }
 
-/* ---- CONFIGURE ------------------------------------------------------------ */
+/* ---- CONFIGURE ------------------------------------------------------------
+ */
 
 /* Appends a line to resolv.conf; what could add lines of its own is no name. */
 static void resolv_add(const char *word, struct reader *r)
@@ -224,7 +225,8 @@ void machine_identity(struct session *s, struct reader *r)
 		session_done(s);
 }
 
-/* ---- SHUTDOWN ------------------------------------------------------------- */
+/* ---- SHUTDOWN -------------------------------------------------------------
+ */
 
 static struct timer grace;
 static bool is_ending, is_synced;

@@ -71,8 +71,7 @@ static int address4(int fd, const char *name, const char *text, int prefix)
 	memcpy(&r.ifr_addr, &sin, sizeof(sin));
 	if (ioctl(fd, SIOCSIFADDR, &r))
 		return -errno;
-	sin.sin_addr.s_addr =
-		prefix ? htonl(0xffffffffU << (32 - prefix)) : 0;
+	sin.sin_addr.s_addr = prefix ? htonl(0xffffffffU << (32 - prefix)) : 0;
 	memcpy(&r.ifr_netmask, &sin, sizeof(sin));
 	return ioctl(fd, SIOCSIFNETMASK, &r) ? -errno : 0;
 }

@@ -41,7 +41,8 @@ static uint8_t scratch[CHUNK];
 static void process_check(struct process *p);
 static void input_drop(struct process *p);
 
-/* ---- beginning ------------------------------------------------------------ */
+/* ---- beginning ------------------------------------------------------------
+ */
 
 static struct process *process_new(struct session *s, enum process_kind kind)
 {
@@ -229,8 +230,8 @@ static _Noreturn void help(process_fn *fn, void *arg, int in, int out,
 	struct report report = {.status = FAILED};
 
 	signal(SIGPIPE, SIG_IGN);
-	report.error = fn(arg, in, out, report.sentence,
-			  sizeof(report.sentence));
+	report.error =
+		fn(arg, in, out, report.sentence, sizeof(report.sentence));
 	if (!report.error)
 		_exit(0);
 	if (!report.sentence[0])
@@ -281,7 +282,8 @@ struct process *process_help(struct session *s, enum process_kind kind,
 	return NULL;
 }
 
-/* ---- what the child reports ----------------------------------------------- */
+/* ---- what the child reports -----------------------------------------------
+ */
 
 static void process_started(struct process *p)
 {
@@ -370,7 +372,8 @@ static void status_ready(struct watch *w, uint32_t events)
 		;
 }
 
-/* ---- output --------------------------------------------------------------- */
+/* ---- output ---------------------------------------------------------------
+ */
 
 static void stream_end(struct process *p, int i)
 {
@@ -401,8 +404,7 @@ static bool stream_read(struct process *p, int i)
 		return false;
 	}
 	if (s) {
-		f = (struct proto_frame *)writer_room(&s->tx,
-						      sizeof(*f) + max);
+		f = (struct proto_frame *)writer_room(&s->tx, sizeof(*f) + max);
 		if (!f)
 			return false;
 		to = (uint8_t *)(f + 1);
@@ -478,7 +480,8 @@ void process_pump(struct process *p)
 	process_check(p);
 }
 
-/* ---- input ---------------------------------------------------------------- */
+/* ---- input ----------------------------------------------------------------
+ */
 
 /* Closes stdin for good; what still comes is thrown away. */
 static void input_drop(struct process *p)
@@ -571,7 +574,8 @@ void process_input_end(struct process *p)
 		input_ready(&p->fd[PROTO_STDIN], 0);
 }
 
-/* ---- while it runs -------------------------------------------------------- */
+/* ---- while it runs --------------------------------------------------------
+ */
 
 void process_signal(const struct process *p, int signal)
 {
@@ -605,7 +609,8 @@ void process_detach(struct process *p)
 	process_pump(p);
 }
 
-/* ---- the end -------------------------------------------------------------- */
+/* ---- the end --------------------------------------------------------------
+ */
 
 static void process_answer(struct process *p, uint32_t status, uint32_t signal)
 {

@@ -36,7 +36,8 @@ void root_fini(struct root *root)
 	root->mounts_len = 0;
 }
 
-/* ---- before the pivot ----------------------------------------------------- */
+/* ---- before the pivot -----------------------------------------------------
+ */
 
 static int file_put(int dir, const char *name, const char *text)
 {
@@ -60,8 +61,8 @@ static int file_put(int dir, const char *name, const char *text)
  * for each than through the overlay. An image whose /etc is no directory keeps
  * what it has.
  */
-static void etc_put(const struct spawn *sp, const struct root *root,
-		    int lower, int up)
+static void etc_put(const struct spawn *sp, const struct root *root, int lower,
+		    int up)
 {
 	char text[320];
 	struct stat st;
@@ -188,7 +189,8 @@ static void volumes_open(const struct spawn *sp, const struct root *root,
 	}
 }
 
-/* ---- after it ------------------------------------------------------------- */
+/* ---- after it -------------------------------------------------------------
+ */
 
 /* mkdir -p; a symbolic link on the way is followed, in this root. */
 static void path_make(const char *path)
@@ -216,8 +218,8 @@ static void mount_at(const struct spawn *sp, const char *type, const char *path,
 		spawn_fail(sp, FAILED, errno, "cannot mount %s", path);
 }
 
-static void device_make(const struct spawn *sp, const char *path, unsigned minor,
-			unsigned major)
+static void device_make(const struct spawn *sp, const char *path,
+			unsigned minor, unsigned major)
 {
 	if (mknod(path, S_IFCHR | 0666, makedev(major, minor)))
 		spawn_fail(sp, FAILED, errno, "cannot make %s", path);
@@ -289,7 +291,8 @@ static void mask(const struct spawn *sp)
 		if (mount(fixed[i], fixed[i], NULL, MS_BIND | MS_REC, NULL)) {
 			if (errno == ENOENT)
 				continue;
-			spawn_fail(sp, FAILED, errno, "cannot fix %s", fixed[i]);
+			spawn_fail(sp, FAILED, errno, "cannot fix %s",
+				   fixed[i]);
 		}
 		if (mount(NULL, fixed[i], NULL,
 			  MS_BIND | MS_REMOUNT | MS_RDONLY | MS_NOSUID |
@@ -338,8 +341,8 @@ void root_enter(const struct spawn *sp, const struct root *root)
 		spawn_fail(sp, FAILED, errno, "cannot take mounts apart");
 	volumes_open(sp, root, fds);
 	overlay_mount(sp, root);
-	if (syscall(SYS_pivot_root, ".", ".") ||
-	    umount2(".", MNT_DETACH) || chdir("/"))
+	if (syscall(SYS_pivot_root, ".", ".") || umount2(".", MNT_DETACH) ||
+	    chdir("/"))
 		spawn_fail(sp, FAILED, errno, "cannot change the root");
 	mount_at(sp, "proc", "/proc", safe, NULL);
 	dev_make(sp);
@@ -356,7 +359,8 @@ void root_enter(const struct spawn *sp, const struct root *root)
 		spawn_fail(sp, FAILED, errno, "cannot make the root read-only");
 }
 
-/* ---- the end of it -------------------------------------------------------- */
+/* ---- the end of it --------------------------------------------------------
+ */
 
 /* Empties the directory @fd, which is closed. Depth costs descriptors, so a
  * deep tree is taken apart from a fixed depth, again and again. */

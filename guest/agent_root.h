@@ -18,17 +18,17 @@ struct root_mount {
 /* What a container's tree is made of. All is borrowed but the mounts. */
 struct root {
 	const char *id;
-	const char *image;    /* serial */
-	const char *tree;     /* instead of an image, in tests: a directory */
-	const char *base;     /* where containers' upper directories are */
-	const char *resolv;   /* contents of /etc/resolv.conf, or NULL */
+	const char *image;  /* serial */
+	const char *tree;   /* instead of an image, in tests: a directory */
+	const char *base;   /* where containers' upper directories are */
+	const char *resolv; /* contents of /etc/resolv.conf, or NULL */
 	struct root_mount mounts[ROOT_MOUNTS];
 	size_t mounts_len;
 };
 
 /*
- * In the child, in mount, PID, UTS and IPC namespaces of its own: makes the tree
- * and makes it the root. Reports and exits if that fails.
+ * In the child, in mount, PID, UTS and IPC namespaces of its own: makes the
+ * tree and makes it the root. Reports and exits if that fails.
  */
 void root_enter(const struct spawn *sp, const struct root *root);
 

@@ -29,7 +29,8 @@ static unsigned sessions_len;
 
 static void session_ready(struct watch *w, uint32_t events);
 
-/* ---- beginning and end ---------------------------------------------------- */
+/* ---- beginning and end ----------------------------------------------------
+ */
 
 void session_accept(int fd)
 {
@@ -88,7 +89,8 @@ void sessions_each(void (*fn)(struct session *s, void *arg), void *arg)
 			fn(s, arg);
 }
 
-/* ---- out ------------------------------------------------------------------ */
+/* ---- out ------------------------------------------------------------------
+ */
 
 /* What to wait for: room to send, and bytes unless a request is served that
  * has no use for more. */
@@ -189,15 +191,18 @@ void session_done(struct session *s)
 	session_idle(s);
 }
 
-/* ---- in ------------------------------------------------------------------- */
+/* ---- in -------------------------------------------------------------------
+ */
 
 static void hello(struct session *s, const void *data, size_t len)
 {
 	const struct proto_hello *theirs = data;
 	struct proto_hello ours;
 
-	if (len < sizeof(*theirs) || proto_get32(&theirs->magic) != PROTO_MAGIC) {
-		session_error(s, EPROTO, FAILED, "this is no HELLO of mayfly's");
+	if (len < sizeof(*theirs) ||
+	    proto_get32(&theirs->magic) != PROTO_MAGIC) {
+		session_error(s, EPROTO, FAILED,
+			      "this is no HELLO of mayfly's");
 		return;
 	}
 	if (proto_get32(&theirs->version) != PROTO_VERSION) {
@@ -280,7 +285,8 @@ static bool frame_inner(struct session *s, const struct proto_frame *f,
 		return true;
 	case PROTO_CREDIT:
 		if (len >= sizeof(*credit))
-			stream_credit(s, f->stream, proto_get32(&credit->bytes));
+			stream_credit(s, f->stream,
+				      proto_get32(&credit->bytes));
 		return true;
 	case PROTO_SIGNAL:
 		stream_signal(s, data, len);
@@ -314,8 +320,8 @@ static bool frame_take(struct session *s)
 	if (s->is_ending || s->mode == SESSION_RAW || have < HEAD)
 		return false;
 	len = proto_get32(&f->length);
-	if (len > (f->type == PROTO_DATA ? PROTO_DATA_MAX
-					 : PROTO_REQUEST_MAX)) {
+	if (len >
+	    (f->type == PROTO_DATA ? PROTO_DATA_MAX : PROTO_REQUEST_MAX)) {
 		session_error(s, EMSGSIZE, FAILED,
 			      "a frame of %zu bytes is too long", len);
 		return false;
@@ -348,9 +354,10 @@ static bool rx_room(struct session *s)
 	uint8_t *rx;
 
 	if (have >= HEAD) {
-		want = HEAD + proto_get32(&((const struct proto_frame *)(s->rx +
-							s->rx_from))
-						   ->length);
+		want = HEAD +
+		       proto_get32(&((const struct proto_frame *)(s->rx +
+								  s->rx_from))
+					    ->length);
 		if (want > HEAD + PROTO_REQUEST_MAX)
 			want = HEAD;
 	}

@@ -9,8 +9,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/capability.h>
 #include <grp.h>
+#include <linux/capability.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -57,7 +57,8 @@ void spawn_fini(struct spawn *sp)
 	sp->argv = sp->env = NULL;
 }
 
-/* ---- the terminal --------------------------------------------------------- */
+/* ---- the terminal ---------------------------------------------------------
+ */
 
 static int master_send(const struct spawn *sp, int master)
 {
@@ -135,7 +136,8 @@ static void stdio_set(const struct spawn *sp)
 	}
 }
 
-/* ---- rights --------------------------------------------------------------- */
+/* ---- rights ---------------------------------------------------------------
+ */
 
 static int caps_set(uint64_t effective, uint64_t inheritable)
 {
@@ -207,7 +209,8 @@ static void user_become(const struct spawn *sp, const struct user *u)
 		spawn_fail(sp, FAILED, errno, "cannot set no_new_privs");
 }
 
-/* ---- the environment ------------------------------------------------------ */
+/* ---- the environment ------------------------------------------------------
+ */
 
 static const char *env_find(char *const *env, const char *name)
 {
@@ -274,8 +277,8 @@ static void cwd_enter(const struct spawn *sp)
 {
 	char path[PATHS];
 
-	if (snprintf(path, sizeof(path), "%s",
-		     *sp->cwd ? sp->cwd : "/") >= (int)sizeof(path))
+	if (snprintf(path, sizeof(path), "%s", *sp->cwd ? sp->cwd : "/") >=
+	    (int)sizeof(path))
 		spawn_fail(sp, FAILED, ENAMETOOLONG,
 			   "the working directory's name is too long");
 	if (chdir(path) && errno == ENOENT) {
@@ -293,19 +296,21 @@ static void cwd_enter(const struct spawn *sp)
 			   "cannot enter the working directory %.100s", path);
 }
 
-/* ---- exec ----------------------------------------------------------------- */
+/* ---- exec -----------------------------------------------------------------
+ */
 
 static _Noreturn void exec_fail(const struct spawn *sp, int error)
 {
 	const char *name = sp->argv[0];
 
 	if (error == ENOENT && !strchr(name, '/'))
-		spawn_fail(sp, NOT_FOUND, error,
-			   "%.150s: not found in PATH", name);
-	if (error == ENOENT || error == ENOTDIR)
-		spawn_fail(sp, NOT_FOUND, error,
-			   "%.150s: no such file, or its interpreter is missing",
+		spawn_fail(sp, NOT_FOUND, error, "%.150s: not found in PATH",
 			   name);
+	if (error == ENOENT || error == ENOTDIR)
+		spawn_fail(
+			sp, NOT_FOUND, error,
+			"%.150s: no such file, or its interpreter is missing",
+			name);
 	spawn_fail(sp, CANNOT_RUN, error, "%.150s cannot be run: %s", name,
 		   strerror(error));
 }

@@ -12,13 +12,13 @@ struct spawn {
 	uint32_t flags; /* enum proto_process_flags */
 	uint16_t rows, columns;
 	uint64_t capabilities, ambient;
-	char *user, *cwd;	    /* owned */
-	char **argv, **env;	    /* owned, one allocation each */
+	char *user, *cwd;	     /* owned */
+	char **argv, **env;	     /* owned, one allocation each */
 	const char *const *base_env; /* borrowed: the container's, or NULL */
-	const char *hostname;	    /* borrowed */
-	int pidfd;		    /* of the container to join, or -1 */
-	int fds[3];		    /* the child's ends; -1: /dev/null */
-	int status;		    /* the socket to report to */
+	const char *hostname;	     /* borrowed */
+	int pidfd;		     /* of the container to join, or -1 */
+	int fds[3];		     /* the child's ends; -1: /dev/null */
+	int status;		     /* the socket to report to */
 	bool is_init;
 };
 

@@ -19,8 +19,7 @@ enum { FILE_MAX = 1 << 20, FIELDS = 7 };
 /* The whole file with a NUL behind it, "" without one. */
 static char *file_read(const char *path)
 {
-	const int fd =
-		open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 	char *text = calloc(1, FILE_MAX + 1);
 	size_t len = 0;
 	struct stat st;

@@ -169,8 +169,7 @@ void frame_end(struct writer *w, size_t begin)
 	if (w->is_bad)
 		return;
 	f = (struct proto_frame *)(w->buf + w->from + begin);
-	proto_put32(&f->length,
-		    (uint32_t)(writer_len(w) - begin - sizeof(*f)));
+	proto_put32(&f->length, (uint32_t)(writer_len(w) - begin - sizeof(*f)));
 }
 
 void frame_put(struct writer *w, uint8_t type, uint8_t stream, const void *data,
