@@ -34,9 +34,10 @@ enum { ENTRIES_MAX = 500000 };
 /* Decompressing this takes minutes; no image is as large. */
 static const uint64_t bytes_limit = 256ULL << 30;
 
-#define ROOT	     "rootfs"
-#define RESULT	     "image"
-#define RESULT_EROFS RESULT "/" IMAGE_EROFS
+#define ROOT   "rootfs"
+#define RESULT "image"
+
+static const char result_erofs[] = RESULT "/" IMAGE_EROFS;
 
 struct import {
 	const struct image_import *how;
@@ -217,11 +218,11 @@ static int pack(struct import *m, struct err *e)
 	char uuid[40];
 	char epoch[48];
 	const char *const argv_root[] = {"mkfs.erofs", "--quiet", "-U", uuid,
-					 RESULT_EROFS, ROOT,	  NULL};
+					 result_erofs, ROOT,	  NULL};
 	/* Of rootless unpacking only umoci's own notes are in attributes. */
 	const char *const argv_user[] = {"mkfs.erofs", "--quiet", "-x-1",
 					 "--all-root", "-U",	  uuid,
-					 RESULT_EROFS, ROOT,	  NULL};
+					 result_erofs, ROOT,	  NULL};
 	const char *const env[] = {epoch, NULL};
 	const struct image_tool tool = {
 		.argv = geteuid() ? argv_user : argv_root,
@@ -238,7 +239,7 @@ static int pack(struct import *m, struct err *e)
 		return err_errno(e, "can't make a folder in %s", m->temp_path);
 	begin_phase(m, "packing", m->totals.bytes, show_written);
 	r = image_tool_run(&m->tools, &tool, e);
-	return r ? r : sync_file(m, RESULT_EROFS, e);
+	return r ? r : sync_file(m, result_erofs, e);
 }
 
 /* ---- the store

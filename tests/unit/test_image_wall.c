@@ -33,12 +33,11 @@ struct place {
 
 static int setup(void **state)
 {
-	struct place *p = calloc(1, sizeof(*p));
+	static struct place place;
+	struct place *p = &place;
 	char path[96];
 	int fd;
 
-	if (!p)
-		return -1;
 	snprintf(p->outer, sizeof(p->outer), "/tmp/mayfly-wall.XXXXXX");
 	if (!mkdtemp(p->outer))
 		return -1;
@@ -61,7 +60,6 @@ static int teardown(void **state)
 	close(p->fd);
 	snprintf(command, sizeof(command), "rm -rf %s", p->outer);
 	r = system(command);
-	free(p);
 	return r;
 }
 
