@@ -72,8 +72,7 @@ static int import(int argc, char **argv)
 	return CTL_OK;
 }
 
-/* ---- ls
- * ------------------------------------------------------------------------ */
+/* ---- ls ---------------------------------------------------------------- */
 
 static json_t *describe(const struct image *image)
 {
@@ -140,8 +139,7 @@ static int ls(int argc, char **argv)
 	return r;
 }
 
-/* ---- rm, gc, inspect
- * ------------------------------------------------------------- */
+/* ---- rm, gc, inspect --------------------------------------------------- */
 
 static int rm(int argc, char **argv)
 {

@@ -94,8 +94,7 @@ bool image_fetch_known(const struct image_store *s, const char *asked,
 	return image_store_images(s, on_image, &k, &ignored) == 1;
 }
 
-/* ---- copying
- * ------------------------------------------------------------------ */
+/* ---- copying ----------------------------------------------------------- */
 
 /*
  * Layers without compression needn't get any, but only OCI's media types say
@@ -150,8 +149,7 @@ int image_fetch_convert(struct image_tools *t, struct err *e)
 	return image_tool_run(t, &tool, e);
 }
 
-/* ---- root file systems
- * ---------------------------------------------------------- */
+/* ---- root file systems ------------------------------------------------- */
 
 struct intake {
 	struct image_tar tar;

@@ -55,8 +55,7 @@ struct import {
 	bool was_there;
 };
 
-/* ---- progress
- * ----------------------------------------------------------------- */
+/* ---- progress ---------------------------------------------------------- */
 
 static void show_read(void *ctx, uint64_t got, uint64_t put)
 {
@@ -77,8 +76,7 @@ static void begin_phase(struct import *m, const char *phase, uint64_t total,
 	image_progress_phase(&m->progress, phase, total);
 }
 
-/* ---- judging
- * ------------------------------------------------------------------ */
+/* ---- judging ----------------------------------------------------------- */
 
 static int on_layer(void *ctx, const void *data, size_t len, struct err *e)
 {
@@ -150,8 +148,7 @@ static int judge_layers(struct import *m, struct err *e)
 	return r;
 }
 
-/* ---- unpacking and packing
- * ------------------------------------------------------ */
+/* ---- unpacking and packing --------------------------------------------- */
 
 static bool has_zstd(const struct image_layout *l)
 {
@@ -242,8 +239,7 @@ static int pack(struct import *m, struct err *e)
 	return r ? r : sync_file(m, result_erofs, e);
 }
 
-/* ---- the store
- * ---------------------------------------------------------------- */
+/* ---- the store --------------------------------------------------------- */
 
 static int write_facts(struct import *m, struct err *e)
 {
@@ -333,8 +329,7 @@ static int build(struct import *m, struct err *e)
 	return r ? r : commit(m, m->layout.hex, true, e);
 }
 
-/* ---- getting it
- * ----------------------------------------------------------------- */
+/* ---- getting it -------------------------------------------------------- */
 
 /* Asks the registry which manifest it is. *is_known: the store has it. */
 static int ask(struct import *m, bool *is_known, struct err *e)

@@ -226,8 +226,7 @@ void image_source_pin(struct image_source *s, const char *hex)
 		 hex);
 }
 
-/* ---- files
- * -------------------------------------------------------------------- */
+/* ---- files ------------------------------------------------------------- */
 
 static const char *find_unpacker(const unsigned char *head)
 {

@@ -87,8 +87,7 @@ int image_tools_pause(struct image_tools *t, struct err *e)
 	return wait_signal(t, TICK_MS, e);
 }
 
-/* ---- the child
- * --------------------------------------------------------------- */
+/* ---- the child --------------------------------------------------------- */
 
 static void child_fail(const char *what)
 {
@@ -164,8 +163,7 @@ static int start(struct work *w, struct err *e)
 	return r;
 }
 
-/* ---- the parent
- * -------------------------------------------------------------- */
+/* ---- the parent -------------------------------------------------------- */
 
 /* rchar and wchar of /proc/PID/io. */
 static void tick(const struct work *w)

@@ -26,8 +26,8 @@
 #include "api/ctl/image_wall.h"
 
 struct place {
-	char outer[40]; /* a folder */
-	char inner[64]; /* one in it: the import's */
+	char outer[40];	 /* a folder */
+	char inner[192]; /* one in it: the import's */
 	int fd;
 };
 
@@ -35,7 +35,7 @@ static int setup(void **state)
 {
 	static struct place place;
 	struct place *p = &place;
-	char path[96];
+	char path[256];
 	int fd;
 
 	snprintf(p->outer, sizeof(p->outer), "/tmp/mayfly-wall.XXXXXX");
@@ -95,7 +95,7 @@ static int write_inside(struct place *p)
 
 static int make_outside(struct place *p)
 {
-	char path[96];
+	char path[256];
 
 	snprintf(path, sizeof(path), "%s/new", p->outer);
 	return result(open(path, O_WRONLY | O_CREAT, 0600));
@@ -103,7 +103,7 @@ static int make_outside(struct place *p)
 
 static int write_outside(struct place *p)
 {
-	char path[96];
+	char path[256];
 
 	snprintf(path, sizeof(path), "%s/file", p->outer);
 	return result(open(path, O_WRONLY));
@@ -111,7 +111,7 @@ static int write_outside(struct place *p)
 
 static int remove_outside(struct place *p)
 {
-	char path[96];
+	char path[256];
 
 	snprintf(path, sizeof(path), "%s/file", p->outer);
 	return result(unlink(path));
@@ -119,7 +119,7 @@ static int remove_outside(struct place *p)
 
 static int truncate_outside(struct place *p)
 {
-	char path[96];
+	char path[256];
 
 	snprintf(path, sizeof(path), "%s/file", p->outer);
 	return result(truncate(path, 10));
@@ -127,7 +127,7 @@ static int truncate_outside(struct place *p)
 
 static int link_outside(struct place *p)
 {
-	char path[96];
+	char path[256];
 
 	snprintf(path, sizeof(path), "%s/linked", p->outer);
 	if (symlinkat(p->outer, p->fd, "way-out"))
@@ -139,7 +139,7 @@ static int link_outside(struct place *p)
 
 static int read_outside(struct place *p)
 {
-	char path[96];
+	char path[256];
 
 	snprintf(path, sizeof(path), "%s/file", p->outer);
 	return result(open(path, O_RDONLY));
