@@ -32,8 +32,7 @@ static const char *size_text(uint64_t bytes, char out[SIZE_TEXT])
 	return out;
 }
 
-/* ---- import -----------------------------------------------------------------
- */
+/* ---- import ------------------------------------------------------------ */
 
 static int import(int argc, char **argv)
 {

@@ -17,8 +17,7 @@ enum { FACTS_MAX = 8 << 20 };
 static const char layout_ref[] = "oci:" IMAGE_LAYOUT_REF;
 static const char gzip_ref[] = "oci:" IMAGE_LAYOUT_GZIP_REF;
 
-/* ---- registries -------------------------------------------------------------
- */
+/* ---- registries -------------------------------------------------------- */
 
 int image_fetch_ask(struct image_tools *t, struct image_source *s,
 		    char hex[IMAGE_HEX_SIZE], struct err *e)

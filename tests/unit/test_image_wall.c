@@ -34,14 +34,16 @@ struct place {
 static int setup(void **state)
 {
 	static struct place place;
+	static char outer[] = "/tmp/mayfly-wall.XXXXXX";
 	struct place *p = &place;
 	char path[256];
 	int fd;
 
-	snprintf(p->outer, sizeof(p->outer), "/tmp/mayfly-wall.XXXXXX");
-	if (!mkdtemp(p->outer))
+	memcpy(outer + sizeof(outer) - 7, "XXXXXX", 6);
+	if (!mkdtemp(outer))
 		return -1;
-	snprintf(p->inner, sizeof(p->inner), "%s/inner", p->outer);
+	memcpy(p->outer, outer, sizeof(outer));
+	snprintf(p->inner, sizeof(p->inner), "%s/inner", outer);
 	snprintf(path, sizeof(path), "%s/file", p->outer);
 	fd = open(path, O_WRONLY | O_CREAT, 0666);
 	if (fd < 0 || close(fd) || mkdir(p->inner, 0777))
