@@ -188,6 +188,9 @@ static int unpack(struct import *m, struct err *e)
 	r = image_tool_run(&m->tools, &tool, e);
 	if (r)
 		return r;
+	/* Room for what comes. */
+	(void)image_tree_remove(m->folder, IMAGE_LAYOUT, NULL);
+	(void)image_tree_remove(m->folder, IMAGE_LAYOUT_GZIP, NULL);
 	/* The guest's /dev covers it, and as root or not, it shall be equal. */
 	r = image_tree_empty(m->folder, ROOT "/dev");
 	if (r && r != -ENOENT && r != -ENOTDIR && r != -ELOOP)
