@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <sys/sysinfo.h>
 #include <unistd.h>
 
 #include "api/ctl/image.h"
@@ -28,8 +29,11 @@
 #include "api/ctl/image_wall.h"
 #include "vmm/base/fd.h"
 
-/* More files than any image we know of; umoci's memory grows with them. */
-enum { ENTRIES_MAX = 500000 };
+/*
+ * More files than any image we know of. mkfs.erofs 1.5 keeps a path of 4 KiB
+ * for each; it may have half of the machine's memory for that.
+ */
+enum { ENTRIES_MAX = 500000, ENTRY_BYTES = 4700 };
 
 /* Decompressing this takes minutes; no image is as large. */
 static const uint64_t bytes_limit = 256ULL << 30;
@@ -83,6 +87,17 @@ static int on_layer(void *ctx, const void *data, size_t len, struct err *e)
 	return image_tar_add(ctx, data, len, e);
 }
 
+static uint64_t max_entries(void)
+{
+	struct sysinfo info;
+	uint64_t fit;
+
+	if (sysinfo(&info))
+		return ENTRIES_MAX;
+	fit = (uint64_t)info.totalram * info.mem_unit / 2 / ENTRY_BYTES;
+	return fit < ENTRIES_MAX ? fit : ENTRIES_MAX;
+}
+
 static int set_limits(struct import *m, struct err *e)
 {
 	struct statvfs v;
@@ -95,7 +110,7 @@ static int set_limits(struct import *m, struct err *e)
 	if (room > bytes_limit)
 		room = bytes_limit;
 	m->totals = (struct image_tar_totals){
-		.entries_max = ENTRIES_MAX,
+		.entries_max = max_entries(),
 		.bytes_max = room,
 		/* Headers, and padding of small files. */
 		.raw_max = room + (ENTRIES_MAX * 2048ULL),

@@ -279,7 +279,7 @@ static int count(struct image_tar *t, uint64_t bytes, struct err *e)
 	if (++n->entries > n->entries_max)
 		return err_set(e, -E2BIG,
 			       "the image has more than %" PRIu64
-			       " files, which is the limit",
+			       " files, the most that can be here",
 			       n->entries_max);
 	if (bytes > n->bytes_max - n->bytes)
 		return err_set(e, -ENOSPC,
