@@ -151,8 +151,7 @@ int image_find(const char *name, struct image *out, struct err *e)
 	return r;
 }
 
-/* ---- the list --------------------------------------------------------------
- */
+/* ---- the list ---------------------------------------------------------- */
 
 struct list {
 	const struct image_store *store;
@@ -241,8 +240,7 @@ void image_list_free(struct image *list, size_t count)
 	free(list);
 }
 
-/* ---- removing ---------------------------------------------------------------
- */
+/* ---- removing ---------------------------------------------------------- */
 
 struct names_of {
 	const struct image_store *store;
@@ -326,8 +324,7 @@ int image_remove(const char *name, struct err *e)
 	return r;
 }
 
-/* ---- collecting -------------------------------------------------------------
- */
+/* ---- collecting -------------------------------------------------------- */
 
 struct collect {
 	const struct image_store *store;

@@ -32,8 +32,7 @@ static const char *size_text(uint64_t bytes, char out[SIZE_TEXT])
 	return out;
 }
 
-/* ---- import -----------------------------------------------------------------
- */
+/* ---- import ------------------------------------------------------------ */
 
 static int import(int argc, char **argv)
 {
@@ -72,8 +71,7 @@ static int import(int argc, char **argv)
 	return CTL_OK;
 }
 
-/* ---- ls
- * ------------------------------------------------------------------------ */
+/* ---- ls ---------------------------------------------------------------- */
 
 static json_t *describe(const struct image *image)
 {
@@ -140,8 +138,7 @@ static int ls(int argc, char **argv)
 	return r;
 }
 
-/* ---- rm, gc, inspect
- * ------------------------------------------------------------- */
+/* ---- rm, gc, inspect --------------------------------------------------- */
 
 static int rm(int argc, char **argv)
 {

@@ -17,8 +17,7 @@ enum { FACTS_MAX = 8 << 20 };
 static const char layout_ref[] = "oci:" IMAGE_LAYOUT_REF;
 static const char gzip_ref[] = "oci:" IMAGE_LAYOUT_GZIP_REF;
 
-/* ---- registries -------------------------------------------------------------
- */
+/* ---- registries -------------------------------------------------------- */
 
 int image_fetch_ask(struct image_tools *t, struct image_source *s,
 		    char hex[IMAGE_HEX_SIZE], struct err *e)
@@ -94,8 +93,7 @@ bool image_fetch_known(const struct image_store *s, const char *asked,
 	return image_store_images(s, on_image, &k, &ignored) == 1;
 }
 
-/* ---- copying
- * ------------------------------------------------------------------ */
+/* ---- copying ----------------------------------------------------------- */
 
 /*
  * Layers without compression needn't get any, but only OCI's media types say
@@ -150,8 +148,7 @@ int image_fetch_convert(struct image_tools *t, struct err *e)
 	return image_tool_run(t, &tool, e);
 }
 
-/* ---- root file systems
- * ---------------------------------------------------------- */
+/* ---- root file systems ------------------------------------------------- */
 
 struct intake {
 	struct image_tar tar;

@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <sys/sysinfo.h>
 #include <unistd.h>
 
 #include "api/ctl/image.h"
@@ -28,15 +29,19 @@
 #include "api/ctl/image_wall.h"
 #include "vmm/base/fd.h"
 
-/* More files than any image we know of; umoci's memory grows with them. */
-enum { ENTRIES_MAX = 500000 };
+/*
+ * More files than any image we know of. mkfs.erofs 1.5 keeps a path of 4 KiB
+ * for each; it may have half of the machine's memory for that.
+ */
+enum { ENTRIES_MAX = 500000, ENTRY_BYTES = 4700 };
 
 /* Decompressing this takes minutes; no image is as large. */
 static const uint64_t bytes_limit = 256ULL << 30;
 
-#define ROOT	     "rootfs"
-#define RESULT	     "image"
-#define RESULT_EROFS RESULT "/" IMAGE_EROFS
+#define ROOT   "rootfs"
+#define RESULT "image"
+
+static const char result_erofs[] = RESULT "/" IMAGE_EROFS;
 
 struct import {
 	const struct image_import *how;
@@ -54,8 +59,7 @@ struct import {
 	bool was_there;
 };
 
-/* ---- progress
- * ----------------------------------------------------------------- */
+/* ---- progress ---------------------------------------------------------- */
 
 static void show_read(void *ctx, uint64_t got, uint64_t put)
 {
@@ -76,12 +80,22 @@ static void begin_phase(struct import *m, const char *phase, uint64_t total,
 	image_progress_phase(&m->progress, phase, total);
 }
 
-/* ---- judging
- * ------------------------------------------------------------------ */
+/* ---- judging ----------------------------------------------------------- */
 
 static int on_layer(void *ctx, const void *data, size_t len, struct err *e)
 {
 	return image_tar_add(ctx, data, len, e);
+}
+
+static uint64_t max_entries(void)
+{
+	struct sysinfo info;
+	uint64_t fit;
+
+	if (sysinfo(&info))
+		return ENTRIES_MAX;
+	fit = (uint64_t)info.totalram * info.mem_unit / 2 / ENTRY_BYTES;
+	return fit < ENTRIES_MAX ? fit : ENTRIES_MAX;
 }
 
 static int set_limits(struct import *m, struct err *e)
@@ -96,7 +110,7 @@ static int set_limits(struct import *m, struct err *e)
 	if (room > bytes_limit)
 		room = bytes_limit;
 	m->totals = (struct image_tar_totals){
-		.entries_max = ENTRIES_MAX,
+		.entries_max = max_entries(),
 		.bytes_max = room,
 		/* Headers, and padding of small files. */
 		.raw_max = room + (ENTRIES_MAX * 2048ULL),
@@ -149,8 +163,7 @@ static int judge_layers(struct import *m, struct err *e)
 	return r;
 }
 
-/* ---- unpacking and packing
- * ------------------------------------------------------ */
+/* ---- unpacking and packing --------------------------------------------- */
 
 static bool has_zstd(const struct image_layout *l)
 {
@@ -190,6 +203,9 @@ static int unpack(struct import *m, struct err *e)
 	r = image_tool_run(&m->tools, &tool, e);
 	if (r)
 		return r;
+	/* Room for what comes. */
+	(void)image_tree_remove(m->folder, IMAGE_LAYOUT, NULL);
+	(void)image_tree_remove(m->folder, IMAGE_LAYOUT_GZIP, NULL);
 	/* The guest's /dev covers it, and as root or not, it shall be equal. */
 	r = image_tree_empty(m->folder, ROOT "/dev");
 	if (r && r != -ENOENT && r != -ENOTDIR && r != -ELOOP)
@@ -217,11 +233,11 @@ static int pack(struct import *m, struct err *e)
 	char uuid[40];
 	char epoch[48];
 	const char *const argv_root[] = {"mkfs.erofs", "--quiet", "-U", uuid,
-					 RESULT_EROFS, ROOT,	  NULL};
+					 result_erofs, ROOT,	  NULL};
 	/* Of rootless unpacking only umoci's own notes are in attributes. */
 	const char *const argv_user[] = {"mkfs.erofs", "--quiet", "-x-1",
 					 "--all-root", "-U",	  uuid,
-					 RESULT_EROFS, ROOT,	  NULL};
+					 result_erofs, ROOT,	  NULL};
 	const char *const env[] = {epoch, NULL};
 	const struct image_tool tool = {
 		.argv = geteuid() ? argv_user : argv_root,
@@ -238,11 +254,10 @@ static int pack(struct import *m, struct err *e)
 		return err_errno(e, "can't make a folder in %s", m->temp_path);
 	begin_phase(m, "packing", m->totals.bytes, show_written);
 	r = image_tool_run(&m->tools, &tool, e);
-	return r ? r : sync_file(m, RESULT_EROFS, e);
+	return r ? r : sync_file(m, result_erofs, e);
 }
 
-/* ---- the store
- * ---------------------------------------------------------------- */
+/* ---- the store --------------------------------------------------------- */
 
 static int write_facts(struct import *m, struct err *e)
 {
@@ -332,8 +347,7 @@ static int build(struct import *m, struct err *e)
 	return r ? r : commit(m, m->layout.hex, true, e);
 }
 
-/* ---- getting it
- * ----------------------------------------------------------------- */
+/* ---- getting it -------------------------------------------------------- */
 
 /* Asks the registry which manifest it is. *is_known: the store has it. */
 static int ask(struct import *m, bool *is_known, struct err *e)

@@ -214,8 +214,7 @@ void image_layout_fini(struct image_layout *l)
 	l->config = NULL;
 }
 
-/* ---- choosing --------------------------------------------------------------
- */
+/* ---- choosing ---------------------------------------------------------- */
 
 static int choose(const json_t *manifests, char hex[IMAGE_HEX_SIZE],
 		  struct err *e)
@@ -260,8 +259,7 @@ int image_layout_choose(const char *manifest, size_t len,
 	return r;
 }
 
-/* ---- making -----------------------------------------------------------------
- */
+/* ---- making ------------------------------------------------------------ */
 
 int image_layout_hash(struct image_tools *t, const char *path,
 		      char hex[IMAGE_HEX_SIZE], struct err *e)

@@ -19,8 +19,7 @@ static bool starts(const char *text, const char *with)
 	return !strncmp(text, with, strlen(with));
 }
 
-/* ---- names ------------------------------------------------------------------
- */
+/* ---- names ------------------------------------------------------------- */
 
 /* A name that can be one out of text: what can't becomes '-'. */
 static void make_name(const char *text, const char *tag,
@@ -81,8 +80,7 @@ static void name_of_path(const char *path, const char *tag,
 	make_name(base, tag, out);
 }
 
-/* ---- forms ------------------------------------------------------------------
- */
+/* ---- forms ------------------------------------------------------------- */
 
 static bool is_loopback(const char *host)
 {
@@ -226,8 +224,7 @@ void image_source_pin(struct image_source *s, const char *hex)
 		 hex);
 }
 
-/* ---- files
- * -------------------------------------------------------------------- */
+/* ---- files ------------------------------------------------------------- */
 
 static const char *find_unpacker(const unsigned char *head)
 {

@@ -125,8 +125,7 @@ static uint64_t padded(uint64_t size)
 	return (size + IMAGE_TAR_BLOCK - 1) & ~(uint64_t)(IMAGE_TAR_BLOCK - 1);
 }
 
-/* ---- pax records
- * ------------------------------------------------------------- */
+/* ---- pax records ------------------------------------------------------- */
 
 static bool parse_digits(const char *text, size_t len, uint64_t *out)
 {
@@ -271,8 +270,7 @@ static int add_extra(struct image_tar *t, struct err *e)
 	return t->extra_have == t->extra_len ? finish_extra(t, e) : 0;
 }
 
-/* ---- entries
- * ------------------------------------------------------------------ */
+/* ---- entries ----------------------------------------------------------- */
 
 static int count(struct image_tar *t, uint64_t bytes, struct err *e)
 {
@@ -281,7 +279,7 @@ static int count(struct image_tar *t, uint64_t bytes, struct err *e)
 	if (++n->entries > n->entries_max)
 		return err_set(e, -E2BIG,
 			       "the image has more than %" PRIu64
-			       " files, which is the limit",
+			       " files, the most that can be here",
 			       n->entries_max);
 	if (bytes > n->bytes_max - n->bytes)
 		return err_set(e, -ENOSPC,

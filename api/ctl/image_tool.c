@@ -37,15 +37,26 @@ struct work {
 	struct image_words said;
 };
 
+/* What ends an import, but for what nohup and shells' `&` have us ignore. */
+static void ending_signals(sigset_t *set)
+{
+	static const int signals[] = {SIGINT, SIGTERM, SIGHUP};
+	struct sigaction now;
+	unsigned i;
+
+	sigemptyset(set);
+	for (i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
+		if (sigaction(signals[i], NULL, &now) ||
+		    now.sa_handler != SIG_IGN)
+			sigaddset(set, signals[i]);
+}
+
 int image_tools_begin(struct image_tools *t, struct err *e)
 {
 	sigset_t set;
 
-	sigemptyset(&set);
-	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGHUP);
-	sigprocmask(SIG_BLOCK, &set, NULL);
+	ending_signals(&set);
+	sigprocmask(SIG_BLOCK, &set, &t->mask);
 	t->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	return t->signals < 0 ? err_errno(e, "can't watch for signals") : 0;
 }
@@ -53,18 +64,13 @@ int image_tools_begin(struct image_tools *t, struct err *e)
 void image_tools_end(struct image_tools *t)
 {
 	struct signalfd_siginfo info;
-	sigset_t set;
 
 	/* What came and ended the import has had its effect. */
 	while (t->signals >= 0 &&
 	       read(t->signals, &info, sizeof(info)) == sizeof(info))
 		continue;
 	fd_close(&t->signals);
-	sigemptyset(&set);
-	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGHUP);
-	sigprocmask(SIG_UNBLOCK, &set, NULL);
+	sigprocmask(SIG_SETMASK, &t->mask, NULL);
 }
 
 static int wait_signal(struct image_tools *t, int ms, struct err *e)
@@ -87,8 +93,7 @@ int image_tools_pause(struct image_tools *t, struct err *e)
 	return wait_signal(t, TICK_MS, e);
 }
 
-/* ---- the child
- * --------------------------------------------------------------- */
+/* ---- the child --------------------------------------------------------- */
 
 static void child_fail(const char *what)
 {
@@ -164,8 +169,7 @@ static int start(struct work *w, struct err *e)
 	return r;
 }
 
-/* ---- the parent
- * -------------------------------------------------------------- */
+/* ---- the parent -------------------------------------------------------- */
 
 /* rchar and wchar of /proc/PID/io. */
 static void tick(const struct work *w)

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -14,8 +15,9 @@
  * the first that comes ends the tool and whatever waits, with -EINTR.
  */
 struct image_tools {
-	int signals; /* signalfd */
-	int folder;  /* borrowed: import; where tools may write, their TMPDIR */
+	int signals;   /* signalfd */
+	sigset_t mask; /* the caller's */
+	int folder; /* borrowed: import; where tools may write, their TMPDIR */
 	const char *temp; /* borrowed: import; the path of folder */
 	/*
 	 * Called ten times a second with how many bytes the tool has read

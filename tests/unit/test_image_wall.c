@@ -26,23 +26,24 @@
 #include "api/ctl/image_wall.h"
 
 struct place {
-	char outer[40]; /* a folder */
-	char inner[64]; /* one in it: the import's */
+	char outer[40];	 /* a folder */
+	char inner[192]; /* one in it: the import's */
 	int fd;
 };
 
 static int setup(void **state)
 {
-	struct place *p = calloc(1, sizeof(*p));
-	char path[96];
+	static struct place place;
+	static char outer[] = "/tmp/mayfly-wall.XXXXXX";
+	struct place *p = &place;
+	char path[256];
 	int fd;
 
-	if (!p)
+	memcpy(outer + sizeof(outer) - 7, "XXXXXX", 6);
+	if (!mkdtemp(outer))
 		return -1;
-	snprintf(p->outer, sizeof(p->outer), "/tmp/mayfly-wall.XXXXXX");
-	if (!mkdtemp(p->outer))
-		return -1;
-	snprintf(p->inner, sizeof(p->inner), "%s/inner", p->outer);
+	memcpy(p->outer, outer, sizeof(outer));
+	snprintf(p->inner, sizeof(p->inner), "%s/inner", outer);
 	snprintf(path, sizeof(path), "%s/file", p->outer);
 	fd = open(path, O_WRONLY | O_CREAT, 0666);
 	if (fd < 0 || close(fd) || mkdir(p->inner, 0777))
@@ -61,7 +62,6 @@ static int teardown(void **state)
 	close(p->fd);
 	snprintf(command, sizeof(command), "rm -rf %s", p->outer);
 	r = system(command);
-	free(p);
 	return r;
 }
 
@@ -97,7 +97,7 @@ static int write_inside(struct place *p)
 
 static int make_outside(struct place *p)
 {
-	char path[96];
+	char path[256];
 
 	snprintf(path, sizeof(path), "%s/new", p->outer);
 	return result(open(path, O_WRONLY | O_CREAT, 0600));
@@ -105,7 +105,7 @@ static int make_outside(struct place *p)
 
 static int write_outside(struct place *p)
 {
-	char path[96];
+	char path[256];
 
 	snprintf(path, sizeof(path), "%s/file", p->outer);
 	return result(open(path, O_WRONLY));
@@ -113,7 +113,7 @@ static int write_outside(struct place *p)
 
 static int remove_outside(struct place *p)
 {
-	char path[96];
+	char path[256];
 
 	snprintf(path, sizeof(path), "%s/file", p->outer);
 	return result(unlink(path));
@@ -121,7 +121,7 @@ static int remove_outside(struct place *p)
 
 static int truncate_outside(struct place *p)
 {
-	char path[96];
+	char path[256];
 
 	snprintf(path, sizeof(path), "%s/file", p->outer);
 	return result(truncate(path, 10));
@@ -129,7 +129,7 @@ static int truncate_outside(struct place *p)
 
 static int link_outside(struct place *p)
 {
-	char path[96];
+	char path[256];
 
 	snprintf(path, sizeof(path), "%s/linked", p->outer);
 	if (symlinkat(p->outer, p->fd, "way-out"))
@@ -141,7 +141,7 @@ static int link_outside(struct place *p)
 
 static int read_outside(struct place *p)
 {
-	char path[96];
+	char path[256];
 
 	snprintf(path, sizeof(path), "%s/file", p->outer);
 	return result(open(path, O_RDONLY));
