@@ -72,18 +72,27 @@ DEVICES := block block_file block_request block_async net net_rx net_tx \
 API     := http json server socket_file options config config_drives \
 	config_net config_metrics config_fields config_device_fields \
 	config_file controller controller_metrics assembly samples metrics \
-	console confine policy faults routes route_boot route_machine route_drives route_net \
-	route_vsock route_serial route_vm route_metrics
-CTL     := main client boot jail jail_find jail_remove
+	console confine policy faults routes route_boot route_machine \
+	route_drives route_net route_vsock route_serial route_vm route_metrics
+CTL     := main client boot jail jail_find jail_remove process vm \
+	run_options monitor terminal output_log ps logs shim attach session session_request dial \
+	foreground forward network volume signals \
+	run exec cp stop
+IMAGE   := image image_config image_entry image_fetch image_import \
+	image_layout image_name image_progress image_source image_store \
+	image_tar image_tool image_tree image_wall image_words image_command
+CTL     += $(IMAGE)
 JAILER  := main options path root mounts bind userns fds ns cgroup rlimit caps \
 	landlock
 
 VMM_SRC := $(BASE:%=vmm/base/%.c) $(EVENT:%=vmm/event/%.c) \
-	$(SECCOMP:%=vmm/seccomp/%.c) $(MEM:%=vmm/mem/%.c) $(KVM:%=vmm/kvm/%.c) $(BOOT:%=vmm/boot/%.c) \
+	$(SECCOMP:%=vmm/seccomp/%.c) $(MEM:%=vmm/mem/%.c) \
+	$(KVM:%=vmm/kvm/%.c) $(BOOT:%=vmm/boot/%.c) \
 	$(X86:%=vmm/arch/x86_64/%.c) $(MACHINE:%=vmm/machine/%.c) \
 	$(VIRTIO:%=devices/virtio/%.c) $(DEVICES:%=devices/%.c) \
 	$(API:%=api/%.c)
-CTL_SRC := $(CTL:%=api/ctl/%.c) $(BASE:%=vmm/base/%.c)
+CTL_SRC := $(CTL:%=api/ctl/%.c) $(BASE:%=vmm/base/%.c) vmm/event/loop.c \
+	api/json.c
 JAILER_SRC := $(JAILER:%=jailer/%.c) $(BASE:%=vmm/base/%.c)
 
 obj = $(patsubst %.c,$(B)/%.o,$(1))
@@ -280,6 +289,11 @@ EXTRA_bzimage := tests/unit/kernel_file
 EXTRA_kernel := tests/unit/kernel_file
 EXTRA_bootpage := tests/unit/kernel_file
 EXTRA_jailer_options := jailer/options
+EXTRA_run_options := api/ctl/run_options
+EXTRA_session := api/ctl/session api/ctl/session_request
+EXTRA_image_tar := api/ctl/image_tar api/ctl/image_entry
+EXTRA_image_wall := api/ctl/image_wall
+EXTRA_image_config := api/ctl/image_config
 
 .PHONY: unit-tests
 unit-tests: $(UNIT:%=$(B)/tests/%)
@@ -296,6 +310,7 @@ $(UNIT:%=$(B)/tests/%): $(B)/tests/%: $(B)/tests/unit/test_%.o \
 # Fuzzers are built with FLAVOUR=fuzz; tests/fuzz/run builds and runs them.
 FUZZ := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 FUZZ_EXTRA_routes := tests/unit/fake_machine
+FUZZ_EXTRA_image_tar := $(EXTRA_image_tar)
 FUZZ_LINK_routes := -Wl,--wrap=open
 
 .PHONY: fuzzers fuzz
@@ -344,11 +359,12 @@ soak: setup ## the devices' tests in their long forms
 	$(Q)MAYFLY_LONG=1 tests/kvm-host --native-ok -- tests/vm/block
 	$(Q)MAYFLY_LONG=1 tests/kvm-host --native-ok -- tests/vm/net
 	$(Q)MAYFLY_LONG=1 tests/kvm-host --native-ok -- tests/vm/vsock
+	$(Q)MAYFLY_LONG=1 tests/kvm-host --native-ok --timeout 3000 -- tests/vm/run
 
 test: setup ## run every test; the last line counts them
 	$(Q)tests/run
 
-run: setup ## boot a Linux guest in a microVM and show where the time went
+run: setup ## run a container in a microVM and show where the time went
 	$(Q)$(MAKE) --no-print-directory all
 	$(Q)tests/demo
 
@@ -364,6 +380,7 @@ bench: setup ## measure start-up against peers, in the long form
 	$(Q)tests/kvm-host --native-ok -- tests/bench/block
 	$(Q)tests/kvm-host --native-ok -- tests/bench/net
 	$(Q)tests/kvm-host --native-ok -- tests/bench/vsock
+	$(Q)tests/kvm-host --native-ok -- tests/bench/run
 
 lint: programs ## check floors, sizes, headers, format, and what the linters say
 	$(Q)tests/lint/floors
@@ -377,12 +394,14 @@ lint: programs ## check floors, sizes, headers, format, and what the linters say
 # ---- the rest --------------------------------------------------------------
 
 .PHONY: install clean help
-install: programs ## install into DESTDIR/prefix (/usr/local)
+install: programs guest ## install into DESTDIR/prefix (/usr/local)
 	install -d $(DESTDIR)$(prefix)/bin
 	install -m 755 $(PROGRAMS) $(DESTDIR)$(prefix)/bin
 	install -d $(DESTDIR)$(prefix)/share/mayfly
 	install -m 644 build/seccomp/policy.json \
 		$(DESTDIR)$(prefix)/share/mayfly/seccomp.json
+	install -m 644 $(GUEST)/vmlinux $(GUEST)/agent.initrd \
+		$(DESTDIR)$(prefix)/share/mayfly
 	install -d $(DESTDIR)$(prefix)/share/man/man1
 	install -m 644 docs/man/*.1 $(DESTDIR)$(prefix)/share/man/man1
 	install -d $(DESTDIR)$(prefix)/share/bash-completion/completions

@@ -9,6 +9,9 @@ enum ctl_exit {
 	CTL_REFUSED = 1, /* the API or the microVM said no */
 	CTL_USAGE = 2,
 	CTL_UNREACHABLE = 3, /* nobody listens at the socket */
+	/* run and exec end as their command does, or as docker would: */
+	CTL_TIMEOUT = 124,
+	CTL_FAILED = 125,
 };
 
 /* Where a monitor listens unless it is told otherwise. */
@@ -19,6 +22,16 @@ int ctl_api(int argc, char **argv);
 int ctl_status(int argc, char **argv);
 int ctl_boot(int argc, char **argv);
 int ctl_jail(int argc, char **argv);
+int ctl_ps(int argc, char **argv);
+int ctl_inspect(int argc, char **argv);
+int ctl_logs(int argc, char **argv);
+int ctl_image(int argc, char **argv);
+int ctl_run(int argc, char **argv);
+int ctl_exec(int argc, char **argv);
+int ctl_cp(int argc, char **argv);
+int ctl_stop(int argc, char **argv);
+int ctl_kill(int argc, char **argv);
+int ctl_rm(int argc, char **argv);
 
 /* Prints `mayctl: sentence` to stderr. */
 void ctl_complain(const char *fmt, ...) __attribute__((format(printf, 1, 2)));

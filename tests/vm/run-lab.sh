@@ -1,0 +1,48 @@
+# shellcheck shell=bash
+#
+# Sourced by tests of `mayctl run`, with tests/tap.sh sourced before: a store
+# and a place for microVMs of the test's own, an image made of busybox, and all
+# that the host's slow share would put into the measure copied into memory.
+
+run_setup() {
+	local top=$scratch/top tool
+	mkdir -p "$top/guest/$(uname -m)" "$scratch/run" "$scratch/store"
+	cp build/mayfly build/mayctl "$top/"
+	cp "build/guest/$(uname -m)"/{vmlinux,agent.initrd} "$top/guest/$(uname -m)/"
+	mayctl=$top/mayctl
+	export XDG_RUNTIME_DIR=$scratch/run MAYFLY_STORE=$scratch/store
+	run_rootfs "$scratch/rootfs"
+	"$mayctl" image import "$scratch/rootfs" --name busybox >"$scratch/import" 2>&1 || {
+		not_ok "a directory becomes an image" "$(cat "$scratch/import")"
+		tap_end
+	}
+	for tool in curl script; do
+		command -v "$tool" >/dev/null || not_ok "$tool is installed" "run make setup"
+	done
+}
+
+# A rootfs of one static program under many names.
+run_rootfs() {
+	mkdir -p "$1"/{bin,etc,root,tmp,proc,sys,dev}
+	cp "$(command -v busybox)" "$1/bin/busybox"
+	"$1/bin/busybox" --list | grep -vx busybox | while read -r name; do
+		ln -sf busybox "$1/bin/$name"
+	done
+	echo 'root:x:0:0:root:/root:/bin/sh
+nobody:x:65534:65534:nobody:/:/bin/false' >"$1/etc/passwd"
+	echo 'root:x:0:
+nogroup:x:65534:' >"$1/etc/group"
+	chmod 1777 "$1/tmp"
+}
+
+# What must be the same before and after: processes, mounts, sockets, loop
+# devices and taps, and what lies where microVMs are kept.
+run_leftovers() {
+	pgrep -a 'mayfly|mayctl' || true
+	wc -l </proc/mounts
+	find /dev/shm /run -xdev \( -name '*mayfly*' -o -type s \) 2>/dev/null | sort
+	find /tmp -maxdepth 1 | sort
+	find "$XDG_RUNTIME_DIR" "$MAYFLY_STORE" | sort
+	losetup -a
+	ls /sys/class/net
+}
