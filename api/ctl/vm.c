@@ -14,7 +14,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -238,6 +240,31 @@ int vm_create(struct vm *vm, struct err *e)
 	return rc;
 }
 
+/*
+ * A shim that was killed in the moment between the monitor's start and the
+ * state that tells of it: who listens at the API's socket is the monitor.
+ */
+static void find_monitor(struct vm *vm)
+{
+	CLEAN_FD int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	char path[VM_PATH_MAX];
+	struct ucred peer = {0};
+	socklen_t len = sizeof(peer);
+
+	if (vm->state.stage != VM_CREATED ||
+	    vm_process_is_alive(&vm->state.shim))
+		return;
+	vm_path(vm, "api.sock", path);
+	memcpy(address.sun_path, path, strlen(path) + 1);
+	if (fd < 0 ||
+	    connect(fd, (const struct sockaddr *)&address, sizeof(address)) ||
+	    getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len))
+		return;
+	vm->state.monitor = vm_process_of(peer.pid);
+	vm->state.stage = VM_STARTED;
+}
+
 int vm_load(struct vm *vm, const char *name, struct err *e)
 {
 	char path[VM_PATH_MAX], *text = NULL;
@@ -269,6 +296,7 @@ int vm_load(struct vm *vm, const char *name, struct err *e)
 		return err_set(e, -ENOMEM, "no memory for a name");
 	if (rc)
 		err_context(e, "%s/state.json", vm->dir);
+	find_monitor(vm);
 	return rc;
 }
 
