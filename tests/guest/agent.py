@@ -188,7 +188,7 @@ def t_unread_stream():
     """Nobody gives stdout credit; stderr and the exit pass it by."""
     with open_session() as s:
         s.send(p.execute("main", ["/bin/sh", "-c", "(head -c 5000000 /dev/zero) & sleep 0.3; echo past >&2; wait"]))
-        seen, err, total = 0, b"", 0
+        err, total = b"", 0
         end = time.time() + 30
         while b"past" not in err and time.time() < end:
             kind, stream, payload = s.recv()
@@ -207,7 +207,6 @@ def t_unread_stream():
             if kind == p.EXITED:
                 break
         same(total, 5000000)
-        same(seen, 0)
 
 
 def t_stalled_session():
@@ -224,17 +223,10 @@ def t_stalled_session():
 
 def t_signal():
     with open_session() as s:
-        def poke(session):
-            session.send(p.frame(p.SIGNAL, struct.pack("<I", 10)))
-        status, out, _ = s.run(p.execute("main", [
-            "/bin/sh", "-c", "trap 'echo usr1; exit 9' USR1; echo up; kill -STOP $$ 2>/dev/null; while :; do sleep 0.05; done"
-        ]), on_start=None, stdin=None) if False else (9, b"usr1\n", b"")
-        same(status, 9)
-        same(out, b"usr1\n")
         s.send(p.execute("main", ["/bin/sh", "-c", "trap 'echo usr1; exit 9' USR1; echo up; while :; do sleep 0.05; done"]))
         s.expect(p.STARTED)
         same(s.recv()[2], b"up\n")
-        poke(s)
+        s.send(p.frame(p.SIGNAL, struct.pack("<I", 10)))
         same(s.run(b""), (9, b"usr1\n", b""))
 
 
@@ -385,13 +377,13 @@ def t_lost_session():
     s.expect(p.STARTED)
     s.close()
     time.sleep(0.3)
-    same(sh("ps | grep -c '[s]leep 4321'")[1], b"0\n")
+    same(sh("pgrep -fx 'sleep 4321' | wc -l")[1], b"0\n")
     s = open_session()
     s.send(p.execute("main", ["sleep", "4322"], flags=p.KEEP))
     s.expect(p.STARTED)
     s.close()
     time.sleep(0.3)
-    same(sh("ps | grep -c '[s]leep 4322'; pkill -f 'sleep 4322'")[1], b"1\n")
+    same(sh("pgrep -fx 'sleep 4322' | wc -l; pkill -fx 'sleep 4322'")[1], b"1\n")
 
 
 # ---- files --------------------------------------------------------------------
@@ -528,7 +520,7 @@ def t_rules():
         refused(lambda: s.expect(p.DONE), word=word)
         s.close()
     s = open_session()
-    s.send(p.execute("main", ["sleep", "100"], flags=p.INPUT) + p.frame(p.DATA, b"x" * 65536) * 8)
+    s.send(p.execute("main", ["sleep", "100"], flags=p.INPUT) + p.frame(p.DATA, b"x" * 65536) * 5)
     refused(lambda: s.stream(b""), word="more DATA")
 
 

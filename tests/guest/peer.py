@@ -158,8 +158,12 @@ class Session:
                 r, w, _ = select.select([self.sock], [self.sock] if queue else [], [], 60)
                 assert r or w, "nothing moves"
                 if w:
-                    n = self.sock.send(queue[:1 << 17], socket.MSG_DONTWAIT)
-                    del queue[:n]
+                    try:
+                        n = self.sock.send(queue[:1 << 17], socket.MSG_DONTWAIT)
+                        del queue[:n]
+                    except (BrokenPipeError, ConnectionResetError):
+                        queue.clear()  # what it said before can still be read
+                        eof = True
                 if not r:
                     continue
             kind, stream, payload = self.recv()
