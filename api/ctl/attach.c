@@ -86,8 +86,7 @@ static bool pump_input(struct attach *a)
 
 static void input_ready(struct loop_watch *w, uint32_t events)
 {
-	struct attach *a =
-		(struct attach *)((char *)w - offsetof(struct attach, input));
+	struct attach *a = (void *)((char *)w - offsetof(struct attach, input));
 
 	(void)events;
 	(void)pump_input(a);
@@ -214,8 +213,7 @@ static void pump_output(struct attach *a)
 
 static void wire_ready(struct loop_watch *w, uint32_t events)
 {
-	struct attach *a =
-		(struct attach *)((char *)w - offsetof(struct attach, wire));
+	struct attach *a = (void *)((char *)w - offsetof(struct attach, wire));
 
 	/* While paused, only a connection that is gone altogether says so. */
 	if (a->is_paused && events & (EPOLLHUP | EPOLLERR) &&
@@ -268,7 +266,7 @@ static int begin(struct attach *a, struct err *e)
 static void agent_calls(struct loop_watch *w, uint32_t events)
 {
 	struct attach *a =
-		(struct attach *)((char *)w - offsetof(struct attach, listen));
+		(void *)((char *)w - offsetof(struct attach, listen));
 	struct err e = {0};
 	int fd = accept4(w->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 

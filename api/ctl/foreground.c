@@ -43,7 +43,7 @@ struct job {
 
 static struct job *job_of(struct attach *a)
 {
-	return (struct job *)((char *)a - offsetof(struct job, attach));
+	return (void *)((char *)a - offsetof(struct job, attach));
 }
 
 static void finish(struct job *j, uint32_t code, const char *text)
@@ -64,8 +64,8 @@ static void finish(struct job *j, uint32_t code, const char *text)
 static void output_ready(struct loop_watch *w, uint32_t events)
 {
 	const bool is_stderr = w->fd == STDERR_FILENO;
-	struct job *j = (struct job *)((char *)(w - (is_stderr ? 2 : 1)) -
-				       offsetof(struct job, output));
+	struct job *j = (void *)((char *)(w - (is_stderr ? 2 : 1)) -
+				 offsetof(struct job, output));
 
 	(void)events;
 	loop_delete(&j->loop, w);
@@ -132,8 +132,7 @@ static void command_ended(struct attach *a, uint32_t code, const char *text)
 
 static void control_ready(struct loop_watch *w, uint32_t events)
 {
-	struct job *j =
-		(struct job *)((char *)w - offsetof(struct job, control));
+	struct job *j = (void *)((char *)w - offsetof(struct job, control));
 	struct shim_message m;
 
 	(void)events;
@@ -174,8 +173,7 @@ static void pass_signal(struct job *j, int number)
 
 static void signals_ready(struct loop_watch *w, uint32_t events)
 {
-	struct job *j =
-		(struct job *)((char *)w - offsetof(struct job, signals));
+	struct job *j = (void *)((char *)w - offsetof(struct job, signals));
 	struct signalfd_siginfo info;
 
 	(void)events;

@@ -185,8 +185,7 @@ static void move_bytes(struct forward_pair *p)
 
 static void end_ready(struct loop_watch *w, uint32_t events)
 {
-	struct end *end =
-		(struct end *)((char *)w - offsetof(struct end, watch));
+	struct end *end = (void *)((char *)w - offsetof(struct end, watch));
 	struct forward_pair *p = end->pair;
 	int rc;
 
@@ -267,8 +266,7 @@ static void connect_pair(struct forward_port *port, int client)
 static void port_ready(struct loop_watch *w, uint32_t events)
 {
 	struct forward_port *port =
-		(struct forward_port *)((char *)w -
-					offsetof(struct forward_port, watch));
+		(void *)((char *)w - offsetof(struct forward_port, watch));
 	unsigned i;
 	int fd;
 

@@ -281,13 +281,13 @@ static void loading_takes_no_time(void **state)
 		assert_int_equal(in_child(time_loading, &c), 0);
 	}
 }
-#endif
 
 static int setup(void **state)
 {
 	bench_engine = BLOCK_ASYNC;
 	return pipe_disk_setup(state);
 }
+#endif
 
 int main(void)
 {

@@ -158,10 +158,10 @@ static int peer_connect(const char *text)
 	return -1;
 }
 
-/* A guest's server may need a moment to come up: tries for ten seconds. */
+/* A guest's server may need a moment to come up: tries for a minute. */
 static int patient_connect(const char *text)
 {
-	const uint64_t end = now_ns() + 10000000000ULL;
+	const uint64_t end = now_ns() + 60000000000ULL;
 	int fd;
 
 	if (!strchr(text, ':'))
@@ -613,7 +613,7 @@ static int usage(void)
 		"serve;\n"
 		"          unix:PATH; uds:PATH:PORT, a monitor's socket, by "
 		"CONNECT\n"
-		"Every byte is checked. A client waits ten seconds for its "
+		"Every byte is checked. A client waits a minute for its "
 		"server.\n");
 	return 2;
 }

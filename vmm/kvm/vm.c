@@ -73,7 +73,8 @@ int vm_pulse(struct vm *vm, uint32_t gsi)
 {
 	struct kvm_irq_level level = {.irq = gsi, .level = 1};
 
-	/* Our routes are messages: KVM takes a rise for one, a fall for none. */
+	/* Our routes are messages: KVM takes a rise for one, a fall for none.
+	 */
 	return ioctl(vm->fd, KVM_IRQ_LINE, &level) ? -errno : 0;
 }
 

@@ -26,11 +26,13 @@ static int write_program(enum filter_kind kind)
 		fprintf(stderr, "generate: %s\n", e.text);
 		return 1;
 	}
-	printf("static const struct sock_filter program_%u[] = {\n", kind);
+	printf("static const struct sock_filter program_%u[] = {\n",
+	       (unsigned)kind);
 	for (i = 0; i < program.len; i++)
-		printf("\t{0x%04x, %u, %u, 0x%08x},\n", program.filter[i].code,
-		       program.filter[i].jt, program.filter[i].jf,
-		       program.filter[i].k);
+		printf("\t{0x%04x, %u, %u, 0x%08x},\n",
+		       (unsigned)program.filter[i].code,
+		       (unsigned)program.filter[i].jt,
+		       (unsigned)program.filter[i].jf, program.filter[i].k);
 	printf("};\n\n");
 	free(program.filter);
 	return 0;
@@ -67,7 +69,7 @@ static void write_names(void)
 	}
 	printf(";\n\nconst uint16_t call_names[] = {\n");
 	for (i = 0; i < NUMBERS; i++)
-		printf("\t%u,\n", at[i]);
+		printf("\t%u,\n", (unsigned)at[i]);
 	printf("};\n\nconst unsigned call_name_count = %u;\n", NUMBERS);
 }
 
