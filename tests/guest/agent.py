@@ -28,6 +28,7 @@ VSOCK = "--vsock" in sys.argv
 PID = int(sys.argv[sys.argv.index("--pid") + 1]) if "--pid" in sys.argv else None
 QUICK = VSOCK  # the emulated host is about 30 times slower
 IMAGE = "root" if VSOCK else ""
+INTERFACES = [("", 1400, ["192.0.2.2/24", "2001:db8::2/64"], "192.0.2.1", "2001:db8::1")] if VSOCK else []
 failed = 0
 
 
@@ -100,7 +101,7 @@ def t_first():
     else:
         began = time.time()
         s = open_session(greet=False)
-    s.send(p.hello() + p.configure(image=IMAGE, dns=["192.0.2.53"], search=["example.org"]) +
+    s.send(p.hello() + p.configure(image=IMAGE, interfaces=INTERFACES, dns=["192.0.2.53"], search=["example.org"]) +
            p.run("first", ["/bin/sh", "-c", "echo out; echo err >&2; exit 3"]))
     times = struct.unpack("<IIQQQ", s.expect(p.HELLO))[2:]
     s.expect(p.DONE)
@@ -327,6 +328,25 @@ def t_own_network():
         _, out, _ = s.run(p.run("net", ["/bin/sh", "-c", "ls /sys/class/net"], flags=p.OWN_NETWORK))
         same(out.split(), [b"lo"])
         s.ask(p.frame(p.REMOVE, struct.pack("<I", 0) + p.text("net")))
+
+
+def t_volumes():
+    """In a machine only: elsewhere are no block devices."""
+    mounts = [("data", "/data", 0, 0), ("root", "/also", 1, 0)]
+    for script, want in (("echo kept >/data/file; ls -d /also/etc; touch /also/x 2>&1 | grep -c Read-only", b"/also/etc\n1\n"),
+                         ("cat /data/file", b"kept\n")):
+        with open_session() as s:
+            same(s.run(p.run("vol", ["/bin/sh", "-c", script], mounts=mounts))[1], want)
+            s.ask(p.frame(p.REMOVE, struct.pack("<I", 0) + p.text("vol")))
+    with open_session() as s:
+        refused(lambda: s.run(p.run("vol", ["true"], mounts=[("nosuch", "/data", 0, 0)])), 125, "nosuch")
+
+
+def t_network():
+    """In a machine only: elsewhere the network is not ours."""
+    _, out, _ = sh("ip address show dev eth0; ip route; ip -6 route; ping -c 1 -W 5 192.0.2.1")
+    for word in (b"192.0.2.2/24", b"2001:db8::2/64", b"mtu 1400", b"default via 192.0.2.1", b"default via 2001:db8::1", b" 0% packet loss"):
+        assert word in out, f"no {word} in {out}"
 
 
 def t_attach_logs():
@@ -653,6 +673,7 @@ TESTS = [
     ("two containers do not see each other's files", t_two),
     ("a read-only root with a tmpfs in it", t_read_only),
     ("a network of its own", t_own_network),
+    *([("volumes by serial", t_volumes), ("a network without DHCP", t_network)] if VSOCK else []),
     ("attach, wait, logs, followed logs", t_attach_logs),
     ("a log keeps the last of it", t_log_ring),
     ("a lost connection ends its process, unless told to keep it", t_lost_session),
