@@ -197,7 +197,7 @@ $(GUEST)/initrd: $(GUEST)/init guest/initrd
 
 # musl brings no kernel headers of its own; the C library's come last.
 AGENT := agent $(addprefix agent_,loop wire log spawn user disk root process \
-	session request container machine network forward tar untar)
+	input session request container machine network forward tar untar)
 
 $(GUEST)/agent: $(AGENT:%=guest/%.c) $(wildcard guest/*.h)
 	$(Q)mkdir -p $(@D)

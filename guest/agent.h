@@ -153,6 +153,9 @@ struct process *process_help(struct session *s, enum process_kind kind,
 /* What a session has for its process; DATA may not exceed the window. */
 void process_input(struct process *p, const void *data, size_t len);
 void process_input_end(struct process *p);
+/* Closes it for good; what still comes is thrown away. */
+void process_input_drop(struct process *p);
+void process_input_ready(struct watch *w, uint32_t events);
 void process_signal(const struct process *p, int signal);
 void process_resize(const struct process *p, unsigned rows, unsigned columns);
 

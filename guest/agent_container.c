@@ -66,8 +66,8 @@ static int remove_tree(void *arg, int in, int out, char *sentence, size_t len)
 {
 	(void)in;
 	(void)out;
-	(void)sentence;
 	(void)len;
+	sentence[0] = '\0';
 	return root_remove(machine.base, arg);
 }
 
@@ -345,11 +345,11 @@ void container_exec(struct session *s, struct reader *r)
 		session_error(s, EPROTO, FAILED, "this EXEC is too long");
 		c = NULL;
 	}
-	if (c && !sp.user[0]) {
+	if (c && sp.user && !sp.user[0]) {
 		free(sp.user);
 		sp.user = strdup(c->user);
 	}
-	if (c && !sp.cwd[0]) {
+	if (c && sp.cwd && !sp.cwd[0]) {
 		free(sp.cwd);
 		sp.cwd = strdup(c->cwd);
 	}

@@ -39,7 +39,6 @@ static struct process *processes;
 static uint8_t scratch[CHUNK];
 
 static void process_check(struct process *p);
-static void input_drop(struct process *p);
 
 /* ---- beginning ------------------------------------------------------------
  */
@@ -86,7 +85,6 @@ static void close_fd(int *fd)
 }
 
 static void stream_ready(struct watch *w, uint32_t events);
-static void input_ready(struct watch *w, uint32_t events);
 static void status_ready(struct watch *w, uint32_t events);
 
 /* A pipe of which we keep one end as stream @i and the child gets the other. */
@@ -99,7 +97,7 @@ static int pipe_make(struct process *p, int i, int *theirs)
 		return -errno;
 	fcntl(fds[ours], F_SETFL, O_NONBLOCK);
 	watch_start(&p->fd[i], fds[ours], 0,
-		    i == PROTO_STDIN ? input_ready : stream_ready);
+		    i == PROTO_STDIN ? process_input_ready : stream_ready);
 	*theirs = fds[!ours];
 	return 0;
 }
@@ -249,8 +247,7 @@ static _Noreturn void help(enum process_kind kind, process_fn *fn, void *arg,
 
 	help_close(fds, kind == PROCESS_HELPER ? NULL : arg);
 	signal(SIGPIPE, SIG_IGN);
-	report.error =
-		fn(arg, 0, 1, report.sentence, sizeof(report.sentence));
+	report.error = fn(arg, 0, 1, report.sentence, sizeof(report.sentence));
 	if (!report.error)
 		_exit(0);
 	if (!report.sentence[0])
@@ -322,9 +319,9 @@ static void process_started(struct process *p)
 		session_idle(s);
 	}
 	if (p->fd[PROTO_STDIN].fd < 0)
-		input_drop(p);
+		process_input_drop(p);
 	else if (p->in_ends || writer_len(&p->in))
-		input_ready(&p->fd[PROTO_STDIN], 0);
+		process_input_ready(&p->fd[PROTO_STDIN], 0);
 	process_pump(p);
 }
 
@@ -340,7 +337,7 @@ static void terminal_take(struct process *p, int master)
 	}
 	watch_start(&p->fd[PROTO_STDOUT], master, 0, stream_ready);
 	if (twin >= 0)
-		watch_start(&p->fd[PROTO_STDIN], twin, 0, input_ready);
+		watch_start(&p->fd[PROTO_STDIN], twin, 0, process_input_ready);
 }
 
 /* False when there is nothing more now. */
@@ -499,100 +496,6 @@ void process_pump(struct process *p)
 	process_check(p);
 }
 
-/* ---- input ----------------------------------------------------------------
- */
-
-/* Closes stdin for good; what still comes is thrown away. */
-static void input_drop(struct process *p)
-{
-	const size_t left = writer_len(&p->in);
-
-	watch_close(&p->fd[PROTO_STDIN]);
-	writer_fini(&p->in);
-	if (left && p->session)
-		session_used(p->session, left);
-}
-
-/* A terminal is told of the end by a character, if it listens to that one. */
-static void input_end(struct process *p)
-{
-	struct termios t;
-
-	if (!(p->flags & PROTO_TTY)) {
-		input_drop(p);
-		return;
-	}
-	p->in_ends = false;
-	if (tcgetattr(p->fd[PROTO_STDIN].fd, &t))
-		return;
-	if (write(p->fd[PROTO_STDIN].fd, &t.c_cc[VEOF], 1) < 0)
-		p->in_ends = errno == EAGAIN;
-	watch_set(&p->fd[PROTO_STDIN], p->in_ends ? EPOLLOUT : 0);
-}
-
-static void input_ready(struct watch *w, uint32_t events)
-{
-	struct process *p = container_of(w, struct process, fd[PROTO_STDIN]);
-
-	(void)events;
-	while (p->fd[PROTO_STDIN].fd >= 0 && writer_len(&p->in)) {
-		const ssize_t n = write(p->fd[PROTO_STDIN].fd,
-					p->in.buf + p->in.from,
-					writer_len(&p->in));
-
-		if (n < 0 && errno == EAGAIN) {
-			watch_set(&p->fd[PROTO_STDIN], EPOLLOUT);
-			return;
-		}
-		if (n < 0) {
-			input_drop(p);
-			return;
-		}
-		p->in.from += (size_t)n;
-		if (p->session)
-			session_used(p->session, (size_t)n);
-	}
-	if (p->fd[PROTO_STDIN].fd < 0)
-		return;
-	watch_set(&p->fd[PROTO_STDIN], 0);
-	if (p->in_ends)
-		input_end(p);
-}
-
-void process_input(struct process *p, const void *data, size_t len)
-{
-	ssize_t n = 0;
-
-	if ((p->is_started && p->fd[PROTO_STDIN].fd < 0) || p->in_ends ||
-	    p->is_reaped) {
-		session_used(p->session, len);
-		return;
-	}
-	if (p->is_started && !writer_len(&p->in)) {
-		n = write(p->fd[PROTO_STDIN].fd, data, len);
-		if (n < 0 && errno != EAGAIN) {
-			input_drop(p);
-			session_used(p->session, len);
-			return;
-		}
-		if (n < 0)
-			n = 0;
-		session_used(p->session, (size_t)n);
-	}
-	if ((size_t)n == len)
-		return;
-	writer_add(&p->in, (const uint8_t *)data + n, len - (size_t)n);
-	if (p->is_started)
-		watch_set(&p->fd[PROTO_STDIN], EPOLLOUT);
-}
-
-void process_input_end(struct process *p)
-{
-	p->in_ends = true;
-	if (p->is_started && p->fd[PROTO_STDIN].fd >= 0)
-		input_ready(&p->fd[PROTO_STDIN], 0);
-}
-
 /* ---- while it runs --------------------------------------------------------
  */
 
@@ -601,15 +504,6 @@ void process_signal(const struct process *p, int signal)
 	/* Not reaped, so the number is still its own. */
 	if (!p->is_reaped && p->pid > 0)
 		kill(p->pid, signal);
-}
-
-void process_resize(const struct process *p, unsigned rows, unsigned columns)
-{
-	const struct winsize size = {.ws_row = (unsigned short)rows,
-				     .ws_col = (unsigned short)columns};
-
-	if (p->flags & PROTO_TTY && p->fd[PROTO_STDIN].fd >= 0)
-		ioctl(p->fd[PROTO_STDIN].fd, TIOCSWINSZ, &size);
 }
 
 void process_detach(struct process *p)
@@ -621,7 +515,7 @@ void process_detach(struct process *p)
 		process_signal(p, SIGKILL);
 		/* A terminal's end is a hang-up for the rest of its session. */
 		if (p->flags & PROTO_TTY)
-			input_drop(p);
+			process_input_drop(p);
 	} else if (!(p->flags & (PROTO_TTY | PROTO_DETACH))) {
 		process_input_end(p);
 	}
@@ -671,7 +565,7 @@ static void process_check(struct process *p)
 	} else {
 		status = (uint32_t)WEXITSTATUS(p->wait_status);
 	}
-	input_drop(p);
+	process_input_drop(p);
 	process_answer(p, status, signal);
 	if (p->kind == PROCESS_INIT && p->is_failed)
 		container_failed(p->container);

@@ -152,6 +152,8 @@ static void overlay_mount(const struct spawn *sp, const struct root *root)
 	snprintf(lower, sizeof(lower), "%s/lower", dir);
 	lower_mount(sp, root, lower);
 	low = open(lower, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (low < 0)
+		spawn_fail(sp, FAILED, errno, "cannot open the image's root");
 	etc_put(sp, root, low, up);
 	close(low);
 	close(up);
@@ -362,8 +364,8 @@ void root_enter(const struct spawn *sp, const struct root *root)
 /* ---- the end of it --------------------------------------------------------
  */
 
-/* Empties the directory @fd, which is closed. Depth costs descriptors, so a
- * deep tree is taken apart from a fixed depth, again and again. */
+/* Empties the directory @fd, which is closed. Depth costs descriptors and
+ * stack, so a tree of more than 400 levels stays: ELOOP. */
 static int empty(int fd, int depth)
 {
 	DIR *dir = fdopendir(fd);
@@ -389,7 +391,6 @@ static int empty(int fd, int depth)
 			error = errno;
 			break;
 		}
-		/* 400 levels down it is moved up and dealt with there. */
 		if (depth >= 400) {
 			close(sub);
 			error = ELOOP;

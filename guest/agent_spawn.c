@@ -131,7 +131,7 @@ static void stdio_set(const struct spawn *sp)
 	for (int i = 0; i < 3; i++) {
 		if (fds[i] < 0)
 			fds[i] = open("/dev/null", O_RDWR | O_CLOEXEC);
-		if (dup2(fds[i], i) < 0)
+		if (fds[i] < 0 || dup2(fds[i], i) < 0)
 			spawn_fail(sp, FAILED, errno, "cannot open /dev/null");
 	}
 }
@@ -234,8 +234,10 @@ static size_t env_len(const char *const *env)
 static void env_put(char **env, size_t *n, const char *item)
 {
 	const char *eq = strchr(item, '=');
-	const size_t len = eq ? (size_t)(eq - item) + 1 : strlen(item) + 1;
+	const size_t len = eq ? (size_t)(eq - item) + 1 : 0;
 
+	if (!eq)
+		return; /* what has no value is no variable */
 	for (size_t i = 0; i < *n; i++) {
 		if (strncmp(env[i], item, len) != 0)
 			continue;

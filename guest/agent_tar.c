@@ -239,7 +239,7 @@ static int directory_write(struct out *o, int fd, const struct stat *st,
 		}
 		snprintf(o->name + len + 1, sizeof(o->name) - len - 1, "%s",
 			 e->d_name);
-		rc = tree_write(o, dirfd(dir), e->d_name, depth + 1, false);
+		rc = tree_write(o, fd, e->d_name, depth + 1, false);
 		if (rc == -ENOENT)
 			rc = 0; /* gone since it was listed */
 	}

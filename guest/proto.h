@@ -42,7 +42,8 @@
  *	SHUTDOWN   DONE                                the machine ends
  *
  * Any request can be answered by ERROR instead, at any point before its last
- * answer; the guest then closes the connection.
+ * answer; the guest then closes the connection. A host whose write fails finds
+ * the ERROR by reading on.
  *
  * Requests that come while another is being served wait unread: what belongs to
  * a running one (DATA, EOF, CREDIT, SIGNAL, RESIZE) must not stand behind them.
