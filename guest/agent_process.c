@@ -224,20 +224,39 @@ void process_start(struct session *s, struct container *c, struct spawn *sp,
 		      strerror(-rc));
 }
 
-static _Noreturn void help(process_fn *fn, void *arg, int in, int out,
-			   int status)
+/*
+ * A helper execs nothing, so what it does not need must be closed by hand: it
+ * would keep pipes and connections open that the agent closes.
+ */
+static void help_close(int fds[static 3], struct copy *copy)
+{
+	unsigned last = 3;
+
+	for (int i = 0; i < 3; i++)
+		if (fds[i] >= 0)
+			dup2(fds[i], i);
+	if (copy) {
+		dup2(copy->mntfd, (int)last);
+		copy->mntfd = (int)last++;
+	}
+	syscall(SYS_close_range, last, ~0U, 0);
+}
+
+static _Noreturn void help(enum process_kind kind, process_fn *fn, void *arg,
+			   int fds[static 3])
 {
 	struct report report = {.status = FAILED};
 
+	help_close(fds, kind == PROCESS_HELPER ? NULL : arg);
 	signal(SIGPIPE, SIG_IGN);
 	report.error =
-		fn(arg, in, out, report.sentence, sizeof(report.sentence));
+		fn(arg, 0, 1, report.sentence, sizeof(report.sentence));
 	if (!report.error)
 		_exit(0);
 	if (!report.sentence[0])
 		snprintf(report.sentence, sizeof(report.sentence), "%s",
 			 strerror(report.error));
-	send(status, &report, sizeof(report), MSG_NOSIGNAL);
+	send(2, &report, sizeof(report), MSG_NOSIGNAL);
 	_exit(1);
 }
 
@@ -246,24 +265,24 @@ struct process *process_help(struct session *s, enum process_kind kind,
 			     void (*ended)(struct process *p, int status))
 {
 	struct process *p = process_new(s, kind);
-	int fds[3] = {-1, -1, -1}, status = -1, rc = p ? 0 : -ENOMEM;
+	/* Its stdin and stdout; in the place of stderr, where it reports. */
+	int fds[3] = {-1, -1, -1}, rc = p ? 0 : -ENOMEM;
 
 	if (!rc && kind == PROCESS_COPY_IN)
 		rc = pipe_make(p, PROTO_STDIN, &fds[0]);
 	if (!rc && kind == PROCESS_COPY_OUT)
 		rc = pipe_make(p, PROTO_STDOUT, &fds[1]);
 	if (!rc)
-		rc = status_make(p, &status);
+		rc = status_make(p, &fds[2]);
 	if (!rc) {
 		rc = fork();
 		if (rc < 0)
 			rc = -errno;
 		else if (rc == 0)
-			help(fn, arg, fds[0], fds[1], status);
+			help(kind, fn, arg, fds);
 	}
 	for (int i = 0; i < 3; i++)
 		close_fd(&fds[i]);
-	close_fd(&status);
 	if (rc > 0) {
 		p->pid = rc;
 		p->ended = ended;
