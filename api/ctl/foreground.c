@@ -12,6 +12,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <poll.h>
 #include <signal.h>
 #include <stddef.h>
 #include <string.h>
@@ -26,7 +27,7 @@
 #include "vmm/base/fd.h"
 #include "vmm/event/loop.h"
 
-enum { IMPATIENCE = 3, SIGPIPE_STATUS = 128 + SIGPIPE };
+enum { SHIM_MS = 2000, IMPATIENCE = 3, SIGPIPE_STATUS = 128 + SIGPIPE };
 
 struct job {
 	struct foreground *f; /* borrowed */
@@ -116,9 +117,14 @@ static void command_ended(struct attach *a, uint32_t code, const char *text)
 	struct job *j = job_of(a);
 	struct shim_message m;
 
-	/* Where the microVM went away, its shim knows why. */
-	if (code == CTL_FAILED && j->f->control >= 0 && !j->has_code) {
-		while (!shim_receive(j->f->control, &m)) {
+	struct pollfd p = {.fd = j->f->control, .events = POLLIN};
+
+	/* Where the microVM went away, its shim knows why, and says it soon;
+	 * where the agent has said why, there is nothing to wait for. */
+	if (code == CTL_FAILED && j->f->control >= 0 && !j->has_code &&
+	    a->frame.event != SESSION_FAILED) {
+		while (!j->has_code && poll(&p, 1, SHIM_MS) > 0 &&
+		       !shim_receive(j->f->control, &m)) {
 			if (m.word != SHIM_ENDED)
 				continue;
 			j->f->is_vm_over = true;

@@ -41,7 +41,6 @@ run_leftovers() {
 	pgrep -a 'mayfly|mayctl' || true
 	wc -l </proc/mounts
 	find /dev/shm /run -xdev \( -name '*mayfly*' -o -type s \) 2>/dev/null | sort
-	find /tmp -maxdepth 1 | sort
 	find "$XDG_RUNTIME_DIR" "$MAYFLY_STORE" | sort
 	losetup -a
 	ls /sys/class/net
