@@ -216,7 +216,6 @@ build/guest/lab.ext4: tests/guest-root build/bench/vsock-peer
 	$(call say,GUEST,$@)tests/guest-root $@ build/bench/vsock-peer >/dev/null
 
 bare-guests: $(BARE:%=build/guests/%)
-HOSTILE := start machine device transport ring race block net vsock
 HOSTILE := start machine device transport queue ring race block net vsock
 
 bare-guests: $(BARE:%=build/guests/%) build/guests/hostile
