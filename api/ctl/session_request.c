@@ -48,7 +48,7 @@ static void put(struct payload *p, const void *bytes, size_t len)
 		p->is_over = true;
 		return;
 	}
-	if (len)
+	if (len && p->bytes)
 		memcpy(p->bytes + p->len, bytes, len);
 	p->len += len;
 }

@@ -100,7 +100,7 @@ static void confine(const struct confined *c)
 {
 	struct rule kept[RULES_MAX];
 	struct rules table = {"kept", kept, 0};
-	const struct rules *tables[FILTERS], *parts[] = {&table};
+	const struct rules *made_of[FILTERS], *parts[] = {&table};
 	const struct rules *all[FILTERS];
 	struct sock_fprog program;
 	struct err e;
@@ -108,12 +108,12 @@ static void confine(const struct confined *c)
 
 	for (i = 0; i < FILTERS; i++)
 		all[i] = &rules_tables[i];
-	n = compile_tables(c->kind, all, tables);
+	n = compile_tables(c->kind, all, made_of);
 	for (i = 0; i < n; i++)
-		for (k = 0; k < tables[i]->count; k++)
+		for (k = 0; k < made_of[i]->count; k++)
 			if (!c->without ||
-			    strcmp(tables[i]->rules[k].name, c->without) != 0)
-				kept[table.count++] = tables[i]->rules[k];
+			    strcmp(made_of[i]->rules[k].name, c->without) != 0)
+				kept[table.count++] = made_of[i]->rules[k];
 	if (filter_prepare(&e))
 		_exit(1);
 	if (!c->without) {
@@ -175,8 +175,11 @@ static void confined_then(void *confined)
 
 static void make_code(void)
 {
-	mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC,
-	     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	const int all = PROT_READ | PROT_WRITE | PROT_EXEC;
+
+	if (mmap(NULL, 4096, all, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) ==
+	    MAP_FAILED)
+		_exit(1);
 }
 
 static void turn_into_code(void)
@@ -192,7 +195,7 @@ static void start_program(void)
 
 static void make_process(void)
 {
-	fork();
+	_exit(fork() < 0);
 }
 
 static void connect_out(void)

@@ -69,8 +69,8 @@ static void write_names(void)
 	}
 	printf(";\n\nconst uint16_t call_names[] = {\n");
 	for (i = 0; i < NUMBERS; i++)
-		printf("\t%u,\n", (unsigned)at[i]);
-	printf("};\n\nconst unsigned call_name_count = %u;\n", NUMBERS);
+		printf("\t%u,\n", at[i]);
+	printf("};\n\nconst unsigned call_name_count = %d;\n", NUMBERS);
 }
 
 static int write_c(void)
