@@ -62,9 +62,10 @@ static void machine_ended(void *context, enum machine_end how,
 
 	c->end_ns = clock_ns(CLOCK_MONOTONIC);
 	c->end = how;
+	/* Where it is KVM that failed, the host may be why. */
 	if (how == MACHINE_FAILED && e)
 		err_set(&c->end_error, e->code, "%s%s", e->text,
-			kvm_host_advice());
+			strncmp(e->text, "KVM ", 4) ? "" : kvm_host_advice());
 	loop_stop(c->loop);
 }
 

@@ -59,11 +59,14 @@ static void what_clients_pass_is_taken(void **state)
 
 	(void)state;
 	/* firecracker-go-sdk */
-	assert_int_equal(
-		parse("--api-sock /tmp/s --id a-1 --no-seccomp", &o, &e), 0);
+	assert_int_equal(parse("--api-sock /tmp/s --id a-1 --no-seccomp "
+			       "--seccomp-filter /tmp/f",
+			       &o, &e),
+			 0);
 	assert_string_equal(o.api_sock, "/tmp/s");
 	assert_string_equal(o.id, "a-1");
 	assert_true(o.no_seccomp);
+	assert_string_equal(o.seccomp_filter, "/tmp/f");
 	/* flintlock, but for --metadata */
 	assert_int_equal(
 		parse("--id x --boot-timer --no-api --config-file f", &o, &e),
@@ -131,7 +134,6 @@ static void what_is_not_there_yet_is_refused(void **state)
 {
 	(void)state;
 	refuse("--metadata f", "--metadata is not supported");
-	refuse("--seccomp-filter f", "--seccomp-filter is not supported");
 	refuse("--mmds-size-limit 1", "--mmds-size-limit is not supported");
 	refuse("--describe-snapshot f", "--describe-snapshot is not supported");
 	refuse("--snapshot-version", "--snapshot-version is not supported");
