@@ -3,6 +3,7 @@
 # Sourced by tests of `mayctl run`, with tests/tap.sh sourced before: a store
 # and a place for microVMs of the test's own, an image made of busybox, and all
 # that the host's slow share would put into the measure copied into memory.
+# RUN_STORE is a store that has the image already.
 
 run_setup() {
 	local top=$scratch/top tool
@@ -11,6 +12,7 @@ run_setup() {
 	cp "build/guest/$(uname -m)"/{vmlinux,agent.initrd} "$top/guest/$(uname -m)/"
 	mayctl=$top/mayctl
 	export XDG_RUNTIME_DIR=$scratch/run MAYFLY_STORE=$scratch/store
+	[ -z "${RUN_STORE-}" ] || { cp -r "$RUN_STORE/." "$MAYFLY_STORE"; return; }
 	run_rootfs "$scratch/rootfs"
 	"$mayctl" image import "$scratch/rootfs" --name busybox >"$scratch/import" 2>&1 || {
 		not_ok "a directory becomes an image" "$(cat "$scratch/import")"
