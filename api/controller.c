@@ -62,6 +62,10 @@ static void machine_ended(void *context, enum machine_end how,
 
 	c->end_ns = clock_ns(CLOCK_MONOTONIC);
 	c->end = how;
+	if (how != MACHINE_FAILED)
+		log_info("the guest %s", how == MACHINE_RESET
+						 ? "was reset"
+						 : "turned itself off");
 	/* Where it is KVM that failed, the host may be why. */
 	if (how == MACHINE_FAILED && e)
 		err_set(&c->end_error, e->code, "%s%s", e->text,

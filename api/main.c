@@ -77,6 +77,7 @@ static void signals_ready(struct loop_watch *w, uint32_t events)
 	if (read(m->signal_fd, &info, sizeof(info)) != sizeof(info))
 		return;
 	m->signal = (int)info.ssi_signo;
+	log_info("ended by signal %d of process %u", m->signal, info.ssi_pid);
 	loop_stop(&m->loop);
 }
 

@@ -113,7 +113,7 @@ lab_start_mayfly() {
 	END
 	lab_api=$scratch/lab-api
 	rm -f "$lab_api"
-	"${lab_within[@]}" "$lab_monitor" --api-sock "$lab_api" --config-file "$scratch/lab.json" \
+	"${lab_within[@]}" "$lab_monitor" --level Info --api-sock "$lab_api" --config-file "$scratch/lab.json" \
 		>"$lab_console" 2>&1 </dev/null &
 	lab_pid=$!
 }

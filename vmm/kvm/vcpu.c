@@ -16,6 +16,7 @@
 #include <sys/mman.h>
 
 #include "vmm/base/fd.h"
+#include "vmm/base/log.h"
 
 static int kick_signal(void)
 {
@@ -141,6 +142,18 @@ static enum vcpu_exit explain_failure(struct vcpu *v, struct err *e)
 	return VCPU_FAILED;
 }
 
+/* Some guests reboot by one; with others the place tells what went wrong. */
+static void log_triple_fault(const struct vcpu *v)
+{
+	struct kvm_regs regs = {0};
+
+	if (!log_wants(LOG_INFO))
+		return;
+	(void)ioctl(v->fd, KVM_GET_REGS, &regs);
+	log_info("vCPU %u: a triple fault at rip 0x%llx", v->id,
+		 (unsigned long long)regs.rip);
+}
+
 /* Handles one exit. True to go on in *how. */
 static bool vcpu_serve(struct vcpu *v, enum vcpu_exit *how, struct err *e)
 {
@@ -156,6 +169,7 @@ static bool vcpu_serve(struct vcpu *v, enum vcpu_exit *how, struct err *e)
 		count(&v->exits.other);
 		return true;
 	case KVM_EXIT_SHUTDOWN:
+		log_triple_fault(v);
 		*how = VCPU_RESET;
 		return false;
 	case KVM_EXIT_SYSTEM_EVENT:
