@@ -79,18 +79,48 @@ static int take_tap(struct network *n, struct err *e)
 	return err_set(e, -EBUSY, "all of 10.201.0.0/16 is in use");
 }
 
-void network_use(struct network *n, const char *tap)
+/* The first IPv4 name server that the guest can reach. */
+static void find_dns(struct network *n)
+{
+	FILE *file = fopen("/etc/resolv.conf", "re");
+	char line[256], address[64];
+	unsigned char bytes[4];
+
+	while (file && fgets(line, sizeof(line), file)) {
+		if (sscanf(line, "nameserver %63s", address) != 1 ||
+		    inet_pton(AF_INET, address, bytes) != 1 || bytes[0] == 127)
+			continue;
+		memcpy(n->dns, bytes, 4);
+		break;
+	}
+	if (file)
+		fclose(file);
+}
+
+int network_use(struct network *n, const struct run_tap *tap, struct err *e)
 {
 	uint32_t hash = 2166136261u;
 	const char *at;
 
+	/* The monitor would make one, which leads nowhere. */
+	if (!if_nametoindex(tap->name))
+		return err_set(e, -ENODEV,
+			       "there is no tap %s; `ip tuntap add dev %s mode "
+			       "tap` makes one",
+			       tap->name, tap->name);
 	*n = (struct network){0};
-	snprintf(n->tap, sizeof(n->tap), "%s", tap);
-	for (at = tap; *at; at++)
+	snprintf(n->tap, sizeof(n->tap), "%s", tap->name);
+	n->prefix = tap->prefix;
+	memcpy(n->guest_ip, tap->ip, sizeof(n->guest_ip));
+	memcpy(n->host_ip, tap->gateway, sizeof(n->host_ip));
+	if (n->host_ip[0])
+		find_dns(n);
+	for (at = tap->name; *at; at++)
 		hash = (hash ^ (uint8_t)*at) * 16777619u;
 	snprintf(n->mac, sizeof(n->mac), "06:01:%02x:%02x:%02x:%02x",
 		 hash >> 24, (hash >> 16) & 0xff, (hash >> 8) & 0xff,
 		 hash & 0xff);
+	return 0;
 }
 
 /* ---- rules -------------------------------------------------------------- */
@@ -164,24 +194,6 @@ static int allow_forwarding(const struct network *n, struct err *e)
 	return err_set(e, -EPERM,
 		       "--net nat needs a host that forwards: `sysctl -w "
 		       "net.ipv4.ip_forward=1`");
-}
-
-/* The first IPv4 name server that the guest can reach. */
-static void find_dns(struct network *n)
-{
-	FILE *file = fopen("/etc/resolv.conf", "re");
-	char line[256], address[64];
-	unsigned char bytes[4];
-
-	while (file && fgets(line, sizeof(line), file)) {
-		if (sscanf(line, "nameserver %63s", address) != 1 ||
-		    inet_pton(AF_INET, address, bytes) != 1 || bytes[0] == 127)
-			continue;
-		memcpy(n->dns, bytes, 4);
-		break;
-	}
-	if (file)
-		fclose(file);
 }
 
 int network_make(struct network *n, struct err *e)

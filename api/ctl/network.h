@@ -2,6 +2,7 @@
 
 #include <stdint.h>
 
+#include "api/ctl/run_options.h"
 #include "vmm/base/err.h"
 
 /*
@@ -13,9 +14,9 @@ struct network {
 	char tap[16];
 	char mac[18];
 	uint8_t guest_ip[4];
-	uint8_t host_ip[4];
-	uint8_t prefix;
-	uint8_t dns[4]; /* the host's first name server; 0 for none */
+	uint8_t host_ip[4]; /* the guest's way out; 0.0.0.0 for none */
+	uint8_t prefix;	    /* 0: the guest has no address from us */
+	uint8_t dns[4];	    /* the host's first name server; 0 for none */
 };
 
 /*
@@ -25,9 +26,11 @@ struct network {
 int network_make(struct network *n, struct err *e);
 
 /*
- * For a tap of the user's: its name and a MAC address that follows from it.
+ * For a tap of the user's: its name and a MAC address that follows from it, and
+ * the guest's address, route and name server where they were said. -ENODEV
+ * where there is no such interface.
  */
-void network_use(struct network *n, const char *tap);
+int network_use(struct network *n, const struct run_tap *tap, struct err *e);
 
 /* Removes a tap of network_make() and its rules, whoever made it. */
 void network_remove(const char *tap);

@@ -261,7 +261,7 @@ static int add_network(struct run *r, struct err *e)
 	if (r->options.net == RUN_NET_NONE)
 		return 0;
 	if (r->options.net == RUN_NET_TAP) {
-		network_use(&r->network, r->options.tap);
+		rc = network_use(&r->network, &r->options.tap, e);
 	} else {
 		rc = network_make(&r->network, e);
 		if (rc)

@@ -7,6 +7,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <getopt.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -238,18 +239,62 @@ static int add_env(struct run_options *o, const char *text, struct err *e)
 	return 0;
 }
 
+/* "10.0.0.2/24" */
+static bool read_address(struct run_tap *t, const char *text)
+{
+	const char *slash = strchr(text, '/');
+	uint64_t prefix = 0;
+	char address[16];
+	const char *end = "?";
+
+	if (!slash || (size_t)(slash - text) >= sizeof(address))
+		return false;
+	snprintf(address, sizeof(address), "%.*s", (int)(slash - text), text);
+	if (inet_pton(AF_INET, address, t->ip) != 1 ||
+	    !read_number(slash + 1, &end, &prefix) || *end || prefix < 1 ||
+	    prefix > 32)
+		return false;
+	t->prefix = (uint8_t)prefix;
+	return true;
+}
+
+/* "NAME[,ip=ADDRESS/PREFIX[,gw=ADDRESS]]" */
+static bool read_tap(struct run_tap *t, const char *text)
+{
+	char words[64];
+	char *rest = words;
+	const char *word;
+
+	*t = (struct run_tap){0};
+	if (snprintf(words, sizeof(words), "%s", text) >= (int)sizeof(words))
+		return false;
+	word = strsep(&rest, ",");
+	if (!*word || strlen(word) >= sizeof(t->name))
+		return false;
+	memcpy(t->name, word, strlen(word));
+	if (!rest)
+		return true;
+	word = strsep(&rest, ",");
+	if (strncmp(word, "ip=", 3) != 0 || !read_address(t, word + 3))
+		return false;
+	return !rest || (!strncmp(rest, "gw=", 3) &&
+			 inet_pton(AF_INET, rest + 3, t->gateway) == 1);
+}
+
 static int set_net(struct run_options *o, const char *text, struct err *e)
 {
 	if (!strcmp(text, "none"))
 		o->net = RUN_NET_NONE;
 	else if (!strcmp(text, "nat"))
 		o->net = RUN_NET_NAT;
-	else if (!strncmp(text, "tap=", 4) && text[4] && strlen(text + 4) < 16)
-		o->net = RUN_NET_TAP, o->tap = text + 4;
+	else if (!strncmp(text, "tap=", 4) && read_tap(&o->tap, text + 4))
+		o->net = RUN_NET_TAP;
 	else
-		return err_set(e, -EINVAL,
-			       "--net is none, tap=NAME or nat, not '%s'",
-			       text);
+		return err_set(
+			e, -EINVAL,
+			"--net is none, nat or "
+			"tap=NAME[,ip=ADDRESS/PREFIX[,gw=ADDRESS]], not '%s'",
+			text);
 	return 0;
 }
 

@@ -29,6 +29,14 @@ struct run_port {
 
 enum run_net { RUN_NET_NONE, RUN_NET_TAP, RUN_NET_NAT };
 
+/* An interface of the user's, and what the guest calls itself there. */
+struct run_tap {
+	char name[16];
+	uint8_t ip[4];
+	uint8_t gateway[4]; /* 0.0.0.0 for none */
+	uint8_t prefix;	    /* 0: no address */
+};
+
 struct run_options {
 	bool is_interactive;
 	bool has_tty;
@@ -42,7 +50,7 @@ struct run_options {
 	const char *entrypoint; /* NULL: the image's; "" for none */
 	const char *hostname;	/* NULL: the name */
 	const char *kernel;	/* NULL: found */
-	const char *tap;	/* of RUN_NET_TAP */
+	struct run_tap tap;	/* of RUN_NET_TAP */
 	enum run_net net;
 	unsigned vcpu_count;
 	uint64_t memory_mib;

@@ -254,7 +254,7 @@ static void put_interface(struct payload *p, const struct network *n)
 	put_string(p, text);
 	snprintf(text, sizeof(text), "%u.%u.%u.%u", n->host_ip[0],
 		 n->host_ip[1], n->host_ip[2], n->host_ip[3]);
-	put_string(p, text);
+	put_string(p, n->host_ip[0] ? text : "");
 	put_string(p, "");
 }
 

@@ -73,6 +73,28 @@ static void has_defaults(void **state)
 	run_options_fini(&o);
 }
 
+static void reads_a_tap(void **state)
+{
+	static const uint8_t ip[4] = {10, 0, 0, 2}, gateway[4] = {10, 0, 0, 1};
+	struct run_options o;
+	struct err e = {0};
+
+	(void)state;
+	assert_int_equal(parse(&o, "run --net tap=tap0 image", &e), 0);
+	assert_int_equal(o.net, RUN_NET_TAP);
+	assert_string_equal(o.tap.name, "tap0");
+	assert_int_equal(o.tap.prefix, 0);
+	run_options_fini(&o);
+	assert_int_equal(
+		parse(&o, "run --net tap=t,ip=10.0.0.2/24,gw=10.0.0.1 image",
+		      &e),
+		0);
+	assert_memory_equal(o.tap.ip, ip, sizeof(ip));
+	assert_memory_equal(o.tap.gateway, gateway, sizeof(gateway));
+	assert_int_equal(o.tap.prefix, 24);
+	run_options_fini(&o);
+}
+
 static void refuses_with_a_sentence(void **state)
 {
 	static const struct {
@@ -100,6 +122,16 @@ static void refuses_with_a_sentence(void **state)
 		{"run -p 80:80/udp image", "-p takes"},
 		{"run --net bridge image", "--net is"},
 		{"run --net tap= image", "--net is"},
+		{"run --net tap=t, image", "--net is"},
+		{"run --net tap=t,ip=1.2.3.4 image", "--net is"},
+		{"run --net tap=t,ip=1.2.3.4/ image", "--net is"},
+		{"run --net tap=t,ip=1.2.3.4/0 image", "--net is"},
+		{"run --net tap=t,ip=1.2.3.4/33 image", "--net is"},
+		{"run --net tap=t,ip=1.2.3/24 image", "--net is"},
+		{"run --net tap=t,gw=1.2.3.4 image", "--net is"},
+		{"run --net tap=t,ip=1.2.3.4/24,gw= image", "--net is"},
+		{"run --net tap=t,ip=1.2.3.4/24,gw=1.2.3.5,x image",
+		 "--net is"},
 		{"run --net tap=0123456789abcdef image", "--net is"},
 		{"run --timeout 0 image", "no time"},
 		{"run --timeout nan image", "no time"},
@@ -180,6 +212,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(takes_what_docker_takes),
 		cmocka_unit_test(has_defaults),
+		cmocka_unit_test(reads_a_tap),
 		cmocka_unit_test(refuses_with_a_sentence),
 		cmocka_unit_test(reads_ports),
 		cmocka_unit_test(reads_volumes),
