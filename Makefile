@@ -353,12 +353,9 @@ $(BENCHES): build/bench/%: tests/bench/%.c
 	$(call say,CC,$@)gcc -O2 -Wall -D_GNU_SOURCE -static -o $@ $<
 
 .PHONY: test run lint bench soak
-soak: setup ## the devices' tests in their long forms
-	$(Q)$(MAKE) --no-print-directory all build/guest/lab.ext4
-	$(Q)MAYFLY_LONG=1 tests/kvm-host --native-ok -- tests/vm/block
-	$(Q)MAYFLY_LONG=1 tests/kvm-host --native-ok -- tests/vm/net
-	$(Q)MAYFLY_LONG=1 tests/kvm-host --native-ok -- tests/vm/vsock
-	$(Q)MAYFLY_LONG=1 tests/kvm-host --native-ok --timeout 3000 -- tests/vm/run
+soak: setup ## the tests that have a long form, in it
+	$(Q)$(MAKE) --no-print-directory all
+	$(Q)MAYFLY_LONG=1 tests/run jailer block net vsock run
 
 test: setup ## run every test; the last line counts them
 	$(Q)tests/run
