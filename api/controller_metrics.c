@@ -23,6 +23,8 @@ static void add_process(const struct controller *c, struct samples *s)
 		    log_lost());
 	samples_add(s, "logger", "", "missed_metrics_count", SAMPLE_COUNTER,
 		    m->lost);
+	/* Who gets there is gone, and leaves a line of its own (faults.c). */
+	samples_add(s, "seccomp", "", "num_faults", SAMPLE_COUNTER, 0);
 	samples_add(s, "api_server", "", "process_startup_time_us",
 		    SAMPLE_GAUGE, m->startup_us);
 	samples_add(s, "api_server", "", "process_startup_time_cpu_us",
@@ -105,11 +107,25 @@ struct machine_samples {
 };
 
 /* Messages speak of a drive; readers of metrics look for a block device. */
+static const char *class_of(const char *name)
+{
+	static const char *const words[][2] = {
+		{"drive", "block"},
+		{"network interface", "net"},
+	};
+	unsigned i;
+
+	for (i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+		if (!strcmp(name, words[i][0]))
+			return words[i][1];
+	return name;
+}
+
 static void begin(struct machine_counters *c, const char *name, const char *id)
 {
 	struct machine_samples *m = (void *)c;
 
-	m->name = strcmp(name, "drive") != 0 ? name : "block";
+	m->name = class_of(name);
 	m->id = id;
 }
 

@@ -18,6 +18,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "api/faults.h"
 #include "vmm/base/fd.h"
 #include "vmm/base/log.h"
 
@@ -150,6 +151,7 @@ int metrics_open(struct metrics *m, const char *path, struct err *e)
 	if (fd < 0)
 		return err_errno(e, "can't open the metrics file %s", path);
 	m->fd = fd;
+	faults_tell(fd);
 	loop_arm(m->loop, &m->timer, loop_now_ns() + PERIOD_NS);
 	return 0;
 }
@@ -161,6 +163,7 @@ void metrics_close(struct metrics *m)
 	(void)metrics_flush(m);
 	forget_rest(m);
 	loop_disarm(m->loop, &m->timer);
+	faults_tell(-1);
 	fd_close(&m->fd);
 	m->fd = 0;
 }

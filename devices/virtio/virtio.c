@@ -74,6 +74,7 @@ void virtio_init(struct virtio *v, const struct virtio_ops *ops,
 
 	assert(queue_count <= VIRTIO_QUEUES_MAX);
 	v->device.ops = transport;
+	v->device.name = ops->name;
 	v->device.id = id;
 	v->ops = ops;
 	v->offered = features | VIRTIO_F_VERSION_1 | VIRTIO_F_INDIRECT_DESC |

@@ -84,7 +84,8 @@ struct device_ops {
 
 struct device {
 	const struct device_ops *ops;
-	const char *id; /* owned by the device; "rootfs" */
+	const char *name; /* "drive"; NULL where ops->name is it */
+	const char *id;	  /* owned by the device; "rootfs" */
 	/*
 	 * Guards all the guest can reach. A leaf: nothing else is locked
 	 * under it. Taken by the bus for vCPU threads and by the device's own

@@ -96,6 +96,11 @@ static int vcpu_confine(void *machine, struct err *e)
 	return hooks->confine(hooks->context, MACHINE_VCPU, e);
 }
 
+static const char *name_of(const struct device *d)
+{
+	return d->name ? d->name : d->ops->name;
+}
+
 static void report_end(struct machine *m, enum machine_end how,
 		       const struct err *e)
 {
@@ -306,7 +311,7 @@ int machine_start(struct machine *m, const struct boot_source *source,
 
 		rc = d->ops->start ? d->ops->start(d, e) : 0;
 		if (rc)
-			return err_context(e, "%s %s", d->ops->name,
+			return err_context(e, "%s %s", name_of(d),
 					   d->id ? d->id : "");
 	}
 	m->times.loaded_ns = now_ns();
@@ -351,7 +356,7 @@ void machine_count(struct machine *m, struct machine_counters *c)
 
 		if (!d->ops->count)
 			continue;
-		c->begin(c, d->ops->name, d->id ? d->id : "");
+		c->begin(c, name_of(d), d->id ? d->id : "");
 		d->ops->count(d, &c->counters);
 	}
 }

@@ -85,8 +85,8 @@ const struct machine_times *machine_times(const struct machine *m);
 struct machine_counters {
 	struct device_counters counters;
 	/*
-	 * The counters from here on belong to the device id of class name
-	 * ("block", "rootfs"), or to all vCPUs ("vcpu", "").
+	 * The counters from here on belong to the device id called name
+	 * ("drive", "rootfs"), or to all vCPUs ("vcpu", "").
 	 */
 	void (*begin)(struct machine_counters *c, const char *name,
 		      const char *id);
