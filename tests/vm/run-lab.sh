@@ -23,6 +23,14 @@ run_setup() {
 	done
 }
 
+# run_lost WORDS...: whether the emulated host has lost the guest of mayctl WORDS
+# (tests/run says how), where $err is what mayctl said. It may be run again then.
+run_lost() {
+	[ -n "${MAYFLY_KVM_HOST-}" ] && [ "$1" = run ] &&
+		has "$err" 'the guest ended before its command did' &&
+		echo "# the emulated host lost a guest: the guest ended before its command did: $*"
+}
+
 # A rootfs of one static program under many names.
 run_rootfs() {
 	mkdir -p "$1"/{bin,etc,root,tmp,proc,sys,dev}
