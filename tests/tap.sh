@@ -32,3 +32,13 @@ expect() {
 has() { grep -qE -e "$2" <<<"$1"; }
 
 tap_end() { exit "$tap_failed"; }
+
+# The emulated host's processor keeps its translations of code by page, and a page
+# that had code in it, a late guest's kernel say, is slow to write until they are
+# gone: mayfly's 150 ms of loading a kernel become a second. Benches call this before
+# each measure: what is free is written once. A processor has nothing of the kind.
+wash_memory() {
+	[ -n "${MAYFLY_KVM_HOST-}" ] || return 0
+	dd if=/dev/zero of="$scratch/wash" bs=1M count=400 2>/dev/null
+	rm "$scratch/wash"
+}

@@ -154,14 +154,14 @@ static json_t *make_config(const struct vm *vm, const struct monitor_plan *plan)
 	json_t *config;
 
 	config = json_pack(
-		"{s:{s:s, s:s, s:s}, s:{s:i, s:I}, s:o, s:{s:i, s:s}}",
+		"{s:{s:s, s:s, s:s}, s:{s:i, s:I, s:s}, s:o, s:{s:i, s:s}}",
 		"boot-source", "kernel_image_path", plan->files->kernel,
 		"initrd_path", plan->files->initrd, "boot_args",
 		plan->has_console ? CONSOLE_ARGS : QUIET_ARGS, "machine-config",
 		"vcpu_count", (int)plan->vcpu_count, "mem_size_mib",
-		(json_int_t)plan->memory_mib, "drives", make_drives(plan),
-		"vsock", "guest_cid", 3, "uds_path",
-		vm_path(vm, "vsock.sock", socket));
+		(json_int_t)plan->memory_mib, "huge_pages", "Transparent",
+		"drives", make_drives(plan), "vsock", "guest_cid", 3,
+		"uds_path", vm_path(vm, "vsock.sock", socket));
 	if (config && plan->tap)
 		json_object_set_new(config, "network-interfaces",
 				    json_pack("[{s:s, s:s, s:s}]", "iface_id",

@@ -246,6 +246,8 @@ static void transparent_huge_pages_are_a_wish(void **state)
 	assert_int_equal(
 		guest_mem_open(&mem, &two, 1, GUEST_MEM_TRANSPARENT, NULL), 0);
 	assert_int_equal(guest_mem_write(&mem, 12345, "x", 1), 0);
+	assert_int_equal((uintptr_t)mem.map % (2 << 20), 0);
+	memset(mem.map, 1, mem.size);
 	guest_mem_close(&mem);
 }
 

@@ -7,8 +7,9 @@
 
 /*
  * Guest physical memory, and the only translator from a guest physical address
- * (gpa) to a host pointer. All of it is one memfd, mapped once, so that a
- * snapshot or a clone can share it; the regions are windows of that mapping.
+ * (gpa) to a host pointer. All of it is mapped once, and the regions are
+ * windows of that mapping: of a memfd, so that a snapshot or a clone can share
+ * it, save for GUEST_MEM_TRANSPARENT.
  *
  * The guest writes to it while we look. Copy once, then validate the copy.
  */
@@ -28,13 +29,13 @@ struct guest_region {
 enum guest_mem_pages {
 	GUEST_MEM_SMALL,       /* the host's base pages */
 	GUEST_MEM_HUGE_2M,     /* hugetlbfs: reserved or refused */
-	GUEST_MEM_TRANSPARENT, /* base pages, collapsed where the host can */
+	GUEST_MEM_TRANSPARENT, /* anonymous; huge pages where the host can */
 };
 
 struct guest_mem {
 	struct guest_region regions[GUEST_MEM_REGIONS_MAX];
 	unsigned count;
-	int fd;	      /* owned memfd */
+	int fd;	      /* owned memfd; -1 for GUEST_MEM_TRANSPARENT */
 	uint8_t *map; /* owned mapping of size bytes */
 	uint64_t size;
 };
