@@ -15,6 +15,7 @@
 # two halves of lab_run, for what the host does meanwhile. $lab_pid is the
 # monitor, $lab_api its control socket (mayfly only). The words of lab_within
 # come before the monitor's command: nsenter and its like, which exec.
+# $lab_pages are its huge_pages; QEMU always asks for transparent ones.
 # $lab_console is where its stdout goes, $lab_serial its serial_out_path.
 
 lab_kernel=build/guest/x86_64/vmlinux
@@ -31,7 +32,7 @@ lab_setup() {
 
 # A machine of one vCPU and 256 MiB without devices of its own.
 lab_reset() {
-	lab_cpus=1 lab_mem=256 lab_timeout=150 lab_args=
+	lab_cpus=1 lab_mem=256 lab_timeout=150 lab_args= lab_pages=${lab_pages:-None}
 	lab_within=()
 	lab_drives=() lab_nets=() lab_vsock=
 	lab_console=$scratch/lab-console lab_serial=
@@ -107,7 +108,7 @@ lab_start_mayfly() {
 	cat >"$scratch/lab.json" <<-END
 	{"boot-source": {"kernel_image_path": "$lab_kernel",
 	  "boot_args": "$(lab_cmdline k | sed 's| root=/dev/vda ro||')"},
-	 "machine-config": {"vcpu_count": $lab_cpus, "mem_size_mib": $lab_mem},
+	 "machine-config": {"vcpu_count": $lab_cpus, "mem_size_mib": $lab_mem, "huge_pages": "$lab_pages"},
 	 "drives": [$drives], "network-interfaces": [$nets],
 	 "vsock": $([ -n "$lab_vsock" ] && printf '{"guest_cid": %s, "uds_path": "%s"}' "${lab_vsock% *}" "${lab_vsock#* }" || echo null),
 	 "serial": $([ -n "$lab_serial" ] && printf '{"serial_out_path": "%s"}' "$lab_serial" || echo null)}
