@@ -12,6 +12,7 @@
 
 #include "api/console.h"
 #include "api/options.h"
+#include "vmm/base/cursor.h"
 #include "vmm/base/log.h"
 #include "vmm/seccomp/filter.h"
 
@@ -31,18 +32,7 @@ enum { FAULTS = sizeof(faults) / sizeof(faults[0]) };
 
 static volatile sig_atomic_t metrics_fd = -1;
 
-struct line {
-	char text[256];
-	size_t len;
-};
-
-static void line_add(struct line *l, const char *text)
-{
-	while (*text && l->len < sizeof(l->text) - 1)
-		l->text[l->len++] = *text++;
-}
-
-static void line_add_number(struct line *l, unsigned long long n, unsigned base)
+static void put_number(struct cursor *c, unsigned long long n, unsigned base)
 {
 	char digits[24];
 	size_t at = sizeof(digits) - 1;
@@ -52,33 +42,31 @@ static void line_add_number(struct line *l, unsigned long long n, unsigned base)
 		digits[--at] = "0123456789abcdef"[n % base];
 		n /= base;
 	} while (n);
-	line_add(l, digits + at);
+	cursor_put_text(c, digits + at);
 }
 
 /* What was asked for: the second argument is the request of an ioctl(). */
-static void line_add_call(struct line *l, const siginfo_t *info,
-			  const void *context)
+static void put_call(struct cursor *c, const siginfo_t *info,
+		     const void *context)
 {
-	line_add(l, "seccomp: thread '");
-	line_add(l, log_thread());
-	line_add(l, "' made the system call ");
-	line_add(l, filter_call_name(info->si_syscall));
-	line_add(l, " (");
-	line_add_number(l, (unsigned long long)(unsigned)info->si_syscall, 10);
+	cursor_put_text(c, "seccomp: thread '");
+	cursor_put_text(c, log_thread());
+	cursor_put_text(c, "' made the system call ");
+	cursor_put_text(c, filter_call_name(info->si_syscall));
+	cursor_put_text(c, " (");
+	put_number(c, (unsigned long long)(unsigned)info->si_syscall, 10);
 #ifdef __x86_64__
 	const ucontext_t *u = context;
 
-	line_add(l, ", second argument 0x");
-	line_add_number(l, (unsigned long long)u->uc_mcontext.gregs[REG_RSI],
-			16);
+	cursor_put_text(c, ", second argument 0x");
+	put_number(c, (unsigned long long)u->uc_mcontext.gregs[REG_RSI], 16);
 #else
 	(void)context;
 #endif
-	line_add(l, "), which its filter forbids");
+	cursor_put_text(c, "), which its filter forbids");
 }
 
-/* The metrics' last line is this one counter: the rest is nobody's to read now.
- */
+/* The metrics' last line is this one counter: nobody can look up the rest. */
 static void count_call(void)
 {
 	static const char line[] = "{\"seccomp\":{\"num_faults\":1}}\n";
@@ -90,18 +78,19 @@ static void count_call(void)
 static void fatal_signal(int number, siginfo_t *info, void *context)
 {
 	const struct fault *f = faults;
-	struct line l = {.len = 0};
+	char line[256];
+	struct cursor c = cursor_over(line, sizeof(line));
 
 	while (f < faults + FAULTS - 1 && f->number != number)
 		f++;
 	console_restore();
-	line_add(&l, "mayfly: ");
+	cursor_put_text(&c, "mayfly: ");
 	if (f->text)
-		line_add(&l, f->text);
+		cursor_put_text(&c, f->text);
 	else
-		line_add_call(&l, info, context);
-	line_add(&l, "\n");
-	log_raw(l.text, l.len);
+		put_call(&c, info, context);
+	cursor_put_text(&c, "\n");
+	log_raw(line, c.at);
 	if (!f->text)
 		count_call();
 	_exit(f->code);

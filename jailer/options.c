@@ -15,7 +15,9 @@ struct option {
 	const char *name;
 	const char *value; /* "PATH": what --help calls it; NULL for a flag */
 	bool repeats;
+	/* Of what has a value; a flag only sets the bool at `flag`. */
 	int (*take)(struct jail_options *o, const char *value, struct err *e);
+	size_t flag;
 	const char *help;
 };
 
@@ -131,50 +133,6 @@ static int take_netns(struct jail_options *o, const char *value, struct err *e)
 	return 0;
 }
 
-static int take_daemonize(struct jail_options *o, const char *value,
-			  struct err *e)
-{
-	(void)value;
-	(void)e;
-	o->daemonize = true;
-	return 0;
-}
-
-static int take_new_pid_ns(struct jail_options *o, const char *value,
-			   struct err *e)
-{
-	(void)value;
-	(void)e;
-	o->new_pid_ns = true;
-	return 0;
-}
-
-static int take_minimal_dev(struct jail_options *o, const char *value,
-			    struct err *e)
-{
-	(void)value;
-	(void)e;
-	o->minimal_dev = true;
-	return 0;
-}
-
-static int take_allow_root(struct jail_options *o, const char *value,
-			   struct err *e)
-{
-	(void)value;
-	(void)e;
-	o->allow_root = true;
-	return 0;
-}
-
-static int take_userns(struct jail_options *o, const char *value, struct err *e)
-{
-	(void)value;
-	(void)e;
-	o->userns = true;
-	return 0;
-}
-
 /* "3,4,7" */
 static int take_pass_fds(struct jail_options *o, const char *value,
 			 struct err *e)
@@ -201,23 +159,6 @@ static int take_pass_fds(struct jail_options *o, const char *value,
 		       "--pass-fds needs up to %d descriptors of 3 or more in "
 		       "ascending order, as in 3,4,7, not '%.64s'",
 		       JAIL_FDS_MAX, value);
-}
-
-static int take_help(struct jail_options *o, const char *value, struct err *e)
-{
-	(void)value;
-	(void)e;
-	o->help = true;
-	return 0;
-}
-
-static int take_version(struct jail_options *o, const char *value,
-			struct err *e)
-{
-	(void)value;
-	(void)e;
-	o->version = true;
-	return 0;
 }
 
 static int take_cgroup(struct jail_options *o, const char *value, struct err *e)
@@ -293,38 +234,41 @@ static int take_resource_limit(struct jail_options *o, const char *value,
 		       value);
 }
 
+#define TAKE(function) (function), 0
+#define FLAG(member)   NULL, offsetof(struct jail_options, member)
+
 static const struct option table[] = {
-	{"id", "ID", false, take_id,
+	{"id", "ID", false, TAKE(take_id),
 	 "name of the jail: 1 to 64 letters, digits and hyphens"},
-	{"exec-file", "PATH", false, take_exec_file,
+	{"exec-file", "PATH", false, TAKE(take_exec_file),
 	 "the monitor: a static program, copied into the jail"},
-	{"uid", "UID", false, take_uid, "user to run it as"},
-	{"gid", "GID", false, take_gid, "group to run it as"},
-	{"chroot-base-dir", "PATH", false, take_base,
+	{"uid", "UID", false, TAKE(take_uid), "user to run it as"},
+	{"gid", "GID", false, TAKE(take_gid), "group to run it as"},
+	{"chroot-base-dir", "PATH", false, TAKE(take_base),
 	 "where jails are made (default /srv/jailer)"},
-	{"netns", "PATH", false, take_netns, "network namespace to join"},
-	{"daemonize", NULL, false, take_daemonize,
+	{"netns", "PATH", false, TAKE(take_netns), "network namespace to join"},
+	{"daemonize", NULL, false, FLAG(daemonize),
 	 "a session of its own, /dev/null for input and output"},
-	{"new-pid-ns", NULL, false, take_new_pid_ns,
+	{"new-pid-ns", NULL, false, FLAG(new_pid_ns),
 	 "a PID namespace of its own"},
-	{"pass-fds", "N[,N]...", false, take_pass_fds,
+	{"pass-fds", "N[,N]...", false, TAKE(take_pass_fds),
 	 "keep these descriptors open, and make no devices"},
-	{"minimal-dev", NULL, false, take_minimal_dev,
+	{"minimal-dev", NULL, false, FLAG(minimal_dev),
 	 "make /dev/kvm and /dev/net/tun only"},
-	{"allow-root", NULL, false, take_allow_root,
+	{"allow-root", NULL, false, FLAG(allow_root),
 	 "let --uid and --gid be 0"},
-	{"userns", NULL, false, take_userns,
+	{"userns", NULL, false, FLAG(userns),
 	 "a user namespace of its own; needs no root"},
-	{"cgroup", "FILE=VALUE", true, take_cgroup,
+	{"cgroup", "FILE=VALUE", true, TAKE(take_cgroup),
 	 "make a cgroup and write VALUE into its FILE"},
-	{"cgroup-version", "1|2", false, take_cgroup_version,
+	{"cgroup-version", "1|2", false, TAKE(take_cgroup_version),
 	 "which kind of cgroup (default 1)"},
-	{"parent-cgroup", "PATH", false, take_parent_cgroup,
+	{"parent-cgroup", "PATH", false, TAKE(take_parent_cgroup),
 	 "where the cgroup is made (default: the program's name)"},
-	{"resource-limit", "LIMIT", true, take_resource_limit,
+	{"resource-limit", "LIMIT", true, TAKE(take_resource_limit),
 	 "fsize=BYTES or no-file=COUNT (default no-file=2048)"},
-	{"version", NULL, false, take_version, "print the version"},
-	{"help", NULL, false, take_help, "print this text"},
+	{"version", NULL, false, FLAG(version), "print the version"},
+	{"help", NULL, false, FLAG(help), "print this text"},
 };
 
 enum { OPTIONS = sizeof(table) / sizeof(table[0]), REQUIRED = 4 };
@@ -369,7 +313,10 @@ static int option_take(struct jail_options *o, int argc, char **argv, int *i,
 	if (option->value && (!value || !*value))
 		return err_set(e, -EINVAL, "--%s needs a value: %s",
 			       option->name, option->value);
-	return option->take(o, value, e);
+	if (option->take)
+		return option->take(o, value, e);
+	*(bool *)((char *)o + option->flag) = true;
+	return 0;
 }
 
 int jail_options_parse(struct jail_options *o, int argc, char **argv,

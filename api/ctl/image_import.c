@@ -489,3 +489,19 @@ int image_import(const struct image_import *how, struct image *out,
 	free(m);
 	return r;
 }
+
+int image_find_or_import(const char *name, struct image *out, struct err *e)
+{
+	const struct image_import how = {.ref = name};
+	struct image_source source;
+	int r;
+
+	if (strncmp(name, "docker://", strlen("docker://")) != 0)
+		return image_find(name, out, e);
+	r = image_source_parse(name, &source, e);
+	if (!r && source.name[0])
+		r = image_find(source.name, out, e);
+	else if (!r)
+		r = -ENOENT;
+	return r == -ENOENT ? image_import(&how, out, NULL, e) : r;
+}

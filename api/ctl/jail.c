@@ -53,16 +53,14 @@ static bool is_named(const struct jail_entry *entry, const char *name)
 		!strcmp(entry->id, name + len + 1));
 }
 
-/* Whether what the list says is still so was looked at a moment ago. */
+/* The list may be out of date by now, so processes are looked for once more. */
 static int remove_one(const struct jail_list *l, struct jail_entry *entry,
 		      bool force)
 {
 	struct err e = {0};
-	int rc = jail_processes(entry, &e);
+	int rc = force ? jail_kill(entry, &e) : jail_processes(entry, &e);
 
-	if (rc > 0 && force)
-		rc = jail_kill(entry, &e);
-	else if (rc > 0)
+	if (rc > 0)
 		rc = err_set(&e, -EBUSY,
 			     "%s/%s is alive (process %d); end it through its "
 			     "API, or give --force to kill it",

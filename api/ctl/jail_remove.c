@@ -7,16 +7,15 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/magic.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "api/ctl/jail.h"
+#include "api/ctl/process.h"
 #include "vmm/base/fd.h"
 
 enum {
@@ -193,23 +192,25 @@ int jail_remove(const struct jail_list *l, const struct jail_entry *entry,
 /* Kills pid if it is the jail's, and waits for its end. */
 static int kill_one(const struct jail_entry *entry, pid_t pid, struct err *e)
 {
-	CLEAN_FD int fd = (int)syscall(SYS_pidfd_open, pid, 0);
-	struct pollfd end = {.fd = fd, .events = POLLIN};
+	CLEAN_FD int fd = process_open(pid);
 	char path[64];
 	struct stat st;
+	int rc;
 
 	if (fd < 0)
-		return errno == ESRCH ? 0
-				      : err_errno(e, "opening process %d", pid);
+		return fd == -ESRCH ? 0
+				    : err_set(e, fd, "opening process %d: %s",
+					      pid, strerror(-fd));
 	/* From here on the number is that process's, and can be looked at. */
 	snprintf(path, sizeof(path), "/proc/%d/root", pid);
 	if (stat(path, &st) || st.st_dev != entry->device ||
 	    st.st_ino != entry->inode)
 		return 0;
-	if (syscall(SYS_pidfd_send_signal, fd, SIGKILL, NULL, 0) &&
-	    errno != ESRCH)
-		return err_errno(e, "killing process %d", pid);
-	if (poll(&end, 1, KILL_MS) != 1)
+	rc = process_signal(fd, SIGKILL);
+	if (rc && rc != -ESRCH)
+		return err_set(e, rc, "killing process %d: %s", pid,
+			       strerror(-rc));
+	if (process_wait(fd, KILL_MS))
 		return err_set(e, -ETIMEDOUT,
 			       "process %d does not end; look at what it waits "
 			       "for in /proc/%d/stack",

@@ -337,20 +337,6 @@ static int prepare_vm(struct run *r, struct err *e)
 	return rc ? rc : listen_for_agent(r, e);
 }
 
-/* As with docker: what a registry has is fetched where the store lacks it. */
-static int find_image(struct run *r, struct err *e)
-{
-	static const char scheme[] = "docker://";
-	const char *name = r->options.image;
-	const struct image_import how = {.ref = name};
-	int rc;
-
-	if (strncmp(name, scheme, strlen(scheme)) != 0)
-		return image_find(name, &r->image, e);
-	rc = image_find(name + strlen(scheme), &r->image, e);
-	return rc == -ENOENT ? image_import(&how, &r->image, NULL, e) : rc;
-}
-
 static int prepare(struct run *r, int argc, char **argv, struct err *e)
 {
 	int rc = run_options_parse(&r->options, argc, argv, e);
@@ -362,7 +348,9 @@ static int prepare(struct run *r, int argc, char **argv, struct err *e)
 		return err_set(e, -ENOTTY,
 			       "-it needs a terminal; leave -t out where "
 			       "stdin or stdout is none");
-	rc = find_image(r, e);
+	/* As with docker: what a registry has is fetched where it is lacking.
+	 */
+	rc = image_find_or_import(r->options.image, &r->image, e);
 	if (rc)
 		return rc;
 	r->image_ns = loop_now_ns();

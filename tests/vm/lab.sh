@@ -22,6 +22,7 @@ lab_kernel=build/guest/x86_64/vmlinux
 lab_image=build/guest/lab.ext4
 lab_monitor=${MAYFLY:-build/mayfly}
 lab_bytes=$((256 << 10)) # room for a job's output
+lab_pages=None
 
 # Once: into memory, for the share that it lies on is slow.
 lab_setup() {
@@ -32,7 +33,7 @@ lab_setup() {
 
 # A machine of one vCPU and 256 MiB without devices of its own.
 lab_reset() {
-	lab_cpus=1 lab_mem=256 lab_timeout=150 lab_args= lab_pages=${lab_pages:-None}
+	lab_cpus=1 lab_mem=256 lab_timeout=150 lab_args=
 	lab_within=()
 	lab_drives=() lab_nets=() lab_vsock=
 	lab_console=$scratch/lab-console lab_serial=

@@ -31,6 +31,25 @@ run_lost() {
 		echo "# the emulated host lost a guest: the guest ended before its command did: $*"
 }
 
+# try STATUS NAME WORDS...: mayctl's words end with STATUS; $out and $err are what
+# they printed. They have run_limit seconds; the words of run_within come first.
+run_within=() run_limit=120
+try() {
+	local want=$1 name=$2 status
+	shift 2
+	for _ in 1 2 3; do
+		out=$("${run_within[@]}" timeout "$run_limit" "$mayctl" "$@" 2>"$scratch/err" </dev/null)
+		status=$?
+		err=$(cat "$scratch/err")
+		run_lost "$@" || break
+	done
+	if [ "$status" = "$want" ]; then
+		ok "$name"
+	else
+		not_ok "$name" "status $status, not $want; out: $out; err: $err"
+	fi
+}
+
 # A rootfs of one static program under many names.
 run_rootfs() {
 	mkdir -p "$1"/{bin,etc,root,tmp,proc,sys,dev}

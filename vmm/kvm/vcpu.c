@@ -111,12 +111,19 @@ static void serve_mmio(struct vcpu *v)
 			 run->mmio.len);
 }
 
-static enum vcpu_exit explain_failure(struct vcpu *v, struct err *e)
+/* Where the guest was when it left; 0 where KVM does not say. */
+static unsigned long long rip_of(const struct vcpu *v)
 {
-	const struct kvm_run *run = v->run;
 	struct kvm_regs regs = {0};
 
 	(void)ioctl(v->fd, KVM_GET_REGS, &regs);
+	return regs.rip;
+}
+
+static enum vcpu_exit explain_failure(struct vcpu *v, struct err *e)
+{
+	const struct kvm_run *run = v->run;
+
 	switch (run->exit_reason) {
 	case KVM_EXIT_FAIL_ENTRY:
 		err_set(e, -EIO,
@@ -130,28 +137,15 @@ static enum vcpu_exit explain_failure(struct vcpu *v, struct err *e)
 		err_set(e, -EIO,
 			"KVM internal error on vCPU %u: suberror %u at rip "
 			"0x%llx",
-			v->id, run->internal.suberror,
-			(unsigned long long)regs.rip);
+			v->id, run->internal.suberror, rip_of(v));
 		break;
 	default:
 		err_set(e, -EIO,
 			"vCPU %u left the guest for reason %u, which mayfly "
 			"does not use, at rip 0x%llx",
-			v->id, run->exit_reason, (unsigned long long)regs.rip);
+			v->id, run->exit_reason, rip_of(v));
 	}
 	return VCPU_FAILED;
-}
-
-/* Some guests reboot by one; with others the place tells what went wrong. */
-static void log_triple_fault(const struct vcpu *v)
-{
-	struct kvm_regs regs = {0};
-
-	if (!log_wants(LOG_INFO))
-		return;
-	(void)ioctl(v->fd, KVM_GET_REGS, &regs);
-	log_info("vCPU %u: a triple fault at rip 0x%llx", v->id,
-		 (unsigned long long)regs.rip);
 }
 
 /* Handles one exit. True to go on in *how. */
@@ -169,7 +163,10 @@ static bool vcpu_serve(struct vcpu *v, enum vcpu_exit *how, struct err *e)
 		count(&v->exits.other);
 		return true;
 	case KVM_EXIT_SHUTDOWN:
-		log_triple_fault(v);
+		/* Some guests reboot so; of others this tells the place. */
+		if (log_wants(LOG_INFO))
+			log_info("vCPU %u: a triple fault at rip 0x%llx", v->id,
+				 rip_of(v));
 		*how = VCPU_RESET;
 		return false;
 	case KVM_EXIT_SYSTEM_EVENT:

@@ -8,8 +8,8 @@
 
 /*
  * Puts filters on. The programs are made from rules.c when mayfly is built
- * (tests/seccomp-programs is not needed to run it); a sanitizer's build has
- * none, because the sanitizers' own run time makes calls of its own.
+ * (generate.c); a sanitizer's build has none, because the sanitizers' own run
+ * time makes calls of its own.
  */
 
 /* Whether this build has filters at all. */
