@@ -4,22 +4,14 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
-#include <time.h>
 
 #include "api/console.h"
 #include "devices/block.h"
 #include "devices/i8042.h"
 #include "devices/net.h"
+#include "vmm/base/clock.h"
 #include "vmm/base/log.h"
 #include "vmm/kvm/kvm.h"
-
-static uint64_t clock_ns(clockid_t clock)
-{
-	struct timespec ts;
-
-	clock_gettime(clock, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000ULL + (uint64_t)ts.tv_nsec;
-}
 
 void controller_init(struct controller *c, struct loop *loop, const char *id)
 {
@@ -60,7 +52,7 @@ static void machine_ended(void *context, enum machine_end how,
 {
 	struct controller *c = context;
 
-	c->end_ns = clock_ns(CLOCK_MONOTONIC);
+	c->end_ns = clock_now_ns();
 	c->end = how;
 	if (how != MACHINE_FAILED)
 		log_info("the guest %s", how == MACHINE_RESET
@@ -79,8 +71,7 @@ static void machine_booted(void *context)
 	struct controller *c = context;
 	const struct machine_times *t = machine_times(c->machine);
 	uint64_t wall_us = (t->booted_ns - t->begin_ns) / 1000;
-	uint64_t cpu_us =
-		(clock_ns(CLOCK_PROCESS_CPUTIME_ID) - c->start_cpu_ns) / 1000;
+	uint64_t cpu_us = (clock_cpu_ns() - c->start_cpu_ns) / 1000;
 
 	log_info("Guest-boot-time = %6" PRIu64 " us %" PRIu64 " ms, %6" PRIu64
 		 " CPU us %" PRIu64 " CPU ms",
@@ -112,7 +103,7 @@ int controller_start(struct controller *c, struct err *e)
 			       "There is no kernel to start: give a "
 			       "boot-source first");
 	if (c->has_boot_timer)
-		c->start_cpu_ns = clock_ns(CLOCK_PROCESS_CPUTIME_ID);
+		c->start_cpu_ns = clock_cpu_ns();
 	rc = assembly_make(&c->machine, &c->config, c->loop, &hooks, e);
 	console_take();
 	if (!rc)

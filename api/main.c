@@ -8,12 +8,10 @@
 #include <inttypes.h>
 #include <poll.h>
 #include <signal.h>
-#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/signalfd.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "api/confine.h"
@@ -21,6 +19,8 @@
 #include "api/faults.h"
 #include "api/options.h"
 #include "api/server.h"
+#include "vmm/base/clock.h"
+#include "vmm/base/container.h"
 #include "vmm/base/fd.h"
 #include "vmm/base/log.h"
 
@@ -36,14 +36,6 @@ struct monitor {
 	int signal;    /* the one that ended us, 0 for none */
 	uint64_t main_ns;
 };
-
-static uint64_t now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000ULL + (uint64_t)ts.tv_nsec;
-}
 
 static uint64_t phase_us(uint64_t from_ns, uint64_t to_ns)
 {
@@ -69,8 +61,7 @@ static void hold_standard_fds(void)
 
 static void signals_ready(struct loop_watch *w, uint32_t events)
 {
-	struct monitor *m =
-		(void *)((char *)w - offsetof(struct monitor, signals));
+	struct monitor *m = container_of(w, struct monitor, signals);
 	struct signalfd_siginfo info;
 
 	(void)events;
@@ -184,15 +175,11 @@ static void log_start(struct monitor *m)
 {
 	const struct options *o = &m->options;
 	struct metrics *metrics = &m->controller.metrics;
-	struct timespec cpu;
 
 	if (!o->start_time_us)
 		return;
-	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &cpu);
 	metrics->startup_us = phase_us(o->start_time_us * 1000, m->main_ns);
-	metrics->startup_cpu_us = (uint64_t)cpu.tv_sec * 1000000 +
-				  (uint64_t)cpu.tv_nsec / 1000 -
-				  o->start_time_cpu_us;
+	metrics->startup_cpu_us = clock_cpu_ns() / 1000 - o->start_time_cpu_us;
 	log_info("Process-start-time = %" PRIu64 " us, %" PRIu64
 		 " CPU us (its parent: %" PRIu64 " CPU us)",
 		 metrics->startup_us, metrics->startup_cpu_us,
@@ -257,7 +244,7 @@ static void print_timing(const struct monitor *m, uint64_t exits)
 	const struct machine_times *t = &m->controller.times;
 	const uint64_t exec_ns = m->options.start_time_us * 1000;
 	const uint64_t end_ns = m->controller.end_ns ? m->controller.end_ns
-						     : now_ns();
+						     : clock_now_ns();
 
 	dprintf(STDERR_FILENO,
 		"timing: exec_us=%" PRIu64 " start_us=%" PRIu64
@@ -310,7 +297,7 @@ int main(int argc, char **argv)
 	struct err e = {0};
 	int code = EXIT_BAD_ARGUMENT;
 
-	monitor.main_ns = now_ns();
+	monitor.main_ns = clock_now_ns();
 	hold_standard_fds();
 	if (!options_parse(&monitor.options, argc, argv, &e)) {
 		if (monitor.options.help)

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "vmm/base/clock.h"
 #include "vmm/base/log.h"
 
 #define LATER "This version of mayfly has no "
@@ -274,7 +275,7 @@ static int serve(struct controller *c, const struct route *route,
 void routes_serve(struct controller *c, const struct http_request *request,
 		  struct reply *reply)
 {
-	const uint64_t begin_ns = loop_now_ns();
+	const uint64_t begin_ns = clock_now_ns();
 	struct metrics_call *call = &c->metrics.unknown;
 	char id[CONFIG_ID_MAX + 2];
 	const struct route *route = route_find(request, id);

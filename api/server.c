@@ -20,7 +20,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,6 +29,8 @@
 
 #include "api/http.h"
 #include "api/routes.h"
+#include "vmm/base/clock.h"
+#include "vmm/base/container.h"
 #include "vmm/base/fd.h"
 #include "vmm/base/log.h"
 
@@ -76,7 +77,7 @@ struct connection {
 
 static struct connection *connection_of(struct loop_watch *w)
 {
-	return (void *)((char *)w - offsetof(struct connection, watch));
+	return container_of(w, struct connection, watch);
 }
 
 static void connection_free(struct connection *c)
@@ -333,7 +334,7 @@ static void note_phase(struct connection *c)
 	c->due_ns = 0;
 	if (phase == PHASE_SILENT)
 		return;
-	c->due_ns = loop_now_ns() + s->patience_ns;
+	c->due_ns = clock_now_ns() + s->patience_ns;
 	if (!s->timer.due_ns)
 		loop_arm(s->loop, &s->timer, c->due_ns);
 }
@@ -439,8 +440,8 @@ static void time_is_up(struct connection *c)
 
 static void timer_fire(struct loop_timer *t)
 {
-	struct server *s = (void *)((char *)t - offsetof(struct server, timer));
-	const uint64_t now_ns = loop_now_ns();
+	struct server *s = container_of(t, struct server, timer);
+	const uint64_t now_ns = clock_now_ns();
 	uint64_t next_ns = 0;
 	unsigned i;
 
@@ -516,8 +517,7 @@ static void turn_away(struct server *s)
 
 static void listener_ready(struct loop_watch *w, uint32_t events)
 {
-	struct server *s =
-		(void *)((char *)w - offsetof(struct server, listener));
+	struct server *s = container_of(w, struct server, listener);
 	unsigned i;
 
 	(void)events;

@@ -23,6 +23,7 @@
 
 #include "devices/net_device.h"
 #include "devices/virtio/mmio.h"
+#include "vmm/base/container.h"
 #include "vmm/base/log.h"
 
 enum { DEVICE_ID_NET = 1, STATUS_LINK_UP = 1 };
@@ -122,8 +123,7 @@ int net_apply_offloads(struct net *n, uint64_t features)
 
 static void tap_ready(struct loop_watch *w, uint32_t events)
 {
-	struct net_pair *p =
-		(void *)((char *)w - offsetof(struct net_pair, watch));
+	struct net_pair *p = container_of(w, struct net_pair, watch);
 	struct virtio *v = &p->net->virtio;
 	struct loop *loop = v->device.host->loop;
 
@@ -201,7 +201,7 @@ int net_enable_pairs(struct net *n, unsigned count)
 
 static void serve_rx(struct limiter *l)
 {
-	struct net *n = (void *)((char *)l - offsetof(struct net, rx_limiter));
+	struct net *n = container_of(l, struct net, rx_limiter);
 	unsigned i;
 
 	mutex_lock(&n->virtio.device.lock);
@@ -212,7 +212,7 @@ static void serve_rx(struct limiter *l)
 
 static void serve_tx(struct limiter *l)
 {
-	struct net *n = (void *)((char *)l - offsetof(struct net, tx_limiter));
+	struct net *n = container_of(l, struct net, tx_limiter);
 	unsigned i;
 
 	mutex_lock(&n->virtio.device.lock);
@@ -223,8 +223,7 @@ static void serve_tx(struct limiter *l)
 
 static void serve_ctrl(struct limiter *l)
 {
-	struct net *n =
-		(void *)((char *)l - offsetof(struct net, ctrl_limiter));
+	struct net *n = container_of(l, struct net, ctrl_limiter);
 
 	mutex_lock(&n->virtio.device.lock);
 	net_ctrl_turn(n, &n->virtio.queues[ctrl_index(n)]);

@@ -24,7 +24,6 @@
 #include "devices/vsock.h"
 
 #include <errno.h>
-#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -32,6 +31,8 @@
 
 #include "devices/virtio/mmio.h"
 #include "devices/vsock_device.h"
+#include "vmm/base/clock.h"
+#include "vmm/base/container.h"
 #include "vmm/base/fd.h"
 #include "vmm/base/le.h"
 #include "vmm/base/log.h"
@@ -43,10 +44,6 @@ enum { EXPIRE_TURN = 64 };
 
 #define NS_PER_MS      1000000ULL
 #define VSOCK_F_STREAM (1ULL << 0)
-
-#define VSOCK_OF(member_ptr, member)                     \
-	((struct vsock *)(void *)((char *)(member_ptr) - \
-				  offsetof(struct vsock, member)))
 
 static struct vsock *vsock_of(struct virtio *v)
 {
@@ -75,7 +72,7 @@ void vsock_drop(struct vsock *vs, struct vsock_conn *c)
 	vsock_table_remove(&vs->table, c);
 	vs->counters.conns_removed++;
 	if (!vs->is_accepting)
-		vsock_host_resume(vs, loop_now_ns());
+		vsock_host_resume(vs, clock_now_ns());
 }
 
 /* c says RST as soon as there is a buffer for it, and is gone. */
@@ -137,8 +134,7 @@ static void open_ready(struct vsock *vs, struct vsock_conn *c, uint32_t events)
 
 static void conn_ready(struct loop_watch *w, uint32_t events)
 {
-	struct vsock_conn *c =
-		(void *)((char *)w - offsetof(struct vsock_conn, watch));
+	struct vsock_conn *c = container_of(w, struct vsock_conn, watch);
 	struct vsock *vs = c->device;
 
 	mutex_lock(&vs->virtio.device.lock);
@@ -177,7 +173,7 @@ static void reap(struct vsock *vs)
 
 static void doom_ready(struct loop_watch *w, uint32_t events)
 {
-	struct vsock *vs = VSOCK_OF(w, doom_watch);
+	struct vsock *vs = container_of(w, struct vsock, doom_watch);
 
 	(void)events;
 	mutex_lock(&vs->virtio.device.lock);
@@ -230,8 +226,8 @@ static void expire(struct vsock *vs, struct vsock_conn *c)
 
 static void timer_fired(struct loop_timer *t)
 {
-	struct vsock *vs = VSOCK_OF(t, timer);
-	const uint64_t now = loop_now_ns();
+	struct vsock *vs = container_of(t, struct vsock, timer);
+	const uint64_t now = clock_now_ns();
 	struct vsock_conn *c;
 	unsigned i;
 
@@ -252,7 +248,7 @@ static void timer_fired(struct loop_timer *t)
 
 static void listen_ready(struct loop_watch *w, uint32_t events)
 {
-	struct vsock *vs = VSOCK_OF(w, listen_watch);
+	struct vsock *vs = container_of(w, struct vsock, listen_watch);
 
 	(void)events;
 	mutex_lock(&vs->virtio.device.lock);

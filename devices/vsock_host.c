@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "devices/vsock_device.h"
+#include "vmm/base/clock.h"
 #include "vmm/base/fd.h"
 #include "vmm/base/log.h"
 
@@ -108,7 +109,7 @@ static void accept_later(struct vsock *vs)
 			 "possible",
 			 vs->id, strerror(errno), VSOCK_CONNS_MAX);
 	accept_less(vs);
-	vs->accept_again_ns = loop_now_ns() + NO_FDS_NS;
+	vs->accept_again_ns = clock_now_ns() + NO_FDS_NS;
 	vsock_set_timer(vs);
 }
 
@@ -210,7 +211,7 @@ void vsock_host_greet(struct vsock *vs, struct vsock_conn *c)
 	vsock_table_hash(&vs->table, c);
 	vsock_wait(vs, c, VSOCK_WAIT_ANSWER);
 	vsock_table_ready(&vs->table, c);
-	vsock_host_resume(vs, loop_now_ns());
+	vsock_host_resume(vs, clock_now_ns());
 }
 
 /* From now on both sides may speak. */
@@ -275,7 +276,7 @@ void vsock_host_retry(struct vsock *vs, struct vsock_conn *c)
 {
 	int rc = try_connect(vs, c);
 
-	if (rc == -EAGAIN && loop_now_ns() < c->give_up_ns) {
+	if (rc == -EAGAIN && clock_now_ns() < c->give_up_ns) {
 		vsock_wait(vs, c, VSOCK_WAIT_RETRY);
 		return;
 	}
@@ -303,6 +304,6 @@ void vsock_host_request(struct vsock *vs, const struct vsock_packet *p)
 	c->guest_port = p->src_port;
 	c->peer_buf_alloc = p->buf_alloc;
 	vsock_table_hash(&vs->table, c);
-	c->give_up_ns = loop_now_ns() + CONNECT_NS;
+	c->give_up_ns = clock_now_ns() + CONNECT_NS;
 	vsock_host_retry(vs, c);
 }

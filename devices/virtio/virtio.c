@@ -17,12 +17,12 @@
 #include "devices/virtio/virtio.h"
 
 #include <assert.h>
-#include <stddef.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 
 #include "devices/virtio/mmio.h"
+#include "vmm/base/container.h"
 #include "vmm/base/fd.h"
 #include "vmm/base/log.h"
 
@@ -90,8 +90,7 @@ void virtio_init(struct virtio *v, const struct virtio_ops *ops,
 
 static void kick_ready(struct loop_watch *w, uint32_t events)
 {
-	struct virtio *v =
-		(void *)((char *)w - offsetof(struct virtio, kick_watch));
+	struct virtio *v = container_of(w, struct virtio, kick_watch);
 	unsigned i;
 
 	(void)events;
