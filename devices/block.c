@@ -544,7 +544,7 @@ int block_new(struct device **out, const struct block_config *config,
 	};
 	b->limiter.ready = limiter_ready;
 	limiter_set(&b->limiter, &config->limiter);
-	virtio_init(&b->virtio, &block_ops, &mmio_device_ops, b->id,
+	virtio_init(&b->virtio, &block_ops, &mmio_transport, b->id,
 		    features_of(b, config->queues), config->queues,
 		    VQ_SIZE_MAX);
 	*out = &b->virtio.device;

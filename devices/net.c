@@ -471,7 +471,7 @@ int net_new(struct device **out, const struct net_config *config, struct err *e)
 	limiter_set(&n->tx_limiter, &config->tx);
 	n->ctrl_limiter.ready = serve_ctrl;
 	limiter_set(&n->ctrl_limiter, &net_ctrl_limit);
-	virtio_init(&n->virtio, &net_ops, &mmio_device_ops, n->id,
+	virtio_init(&n->virtio, &net_ops, &mmio_transport, n->id,
 		    features_of(n, config->has_mac), 2 * n->pair_count + 1,
 		    VQ_SIZE_MAX);
 	*out = &n->virtio.device;

@@ -363,7 +363,7 @@ static int vsock_start(struct device *d, struct err *e)
 {
 	struct vsock *vs = (struct vsock *)d;
 	struct loop *loop = d->host->loop;
-	int rc = mmio_device_ops.start(d, e);
+	int rc = mmio_transport.device.start(d, e);
 
 	if (rc)
 		return rc;
@@ -439,8 +439,8 @@ int vsock_new(struct device **out, const struct vsock_config *config,
 		vsock_free(&vs->virtio);
 		return rc;
 	}
-	vs->transport = mmio_device_ops;
-	vs->transport.start = vsock_start;
+	vs->transport = mmio_transport;
+	vs->transport.device.start = vsock_start;
 	virtio_init(&vs->virtio, &vsock_ops, &vs->transport, vs->id,
 		    VSOCK_F_STREAM, VSOCK_QUEUES, VQ_SIZE_MAX);
 	*out = &vs->virtio.device;

@@ -52,8 +52,8 @@ struct vsock_counters {
 };
 
 struct vsock {
-	struct virtio virtio;	     /* first */
-	struct device_ops transport; /* mmio's, but for start */
+	struct virtio virtio;		/* first */
+	struct transport_ops transport; /* mmio's, but for start */
 	uint32_t cid;
 	char *id;		    /* owned */
 	struct sockaddr_un address; /* of the listening socket */
