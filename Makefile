@@ -67,8 +67,8 @@ X86     := x86 load entry cpuid ioapic e820 bootparams pvh acpi aml mptable
 MACHINE := cpus machine
 VIRTIO  := iov ring virtio mmio
 DEVICES := block block_file block_request block_async net net_rx net_tx \
-	net_ctrl tap vsock vsock_packet vsock_conn vsock_table vsock_tx \
-	vsock_rx vsock_host uart i8042 power
+	net_ctrl net_pair net_offload tap vsock vsock_packet vsock_conn \
+	vsock_table vsock_device vsock_tx vsock_rx vsock_host uart i8042 power
 API     := http json server socket_file options config config_drives \
 	config_net config_metrics config_fields config_device_fields \
 	config_file controller controller_metrics assembly samples metrics \

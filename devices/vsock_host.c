@@ -24,7 +24,6 @@
 
 enum {
 	GREETING_BYTES = 32, /* "CONNECT 4294967295\n" and then some */
-	GREETING_MAX = 256,
 	ACCEPT_TURN = 32,
 	BACKLOG = 4096,
 };
@@ -91,16 +90,6 @@ static void accept_less(struct vsock *vs)
 	loop_change(vs->virtio.device.host->loop, &vs->listen_watch, 0);
 }
 
-void vsock_host_resume(struct vsock *vs, uint64_t now_ns)
-{
-	if (vs->is_accepting || vs->listen_watch.fd < 0 ||
-	    vs->table.greeting >= GREETING_MAX || now_ns < vs->accept_again_ns)
-		return;
-	vs->is_accepting = true;
-	vs->accept_again_ns = 0;
-	loop_change(vs->virtio.device.host->loop, &vs->listen_watch, EPOLLIN);
-}
-
 /* No descriptors or memory: those who connect wait in the backlog. */
 static void accept_later(struct vsock *vs)
 {
@@ -148,7 +137,7 @@ void vsock_host_accept(struct vsock *vs)
 	int fd;
 
 	for (i = 0; i < ACCEPT_TURN; i++) {
-		if (vs->table.greeting >= GREETING_MAX) {
+		if (vs->table.greeting >= VSOCK_GREETING_MAX) {
 			accept_less(vs);
 			return;
 		}
@@ -211,7 +200,7 @@ void vsock_host_greet(struct vsock *vs, struct vsock_conn *c)
 	vsock_table_hash(&vs->table, c);
 	vsock_wait(vs, c, VSOCK_WAIT_ANSWER);
 	vsock_table_ready(&vs->table, c);
-	vsock_host_resume(vs, clock_now_ns());
+	vsock_resume(vs, clock_now_ns());
 }
 
 /* From now on both sides may speak. */
