@@ -3,7 +3,6 @@
  */
 #include "api/config.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -44,25 +43,6 @@ void config_fini(struct vm_config *c)
 		json_unbind(&config_net_table, &c->nets[i]);
 	c->drive_count = 0;
 	c->net_count = 0;
-}
-
-int config_check_id(const char *id, struct err *e)
-{
-	const char *c;
-
-	if (!*id)
-		return err_set(e, -EINVAL, "The ID cannot be empty.");
-	for (c = id; *c; c++)
-		if (!isalnum((unsigned char)*c) && *c != '_')
-			return err_set(e, -EINVAL,
-				       "API Resource IDs can only contain "
-				       "alphanumeric characters and "
-				       "underscores.");
-	if (strlen(id) > CONFIG_ID_MAX)
-		return err_set(e, -EINVAL,
-			       "An ID can have at most %d characters.",
-			       CONFIG_ID_MAX);
-	return 0;
 }
 
 int config_set_boot(struct vm_config *c, struct config_boot *body,

@@ -219,7 +219,8 @@ int config_set_logger(struct vm_config *c, struct config_logger *body,
 int config_check_metrics(const struct config_metrics *body, struct err *e);
 void config_set_metrics(struct vm_config *c, struct config_metrics *body);
 
-/* An id as it may stand in a path: the wire's two sentences otherwise. */
+/* config_id.c: an id as it may stand in a path: the wire's two sentences
+ * otherwise. */
 int config_check_id(const char *id, struct err *e);
 
 /*

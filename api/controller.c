@@ -13,13 +13,14 @@
 #include "vmm/base/log.h"
 #include "vmm/kvm/kvm.h"
 
-void controller_init(struct controller *c, struct loop *loop, const char *id)
+void controller_init(struct controller *c, struct loop *loop, const char *id,
+		     metrics_collect *collect)
 {
 	memset(c, 0, sizeof(*c));
 	c->loop = loop;
 	c->id = id;
 	config_init(&c->config);
-	metrics_init(&c->metrics, loop, controller_collect, c);
+	metrics_init(&c->metrics, loop, collect, c);
 }
 
 /* Keeps what is asked of a machine after its end. */

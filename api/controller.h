@@ -41,9 +41,11 @@ struct controller {
 
 /*
  * A microVM that is not configured. When the machine ends, the loop is
- * stopped. id is the microVM's name.
+ * stopped. id is the microVM's name. collect, for the metrics, gets c as its
+ * context: controller_collect(), which knows the routes and so stands above.
  */
-void controller_init(struct controller *c, struct loop *loop, const char *id);
+void controller_init(struct controller *c, struct loop *loop, const char *id,
+		     metrics_collect *collect);
 
 /* Stops and frees the machine. Accepts a zeroed struct. */
 void controller_fini(struct controller *c);
@@ -83,8 +85,8 @@ int controller_flush_metrics(struct controller *c, struct err *e);
 int controller_set_metrics(struct controller *c, struct config_metrics *body,
 			   struct err *e);
 
-/* Adds all samples of the moment; context is the controller. */
-void controller_collect(void *context, struct samples *samples);
+/* controller_metrics.c: process, requests, vCPUs and devices. */
+metrics_collect controller_collect;
 
 /*
  * Merges body into the logger's configuration and makes the log so; the file

@@ -154,7 +154,7 @@ static int configure(struct monitor *m, struct err *e)
 	struct controller *c = &m->controller;
 
 	log_set_id(o->id);
-	controller_init(c, &m->loop, o->id);
+	controller_init(c, &m->loop, o->id, controller_collect);
 	c->has_boot_timer = o->boot_timer || o->timing;
 	c->config.kvm_fd = (int)o->kvm_fd;
 	if (take_log_options(m, e))

@@ -120,8 +120,7 @@ static void timer_fire(struct loop_timer *t)
 }
 
 void metrics_init(struct metrics *m, struct loop *loop,
-		  void (*collect)(void *context, struct samples *samples),
-		  void *context)
+		  metrics_collect *collect, void *context)
 {
 	memset(m, 0, sizeof(*m));
 	m->loop = loop;

@@ -66,7 +66,7 @@ int server_bench_setup(void **state)
 
 	(void)state;
 	assert_int_equal(loop_open(&loop, &e), 0);
-	controller_init(&controller, &loop, "test");
+	controller_init(&controller, &loop, "test", controller_collect);
 	assert_int_equal(
 		server_open(&server, &loop, &controller, path, LIMIT, &e), 0);
 	assert_int_equal(server.patience_ns, 10000000000ULL);

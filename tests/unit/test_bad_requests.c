@@ -216,7 +216,7 @@ static void each_has_its_sentence_and_changes_nothing(void **state)
 
 	(void)state;
 	fake_reset();
-	controller_init(&c, &loop, "test");
+	controller_init(&c, &loop, "test", controller_collect);
 	before = config_of(&c);
 	for (i = 0; i < sizeof(requests) / sizeof(requests[0]); i++) {
 		const struct http_request request = {

@@ -311,7 +311,7 @@ static void a_controller_counts_all_there_is(void **state)
 	char *text;
 
 	(void)state;
-	controller_init(&c, &loop, "test");
+	controller_init(&c, &loop, "test", controller_collect);
 	metrics_count_call(&c.metrics.unknown, loop_now_ns() - 5000000, true);
 	metrics_count_call(&c.metrics.unknown, loop_now_ns(), false);
 	text = metrics_text(&c.metrics);

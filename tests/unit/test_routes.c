@@ -36,7 +36,7 @@ static int setup(void **state)
 {
 	(void)state;
 	memset(&loop, 0, sizeof(loop));
-	controller_init(&controller, &loop, "test-vm");
+	controller_init(&controller, &loop, "test-vm", controller_collect);
 	fake_reset();
 	return 0;
 }
