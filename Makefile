@@ -254,12 +254,14 @@ UNIT := $(patsubst tests/unit/test_%.c,%,$(wildcard tests/unit/test_*.c))
 # What a test links beside the library: stand-ins come first and so win.
 KVM_FAKES := tests/unit/fake_kvm tests/unit/fake_driver
 EXTRA_ring := $(KVM_FAKES) tests/unit/ring_bench
+EXTRA_ring_threads := $(EXTRA_ring)
 EXTRA_chain := $(EXTRA_ring)
 EXTRA_virtio := $(KVM_FAKES) tests/unit/toy
 EXTRA_mmio := $(EXTRA_virtio)
 EXTRA_block := $(KVM_FAKES) tests/unit/block_bench
 EXTRA_vsock := $(KVM_FAKES) tests/unit/vsock_bench
-EXTRA_vsock_flow := $(EXTRA_vsock)
+EXTRA_vsock_flow := $(EXTRA_vsock) tests/unit/vsock_stream
+EXTRA_vsock_end := $(EXTRA_vsock_flow)
 EXTRA_vsock_hostile := $(EXTRA_vsock)
 EXTRA_disk := $(EXTRA_block)
 EXTRA_block_engine := $(EXTRA_block)
@@ -273,7 +275,8 @@ EXTRA_tap := $(KVM_FAKES)
 EXTRA_net := $(NET_BENCH)
 EXTRA_net_rx := $(NET_BENCH)
 EXTRA_net_tx := $(NET_BENCH)
-EXTRA_uart := $(KVM_FAKES)
+EXTRA_uart := $(KVM_FAKES) tests/unit/uart_bench
+EXTRA_uart_input := $(EXTRA_uart)
 EXTRA_terminal := $(KVM_FAKES)
 EXTRA_power := $(KVM_FAKES)
 EXTRA_ioapic := $(KVM_FAKES)
@@ -337,9 +340,10 @@ build/fuzz/socket: tests/fuzz/socket.c
 BENCHES := build/bench/floor build/bench/irqchip build/bench/api
 
 # The other end of vsock in guest and host; in the tests' guests as well.
-build/bench/vsock-peer: tests/vm/vsock-peer.c
+PEER := tests/vm/vsock-peer.c tests/vm/vsock-peer-server.c
+build/bench/vsock-peer: $(PEER) tests/vm/vsock-peer.h
 	$(Q)mkdir -p $(@D)
-	$(call say,CC,$@)gcc -O2 -Wall -D_GNU_SOURCE -static -o $@ $<
+	$(call say,CC,$@)gcc -I. -O2 -Wall -D_GNU_SOURCE -static -o $@ $(PEER)
 
 # Tries to get out of a jail, from the monitor's place in it.
 INSIDE := $(addprefix tests/vm/jail-inside,.c -files.c -kernel.c)
