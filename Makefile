@@ -382,8 +382,9 @@ bench: setup ## measure start-up against peers, in the long form
 	$(Q)tests/kvm-host --native-ok -- tests/bench/vsock
 	$(Q)tests/kvm-host --native-ok -- tests/bench/run
 
-lint: programs ## check floors, sizes, headers, format, and what the linters say
+lint: programs ## check floors, circles, sizes, headers, format, and what the linters say
 	$(Q)tests/lint/floors
+	$(Q)tests/lint/circles
 	$(Q)tests/lint/size
 	$(Q)tests/lint/headers
 	$(Q)tests/lint/format
