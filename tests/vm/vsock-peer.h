@@ -23,7 +23,7 @@ struct verdict {
 extern uint8_t scratch[PIECE];
 
 /* Says what failed and why, and exits. */
-void die(const char *what);
+void die(const char *what) __attribute__((noreturn));
 
 /* Whether the call that failed may succeed later. */
 bool would_block(void);
