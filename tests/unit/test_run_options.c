@@ -1,5 +1,5 @@
 /* The options of mayctl run: what they mean, and what is refused. */
-#include "api/ctl/run_options.h"
+#include "api/ctl/commands/run_options.h"
 
 #include <errno.h>
 #include <setjmp.h>
