@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "vmm/base/log.h"
+#include "vmm/base/version.h"
 
 enum option_type {
 	OPTION_FLAG,	/* bool */

@@ -11,6 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "vmm/base/version.h"
+
 struct option {
 	const char *name;
 	const char *value; /* "PATH": what --help calls it; NULL for a flag */

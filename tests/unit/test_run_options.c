@@ -154,7 +154,7 @@ static void refuses_with_a_sentence(void **state)
 
 static void reads_ports(void **state)
 {
-	struct run_port p;
+	struct forward_rule p;
 
 	(void)state;
 	assert_int_equal(run_options_port("80", &p, NULL), 0);

@@ -12,7 +12,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "api/ctl/commands/ctl.h"
+#include "api/ctl/base/exit.h"
 #include "vmm/base/fd.h"
 
 enum { FRAME_TURN = 64 };

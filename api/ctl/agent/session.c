@@ -16,7 +16,6 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "api/ctl/commands/ctl.h"
 #include "guest/proto.h"
 #include "vmm/base/fd.h"
 

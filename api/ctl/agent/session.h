@@ -6,7 +6,6 @@
 #include <sys/types.h>
 
 #include "api/ctl/base/terminal.h"
-#include "api/ctl/vm/network.h"
 #include "vmm/base/err.h"
 
 /*
@@ -20,6 +19,14 @@ struct session_mount {
 	unsigned volume;    /* its number */
 	const char *target; /* borrowed */
 	bool is_read_only;
+};
+
+/* How the guest is to call itself on its network; IPv4. */
+struct session_network {
+	uint8_t ip[4];
+	uint8_t gateway[4]; /* 0.0.0.0 for none */
+	uint8_t dns[4];	    /* a name server; 0.0.0.0 for none */
+	uint8_t prefix;	    /* 0: it has no address from us */
 };
 
 enum session_kind {
@@ -44,7 +51,7 @@ struct session_plan {
 	int stop_signal;
 	struct session_mount mounts[SESSION_MOUNTS_MAX];
 	unsigned mount_count;
-	const struct network *network; /* NULL for none */
+	const struct session_network *network; /* NULL for none */
 };
 
 /* What comes from the guest. */

@@ -234,7 +234,7 @@ static int greet(struct session *s, struct err *e)
 	return put_frame(s, PROTO_HELLO, 0, &hello, sizeof(hello)) ? 0 : -E2BIG;
 }
 
-static void put_interface(struct payload *p, const struct network *n)
+static void put_interface(struct payload *p, const struct session_network *n)
 {
 	const struct proto_interface none = {0};
 	char text[32];
@@ -248,20 +248,20 @@ static void put_interface(struct payload *p, const struct network *n)
 		put_string(p, "");
 		return;
 	}
-	snprintf(text, sizeof(text), "%u.%u.%u.%u/%u", n->guest_ip[0],
-		 n->guest_ip[1], n->guest_ip[2], n->guest_ip[3], n->prefix);
+	snprintf(text, sizeof(text), "%u.%u.%u.%u/%u", n->ip[0], n->ip[1],
+		 n->ip[2], n->ip[3], n->prefix);
 	put_number(p, 1);
 	put_string(p, text);
-	snprintf(text, sizeof(text), "%u.%u.%u.%u", n->host_ip[0],
-		 n->host_ip[1], n->host_ip[2], n->host_ip[3]);
-	put_string(p, n->host_ip[0] ? text : "");
+	snprintf(text, sizeof(text), "%u.%u.%u.%u", n->gateway[0],
+		 n->gateway[1], n->gateway[2], n->gateway[3]);
+	put_string(p, n->gateway[0] ? text : "");
 	put_string(p, "");
 }
 
 /* The host's clock and some of its randomness come with it. */
 static bool configure(struct session *s, const struct session_plan *plan)
 {
-	const struct network *n = plan->network;
+	const struct session_network *n = plan->network;
 	struct proto_configure c = {0};
 	struct payload p = begin_frame(s);
 	uint8_t entropy[64];

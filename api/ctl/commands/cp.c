@@ -240,21 +240,6 @@ static int copy_in(struct copy *c, const char *source, const char *target,
 
 /* ---- out of the container ----------------------------------------------- */
 
-static int write_all(int fd, const uint8_t *bytes, size_t len)
-{
-	while (len) {
-		ssize_t n = write(fd, bytes, len);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -errno;
-		bytes += n;
-		len -= (size_t)n;
-	}
-	return 0;
-}
-
 static int receive_archive(struct session *s, int fd, struct err *e)
 {
 	struct session_frame f = {0};
@@ -270,7 +255,7 @@ static int receive_archive(struct session *s, int fd, struct err *e)
 			return err_set(e, -EIO, "%s", f.text);
 		if (f.event != SESSION_OUTPUT || f.stream != 1)
 			continue;
-		rc = write_all(fd, f.bytes, f.len);
+		rc = fd_write(fd, f.bytes, f.len);
 		if (rc)
 			return err_set(e, rc, "tar takes no more: %s",
 				       strerror(-rc));

@@ -1,18 +1,11 @@
 #pragma once
 
+#include "api/ctl/base/exit.h"
+
 /*
  * mayctl: what a person types. Each command is a function of its own that
  * reads its arguments, does its work, and returns an exit code.
  */
-enum ctl_exit {
-	CTL_OK = 0,
-	CTL_REFUSED = 1, /* the API or the microVM said no */
-	CTL_USAGE = 2,
-	CTL_UNREACHABLE = 3, /* nobody listens at the socket */
-	/* run and exec end as their command does, or as docker would: */
-	CTL_TIMEOUT = 124,
-	CTL_FAILED = 125,
-};
 
 /* Where a monitor listens unless it is told otherwise. */
 #define CTL_SOCKET "/run/firecracker.socket"

@@ -112,6 +112,11 @@ static void print_table(const struct image *list, size_t count)
 		       list[i].created[0] ? list[i].created : "-");
 }
 
+static void left_out(const char *name, const struct err *why)
+{
+	ctl_complain("image %s is left out: %s", name, why->text);
+}
+
 static int ls(int argc, char **argv)
 {
 	const bool is_json = argc == 2 && !strcmp(argv[1], "--json");
@@ -124,7 +129,7 @@ static int ls(int argc, char **argv)
 
 	if (argc > 1 && !is_json)
 		return usage("ls takes --json only");
-	if (image_list(&list, &count, &e))
+	if (image_list(&list, &count, left_out, &e))
 		return refused(&e);
 	if (is_json) {
 		json = json_array();

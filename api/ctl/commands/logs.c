@@ -5,9 +5,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/inotify.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "api/ctl/commands/ctl.h"
@@ -40,6 +43,40 @@ static bool is_rotated(const struct follower *f)
 	       ours.st_ino != now.st_ino;
 }
 
+/* RFC 3339 in UTC, before each record, as docker logs -t has it. */
+static int print_time(int fd, uint64_t time_ns)
+{
+	const time_t seconds = (time_t)(time_ns / 1000000000u);
+	char date[32], text[64];
+	struct tm tm;
+
+	gmtime_r(&seconds, &tm);
+	strftime(date, sizeof(date), "%Y-%m-%dT%H:%M:%S", &tm);
+	snprintf(text, sizeof(text), "%s.%09uZ ", date,
+		 (unsigned)(time_ns % 1000000000u));
+	return fd_write(fd, text, strlen(text));
+}
+
+/* Every whole record from *offset on. -EPIPE where nobody reads. */
+static int print_records(int fd, uint64_t *offset, bool has_times)
+{
+	char *bytes = malloc(OUTPUT_RECORD_MAX);
+	struct output_record r;
+	int rc = 0, to;
+
+	if (!bytes)
+		return -ENOMEM;
+	while (!rc && output_log_next(fd, offset, &r, bytes)) {
+		to = r.stream == 2 ? STDERR_FILENO : STDOUT_FILENO;
+		if (has_times)
+			rc = print_time(to, r.time_ns);
+		if (!rc)
+			rc = fd_write(to, bytes, r.len);
+	}
+	free(bytes);
+	return rc;
+}
+
 /* All there is by now, over a change of files. */
 static int print_more(struct follower *f)
 {
@@ -56,7 +93,7 @@ static int print_more(struct follower *f)
 			return 0;
 		/* Asked first: what is written before the change is read. */
 		rotated = is_rotated(f);
-		rc = output_log_print(f->fd, &f->offset, f->has_times);
+		rc = print_records(f->fd, &f->offset, f->has_times);
 		if (rc || !rotated)
 			return rc;
 		fd_close(&f->fd);
@@ -101,7 +138,7 @@ static int print_logs(const struct vm *vm, bool is_following, bool has_times)
 	}
 	old = open_output(vm, OUTPUT_FILE_OLD);
 	if (old >= 0)
-		rc = output_log_print(old, &offset, has_times);
+		rc = print_records(old, &offset, has_times);
 	if (!rc)
 		rc = is_following ? follow(&f) : print_more(&f);
 	fd_close(&f.fd);

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "api/ctl/commands/ctl.h"
-#include "api/options.h"
+#include "vmm/base/version.h"
 
 static const struct {
 	const char *name;

@@ -38,7 +38,7 @@ struct run {
 	struct monitor_files files;
 	struct vm vm;
 	bool has_dir; /* and it is ours, not yet the shim's */
-	struct volume volumes[RUN_VOLUMES_MAX];
+	struct volume volumes[VM_VOLUMES_MAX];
 	struct network network;
 	struct monitor_plan monitor;
 	struct session_plan session;
@@ -272,7 +272,7 @@ static int add_network(struct run *r, struct err *e)
 	}
 	r->monitor.tap = r->network.tap;
 	r->monitor.mac = r->network.mac;
-	r->session.network = &r->network;
+	r->session.network = &r->network.guest;
 	return rc;
 }
 
@@ -308,6 +308,17 @@ static int open_ports(struct run *r, struct err *e)
 	return 0;
 }
 
+static void plan_shim(struct run *r)
+{
+	r->shim.vm = &r->vm;
+	r->shim.monitor = &r->monitor;
+	r->shim.session = &r->session;
+	r->shim.is_detached = r->options.is_detached;
+	r->shim.timeout_ms = r->options.timeout_ms;
+	r->shim.ports = r->options.ports;
+	r->shim.port_count = r->options.port_count;
+}
+
 static int prepare_vm(struct run *r, struct err *e)
 {
 	const struct run_options *o = &r->options;
@@ -324,6 +335,7 @@ static int prepare_vm(struct run *r, struct err *e)
 	if (rc)
 		return rc;
 	r->has_dir = true;
+	plan_shim(r);
 	r->session.hostname = o->hostname ? o->hostname : r->vm.state.name;
 	r->monitor.files = &r->files;
 	r->monitor.vcpu_count = o->vcpu_count;
@@ -448,7 +460,7 @@ static void run_fini(struct run *r)
 			network_remove(r->vm.state.tap);
 		vm_remove(&r->vm, NULL);
 	}
-	for (i = 0; i < RUN_PORTS_MAX; i++)
+	for (i = 0; i < VM_PORTS_MAX; i++)
 		fd_close(&r->shim.port_fds[i]);
 	fd_close(&r->shim.ready_fd);
 	fd_close(&r->control);
@@ -472,12 +484,8 @@ int ctl_run(int argc, char **argv)
 
 	r.begin_ns = loop_now_ns();
 	r.control = r.shim.ready_fd = r.image.fd = -1;
-	for (i = 0; i < RUN_PORTS_MAX; i++)
+	for (i = 0; i < VM_PORTS_MAX; i++)
 		r.shim.port_fds[i] = -1;
-	r.shim.vm = &r.vm;
-	r.shim.monitor = &r.monitor;
-	r.shim.options = &r.options;
-	r.shim.session = &r.session;
 	if (prepare(&r, argc, argv, &e) ||
 	    shim_start(&r.shim, &r.control, &e)) {
 		ctl_complain("%s", e.text);

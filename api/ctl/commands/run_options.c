@@ -139,12 +139,12 @@ static bool is_address(const char *text)
 	       inet_pton(AF_INET6, text, bytes) == 1;
 }
 
-int run_options_port(const char *text, struct run_port *port, struct err *e)
+int run_options_port(const char *text, struct forward_rule *port, struct err *e)
 {
 	char copy[80], *guest, *host, *address;
 	size_t len = strlen(text);
 
-	*port = (struct run_port){.address = "0.0.0.0"};
+	*port = (struct forward_rule){.address = "0.0.0.0"};
 	if (len > 4 && !strcmp(text + len - 4, "/tcp"))
 		len -= 4;
 	if (len >= sizeof(copy))
@@ -191,8 +191,8 @@ static int add_port(struct run_options *o, const char *text, struct err *e)
 {
 	int rc;
 
-	if (o->port_count == RUN_PORTS_MAX)
-		return err_set(e, -E2BIG, "at most %d times -p", RUN_PORTS_MAX);
+	if (o->port_count == VM_PORTS_MAX)
+		return err_set(e, -E2BIG, "at most %d times -p", VM_PORTS_MAX);
 	rc = run_options_port(text, &o->ports[o->port_count], e);
 	if (!rc)
 		o->port_count++;
@@ -202,11 +202,11 @@ static int add_port(struct run_options *o, const char *text, struct err *e)
 static int add_volume(struct run_options *o, const char *text, struct err *e)
 {
 	const char *colon = strchr(text, ':'), *second;
-	struct run_volume *v = &o->volumes[o->volume_count];
+	struct volume_source *v = &o->volumes[o->volume_count];
 
-	if (o->volume_count == RUN_VOLUMES_MAX)
+	if (o->volume_count == VM_VOLUMES_MAX)
 		return err_set(e, -E2BIG, "at most %d times -v",
-			       RUN_VOLUMES_MAX);
+			       VM_VOLUMES_MAX);
 	second = colon ? strchr(colon + 1, ':') : NULL;
 	if (!colon || colon == text || colon[1] != '/' ||
 	    (second && strcmp(second, ":ro") != 0 &&
@@ -240,7 +240,7 @@ static int add_env(struct run_options *o, const char *text, struct err *e)
 }
 
 /* "10.0.0.2/24" */
-static bool read_address(struct run_tap *t, const char *text)
+static bool read_address(struct network_tap *t, const char *text)
 {
 	const char *slash = strchr(text, '/');
 	uint64_t prefix = 0;
@@ -259,13 +259,13 @@ static bool read_address(struct run_tap *t, const char *text)
 }
 
 /* "NAME[,ip=ADDRESS/PREFIX[,gw=ADDRESS]]" */
-static bool read_tap(struct run_tap *t, const char *text)
+static bool read_tap(struct network_tap *t, const char *text)
 {
 	char words[64];
 	char *rest = words;
 	const char *word;
 
-	*t = (struct run_tap){0};
+	*t = (struct network_tap){0};
 	if (snprintf(words, sizeof(words), "%s", text) >= (int)sizeof(words))
 		return false;
 	word = strsep(&rest, ",");

@@ -4,38 +4,16 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "api/ctl/vm/forward.h"
+#include "api/ctl/vm/network.h"
+#include "api/ctl/vm/vm.h"
+#include "api/ctl/vm/volume.h"
 #include "vmm/base/err.h"
 
 /* What a person typed behind `mayctl run`; all strings are argv's. */
-enum {
-	RUN_VOLUMES_MAX = 24,
-	RUN_PORTS_MAX = 64,
-	RUN_ENV_MAX = 1024,
-};
-
-/* SOURCE:TARGET[:ro] */
-struct run_volume {
-	char *source; /* owned */
-	char *target; /* owned; absolute, in the container */
-	bool is_read_only;
-};
-
-/* [ADDRESS:]HOST:GUEST */
-struct run_port {
-	char address[48]; /* "127.0.0.1", "::" */
-	uint16_t host;	  /* 0: any that is free */
-	uint16_t guest;
-};
+enum { RUN_ENV_MAX = 1024 };
 
 enum run_net { RUN_NET_NONE, RUN_NET_TAP, RUN_NET_NAT };
-
-/* An interface of the user's, and what the guest calls itself there. */
-struct run_tap {
-	char name[16];
-	uint8_t ip[4];
-	uint8_t gateway[4]; /* 0.0.0.0 for none */
-	uint8_t prefix;	    /* 0: no address */
-};
 
 struct run_options {
 	bool is_interactive;
@@ -50,14 +28,14 @@ struct run_options {
 	const char *entrypoint; /* NULL: the image's; "" for none */
 	const char *hostname;	/* NULL: the name */
 	const char *kernel;	/* NULL: found */
-	struct run_tap tap;	/* of RUN_NET_TAP */
+	struct network_tap tap; /* of RUN_NET_TAP */
 	enum run_net net;
 	unsigned vcpu_count;
 	uint64_t memory_mib;
 	uint64_t timeout_ms; /* 0 for none */
-	struct run_volume volumes[RUN_VOLUMES_MAX];
+	struct volume_source volumes[VM_VOLUMES_MAX];
 	unsigned volume_count;
-	struct run_port ports[RUN_PORTS_MAX];
+	struct forward_rule ports[VM_PORTS_MAX];
 	unsigned port_count;
 	const char *env[RUN_ENV_MAX + 1]; /* NAME=value or NAME; ends with NULL
 					   */
@@ -78,7 +56,8 @@ void run_options_fini(struct run_options *o);
  * Reads "8080:80", "127.0.0.1:8080:80", "[::1]:8080:80" or "80", with or
  * without /tcp.
  */
-int run_options_port(const char *text, struct run_port *port, struct err *e);
+int run_options_port(const char *text, struct forward_rule *port,
+		     struct err *e);
 
 /* Reads "512", "512m", "1g" as MiB. */
 int run_options_memory(const char *text, uint64_t *mib, struct err *e);

@@ -1,84 +1,18 @@
 /*
- * mayctl stop, kill and rm: the ends of a microVM that somebody asks for. The
- * command is told through the agent; where that does not help, the monitor is
- * ended, which no guest can refuse. The shim tidies up, and where there is none
- * any more, rm does.
+ * mayctl stop, kill and rm: the words of those who want a microVM ended, which
+ * api/ctl/vm/end.c does.
  */
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-#include "api/ctl/agent/session.h"
-#include "api/ctl/base/process.h"
 #include "api/ctl/base/signals.h"
 #include "api/ctl/commands/ctl.h"
 #include "api/ctl/commands/run_options.h"
-#include "api/ctl/vm/network.h"
-#include "api/ctl/vm/vm.h"
-#include "vmm/base/fd.h"
+#include "api/ctl/vm/end.h"
 
-enum { STOP_MS = 10000, SHIM_MS = 5000 };
-
-/* Ends the monitor, and waits until the shim has written down that it has. */
-static int end_monitor(const struct vm *vm, struct err *e)
-{
-	CLEAN_FD int monitor = vm_process_open(&vm->state.monitor);
-	CLEAN_FD int shim = vm_process_open(&vm->state.shim);
-	int rc;
-
-	if (monitor >= 0) {
-		rc = process_signal(monitor, SIGKILL);
-		if (rc && rc != -ESRCH)
-			return err_set(e, rc, "can't end the monitor of %s: %s",
-				       vm->state.name, strerror(-rc));
-		(void)process_wait(monitor, SHIM_MS);
-	}
-	/* Not yet started, or stuck: it ends everything by itself. */
-	if (shim >= 0 && monitor < 0)
-		(void)process_signal(shim, SIGTERM);
-	if (shim >= 0 && process_wait(shim, SHIM_MS)) {
-		(void)process_signal(shim, SIGKILL);
-		(void)process_wait(shim, SHIM_MS);
-	}
-	return 0;
-}
-
-/* ---- stop --------------------------------------------------------------- */
-
-static int stop_one(const char *name, uint64_t patience_ms, struct err *e)
-{
-	CLEAN_FD int shim = -1, monitor = -1;
-	char vsock[VM_PATH_MAX];
-	struct vm vm;
-	const char *socket;
-	int rc, signal, end;
-
-	rc = vm_load(&vm, name, e);
-	if (rc)
-		goto out;
-	monitor = vm_process_open(&vm.state.monitor);
-	shim = vm_process_open(&vm.state.shim);
-	if (vm_status(&vm) == VM_RUNNING && patience_ms) {
-		signal = vm.state.stop_signal
-				 ? signals_parse(vm.state.stop_signal)
-				 : SIGTERM;
-		socket = vm_path(&vm, "vsock.sock", vsock);
-		end = shim >= 0 ? shim : monitor;
-		/* An agent that does not answer is no reason not to stop. */
-		if (!session_kill(socket, signal > 0 ? signal : SIGTERM,
-				  NULL) &&
-		    process_wait(end, (int)patience_ms) &&
-		    !session_kill(socket, SIGKILL, NULL))
-			(void)process_wait(end, SHIM_MS);
-	}
-	rc = end_monitor(&vm, e);
-out:
-	vm_fini(&vm);
-	return rc;
-}
+enum { STOP_MS = 10000 };
 
 /* The words of a command that takes names and one option with a value. */
 struct words {
@@ -138,7 +72,7 @@ int ctl_stop(int argc, char **argv)
 	if (patience_ms > INT32_MAX)
 		patience_ms = INT32_MAX;
 	for (i = 0; i < w.count; i++) {
-		if (!stop_one(w.names[i], patience_ms, &e)) {
+		if (!end_stop(w.names[i], patience_ms, &e)) {
 			puts(w.names[i]);
 			continue;
 		}
@@ -146,25 +80,6 @@ int ctl_stop(int argc, char **argv)
 		code = CTL_REFUSED;
 	}
 	return code;
-}
-
-/* ---- kill --------------------------------------------------------------- */
-
-static int kill_one(const char *name, int signal, struct err *e)
-{
-	char vsock[VM_PATH_MAX];
-	struct vm vm;
-	int rc = vm_load(&vm, name, e);
-
-	if (!rc && vm_status(&vm) != VM_RUNNING)
-		rc = err_set(e, -ESRCH, "%s does not run", name);
-	if (!rc)
-		rc = session_kill(vm_path(&vm, "vsock.sock", vsock), signal, e);
-	/* Of all signals, this one does not depend on the guest's goodwill. */
-	if (rc && rc != -ESRCH && rc != -ENOENT && signal == SIGKILL)
-		rc = end_monitor(&vm, e);
-	vm_fini(&vm);
-	return rc;
 }
 
 int ctl_kill(int argc, char **argv)
@@ -184,7 +99,7 @@ int ctl_kill(int argc, char **argv)
 		return CTL_USAGE;
 	}
 	for (i = 0; i < w.count; i++) {
-		if (!kill_one(w.names[i], signal, &e)) {
+		if (!end_kill(w.names[i], signal, &e)) {
 			puts(w.names[i]);
 			continue;
 		}
@@ -192,37 +107,6 @@ int ctl_kill(int argc, char **argv)
 		code = CTL_REFUSED;
 	}
 	return code;
-}
-
-/* ---- rm ----------------------------------------------------------------- */
-
-static int remove_one(const char *name, bool is_forced, struct err *e)
-{
-	struct vm vm;
-	int rc = vm_load(&vm, name, e);
-	enum vm_status status;
-
-	/* A state that can't be read is no reason to keep the directory. */
-	if (rc == -ENOENT && !vm.dir[0])
-		goto out;
-	if (rc == -ENOENT && access(vm.dir, F_OK))
-		goto out;
-	status = vm_status(&vm);
-	if ((status == VM_RUNNING || status == VM_STARTING) && !is_forced) {
-		rc = err_set(e, -EBUSY,
-			     "%s runs; end it with `mayctl stop %s` first, or "
-			     "use rm -f",
-			     name, name);
-		goto out;
-	}
-	rc = end_monitor(&vm, e);
-	if (!rc && vm.state.tap)
-		network_remove(vm.state.tap);
-	if (!rc)
-		rc = vm_remove(&vm, e);
-out:
-	vm_fini(&vm);
-	return rc;
 }
 
 int ctl_rm(int argc, char **argv)
@@ -234,7 +118,7 @@ int ctl_rm(int argc, char **argv)
 	if (read_words(&w, argc, argv, NULL, NULL))
 		return CTL_USAGE;
 	for (i = 0; i < w.count; i++) {
-		if (!remove_one(w.names[i], w.is_forced, &e)) {
+		if (!end_remove(w.names[i], w.is_forced, &e)) {
 			puts(w.names[i]);
 			continue;
 		}

@@ -18,7 +18,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "api/ctl/commands/ctl.h"
 #include "api/ctl/image/config.h"
 #include "api/ctl/image/store.h"
 #include "api/ctl/image/tree.h"
@@ -157,6 +156,7 @@ struct list {
 	const struct image_store *store;
 	struct image *images;
 	size_t count;
+	image_left_out *left_out;
 	const char *nameless; /* the image asked for in has_name() */
 };
 
@@ -172,8 +172,7 @@ static int list_add(struct list *l, const char *name, const char *hex)
 	if (!load(l->store, name, hex, false, &more[l->count], &e))
 		l->count++;
 	else
-		ctl_complain("image %s is left out: %s", *name ? name : hex,
-			     e.text);
+		l->left_out(*name ? name : hex, &e);
 	return 0;
 }
 
@@ -202,10 +201,11 @@ static int by_name(const void *a, const void *b)
 	return by ? by : strcmp(x->digest, y->digest);
 }
 
-int image_list(struct image **out, size_t *count, struct err *e)
+int image_list(struct image **out, size_t *count, image_left_out *left_out,
+	       struct err *e)
 {
 	struct image_store s;
-	struct list l = {.store = &s};
+	struct list l = {.store = &s, .left_out = left_out};
 	int r;
 
 	*out = NULL;

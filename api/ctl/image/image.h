@@ -74,10 +74,12 @@ void image_fini(struct image *i);
 
 /*
  * Every name in the store, and every image without one, in order of names. An
- * entry that can't be read is left out with a warning on stderr. *out is
- * freed by image_list_free().
+ * entry that can't be read is left out, and left_out() told why. *out is freed
+ * by image_list_free().
  */
-int image_list(struct image **out, size_t *count, struct err *e);
+typedef void image_left_out(const char *name, const struct err *why);
+int image_list(struct image **out, size_t *count, image_left_out *left_out,
+	       struct err *e);
 void image_list_free(struct image *list, size_t count);
 
 /*

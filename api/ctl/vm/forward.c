@@ -55,7 +55,7 @@ struct forward_pair {
 
 /* ---- listening ---------------------------------------------------------- */
 
-static socklen_t make_address(const struct run_port *port,
+static socklen_t make_address(const struct forward_rule *port,
 			      struct sockaddr_storage *out)
 {
 	struct sockaddr_in6 *six = (struct sockaddr_in6 *)out;
@@ -74,7 +74,7 @@ static socklen_t make_address(const struct run_port *port,
 	return sizeof(*six);
 }
 
-int forward_listen(struct run_port *port, struct err *e)
+int forward_listen(struct forward_rule *port, struct err *e)
 {
 	struct sockaddr_storage address;
 	socklen_t len = make_address(port, &address);
@@ -285,7 +285,7 @@ static void port_ready(struct loop_watch *w, uint32_t events)
 }
 
 int forward_start(struct forward *f, struct loop *loop, const char *socket,
-		  const struct run_port *ports, int *fds, unsigned count,
+		  const struct forward_rule *ports, int *fds, unsigned count,
 		  struct err *e)
 {
 	unsigned i;

@@ -2,7 +2,6 @@
 
 #include <stdint.h>
 
-#include "api/ctl/commands/run_options.h"
 #include "vmm/base/err.h"
 #include "vmm/event/loop.h"
 
@@ -12,6 +11,13 @@
  * FORWARD_BUFFER bytes each way.
  */
 enum { FORWARD_MAX = 256, FORWARD_BUFFER = 64 << 10 };
+
+/* What is published: a port of the host, and the one it leads to. */
+struct forward_rule {
+	char address[48]; /* "127.0.0.1", "::" */
+	uint16_t host;	  /* 0: any that is free */
+	uint16_t guest;
+};
 
 struct forward {
 	struct loop *loop;	    /* borrowed */
@@ -26,11 +32,11 @@ struct forward {
  * Listens at a port of the host; where port->host is 0 it becomes the one that
  * was free. Returns a descriptor, or a negative errno with a sentence.
  */
-int forward_listen(struct run_port *port, struct err *e);
+int forward_listen(struct forward_rule *port, struct err *e);
 
 /* Serves count listeners; the descriptors become the forward's. */
 int forward_start(struct forward *f, struct loop *loop, const char *socket,
-		  const struct run_port *ports, int *fds, unsigned count,
+		  const struct forward_rule *ports, int *fds, unsigned count,
 		  struct err *e);
 
 /* Ends all connections. Accepts a zeroed struct. */

@@ -3,13 +3,12 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "api/ctl/commands/run_options.h"
 #include "api/ctl/vm/vm.h"
 #include "vmm/base/err.h"
 
 /* The monitor of one microVM: its files, its configuration, its process. */
 
-enum { MONITOR_DRIVES_MAX = 1 + RUN_VOLUMES_MAX };
+enum { MONITOR_DRIVES_MAX = 1 + VM_VOLUMES_MAX };
 
 struct monitor_drive {
 	const char *path; /* borrowed */

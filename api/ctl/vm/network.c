@@ -56,9 +56,9 @@ static void set_addresses(struct network *n, unsigned subnet)
 	const uint8_t guest[4] = {10, 201, (uint8_t)(base >> 8),
 				  (uint8_t)(base + 2)};
 
-	memcpy(n->host_ip, host, 4);
-	memcpy(n->guest_ip, guest, 4);
-	n->prefix = 30;
+	memcpy(n->guest.gateway, host, 4);
+	memcpy(n->guest.ip, guest, 4);
+	n->guest.prefix = 30;
 	snprintf(n->tap, sizeof(n->tap), TAP_PREFIX "%u", subnet);
 	/* Locally administered, and the address in it. */
 	snprintf(n->mac, sizeof(n->mac), "06:00:%02x:%02x:%02x:%02x", guest[0],
@@ -90,14 +90,14 @@ static void find_dns(struct network *n)
 		if (sscanf(line, "nameserver %63s", address) != 1 ||
 		    inet_pton(AF_INET, address, bytes) != 1 || bytes[0] == 127)
 			continue;
-		memcpy(n->dns, bytes, 4);
+		memcpy(n->guest.dns, bytes, 4);
 		break;
 	}
 	if (file)
 		fclose(file);
 }
 
-int network_use(struct network *n, const struct run_tap *tap, struct err *e)
+int network_use(struct network *n, const struct network_tap *tap, struct err *e)
 {
 	uint32_t hash = 2166136261u;
 	const char *at;
@@ -110,10 +110,10 @@ int network_use(struct network *n, const struct run_tap *tap, struct err *e)
 			       tap->name, tap->name);
 	*n = (struct network){0};
 	snprintf(n->tap, sizeof(n->tap), "%s", tap->name);
-	n->prefix = tap->prefix;
-	memcpy(n->guest_ip, tap->ip, sizeof(n->guest_ip));
-	memcpy(n->host_ip, tap->gateway, sizeof(n->host_ip));
-	if (n->host_ip[0])
+	n->guest.prefix = tap->prefix;
+	memcpy(n->guest.ip, tap->ip, sizeof(n->guest.ip));
+	memcpy(n->guest.gateway, tap->gateway, sizeof(n->guest.gateway));
+	if (n->guest.gateway[0])
 		find_dns(n);
 	for (at = tap->name; *at; at++)
 		hash = (hash ^ (uint8_t)*at) * 16777619u;
@@ -133,16 +133,17 @@ static int run_up(const struct network *n, struct err *e)
 	const char *const up[] = {"ip", "link", "set", n->tap, "up", NULL};
 	int rc;
 
-	snprintf(address, sizeof(address), "%u.%u.%u.%u/%u", n->host_ip[0],
-		 n->host_ip[1], n->host_ip[2], n->host_ip[3], n->prefix);
+	snprintf(address, sizeof(address), "%u.%u.%u.%u/%u",
+		 n->guest.gateway[0], n->guest.gateway[1], n->guest.gateway[2],
+		 n->guest.gateway[3], n->guest.prefix);
 	rc = process_run(add, e);
 	return rc ? rc : process_run(up, e);
 }
 
 static void format_guest(const struct network *n, char out[16])
 {
-	snprintf(out, 16, "%u.%u.%u.%u", n->guest_ip[0], n->guest_ip[1],
-		 n->guest_ip[2], n->guest_ip[3]);
+	snprintf(out, 16, "%u.%u.%u.%u", n->guest.ip[0], n->guest.ip[1],
+		 n->guest.ip[2], n->guest.ip[3]);
 }
 
 static int masquerade(const struct network *n, struct err *e)

@@ -2,7 +2,7 @@
 
 #include <stdint.h>
 
-#include "api/ctl/commands/run_options.h"
+#include "api/ctl/agent/session.h"
 #include "vmm/base/err.h"
 
 /*
@@ -13,10 +13,16 @@
 struct network {
 	char tap[16];
 	char mac[18];
-	uint8_t guest_ip[4];
-	uint8_t host_ip[4]; /* the guest's way out; 0.0.0.0 for none */
-	uint8_t prefix;	    /* 0: the guest has no address from us */
-	uint8_t dns[4];	    /* the host's first name server; 0 for none */
+	/* The gateway is the host's end, dns its first name server. */
+	struct session_network guest;
+};
+
+/* An interface of the user's, and what the guest calls itself there. */
+struct network_tap {
+	char name[16];
+	uint8_t ip[4];
+	uint8_t gateway[4]; /* 0.0.0.0 for none */
+	uint8_t prefix;	    /* 0: no address */
 };
 
 /*
@@ -30,7 +36,8 @@ int network_make(struct network *n, struct err *e);
  * the guest's address, route and name server where they were said. -ENODEV
  * where there is no such interface.
  */
-int network_use(struct network *n, const struct run_tap *tap, struct err *e);
+int network_use(struct network *n, const struct network_tap *tap,
+		struct err *e);
 
 /* Removes a tap of network_make() and its rules, whoever made it. */
 void network_remove(const char *tap);

@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/uio.h>
 #include <time.h>
@@ -84,55 +83,14 @@ void output_log_close(struct output_log *log)
 
 /* ---- reading ------------------------------------------------------------ */
 
-static int write_all(int fd, const char *bytes, size_t len)
+bool output_log_next(int fd, uint64_t *offset, struct output_record *r,
+		     void *bytes)
 {
-	while (len) {
-		ssize_t n = write(fd, bytes, len);
-
-		if (n < 0 && errno != EINTR)
-			return -errno;
-		if (n < 0)
-			continue;
-		bytes += n;
-		len -= (size_t)n;
-	}
-	return 0;
-}
-
-/* RFC 3339 in UTC, before each record, as docker logs -t has it. */
-static int print_time(int fd, uint64_t time_ns)
-{
-	const time_t seconds = (time_t)(time_ns / 1000000000u);
-	char date[32], text[64];
-	struct tm tm;
-
-	gmtime_r(&seconds, &tm);
-	strftime(date, sizeof(date), "%Y-%m-%dT%H:%M:%S", &tm);
-	snprintf(text, sizeof(text), "%s.%09uZ ", date,
-		 (unsigned)(time_ns % 1000000000u));
-	return write_all(fd, text, strlen(text));
-}
-
-int output_log_print(int fd, uint64_t *offset, bool has_times)
-{
-	char *bytes = malloc(OUTPUT_RECORD_MAX);
-	struct output_record r;
-	int rc = 0, to;
-
-	if (!bytes)
-		return -ENOMEM;
-	while (!rc && !fd_pread(fd, &r, sizeof(r), *offset)) {
-		/* A hole is a record whose header is still to come. */
-		if (r.magic != OUTPUT_MAGIC || r.len > OUTPUT_RECORD_MAX ||
-		    fd_pread(fd, bytes, r.len, *offset + sizeof(r)))
-			break;
-		to = r.stream == 2 ? STDERR_FILENO : STDOUT_FILENO;
-		if (has_times)
-			rc = print_time(to, r.time_ns);
-		if (!rc)
-			rc = write_all(to, bytes, r.len);
-		*offset += sizeof(r) + r.len;
-	}
-	free(bytes);
-	return rc;
+	/* A hole is a record whose header is still to come. */
+	if (fd_pread(fd, r, sizeof(*r), *offset) || r->magic != OUTPUT_MAGIC ||
+	    r->len > OUTPUT_RECORD_MAX ||
+	    fd_pread(fd, bytes, r->len, *offset + sizeof(*r)))
+		return false;
+	*offset += sizeof(*r) + r->len;
+	return true;
 }

@@ -43,7 +43,8 @@ void output_log_write(struct output_log *log, uint8_t stream, const void *bytes,
 void output_log_close(struct output_log *log);
 
 /*
- * Copies every whole record from *offset of a log's file on to our stdout and
- * stderr, and moves *offset behind them. -EPIPE where nobody reads.
+ * Reads the record at *offset of a log's file, and moves *offset behind it.
+ * False where there is none that is whole. bytes is OUTPUT_RECORD_MAX long.
  */
-int output_log_print(int fd, uint64_t *offset, bool has_times);
+bool output_log_next(int fd, uint64_t *offset, struct output_record *r,
+		     void *bytes);

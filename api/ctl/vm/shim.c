@@ -24,8 +24,8 @@
 #include <unistd.h>
 
 #include "api/ctl/agent/attach.h"
+#include "api/ctl/base/exit.h"
 #include "api/ctl/base/process.h"
-#include "api/ctl/commands/ctl.h"
 #include "api/ctl/vm/forward.h"
 #include "api/ctl/vm/network.h"
 #include "api/ctl/vm/output_log.h"
@@ -124,7 +124,7 @@ static void control_ready(struct loop_watch *w, uint32_t events)
 	/* mayctl is gone; the microVM is not. */
 	loop_delete(&s->loop, &s->control);
 	fd_close(&s->control_fd);
-	if (!s->plan->options->is_detached && !s->has_code)
+	if (!s->plan->is_detached && !s->has_code)
 		inherit(s);
 }
 
@@ -333,7 +333,7 @@ static int begin_monitor(struct shim *s, struct err *e)
 
 static int begin(struct shim *s, struct err *e)
 {
-	const struct run_options *o = s->plan->options;
+	struct shim_plan *plan = s->plan;
 	int rc = begin_monitor(s, e);
 
 	if (!rc)
@@ -349,13 +349,13 @@ static int begin(struct shim *s, struct err *e)
 	if (!rc)
 		rc = loop_add(&s->loop, &s->control, s->control_fd, EPOLLIN, e);
 	s->timeout.fire = timeout_fire;
-	if (!rc && o->timeout_ms)
+	if (!rc && plan->timeout_ms)
 		loop_arm(&s->loop, &s->timeout,
-			 loop_now_ns() + o->timeout_ms * 1000000);
-	if (!rc && o->port_count)
-		rc = forward_start(&s->forward, &s->loop, s->vsock, o->ports,
-				   s->plan->port_fds, o->port_count, e);
-	if (!rc && o->is_detached)
+			 loop_now_ns() + plan->timeout_ms * 1000000);
+	if (!rc && plan->port_count)
+		rc = forward_start(&s->forward, &s->loop, s->vsock, plan->ports,
+				   plan->port_fds, plan->port_count, e);
+	if (!rc && plan->is_detached)
 		rc = begin_command(s, e);
 	return rc;
 }

@@ -1,9 +1,10 @@
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "api/ctl/agent/session.h"
-#include "api/ctl/commands/run_options.h"
+#include "api/ctl/vm/forward.h"
 #include "api/ctl/vm/monitor.h"
 #include "api/ctl/vm/vm.h"
 
@@ -17,11 +18,14 @@
 struct shim_plan {
 	struct vm *vm;
 	const struct monitor_plan *monitor;
-	const struct run_options *options;
 	const struct session_plan *session; /* what the agent is to do */
+	bool is_detached;		    /* the shim has the command */
+	uint64_t timeout_ms;		    /* 0 for none */
+	const struct forward_rule *ports;
+	unsigned port_count;
 	int ready_fd; /* listens for the agent; the detached shim's */
 	int image_fd; /* held, so that the image stays; -1 for none */
-	int port_fds[RUN_PORTS_MAX]; /* listen for -p, in their order */
+	int port_fds[VM_PORTS_MAX]; /* listen for ports, in their order */
 };
 
 /*

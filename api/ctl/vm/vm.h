@@ -23,7 +23,12 @@
  * Processes are known by pid and start time, so a pid used anew is nobody we
  * know. Only the one who made the directory, then its shim, write the state.
  */
-enum { VM_NAME_MAX = 40, VM_PATH_MAX = 108, VM_PORTS_MAX = 64 };
+enum {
+	VM_NAME_MAX = 40,
+	VM_PATH_MAX = 108,
+	VM_PORTS_MAX = 64,
+	VM_VOLUMES_MAX = 24
+};
 
 struct vm_process {
 	uint32_t pid;	/* 0 for none */

@@ -30,7 +30,7 @@ static int make_image(struct volume *v, const struct vm *vm, unsigned index,
 }
 
 int volume_make(struct volume *v, const struct vm *vm, unsigned index,
-		const struct run_volume *asked, struct err *e)
+		const struct volume_source *asked, struct err *e)
 {
 	struct stat st;
 	int mode;

@@ -1,7 +1,8 @@
 #pragma once
 
-#include "api/ctl/commands/run_options.h"
-#include "api/ctl/vm/monitor.h"
+#include <limits.h>
+#include <stdbool.h>
+
 #include "api/ctl/vm/vm.h"
 #include "vmm/base/err.h"
 
@@ -11,6 +12,12 @@
  * of the microVM; a block device or a file with a file system in it is given as
  * a disk.
  */
+struct volume_source {
+	char *source; /* owned */
+	char *target; /* owned; absolute, in the container */
+	bool is_read_only;
+};
+
 struct volume {
 	char path[PATH_MAX]; /* of the disk */
 	bool is_read_only;
@@ -18,4 +25,4 @@ struct volume {
 
 /* Makes v of what the user asked for; index tells the images apart. */
 int volume_make(struct volume *v, const struct vm *vm, unsigned index,
-		const struct run_volume *asked, struct err *e);
+		const struct volume_source *asked, struct err *e);
