@@ -6,6 +6,7 @@
 
 #include "api/ctl/commands/ctl.h"
 #include "api/ctl/vm/client.h"
+#include "vmm/base/args.h"
 
 /* The sentence of an error answer, or all of it where it has another form. */
 static void print_fault(const struct client_answer *answer)
@@ -39,23 +40,26 @@ static int ask(const char *socket, const char *method, const char *path,
 static int read_words(int argc, char **argv, const char **socket,
 		      const char **words, int max)
 {
-	int i, count = 0;
+	static const struct arg table[] = {{"socket", "PATH"}};
+	struct args a = ARGS(table, 0, argc, argv);
+	enum args_found found;
+	int count = 0;
 
 	*socket = CTL_SOCKET;
-	for (i = 1; i < argc; i++) {
-		const char *value = ctl_option(argc, argv, &i, "--socket");
+	while ((found = args_next(&a))) {
+		/* A single dash is as good a word as any. */
+		const bool is_word = found == ARGS_WORD ||
+				     (found == ARGS_UNKNOWN &&
+				      strncmp(a.word, "--", 2) != 0);
 
-		if (value && *value) {
-			*socket = value;
-			continue;
-		}
-		if (value || !strncmp(argv[i], "--", 2) || count == max) {
-			ctl_complain("%s: can't use the argument '%s'; --help "
-				     "shows how",
-				     argv[0], argv[i]);
+		if (found == ARGS_OPTION) {
+			*socket = a.value;
+		} else if (is_word && count < max) {
+			words[count++] = a.word;
+		} else {
+			ctl_complain_of(&a);
 			return -1;
 		}
-		words[count++] = argv[i];
 	}
 	return count;
 }

@@ -9,6 +9,7 @@
 #include <jansson.h>
 #include <signal.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +20,7 @@
 #include <unistd.h>
 
 #include "api/ctl/commands/ctl.h"
+#include "vmm/base/args.h"
 #include "vmm/base/err.h"
 #include "vmm/base/fd.h"
 
@@ -36,35 +38,27 @@ struct boot {
 	char timing[TIMING_MAX]; /* the monitor's line, "" for none */
 };
 
-static int parse_option(struct boot *b, int argc, char **argv, int *at)
+static int take_drive(const struct args *a, void *into, struct err *e)
 {
-	const struct {
-		const char *name;
-		const char **to;
-	} options[] = {
-		{"--kernel", &b->kernel}, {"--initrd", &b->initrd},
-		{"--args", &b->args},	  {"--cpus", &b->cpus},
-		{"--memory", &b->memory}, {"--monitor", &b->monitor},
-	};
-	const char *value = ctl_option(argc, argv, at, "--drive");
-	unsigned i;
+	struct boot *b = into;
 
-	if (value && *value) {
-		if (b->drive_count == DRIVES_MAX)
-			return -1;
-		b->drives[b->drive_count++] = value;
-		return 0;
-	}
-	for (i = 0; !value && i < sizeof(options) / sizeof(options[0]); i++) {
-		value = ctl_option(argc, argv, at, options[i].name);
-		if (!value)
-			continue;
-		*options[i].to = value;
-		/* An empty command line is one; an empty path is a mistake. */
-		return *value || options[i].to == &b->args ? 0 : -1;
-	}
-	return -1;
+	if (b->drive_count == DRIVES_MAX)
+		return err_set(e, -E2BIG, "at most %d drives", DRIVES_MAX);
+	b->drives[b->drive_count++] = a->value;
+	return 0;
 }
+
+#define AT(member) offsetof(struct boot, member)
+
+static const struct arg table[] = {
+	{"kernel", "FILE", NULL, AT(kernel)},
+	{"initrd", "FILE", NULL, AT(initrd)},
+	{"args", "TEXT", NULL, AT(args)},
+	{"cpus", "N", NULL, AT(cpus)},
+	{"memory", "MIB", NULL, AT(memory)},
+	{"monitor", "FILE", NULL, AT(monitor)},
+	{"drive", "FILE", take_drive},
+};
 
 /* A whole number, or -1. The monitor knows which it takes. */
 static json_int_t number(const char *text)
@@ -79,20 +73,22 @@ static json_int_t number(const char *text)
 
 static int parse(struct boot *b, int argc, char **argv)
 {
-	int i;
+	struct args a = ARGS(table, 0, argc, argv);
+	enum args_found found;
 
 	*b = (struct boot){
 		.args = "console=ttyS0 reboot=k panic=1",
 		.cpus = "1",
 		.memory = "128",
 	};
-	for (i = 1; i < argc; i++) {
-		if (!parse_option(b, argc, argv, &i))
-			continue;
-		ctl_complain("boot: can't use the argument '%s'; --help shows "
-			     "how",
-			     argv[i]);
-		return -1;
+	while ((found = args_next(&a))) {
+		/* An empty command line is one; an empty path is a mistake. */
+		if (found == ARGS_VALUELESS && a.arg->offset == AT(args))
+			b->args = "";
+		else if (found != ARGS_OPTION || args_set(&a, b, NULL)) {
+			ctl_complain_of(&a);
+			return -1;
+		}
 	}
 	if (!b->kernel)
 		ctl_complain("boot needs --kernel FILE");

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "api/ctl/base/exit.h"
+#include "vmm/base/args.h"
 
 /*
  * mayctl: what a person types. Each command is a function of its own that
@@ -29,8 +30,5 @@ int ctl_rm(int argc, char **argv);
 /* Prints `mayctl: sentence` to stderr. */
 void ctl_complain(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
-/*
- * The value of `name VALUE` or `name=VALUE` at argv[*at]; *at moves on. NULL
- * where argv[*at] is something else; "" where the value is missing.
- */
-const char *ctl_option(int argc, char **argv, int *at, const char *name);
+/* Of the argument that args_next() stopped at, which it can't use. */
+void ctl_complain_of(const struct args *a);

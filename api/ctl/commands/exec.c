@@ -1,6 +1,6 @@
 /* mayctl exec: another command in a container that runs. */
 #include <errno.h>
-#include <getopt.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +11,7 @@
 #include "api/ctl/commands/ctl.h"
 #include "api/ctl/commands/foreground.h"
 #include "api/ctl/vm/vm.h"
+#include "vmm/base/args.h"
 
 enum { ENV_MAX = 1024 };
 
@@ -21,62 +22,48 @@ struct exec {
 	const char *name;
 };
 
-static const struct option long_options[] = {
-	{"interactive", no_argument, NULL, 'i'},
-	{"tty", no_argument, NULL, 't'},
-	{"env", required_argument, NULL, 'e'},
-	{"workdir", required_argument, NULL, 'w'},
-	{"user", required_argument, NULL, 'u'},
-	{NULL, 0, NULL, 0},
-};
-
-static int take_option(struct exec *x, int option, struct err *e)
+static int take_env(const struct args *a, void *into, struct err *e)
 {
-	switch (option) {
-	case 'i':
-		x->session.has_stdin = true;
-		return 0;
-	case 't':
-		x->session.has_tty = true;
-		return 0;
-	case 'w':
-		x->session.workdir = optarg;
-		return 0;
-	case 'u':
-		x->session.user = optarg;
-		return 0;
-	case 'e':
-		if (x->env_count < ENV_MAX && strchr(optarg, '=')) {
-			x->env[x->env_count++] = optarg;
-			return 0;
-		}
+	struct exec *x = into;
+
+	if (x->env_count == ENV_MAX || !strchr(a->value, '='))
 		return err_set(e, -EINVAL, "-e takes NAME=VALUE, not '%s'",
-			       optarg);
-	default:
-		return err_set(e, -EINVAL,
-			       "exec can't use one of its options; --help "
-			       "shows which it has");
-	}
+			       a->value);
+	x->env[x->env_count++] = a->value;
+	return 0;
 }
+
+#define AT(member) .offset = offsetof(struct exec, session.member)
+
+static const struct arg table[] = {
+	{"interactive", AT(has_stdin), .letter = 'i'},
+	{"tty", AT(has_tty), .letter = 't'},
+	{"env", "NAME=VALUE", take_env, .letter = 'e'},
+	{"workdir", "PATH", AT(workdir), .letter = 'w'},
+	{"user", "USER", AT(user), .letter = 'u'},
+};
 
 static int parse(struct exec *x, int argc, char **argv, struct err *e)
 {
-	int option, rc;
+	struct args a = ARGS(table, ARGS_JOINED, argc, argv);
+	enum args_found found;
+	int rc;
 
-	optind = 0;
-	opterr = 0;
-	while ((option = getopt_long(argc, argv, "+:ite:w:u:", long_options,
-				     NULL)) >= 0) {
-		rc = take_option(x, option, e);
+	while ((found = args_next(&a)) == ARGS_OPTION) {
+		rc = args_set(&a, x, e);
 		if (rc)
 			return rc;
 	}
-	if (optind + 1 >= argc)
+	if (found != ARGS_END)
+		return err_set(e, -EINVAL,
+			       "exec can't use one of its options; --help "
+			       "shows which it has");
+	if (a.at + 1 >= argc)
 		return err_set(e, -EINVAL,
 			       "exec needs the name of a microVM and a "
 			       "command");
-	x->name = argv[optind];
-	x->session.argv = (const char *const *)argv + optind + 1;
+	x->name = argv[a.at];
+	x->session.argv = (const char *const *)argv + a.at + 1;
 	if (x->session.has_tty && x->session.has_stdin && !terminal_is_there())
 		return err_set(e, -ENOTTY,
 			       "-it needs a terminal; leave -t out where "

@@ -2,12 +2,14 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <jansson.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "api/ctl/commands/ctl.h"
 #include "api/ctl/image/image.h"
+#include "vmm/base/args.h"
 
 enum { SHORT_DIGEST = 12, SIZE_TEXT = 24 };
 
@@ -36,27 +38,28 @@ static const char *size_text(uint64_t bytes, char out[SIZE_TEXT])
 
 static int import(int argc, char **argv)
 {
+	static const struct arg table[] = {
+		{"name", "NAME", NULL, offsetof(struct image_import, name)},
+		{"quiet", NULL, NULL, offsetof(struct image_import, is_quiet)},
+	};
 	struct image_import how = {0};
 	struct image image;
 	struct err e;
 	bool was_there;
 	char size[SIZE_TEXT];
-	int i;
+	struct args a = ARGS(table, 0, argc, argv);
+	enum args_found found;
 
-	for (i = 1; i < argc; i++) {
-		const char *name = ctl_option(argc, argv, &i, "--name");
-
-		if (name && !*name)
+	while ((found = args_next(&a))) {
+		if (found == ARGS_VALUELESS)
 			return usage("--name needs a name");
-		if (name)
-			how.name = name;
-		else if (!strcmp(argv[i], "--quiet"))
-			how.is_quiet = true;
-		else if (argv[i][0] == '-' || how.ref)
+		if (found == ARGS_OPTION)
+			(void)args_set(&a, &how, NULL);
+		else if (found == ARGS_WORD && !how.ref)
+			how.ref = a.word;
+		else
 			return usage("import takes one REF, --name and "
 				     "--quiet");
-		else
-			how.ref = argv[i];
 	}
 	if (!how.ref)
 		return usage("import needs a REF");

@@ -1,11 +1,13 @@
 /* mayctl jail: what jails there are, and their removal. */
 #include <errno.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "api/ctl/commands/ctl.h"
 #include "jailer/jails/jail.h"
+#include "vmm/base/args.h"
 
 struct request {
 	const char *base;
@@ -111,28 +113,28 @@ static int remove_named(struct jail_list *l, const struct request *r)
 	return remove_one(l, found, r->force);
 }
 
+static const struct arg table[] = {
+	{"chroot-base-dir", "DIR", NULL, offsetof(struct request, base)},
+	{"all-dead", NULL, NULL, offsetof(struct request, all_dead)},
+	{"force", NULL, NULL, offsetof(struct request, force)},
+};
+
 static int parse(struct request *r, int argc, char **argv)
 {
-	int i;
+	/* argv[1] is ls or rm. */
+	struct args a = ARGS(table, 0, argc - 1, argv + 1);
+	enum args_found found;
 
-	for (i = 2; i < argc; i++) {
-		const char *value =
-			ctl_option(argc, argv, &i, "--chroot-base-dir");
-
-		if (value && !*value) {
+	while ((found = args_next(&a))) {
+		if (found == ARGS_OPTION) {
+			(void)args_set(&a, r, NULL);
+		} else if (found == ARGS_WORD && !r->id) {
+			r->id = a.word;
+		} else if (found == ARGS_VALUELESS) {
 			ctl_complain("--chroot-base-dir needs a path");
 			return CTL_USAGE;
-		}
-		if (value)
-			r->base = value;
-		else if (!strcmp(argv[i], "--all-dead"))
-			r->all_dead = true;
-		else if (!strcmp(argv[i], "--force"))
-			r->force = true;
-		else if (argv[i][0] != '-' && !r->id)
-			r->id = argv[i];
-		else {
-			ctl_complain("unknown argument '%s'", argv[i]);
+		} else {
+			ctl_complain("unknown argument '%s'", a.word);
 			return CTL_USAGE;
 		}
 	}

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +17,7 @@
 #include "api/ctl/commands/ctl.h"
 #include "api/ctl/vm/output_log.h"
 #include "api/ctl/vm/vm.h"
+#include "vmm/base/args.h"
 #include "vmm/base/fd.h"
 
 struct follower {
@@ -147,34 +149,50 @@ static int print_logs(const struct vm *vm, bool is_following, bool has_times)
 	return rc ? CTL_REFUSED : CTL_OK;
 }
 
+struct request {
+	bool is_following;
+	bool has_times;
+	const char *name;
+};
+
+static int parse(struct request *r, int argc, char **argv)
+{
+	static const struct arg table[] = {
+		{"follow", .offset = offsetof(struct request, is_following),
+		 .letter = 'f'},
+		{"timestamps", .offset = offsetof(struct request, has_times),
+		 .letter = 't'},
+	};
+	struct args a = ARGS(table, 0, argc, argv);
+	enum args_found found;
+
+	while ((found = args_next(&a))) {
+		if (found == ARGS_OPTION)
+			(void)args_set(&a, r, NULL);
+		else if (found == ARGS_WORD && !r->name)
+			r->name = a.word;
+		else
+			return -EINVAL;
+	}
+	return r->name ? 0 : -EINVAL;
+}
+
 int ctl_logs(int argc, char **argv)
 {
-	bool is_following = false, has_times = false;
-	const char *name = NULL;
+	struct request r = {0};
 	struct err e = {0};
 	struct vm vm;
-	int i, code;
+	int code;
 
-	for (i = 1; i < argc; i++) {
-		if (!strcmp(argv[i], "-f") || !strcmp(argv[i], "--follow"))
-			is_following = true;
-		else if (!strcmp(argv[i], "-t") ||
-			 !strcmp(argv[i], "--timestamps"))
-			has_times = true;
-		else if (argv[i][0] != '-' && !name)
-			name = argv[i];
-		else
-			break;
-	}
-	if (i < argc || !name) {
+	if (parse(&r, argc, argv)) {
 		ctl_complain("logs takes [-f] [-t] and the name of a microVM");
 		return CTL_USAGE;
 	}
-	if (vm_load(&vm, name, &e)) {
+	if (vm_load(&vm, r.name, &e)) {
 		ctl_complain("%s", e.text);
 		code = CTL_REFUSED;
 	} else {
-		code = print_logs(&vm, is_following, has_times);
+		code = print_logs(&vm, r.is_following, r.has_times);
 	}
 	vm_fini(&vm);
 	return code;

@@ -108,18 +108,10 @@ void ctl_complain(const char *fmt, ...)
 	fputc('\n', stderr);
 }
 
-const char *ctl_option(int argc, char **argv, int *at, const char *name)
+void ctl_complain_of(const struct args *a)
 {
-	const char *arg = argv[*at];
-	const size_t len = strlen(name);
-
-	if (strncmp(arg, name, len) != 0)
-		return NULL;
-	if (arg[len] == '=')
-		return arg + len + 1;
-	if (arg[len])
-		return NULL;
-	return *at + 1 < argc ? argv[++*at] : "";
+	ctl_complain("%s: can't use the argument '%s'; --help shows how",
+		     a->argv[0], a->argv[a->at - 1]);
 }
 
 static void help(FILE *to)

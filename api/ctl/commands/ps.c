@@ -1,5 +1,6 @@
 /* mayctl ps and inspect: what there is, by asking the kernel who is alive. */
 #include <jansson.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -7,9 +8,11 @@
 
 #include "api/ctl/commands/ctl.h"
 #include "api/ctl/vm/vm.h"
+#include "vmm/base/args.h"
 
 struct listing {
 	bool has_all;
+	bool is_json;
 	json_t *json; /* NULL: a table */
 };
 
@@ -83,23 +86,24 @@ static int list_one(struct vm *vm, void *context)
 
 int ctl_ps(int argc, char **argv)
 {
+	static const struct arg table[] = {
+		{"all", .offset = offsetof(struct listing, has_all),
+		 .letter = 'a'},
+		{"json", .offset = offsetof(struct listing, is_json)},
+	};
+	struct args a = ARGS(table, 0, argc, argv);
 	struct listing l = {0};
 	struct err e = {0};
-	int i;
+	enum args_found found;
 
-	for (i = 1; i < argc; i++) {
-		if (!strcmp(argv[i], "-a") || !strcmp(argv[i], "--all")) {
-			l.has_all = true;
-		} else if (!strcmp(argv[i], "--json") && !l.json) {
-			l.json = json_array();
-		} else {
-			ctl_complain("ps: can't use the argument '%s'; --help "
-				     "shows how",
-				     argv[i]);
-			json_decref(l.json);
+	while ((found = args_next(&a))) {
+		if (found != ARGS_OPTION || args_set(&a, &l, &e)) {
+			ctl_complain_of(&a);
 			return CTL_USAGE;
 		}
 	}
+	if (l.is_json)
+		l.json = json_array();
 	if (!l.json)
 		printf("%-20s  %-24s  %-24s  %-9s %-13s %s\n", "NAME", "IMAGE",
 		       "COMMAND", "CREATED", "STATUS", "PORTS");

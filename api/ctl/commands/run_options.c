@@ -6,50 +6,15 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
-#include <getopt.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "vmm/base/args.h"
+
 enum { MEMORY_MIB = 256, CPUS_MAX = 32 };
 enum { MEMORY_MIB_MIN = 32, MEMORY_MIB_MAX = 1 << 20 };
-
-/* Options without a letter. */
-enum {
-	OPT_RM = 256,
-	OPT_NAME,
-	OPT_CPUS,
-	OPT_NET,
-	OPT_KERNEL,
-	OPT_TIMEOUT,
-	OPT_TIMING,
-	OPT_CONSOLE,
-	OPT_ENTRYPOINT,
-	OPT_HOSTNAME
-};
-
-static const struct option long_options[] = {
-	{"interactive", no_argument, NULL, 'i'},
-	{"tty", no_argument, NULL, 't'},
-	{"detach", no_argument, NULL, 'd'},
-	{"env", required_argument, NULL, 'e'},
-	{"workdir", required_argument, NULL, 'w'},
-	{"user", required_argument, NULL, 'u'},
-	{"volume", required_argument, NULL, 'v'},
-	{"publish", required_argument, NULL, 'p'},
-	{"memory", required_argument, NULL, 'm'},
-	{"rm", no_argument, NULL, OPT_RM},
-	{"name", required_argument, NULL, OPT_NAME},
-	{"cpus", required_argument, NULL, OPT_CPUS},
-	{"net", required_argument, NULL, OPT_NET},
-	{"kernel", required_argument, NULL, OPT_KERNEL},
-	{"timeout", required_argument, NULL, OPT_TIMEOUT},
-	{"timing", no_argument, NULL, OPT_TIMING},
-	{"console", no_argument, NULL, OPT_CONSOLE},
-	{"entrypoint", required_argument, NULL, OPT_ENTRYPOINT},
-	{"hostname", required_argument, NULL, OPT_HOSTNAME},
-	{NULL, 0, NULL, 0},
-};
 
 /* ---- values ------------------------------------------------------------- */
 
@@ -187,8 +152,10 @@ bad:
 		       text);
 }
 
-static int add_port(struct run_options *o, const char *text, struct err *e)
+static int take_port(const struct args *a, void *into, struct err *e)
 {
+	struct run_options *o = into;
+	const char *text = a->value;
 	int rc;
 
 	if (o->port_count == VM_PORTS_MAX)
@@ -199,8 +166,10 @@ static int add_port(struct run_options *o, const char *text, struct err *e)
 	return rc;
 }
 
-static int add_volume(struct run_options *o, const char *text, struct err *e)
+static int take_volume(const struct args *a, void *into, struct err *e)
 {
+	struct run_options *o = into;
+	const char *text = a->value;
 	const char *colon = strchr(text, ':'), *second;
 	struct volume_source *v = &o->volumes[o->volume_count];
 
@@ -226,8 +195,10 @@ static int add_volume(struct run_options *o, const char *text, struct err *e)
 }
 
 /* NAME alone takes the value it has here, and nothing where it has none. */
-static int add_env(struct run_options *o, const char *text, struct err *e)
+static int take_env(const struct args *a, void *into, struct err *e)
 {
+	struct run_options *o = into;
+	const char *text = a->value;
 	if (o->env_count == RUN_ENV_MAX)
 		return err_set(e, -E2BIG, "at most %d times -e", RUN_ENV_MAX);
 	if (!*text || *text == '=')
@@ -281,8 +252,10 @@ static bool read_tap(struct network_tap *t, const char *text)
 			 inet_pton(AF_INET, rest + 3, t->gateway) == 1);
 }
 
-static int set_net(struct run_options *o, const char *text, struct err *e)
+static int take_net(const struct args *a, void *into, struct err *e)
 {
+	struct run_options *o = into;
+	const char *text = a->value;
 	if (!strcmp(text, "none"))
 		o->net = RUN_NET_NONE;
 	else if (!strcmp(text, "nat"))
@@ -298,8 +271,10 @@ static int set_net(struct run_options *o, const char *text, struct err *e)
 	return 0;
 }
 
-static int set_cpus(struct run_options *o, const char *text, struct err *e)
+static int take_cpus(const struct args *a, void *into, struct err *e)
 {
+	struct run_options *o = into;
+	const char *text = a->value;
 	const char *end = "?";
 	uint64_t value = 0;
 
@@ -315,77 +290,54 @@ static int set_cpus(struct run_options *o, const char *text, struct err *e)
 
 /* ---- all of them -------------------------------------------------------- */
 
-static int set_text(struct run_options *o, int option, const char *value,
-		    struct err *e)
+static int take_memory(const struct args *a, void *into, struct err *e)
 {
-	const struct {
-		int option;
-		const char **to;
-	} texts[] = {
-		{'w', &o->workdir},	      {'u', &o->user},
-		{OPT_NAME, &o->name},	      {OPT_KERNEL, &o->kernel},
-		{OPT_HOSTNAME, &o->hostname},
-	};
-	unsigned i;
+	struct run_options *o = into;
 
+	return run_options_memory(a->value, &o->memory_mib, e);
+}
+
+static int take_timeout(const struct args *a, void *into, struct err *e)
+{
+	struct run_options *o = into;
+
+	return run_options_duration(a->value, &o->timeout_ms, e);
+}
+
+static int take_text(const struct args *a, void *into, struct err *e)
+{
+	if (!*a->value)
+		return err_set(e, -EINVAL,
+			       "an option has an empty value; leave the option "
+			       "out");
+	memcpy((char *)into + a->arg->offset, &a->value, sizeof(a->value));
+	return 0;
+}
+
+#define AT(member) .offset = offsetof(struct run_options, member)
+
+static const struct arg table[] = {
+	{"interactive", AT(is_interactive), .letter = 'i'},
+	{"tty", AT(has_tty), .letter = 't'},
+	{"detach", AT(is_detached), .letter = 'd'},
+	{"env", "NAME[=VALUE]", take_env, .letter = 'e'},
+	{"workdir", "PATH", take_text, AT(workdir), .letter = 'w'},
+	{"user", "USER[:GROUP]", take_text, AT(user), .letter = 'u'},
+	{"volume", "SOURCE:TARGET", take_volume, .letter = 'v'},
+	{"publish", "HOST:GUEST", take_port, .letter = 'p'},
+	{"memory", "SIZE", take_memory, .letter = 'm'},
+	{"rm", AT(is_removed)},
+	{"name", "NAME", take_text, AT(name)},
+	{"cpus", "N", take_cpus},
+	{"net", "NET", take_net},
+	{"kernel", "FILE", take_text, AT(kernel)},
+	{"timeout", "TIME", take_timeout},
+	{"timing", AT(has_timing)},
+	{"console", AT(has_console)},
 	/* `--entrypoint ''` clears the image's. */
-	if (option == OPT_ENTRYPOINT) {
-		o->entrypoint = value;
-		return 0;
-	}
-	for (i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
-		if (texts[i].option != option)
-			continue;
-		if (!*value)
-			return err_set(e, -EINVAL,
-				       "an option has an empty value; leave "
-				       "the option out");
-		*texts[i].to = value;
-		return 0;
-	}
-	return -EINVAL;
-}
-
-static int set_option(struct run_options *o, int option, const char *value,
-		      struct err *e)
-{
-	switch (option) {
-	case 'i':
-		o->is_interactive = true;
-		return 0;
-	case 't':
-		o->has_tty = true;
-		return 0;
-	case 'd':
-		o->is_detached = true;
-		return 0;
-	case OPT_RM:
-		o->is_removed = true;
-		return 0;
-	case OPT_TIMING:
-		o->has_timing = true;
-		return 0;
-	case OPT_CONSOLE:
-		o->has_console = true;
-		return 0;
-	case 'e':
-		return add_env(o, value, e);
-	case 'v':
-		return add_volume(o, value, e);
-	case 'p':
-		return add_port(o, value, e);
-	case 'm':
-		return run_options_memory(value, &o->memory_mib, e);
-	case OPT_CPUS:
-		return set_cpus(o, value, e);
-	case OPT_NET:
-		return set_net(o, value, e);
-	case OPT_TIMEOUT:
-		return run_options_duration(value, &o->timeout_ms, e);
-	default:
-		return set_text(o, option, value, e);
-	}
-}
+	{"entrypoint", "PROGRAM", AT(entrypoint)},
+	{"hostname", "NAME", take_text, AT(hostname)},
+};
 
 static int judge(const struct run_options *o, struct err *e)
 {
@@ -407,33 +359,26 @@ static int judge(const struct run_options *o, struct err *e)
 int run_options_parse(struct run_options *o, int argc, char **argv,
 		      struct err *e)
 {
-	int option, rc, before;
+	struct args a = ARGS(table, ARGS_JOINED, argc, argv);
+	enum args_found found;
+	int rc;
 
 	*o = (struct run_options){.vcpu_count = 1, .memory_mib = MEMORY_MIB};
-	/* 0 makes glibc start anew; + ends the options at the image. */
-	optind = 0;
-	opterr = 0;
-	for (;;) {
-		before = optind ? optind : 1;
-		option = getopt_long(argc, argv,
-				     "+:itde:w:u:v:p:m:", long_options, NULL);
-		if (option < 0)
-			break;
-		if (option == ':')
-			return err_set(e, -EINVAL, "%s needs a value",
-				       argv[before]);
-		if (option == '?')
-			return err_set(e, -EINVAL,
-				       "run knows no option '%s'; `mayctl run "
-				       "--help` lists them",
-				       argv[before]);
-		rc = set_option(o, option, optarg, e);
+	while ((found = args_next(&a)) == ARGS_OPTION) {
+		rc = args_set(&a, o, e);
 		if (rc)
 			return rc;
 	}
-	if (optind < argc) {
-		o->image = argv[optind];
-		o->command = argv + optind + 1;
+	if (found == ARGS_VALUELESS)
+		return err_set(e, -EINVAL, "%s needs a value", a.word);
+	if (found == ARGS_UNKNOWN || found == ARGS_VALUED)
+		return err_set(e, -EINVAL,
+			       "run knows no option '%s'; `mayctl run --help` "
+			       "lists them",
+			       a.word);
+	if (a.at < argc) {
+		o->image = argv[a.at];
+		o->command = argv + a.at + 1;
 	}
 	return judge(o, e);
 }

@@ -4,6 +4,8 @@
  */
 #include <errno.h>
 #include <signal.h>
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -11,46 +13,49 @@
 #include "api/ctl/commands/ctl.h"
 #include "api/ctl/commands/run_options.h"
 #include "api/ctl/vm/end.h"
+#include "vmm/base/args.h"
 
 enum { STOP_MS = 10000 };
 
-/* The words of a command that takes names and one option with a value. */
+/* The words of a command that takes names behind its options. */
 struct words {
-	const char *value; /* of the option; NULL where it was not given */
+	const char *value; /* of -t or -s; NULL where it was not given */
 	bool is_forced;
 	char **names;
 	int count;
 };
 
+static const struct arg time_option = {
+	"time", "TIME", .offset = offsetof(struct words, value), .letter = 't'};
+static const struct arg signal_option = {
+	"signal", "SIGNAL", .offset = offsetof(struct words, value),
+	.letter = 's'};
+static const struct arg force_option = {
+	"force", .offset = offsetof(struct words, is_forced), .letter = 'f'};
+
 static int read_words(struct words *w, int argc, char **argv,
-		      const char *letter, const char *word)
+		      const struct arg *option)
 {
-	int i;
+	struct args a = {
+		.table = option,
+		.count = 1,
+		.argc = argc,
+		.argv = argv,
+		.at = 1,
+	};
+	enum args_found found;
 
 	*w = (struct words){0};
-	for (i = 1; i < argc && argv[i][0] == '-'; i++) {
-		const char *arg = argv[i];
-		const char *value = NULL;
-
-		if (word)
-			value = ctl_option(argc, argv, &i, word);
-		if (letter && !value)
-			value = ctl_option(argc, argv, &i, letter);
-		if (value && *value)
-			w->value = value;
-		else if (!word &&
-			 (!strcmp(arg, "-f") || !strcmp(arg, "--force")))
-			w->is_forced = true;
-		else
-			break;
-	}
-	w->names = argv + i;
-	w->count = argc - i;
-	if (w->count > 0 && w->names[0][0] != '-')
+	while ((found = args_next(&a)) == ARGS_OPTION)
+		(void)args_set(&a, w, NULL);
+	if (found == ARGS_WORD) {
+		w->names = argv + a.at - 1;
+		w->count = argc - a.at + 1;
 		return 0;
+	}
 	ctl_complain("%s: can't use '%s'; it takes names of microVMs, --help "
 		     "shows how",
-		     argv[0], w->count > 0 ? w->names[0] : "");
+		     argv[0], found ? argv[a.at - 1] : "");
 	return -EINVAL;
 }
 
@@ -61,7 +66,7 @@ int ctl_stop(int argc, char **argv)
 	struct err e = {0};
 	struct words w;
 
-	if (read_words(&w, argc, argv, "-t", "--time"))
+	if (read_words(&w, argc, argv, &time_option))
 		return CTL_USAGE;
 	if (w.value && !strcmp(w.value, "0")) {
 		patience_ms = 0;
@@ -88,7 +93,7 @@ int ctl_kill(int argc, char **argv)
 	struct err e = {0};
 	struct words w;
 
-	if (read_words(&w, argc, argv, "-s", "--signal"))
+	if (read_words(&w, argc, argv, &signal_option))
 		return CTL_USAGE;
 	if (w.value)
 		signal = signals_parse(w.value);
@@ -115,7 +120,7 @@ int ctl_rm(int argc, char **argv)
 	struct err e = {0};
 	struct words w;
 
-	if (read_words(&w, argc, argv, NULL, NULL))
+	if (read_words(&w, argc, argv, &force_option))
 		return CTL_USAGE;
 	for (i = 0; i < w.count; i++) {
 		if (!end_remove(w.names[i], w.is_forced, &e)) {
