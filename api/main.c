@@ -8,7 +8,6 @@
 #include <inttypes.h>
 #include <poll.h>
 #include <signal.h>
-#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -21,6 +20,7 @@
 #include "api/faults.h"
 #include "api/options.h"
 #include "api/server.h"
+#include "vmm/base/container.h"
 #include "vmm/base/fd.h"
 #include "vmm/base/log.h"
 
@@ -69,8 +69,7 @@ static void hold_standard_fds(void)
 
 static void signals_ready(struct loop_watch *w, uint32_t events)
 {
-	struct monitor *m =
-		(void *)((char *)w - offsetof(struct monitor, signals));
+	struct monitor *m = container_of(w, struct monitor, signals);
 	struct signalfd_siginfo info;
 
 	(void)events;

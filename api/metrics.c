@@ -11,7 +11,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -19,6 +18,7 @@
 #include <unistd.h>
 
 #include "api/faults.h"
+#include "vmm/base/container.h"
 #include "vmm/base/fd.h"
 #include "vmm/base/log.h"
 
@@ -58,8 +58,7 @@ static void forget_rest(struct metrics *m)
 
 static void watch_ready(struct loop_watch *w, uint32_t events)
 {
-	struct metrics *m =
-		(void *)((char *)w - offsetof(struct metrics, watch));
+	struct metrics *m = container_of(w, struct metrics, watch);
 
 	(void)events;
 	if (write_rest(m) != -EAGAIN)
@@ -113,8 +112,7 @@ int metrics_flush(struct metrics *m)
 
 static void timer_fire(struct loop_timer *t)
 {
-	struct metrics *m =
-		(void *)((char *)t - offsetof(struct metrics, timer));
+	struct metrics *m = container_of(t, struct metrics, timer);
 
 	(void)metrics_flush(m);
 	loop_arm(m->loop, t, loop_now_ns() + PERIOD_NS);

@@ -20,7 +20,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,6 +29,7 @@
 
 #include "api/http.h"
 #include "api/routes.h"
+#include "vmm/base/container.h"
 #include "vmm/base/fd.h"
 #include "vmm/base/log.h"
 
@@ -76,7 +76,7 @@ struct connection {
 
 static struct connection *connection_of(struct loop_watch *w)
 {
-	return (void *)((char *)w - offsetof(struct connection, watch));
+	return container_of(w, struct connection, watch);
 }
 
 static void connection_free(struct connection *c)
@@ -439,7 +439,7 @@ static void time_is_up(struct connection *c)
 
 static void timer_fire(struct loop_timer *t)
 {
-	struct server *s = (void *)((char *)t - offsetof(struct server, timer));
+	struct server *s = container_of(t, struct server, timer);
 	const uint64_t now_ns = loop_now_ns();
 	uint64_t next_ns = 0;
 	unsigned i;
@@ -516,8 +516,7 @@ static void turn_away(struct server *s)
 
 static void listener_ready(struct loop_watch *w, uint32_t events)
 {
-	struct server *s =
-		(void *)((char *)w - offsetof(struct server, listener));
+	struct server *s = container_of(w, struct server, listener);
 	unsigned i;
 
 	(void)events;

@@ -6,13 +6,13 @@
 #include "api/ctl/agent/attach.h"
 
 #include <errno.h>
-#include <stddef.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "api/ctl/base/exit.h"
+#include "vmm/base/container.h"
 #include "vmm/base/fd.h"
 
 enum { FRAME_TURN = 64 };
@@ -86,7 +86,7 @@ static bool pump_input(struct attach *a)
 
 static void input_ready(struct loop_watch *w, uint32_t events)
 {
-	struct attach *a = (void *)((char *)w - offsetof(struct attach, input));
+	struct attach *a = container_of(w, struct attach, input);
 
 	(void)events;
 	(void)pump_input(a);
@@ -213,7 +213,7 @@ static void pump_output(struct attach *a)
 
 static void wire_ready(struct loop_watch *w, uint32_t events)
 {
-	struct attach *a = (void *)((char *)w - offsetof(struct attach, wire));
+	struct attach *a = container_of(w, struct attach, wire);
 
 	/* While paused, only a connection that is gone altogether says so. */
 	if (a->is_paused && events & (EPOLLHUP | EPOLLERR) &&
@@ -265,8 +265,7 @@ static int begin(struct attach *a, struct err *e)
 
 static void agent_calls(struct loop_watch *w, uint32_t events)
 {
-	struct attach *a =
-		(void *)((char *)w - offsetof(struct attach, listen));
+	struct attach *a = container_of(w, struct attach, listen);
 	struct err e = {0};
 	int fd = accept4(w->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 

@@ -14,7 +14,6 @@
 #include <limits.h>
 #include <poll.h>
 #include <signal.h>
-#include <stddef.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/signalfd.h>
@@ -24,6 +23,7 @@
 #include "api/ctl/base/terminal.h"
 #include "api/ctl/commands/ctl.h"
 #include "api/ctl/vm/shim.h"
+#include "vmm/base/container.h"
 #include "vmm/base/fd.h"
 #include "vmm/event/loop.h"
 
@@ -44,7 +44,7 @@ struct job {
 
 static struct job *job_of(struct attach *a)
 {
-	return (void *)((char *)a - offsetof(struct job, attach));
+	return container_of(a, struct job, attach);
 }
 
 static void finish(struct job *j, uint32_t code, const char *text)
@@ -65,8 +65,8 @@ static void finish(struct job *j, uint32_t code, const char *text)
 static void output_ready(struct loop_watch *w, uint32_t events)
 {
 	const bool is_stderr = w->fd == STDERR_FILENO;
-	struct job *j = (void *)((char *)(w - (is_stderr ? 2 : 1)) -
-				 offsetof(struct job, output));
+	struct job *j =
+		container_of(w - (is_stderr ? 2 : 1), struct job, output);
 
 	(void)events;
 	loop_delete(&j->loop, w);
@@ -138,7 +138,7 @@ static void command_ended(struct attach *a, uint32_t code, const char *text)
 
 static void control_ready(struct loop_watch *w, uint32_t events)
 {
-	struct job *j = (void *)((char *)w - offsetof(struct job, control));
+	struct job *j = container_of(w, struct job, control);
 	struct shim_message m;
 
 	(void)events;
@@ -179,7 +179,7 @@ static void pass_signal(struct job *j, int number)
 
 static void signals_ready(struct loop_watch *w, uint32_t events)
 {
-	struct job *j = (void *)((char *)w - offsetof(struct job, signals));
+	struct job *j = container_of(w, struct job, signals);
 	struct signalfd_siginfo info;
 
 	(void)events;

@@ -12,7 +12,6 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,6 +20,7 @@
 #include <unistd.h>
 
 #include "api/ctl/agent/dial.h"
+#include "vmm/base/container.h"
 #include "vmm/base/fd.h"
 #include "vmm/base/log.h"
 
@@ -185,7 +185,7 @@ static void move_bytes(struct forward_pair *p)
 
 static void end_ready(struct loop_watch *w, uint32_t events)
 {
-	struct end *end = (void *)((char *)w - offsetof(struct end, watch));
+	struct end *end = container_of(w, struct end, watch);
 	struct forward_pair *p = end->pair;
 	int rc;
 
@@ -265,8 +265,7 @@ static void connect_pair(struct forward_port *port, int client)
 
 static void port_ready(struct loop_watch *w, uint32_t events)
 {
-	struct forward_port *port =
-		(void *)((char *)w - offsetof(struct forward_port, watch));
+	struct forward_port *port = container_of(w, struct forward_port, watch);
 	unsigned i;
 	int fd;
 

@@ -11,7 +11,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,6 +28,7 @@
 #include "api/ctl/vm/forward.h"
 #include "api/ctl/vm/network.h"
 #include "api/ctl/vm/output_log.h"
+#include "vmm/base/container.h"
 #include "vmm/base/fd.h"
 #include "vmm/event/loop.h"
 
@@ -110,7 +110,7 @@ static void inherit(struct shim *s);
 
 static void control_ready(struct loop_watch *w, uint32_t events)
 {
-	struct shim *s = (void *)((char *)w - offsetof(struct shim, control));
+	struct shim *s = container_of(w, struct shim, control);
 	struct shim_message m;
 
 	(void)events;
@@ -148,7 +148,7 @@ static void monitor_said(const struct vm *vm, char *out, size_t size)
 
 static void monitor_ready(struct loop_watch *w, uint32_t events)
 {
-	struct shim *s = (void *)((char *)w - offsetof(struct shim, monitor));
+	struct shim *s = container_of(w, struct shim, monitor);
 	struct shim_message m;
 	char text[380];
 
@@ -164,7 +164,7 @@ static void monitor_ready(struct loop_watch *w, uint32_t events)
 
 static void signals_ready(struct loop_watch *w, uint32_t events)
 {
-	struct shim *s = (void *)((char *)w - offsetof(struct shim, signals));
+	struct shim *s = container_of(w, struct shim, signals);
 	struct signalfd_siginfo info;
 
 	(void)events;
@@ -174,7 +174,7 @@ static void signals_ready(struct loop_watch *w, uint32_t events)
 
 static void timeout_fire(struct loop_timer *t)
 {
-	struct shim *s = (void *)((char *)t - offsetof(struct shim, timeout));
+	struct shim *s = container_of(t, struct shim, timeout);
 
 	finish(s, CTL_TIMEOUT, "its --timeout is over");
 }
@@ -184,7 +184,7 @@ static void timeout_fire(struct loop_timer *t)
 static ssize_t took_output(struct attach *a, int stream, const void *bytes,
 			   size_t len)
 {
-	struct shim *s = (void *)((char *)a - offsetof(struct shim, attach));
+	struct shim *s = container_of(a, struct shim, attach);
 
 	output_log_write(&s->output, (uint8_t)stream, bytes, len);
 	return (ssize_t)len;
@@ -192,7 +192,7 @@ static ssize_t took_output(struct attach *a, int stream, const void *bytes,
 
 static void command_started(struct attach *a)
 {
-	struct shim *s = (void *)((char *)a - offsetof(struct shim, attach));
+	struct shim *s = container_of(a, struct shim, attach);
 
 	tell(s, SHIM_STARTED, 0, NULL);
 	/* mayctl has said the name and gone by now, or does so soon. */
@@ -202,7 +202,7 @@ static void command_started(struct attach *a)
 
 static void command_ended(struct attach *a, uint32_t code, const char *text)
 {
-	struct shim *s = (void *)((char *)a - offsetof(struct shim, attach));
+	struct shim *s = container_of(a, struct shim, attach);
 
 	/* The agent may not have seen yet that mayctl's connection is gone. */
 	if (s->is_heir && a->frame.error == EBUSY && s->tries++ < HEIR_TRIES) {
@@ -236,7 +236,7 @@ static int begin_command(struct shim *s, struct err *e)
 
 static void inherit_again(struct loop_timer *t)
 {
-	struct shim *s = (void *)((char *)t - offsetof(struct shim, again));
+	struct shim *s = container_of(t, struct shim, again);
 	struct err e = {0};
 
 	attach_fini(&s->attach);
