@@ -79,10 +79,10 @@ JAILER  := main options path root mounts bind userns fds ns cgroup rlimit caps \
 	landlock
 
 # mayctl, room by room.
-CTL_BASE     := process signals terminal
+CTL_BASE     := process signals terminal tree
 CTL_AGENT    := attach dial session session_request
 CTL_IMAGE    := config entry fetch image import layout name progress source \
-	store tar tool tree wall words
+	store tar tool wall words
 CTL_VM       := client end forward monitor network output_log shim vm volume
 CTL_COMMANDS := main api boot cp exec foreground image jail logs ps run \
 	run_options stop
@@ -294,6 +294,7 @@ EXTRA_bzimage := tests/unit/kernel_file
 EXTRA_kernel := tests/unit/kernel_file
 EXTRA_bootpage := tests/unit/kernel_file
 EXTRA_jailer_options := jailer/options
+EXTRA_tree := api/ctl/base/tree
 EXTRA_run_options := api/ctl/commands/run_options
 EXTRA_session := api/ctl/agent/session api/ctl/agent/session_request
 EXTRA_image_tar := api/ctl/image/tar api/ctl/image/entry

@@ -1,9 +1,7 @@
 /*
- * Ends what is in a jail and takes the jail away. The tree was somebody else's:
- * it may be deeper than there are descriptors, hold links to anywhere, and have
- * file systems mounted in it.
+ * Ends what is in a jail and takes the jail away: its tree, which was somebody
+ * else's, and its cgroups.
  */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/magic.h>
@@ -15,101 +13,15 @@
 #include <unistd.h>
 
 #include "api/ctl/base/process.h"
+#include "api/ctl/base/tree.h"
 #include "jailer/jails/jail.h"
 #include "vmm/base/fd.h"
 
 enum {
-	DEPTH_MAX = 64, /* directories below one another, descriptors held */
 	ROUNDS_MAX =
 		100, /* of looking for processes that others have started */
 	KILL_MS = 5000,
 };
-
-struct removal {
-	int top_fd;	 /* borrowed; what is too deep is moved up to here */
-	unsigned moved;	 /* how many such there were */
-	bool moved_some; /* since the last look */
-};
-
-static int remove_tree(struct removal *r, int dir_fd, const char *name,
-		       unsigned depth, struct err *e);
-
-static int move_up(struct removal *r, int dir_fd, const char *name,
-		   struct err *e)
-{
-	char to[32];
-
-	snprintf(to, sizeof(to), ".mayctl-%u", r->moved++);
-	if (renameat(dir_fd, name, r->top_fd, to))
-		return err_errno(e, "moving %.128s, which lies deep", name);
-	r->moved_some = true;
-	return 0;
-}
-
-/* Removes all that is in fd, which it takes over. */
-static int remove_all(struct removal *r, int fd, unsigned depth, struct err *e)
-{
-	DIR *dir = fdopendir(fd);
-	struct dirent *entry;
-	int rc = 0;
-
-	if (!dir) {
-		rc = err_errno(e, "reading a directory");
-		fd_close(&fd);
-		return rc;
-	}
-	while (!rc && (entry = readdir(dir)))
-		if (strcmp(entry->d_name, ".") && strcmp(entry->d_name, ".."))
-			rc = remove_tree(r, fd, entry->d_name, depth + 1, e);
-	closedir(dir);
-	return rc;
-}
-
-static int remove_error(const char *name, struct err *e)
-{
-	if (errno == EBUSY)
-		return err_set(e, -EBUSY,
-			       "something is mounted at %.128s in the jail; "
-			       "unmount it first",
-			       name);
-	return err_errno(e, "removing %.128s", name);
-}
-
-/* unlinkat() follows nothing, and says EISDIR of directories alone. */
-static int remove_tree(struct removal *r, int dir_fd, const char *name,
-		       unsigned depth, struct err *e)
-{
-	struct statx of_dir, of_name;
-	int fd, rc;
-
-	if (!unlinkat(dir_fd, name, 0))
-		return 0;
-	if (errno != EISDIR)
-		return remove_error(name, e);
-	if (!unlinkat(dir_fd, name, AT_REMOVEDIR))
-		return 0;
-	if (errno != ENOTEMPTY && errno != EEXIST)
-		return remove_error(name, e);
-	if (depth == DEPTH_MAX)
-		return move_up(r, dir_fd, name, e);
-	fd = jail_open(dir_fd, name, O_RDONLY | O_DIRECTORY);
-	if (fd < 0)
-		return remove_error(name, e);
-	/* What is mounted here is not the jail's to remove. */
-	if (statx(dir_fd, "", AT_EMPTY_PATH, STATX_MNT_ID, &of_dir) ||
-	    statx(fd, "", AT_EMPTY_PATH, STATX_MNT_ID, &of_name) ||
-	    of_dir.stx_mnt_id != of_name.stx_mnt_id) {
-		fd_close(&fd);
-		errno = EBUSY;
-		return remove_error(name, e);
-	}
-	rc = remove_all(r, fd, depth, e);
-	if (rc)
-		return rc;
-	if (unlinkat(dir_fd, name, AT_REMOVEDIR))
-		return remove_error(name, e);
-	return 0;
-}
 
 /*
  * Splits path into what is above its last part, which must be name, and opens
@@ -157,13 +69,27 @@ static int remove_cgroup(char *path, const struct jail_entry *entry,
 	return 0;
 }
 
+static int remove_error(const struct jail_entry *entry, int rc,
+			const char *name, struct err *e)
+{
+	if (rc == -EBUSY)
+		err_set(e, rc,
+			"something is mounted at %.128s in the jail; unmount "
+			"it first",
+			name);
+	else
+		err_set(e, rc, "removing %.128s: %s", *name ? name : "it",
+			strerror(-rc));
+	return err_context(e, "%s/%s", entry->program, entry->id);
+}
+
 int jail_remove(const struct jail_list *l, const struct jail_entry *entry,
 		struct err *e)
 {
 	CLEAN_FD int program =
 		jail_open(l->base_fd, entry->program, O_RDONLY | O_DIRECTORY);
 	CLEAN_FD int id = -1;
-	struct removal r = {0};
+	struct tree_report report = {0};
 	char *at, *line, list[JAIL_CGROUPS_TEXT];
 	int rc;
 
@@ -177,13 +103,9 @@ int jail_remove(const struct jail_list *l, const struct jail_entry *entry,
 		if (rc)
 			return rc;
 	}
-	r.top_fd = id;
-	do {
-		r.moved_some = false;
-		rc = remove_tree(&r, program, entry->id, 0, e);
-	} while (r.moved_some && (!rc || rc == -ENOTEMPTY));
+	rc = tree_remove(program, entry->id, TREE_STRICT, &report);
 	if (rc)
-		return err_context(e, "%s/%s", entry->program, entry->id);
+		return remove_error(entry, rc, report.failed, e);
 	/* The last jail of a program takes its directory along. */
 	unlinkat(l->base_fd, entry->program, AT_REMOVEDIR);
 	return 0;

@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 #include "api/ctl/agent/session.h"
+#include "api/ctl/base/tree.h"
 #include "api/ctl/commands/ctl.h"
 #include "api/ctl/vm/vm.h"
 #include "vmm/base/fd.h"
@@ -277,15 +278,6 @@ static int drop_node(const char *path, const struct stat *st, int kind,
 	return 0;
 }
 
-static int drop_all(const char *path, const struct stat *st, int kind,
-		    struct FTW *where)
-{
-	(void)st;
-	(void)kind;
-	(void)where;
-	return remove(path);
-}
-
 static int fetch(struct copy *c, const char *source, const char *dir,
 		 struct err *e)
 {
@@ -341,7 +333,7 @@ static int copy_out(struct copy *c, const char *source, const char *target,
 	snprintf(from, sizeof(from), "%s/%s", dir, name);
 	if (!rc && rename(from, to))
 		rc = err_errno(e, "can't put it at %s", to);
-	(void)nftw(dir, drop_all, TREE_FDS, FTW_PHYS | FTW_DEPTH);
+	(void)tree_remove(AT_FDCWD, dir, 0, NULL);
 	return rc;
 }
 

@@ -18,9 +18,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "api/ctl/base/tree.h"
 #include "api/ctl/image/config.h"
 #include "api/ctl/image/store.h"
-#include "api/ctl/image/tree.h"
 #include "vmm/base/fd.h"
 
 enum { FACTS_MAX = 8 << 20 };
@@ -264,7 +264,8 @@ static int on_name_of(void *ctx, const char *name, const char *hex)
  * Removes images/HEX unless somebody holds it: -EBUSY. It leaves images/ by
  * one rename, so that nobody ever finds a part of it.
  */
-static int drop(const struct image_store *s, const char *hex, uint64_t *bytes)
+static int drop(const struct image_store *s, const char *hex,
+		struct tree_report *tree)
 {
 	char path[128];
 	char away[96];
@@ -280,7 +281,7 @@ static int drop(const struct image_store *s, const char *hex, uint64_t *bytes)
 	if (renameat(s->fd, path, s->fd, away))
 		return -errno;
 	r = image_folder_sync(s->fd, "images");
-	return image_tree_remove(s->fd, away, bytes) ?: r;
+	return tree_remove(s->fd, away, 0, tree) ?: r;
 }
 
 static int remove_from(const struct image_store *s, const char *name,
@@ -329,6 +330,7 @@ int image_remove(const char *name, struct err *e)
 struct collect {
 	const struct image_store *store;
 	struct image_gc_report *report;
+	struct tree_report tree;
 	struct err *e;
 	int status;
 };
@@ -341,7 +343,7 @@ static int collect_image(void *ctx, const char *hex)
 
 	if (r || n.count)
 		return r;
-	r = drop(c->store, hex, &c->report->bytes);
+	r = drop(c->store, hex, &c->tree);
 	if (!r)
 		c->report->images++;
 	else if (r != -EBUSY)
@@ -364,7 +366,7 @@ static int collect_temp(void *ctx, const char *entry)
 		    O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) && errno == EWOULDBLOCK)
 		return 0;
-	r = image_tree_remove(c->store->fd, path, &c->report->bytes);
+	r = tree_remove(c->store->fd, path, 0, &c->tree);
 	if (r)
 		c->status = err_set(c->e, r, "can't remove %s/%s: %s",
 				    c->store->path, path, strerror(-r));
@@ -391,5 +393,6 @@ int image_gc(struct image_gc_report *out, struct err *e)
 	if (!r)
 		r = image_store_temps(&s, collect_temp, &c, e);
 	image_store_close(&s);
+	out->bytes = c.tree.bytes;
 	return r ? r : c.status;
 }

@@ -16,6 +16,7 @@
 #include <sys/sysinfo.h>
 #include <unistd.h>
 
+#include "api/ctl/base/tree.h"
 #include "api/ctl/image/config.h"
 #include "api/ctl/image/fetch.h"
 #include "api/ctl/image/image.h"
@@ -25,7 +26,6 @@
 #include "api/ctl/image/store.h"
 #include "api/ctl/image/tar.h"
 #include "api/ctl/image/tool.h"
-#include "api/ctl/image/tree.h"
 #include "api/ctl/image/wall.h"
 #include "vmm/base/fd.h"
 
@@ -204,10 +204,10 @@ static int unpack(struct import *m, struct err *e)
 	if (r)
 		return r;
 	/* Room for what comes. */
-	(void)image_tree_remove(m->folder, IMAGE_LAYOUT, NULL);
-	(void)image_tree_remove(m->folder, IMAGE_LAYOUT_GZIP, NULL);
+	(void)tree_remove(m->folder, IMAGE_LAYOUT, 0, NULL);
+	(void)tree_remove(m->folder, IMAGE_LAYOUT_GZIP, 0, NULL);
 	/* The guest's /dev covers it, and as root or not, it shall be equal. */
-	r = image_tree_empty(m->folder, ROOT "/dev");
+	r = tree_empty(m->folder, ROOT "/dev");
 	if (r && r != -ENOENT && r != -ENOTDIR && r != -ELOOP)
 		return err_set(e, r, "can't empty the image's /dev: %s",
 			       strerror(-r));
@@ -474,7 +474,7 @@ int image_import(const struct image_import *how, struct image *out,
 	if (!r)
 		r = work(m, e);
 	if (m->temp[0])
-		(void)image_tree_remove(m->store.fd, m->temp, NULL);
+		(void)tree_remove(m->store.fd, m->temp, 0, NULL);
 	fd_close(&m->folder);
 	image_store_close(&m->store);
 	image_layout_fini(&m->layout);
