@@ -57,7 +57,7 @@ endif
 
 # ---- sources, floor by floor (docs/floors.txt) -----------------------------
 
-BASE    := err fd cursor clock log
+BASE    := args err fd cursor clock log
 EVENT   := loop bucket limiter uring
 SECCOMP := filter rules compile
 MEM     := guest_mem
@@ -69,30 +69,36 @@ VIRTIO  := iov ring virtio mmio
 DEVICES := block block_file block_request block_async net net_rx net_tx \
 	net_ctrl net_pair net_offload tap vsock vsock_packet vsock_conn \
 	vsock_table vsock_device vsock_tx vsock_rx vsock_host uart i8042 power
-API     := http json connection server socket_file options config config_id \
+JSON    := json
+API     := http connection server socket_file options config config_id \
 	config_drives config_net config_metrics config_fields config_device_fields \
 	config_file controller controller_metrics assembly samples metrics \
 	console confine policy faults routes route_boot route_machine \
 	route_drives route_net route_vsock route_serial route_vm route_metrics
-CTL     := main client boot jail jail_find jail_remove process vm \
-	run_options monitor terminal output_log ps logs shim attach session session_request dial \
-	foreground forward network volume signals \
-	run exec cp stop
-IMAGE   := image image_config image_entry image_fetch image_import \
-	image_layout image_name image_progress image_source image_store \
-	image_tar image_tool image_tree image_wall image_words image_command
-CTL     += $(IMAGE)
 JAILER  := main options path root mounts bind userns fds ns cgroup rlimit caps \
 	landlock
+
+# mayctl, room by room.
+CTL_BASE     := process signals terminal tree
+CTL_AGENT    := attach dial session session_request
+CTL_IMAGE    := config entry fetch image import layout name progress source \
+	store tar tool wall words
+CTL_VM       := client end forward monitor network output_log shim vm volume
+CTL_COMMANDS := main api boot cp exec foreground image jail logs ps run \
+	run_options stop
+JAILS        := jail_find jail_remove
 
 VMM_SRC := $(BASE:%=vmm/base/%.c) $(EVENT:%=vmm/event/%.c) \
 	$(SECCOMP:%=vmm/seccomp/%.c) $(MEM:%=vmm/mem/%.c) \
 	$(KVM:%=vmm/kvm/%.c) $(BOOT:%=vmm/boot/%.c) \
 	$(X86:%=vmm/arch/x86_64/%.c) $(MACHINE:%=vmm/machine/%.c) \
 	$(VIRTIO:%=devices/virtio/%.c) $(DEVICES:%=devices/%.c) \
-	$(API:%=api/%.c)
-CTL_SRC := $(CTL:%=api/ctl/%.c) $(BASE:%=vmm/base/%.c) vmm/event/loop.c \
-	api/json.c
+	$(JSON:%=api/json/%.c) $(API:%=api/%.c)
+CTL_SRC := $(CTL_BASE:%=api/ctl/base/%.c) $(CTL_AGENT:%=api/ctl/agent/%.c) \
+	$(CTL_IMAGE:%=api/ctl/image/%.c) $(CTL_VM:%=api/ctl/vm/%.c) \
+	$(CTL_COMMANDS:%=api/ctl/commands/%.c) \
+	$(JAILS:%=jailer/jails/%.c) $(JSON:%=api/json/%.c) \
+	$(BASE:%=vmm/base/%.c) vmm/event/loop.c
 JAILER_SRC := $(JAILER:%=jailer/%.c) $(BASE:%=vmm/base/%.c)
 
 obj = $(patsubst %.c,$(B)/%.o,$(1))
@@ -188,7 +194,7 @@ guest: kernel $(GUEST)/initrd $(GUEST)/agent.initrd ## build what runs inside: k
 kernel:
 	$(Q)guest/kernel/build $(ARCH)
 
-$(GUEST)/init: guest/init.c
+$(GUEST)/init: guest/init/init.c
 	$(Q)mkdir -p $(@D)
 	$(call say,GUEST,$@)musl-gcc -static -Os -s -Wall -Wextra -o $@ $<
 
@@ -196,10 +202,10 @@ $(GUEST)/initrd: $(GUEST)/init guest/initrd
 	$(call say,GUEST,$@)guest/initrd $@ $<
 
 # musl brings no kernel headers of its own; the C library's come last.
-AGENT := agent $(addprefix agent_,loop wire log spawn user disk root process \
-	input session request container machine network forward tar untar)
+AGENT := agent loop wire log spawn user disk root process input session \
+	request container machine network forward tar untar
 
-$(GUEST)/agent: $(AGENT:%=guest/%.c) $(wildcard guest/*.h)
+$(GUEST)/agent: $(AGENT:%=guest/agent/%.c) $(wildcard guest/*.h guest/agent/*.h)
 	$(Q)mkdir -p $(@D)
 	$(call say,GUEST,$@)musl-gcc -I. -D_GNU_SOURCE -std=gnu17 -static -Os -s \
 		-Wall -Wextra $(if $(filter true,$(CI)),-Werror) \
@@ -291,11 +297,12 @@ EXTRA_bzimage := tests/unit/kernel_file
 EXTRA_kernel := tests/unit/kernel_file
 EXTRA_bootpage := tests/unit/kernel_file
 EXTRA_jailer_options := jailer/options
-EXTRA_run_options := api/ctl/run_options
-EXTRA_session := api/ctl/session api/ctl/session_request
-EXTRA_image_tar := api/ctl/image_tar api/ctl/image_entry
-EXTRA_image_wall := api/ctl/image_wall
-EXTRA_image_config := api/ctl/image_config
+EXTRA_tree := api/ctl/base/tree
+EXTRA_run_options := api/ctl/commands/run_options
+EXTRA_session := api/ctl/agent/session api/ctl/agent/session_request
+EXTRA_image_tar := api/ctl/image/tar api/ctl/image/entry
+EXTRA_image_wall := api/ctl/image/wall
+EXTRA_image_config := api/ctl/image/config
 
 .PHONY: unit-tests
 unit-tests: $(UNIT:%=$(B)/tests/%)

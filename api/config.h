@@ -3,7 +3,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "api/json.h"
+#include "api/json/json.h"
 #include "vmm/base/err.h"
 
 /*

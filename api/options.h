@@ -14,10 +14,6 @@
 /* The version of the Firecracker API and flags that mayfly speaks. */
 #define WIRE_VERSION "1.17.0"
 
-#ifndef MAYFLY_VERSION
-#define MAYFLY_VERSION "0"
-#endif
-
 /* Exit codes of the monitor; 0 is a guest that turned itself off. */
 enum exit_code {
 	EXIT_FAILED = 1,

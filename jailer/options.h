@@ -8,10 +8,6 @@
 
 #include "vmm/base/err.h"
 
-#ifndef MAYFLY_VERSION
-#define MAYFLY_VERSION "0"
-#endif
-
 /*
  * The jailer's command line. Names, defaults and what follows `--` are those
  * of Firecracker's jailer, which clients start with fixed sets of flags.

@@ -17,6 +17,7 @@
 #include <cmocka.h>
 
 #include "tests/unit/block_bench.h"
+#include "vmm/base/clock.h"
 
 enum { DISCARD = 11, WRITE_ZEROES = 13, UNMAP = 1 };
 
@@ -291,7 +292,7 @@ static void a_file_that_cannot_be_had_changes_nothing(void **state)
 
 static uint64_t serve_reads(unsigned n)
 {
-	const uint64_t begin = loop_now_ns();
+	const uint64_t begin = clock_now_ns();
 	uint32_t id, len;
 	unsigned i;
 
@@ -300,7 +301,7 @@ static uint64_t serve_reads(unsigned n)
 	for (i = 0; i < n; i++)
 		while (!fake_ring_take(&ring, &id, &len))
 			fake_host_wait(&host);
-	return loop_now_ns() - begin;
+	return clock_now_ns() - begin;
 }
 
 static void requests_keep_to_the_limit(void **state)

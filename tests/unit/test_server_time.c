@@ -24,6 +24,7 @@
 #include <cmocka.h>
 
 #include "tests/unit/server_bench.h"
+#include "vmm/base/clock.h"
 #include "vmm/base/log.h"
 
 static int setup(void **state)
@@ -38,7 +39,7 @@ static int setup(void **state)
 
 static uint64_t now_ms(void)
 {
-	return loop_now_ns() / 1000000;
+	return clock_now_ns() / 1000000;
 }
 
 static const char too_slow[] =

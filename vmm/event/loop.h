@@ -74,12 +74,6 @@ void loop_arm(struct loop *l, struct loop_timer *t, uint64_t due_ns);
 /* t does not go off any more. Does nothing where it is not armed. */
 void loop_disarm(struct loop *l, struct loop_timer *t);
 
-/* The clock of due_ns, for who knows nothing but the loop. Thread: any. */
-static inline uint64_t loop_now_ns(void)
-{
-	return clock_now_ns();
-}
-
 /* Serves events until loop_stop(). Returns 0 or a negative errno. */
 int loop_run(struct loop *l, struct err *e);
 
