@@ -292,6 +292,23 @@ int session_next(struct session *s, struct session_frame *f, struct err *e)
 
 /* ---- waiting ------------------------------------------------------------ */
 
+int session_flush(struct session *s)
+{
+	while (s->out_len) {
+		ssize_t n = send(s->fd, s->out + s->out_at, s->out_len,
+				 MSG_NOSIGNAL | MSG_DONTWAIT);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return errno == EAGAIN ? -EAGAIN : -errno;
+		s->out_at += (size_t)n;
+		s->out_len -= (size_t)n;
+	}
+	s->out_at = 0;
+	return 0;
+}
+
 int session_await(struct session *s, struct session_frame *f, int timeout_ms,
 		  struct err *e)
 {

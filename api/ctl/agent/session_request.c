@@ -7,7 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
-#include <sys/socket.h>
 #include <time.h>
 
 #include "api/ctl/agent/session.h"
@@ -138,23 +137,6 @@ static bool put_frame(struct session *s, uint8_t type, uint8_t stream,
 	p = begin_frame(s);
 	put(&p, bytes, len);
 	return end_frame(s, &p, type, stream);
-}
-
-int session_flush(struct session *s)
-{
-	while (s->out_len) {
-		ssize_t n = send(s->fd, s->out + s->out_at, s->out_len,
-				 MSG_NOSIGNAL | MSG_DONTWAIT);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return errno == EAGAIN ? -EAGAIN : -errno;
-		s->out_at += (size_t)n;
-		s->out_len -= (size_t)n;
-	}
-	s->out_at = 0;
-	return 0;
 }
 
 bool session_is_full(const struct session *s)

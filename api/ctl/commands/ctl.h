@@ -27,7 +27,7 @@ int ctl_stop(int argc, char **argv);
 int ctl_kill(int argc, char **argv);
 int ctl_rm(int argc, char **argv);
 
-/* Prints `mayctl: sentence` to stderr. */
+/* complain.c: prints `mayctl: sentence` to stderr. */
 void ctl_complain(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
 /* Of the argument that args_next() stopped at, which it can't use. */

@@ -1,5 +1,4 @@
 /* mayctl: finds the command and its words of help. */
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -96,23 +95,6 @@ static const struct {
 };
 
 enum { COMMANDS = sizeof(commands) / sizeof(commands[0]) };
-
-void ctl_complain(const char *fmt, ...)
-{
-	va_list ap;
-
-	fputs("mayctl: ", stderr);
-	va_start(ap, fmt);
-	vfprintf(stderr, fmt, ap);
-	va_end(ap);
-	fputc('\n', stderr);
-}
-
-void ctl_complain_of(const struct args *a)
-{
-	ctl_complain("%s: can't use the argument '%s'; --help shows how",
-		     a->argv[0], a->argv[a->at - 1]);
-}
 
 static void help(FILE *to)
 {
