@@ -129,17 +129,16 @@ static int empty_folder(struct removal *r, int fd, unsigned depth)
 		close(fd);
 		return rc;
 	}
-	for (errno = 0; (d = readdir(dir)); errno = 0) {
-		if (!strcmp(d->d_name, ".") || !strcmp(d->d_name, ".."))
-			continue;
-		rc = remove_entry(r, fd, d->d_name, depth + 1);
-		if (rc && !status)
+	do {
+		rc = errno = 0;
+		d = readdir(dir);
+		if (!d)
+			rc = -errno;
+		else if (strcmp(d->d_name, ".") && strcmp(d->d_name, ".."))
+			rc = remove_entry(r, fd, d->d_name, depth + 1);
+		if (!status)
 			status = rc;
-		if (rc && r->is_strict)
-			break;
-	}
-	if (errno && !status)
-		status = -errno;
+	} while (d && !(rc && r->is_strict));
 	closedir(dir);
 	return status;
 }
