@@ -9,8 +9,8 @@
 
 #include <cmocka.h>
 
-#include "vmm/base/fd.h"
 #include "vmm/base/clock.h"
+#include "vmm/base/fd.h"
 #include "vmm/event/limiter.h"
 
 #define MS 1000000ULL
