@@ -96,7 +96,7 @@ int server_bench_teardown(void **state)
 
 int dial(void)
 {
-	const struct timeval patience = {.tv_sec = 5};
+	const struct timeval patience = {.tv_sec = 60};
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 

@@ -17,6 +17,7 @@
 #include <cmocka.h>
 
 #include "tests/unit/block_bench.h"
+#include "tests/unit/late.h"
 #include "vmm/base/clock.h"
 
 enum { DISCARD = 11, WRITE_ZEROES = 13, UNMAP = 1 };
@@ -316,10 +317,10 @@ static void requests_keep_to_the_limit(void **state)
 	(void)state;
 	/* Ten at once, then one each 5 ms. */
 	block_set_limiter(host.device, &ops);
-	assert_in_range(serve_reads(30) / 1000, 99000, 300000);
+	assert_in_range(serve_reads(30) / 1000, 99000, LATE_NS);
 	/* Fifteen at once, the burst among them. */
 	block_set_limiter(host.device, &bytes);
-	assert_in_range(serve_reads(35) / 1000, 99000, 300000);
+	assert_in_range(serve_reads(35) / 1000, 99000, LATE_NS);
 	block_set_limiter(host.device, &none);
 	assert_in_range(serve_reads(60) / 1000, 0, 60000);
 }
