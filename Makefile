@@ -7,6 +7,8 @@ ARCH     ?= $(shell uname -m)
 FLAVOUR  ?= release
 B        := build/$(FLAVOUR)
 VERSION  := 0.1.0
+# Of the API and flags that mayfly speaks, which are Firecracker's.
+WIRE_VERSION := 1.17.0
 prefix   ?= /usr/local
 
 # ---- tools and flags -------------------------------------------------------
@@ -24,7 +26,8 @@ ifeq ($(CI),true)
 WARN += -Werror
 endif
 
-CPPFLAGS := -I. -D_GNU_SOURCE -DMAYFLY_VERSION='"$(VERSION)"'
+CPPFLAGS := -I. -D_GNU_SOURCE -DMAYFLY_VERSION='"$(VERSION)"' \
+	-DWIRE_VERSION='"$(WIRE_VERSION)"'
 CFLAGS   := -std=gnu17 -O2 -g -fPIE $(WARN) -fno-strict-aliasing \
 	-fstack-protector-strong -fstack-clash-protection \
 	-ffunction-sections -fdata-sections
@@ -72,7 +75,7 @@ DEVICES := block block_file block_request block_async net net_rx net_tx \
 API     := http json server socket_file options config config_drives \
 	config_net config_metrics config_fields config_device_fields \
 	config_file controller controller_metrics assembly samples metrics \
-	console confine policy faults routes route_boot route_machine \
+	console confine host_files policy faults routes route_boot route_machine \
 	route_drives route_net route_vsock route_serial route_vm route_metrics
 CTL     := main client boot jail jail_find jail_remove process vm \
 	run_options monitor terminal output_log ps logs shim attach session session_request dial \
@@ -277,7 +280,8 @@ EXTRA_uart := $(KVM_FAKES)
 EXTRA_terminal := $(KVM_FAKES)
 EXTRA_power := $(KVM_FAKES)
 EXTRA_ioapic := $(KVM_FAKES)
-EXTRA_routes := tests/unit/fake_machine
+EXTRA_routes := tests/unit/fake_machine tests/unit/route_bench
+EXTRA_told := $(EXTRA_routes)
 EXTRA_server := tests/unit/fake_machine tests/unit/server_bench
 EXTRA_server_time := $(EXTRA_server)
 EXTRA_bad_requests := tests/unit/fake_machine

@@ -68,12 +68,20 @@ int config_check_id(const char *id, struct err *e)
 int config_set_boot(struct vm_config *c, struct config_boot *body,
 		    struct err *e)
 {
+	char text[ARCH_CMDLINE_SIZE];
+	struct cmdline line;
+
 	if (!*body->kernel_image_path)
 		return err_set(e, -EINVAL, "The kernel_image_path is empty.");
 	if (body->initrd_path && !*body->initrd_path)
 		return err_set(e, -EINVAL,
 			       "The initrd_path is empty: leave it out where "
 			       "there is no initrd.");
+	/* What the start appends may still be too much, and is refused there.
+	 */
+	if (body->boot_args &&
+	    cmdline_init(&line, text, sizeof(text), body->boot_args, e))
+		return err_context(e, "boot_args");
 	json_unbind(&config_boot_table, &c->boot);
 	c->boot = *body;
 	memset(body, 0, sizeof(*body));

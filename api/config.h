@@ -175,9 +175,12 @@ int config_set_drive(struct vm_config *c, struct config_drive *body,
 		     struct err *e);
 int config_set_net(struct vm_config *c, struct config_net *body, struct err *e);
 
-/* The one vsock device; another body replaces it. */
-int config_set_vsock(struct vm_config *c, struct config_vsock *body,
-		     struct err *e);
+/*
+ * The one vsock device; another body replaces it. config_set_vsock() takes what
+ * config_check_vsock() found good.
+ */
+int config_check_vsock(const struct config_vsock *body, struct err *e);
+void config_set_vsock(struct vm_config *c, struct config_vsock *body);
 int config_set_serial(struct vm_config *c, struct config_serial *body,
 		      struct err *e);
 

@@ -41,10 +41,18 @@ static void forget_machine(struct controller *c)
 	c->devices = (struct assembly){0};
 }
 
+static void forget_vsock(struct controller *c)
+{
+	if (c->vsock)
+		c->vsock->ops->free(c->vsock);
+	c->vsock = NULL;
+}
+
 void controller_fini(struct controller *c)
 {
 	metrics_close(&c->metrics);
 	forget_machine(c);
+	forget_vsock(c);
 	config_fini(&c->config);
 }
 
@@ -97,8 +105,19 @@ static int machine_confine(void *context, enum machine_thread which,
 			      e);
 }
 
+/* A machine that did not start has taken the socket along: it stands again. */
+static void restore_vsock(struct controller *c)
+{
+	struct err e;
+
+	if (assembly_vsock(&c->vsock, &c->config.vsock, &e))
+		log_warn("%s", e.text);
+}
+
 int controller_start(struct controller *c, struct err *e)
 {
+	const bool had_vsock = c->vsock;
+
 	const struct machine_hooks hooks = {
 		.confine = machine_confine,
 		.ended = machine_ended,
@@ -116,10 +135,12 @@ int controller_start(struct controller *c, struct err *e)
 	rc = assembly_make(&c->machine, &c->config, c->loop, &hooks, e);
 	console_take();
 	if (!rc)
-		rc = assembly_start(c->machine, &c->config, c->has_boot_timer,
-				    &c->devices, e);
+		rc = assembly_start(c->machine, &c->config, &c->vsock,
+				    c->has_boot_timer, &c->devices, e);
 	if (rc) {
 		forget_machine(c);
+		if (had_vsock && !c->vsock)
+			restore_vsock(c);
 		return rc;
 	}
 	c->state = CONTROLLER_RUNNING;
@@ -178,8 +199,14 @@ int controller_patch_drive(struct controller *c,
 
 	if (i < 0)
 		return i;
+	if (!body->path_on_host && !body->has_rate_limiter)
+		return err_set(e, -EINVAL,
+			       "A PATCH of the drive %s needs a path_on_host "
+			       "or a rate_limiter; the path it has already has "
+			       "the file looked at again.",
+			       body->drive_id);
 	/* The path first, for it may fail; then nothing has changed. */
-	if (body->path_on_host || !body->has_rate_limiter) {
+	if (body->path_on_host) {
 		rc = block_set_path(c->devices.drives[i], body->path_on_host,
 				    e);
 		if (rc)
@@ -205,6 +232,26 @@ int controller_patch_net(struct controller *c,
 	tx = assembly_limiter(&body->tx_rate_limiter);
 	net_set_limiters(c->devices.nets[i], &rx, &tx);
 	config_patch_net(&c->config.nets[i], body);
+	return 0;
+}
+
+int controller_set_vsock(struct controller *c, struct config_vsock *body,
+			 struct err *e)
+{
+	struct device *made;
+	int rc = config_check_vsock(body, e);
+
+	if (rc)
+		return rc;
+	/* The same name is free only once the old one has let go of it. */
+	if (c->vsock && !strcmp(body->uds_path, c->config.vsock.uds_path))
+		forget_vsock(c);
+	rc = assembly_vsock(&made, body, e);
+	if (rc)
+		return rc;
+	forget_vsock(c);
+	c->vsock = made;
+	config_set_vsock(&c->config, body);
 	return 0;
 }
 

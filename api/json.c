@@ -382,7 +382,8 @@ static int bind_field(const json_t *object, const struct field_table *table,
 	if (!value && (f->flags & FIELD_REQUIRED))
 		return err_set(e, -EINVAL, "missing field '%s' in %s", f->name,
 			       table->what);
-	if (!value || (json_is_null(value) && !(f->flags & FIELD_REQUIRED)))
+	if (!value || (json_is_null(value) &&
+		       !(f->flags & (FIELD_REQUIRED | FIELD_NO_NULL))))
 		return 0;
 	rc = bind_value(value, f, out + f->offset, is_deprecated, e);
 	if (rc)

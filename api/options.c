@@ -269,7 +269,7 @@ void options_help(FILE *to)
 
 void options_version(FILE *to)
 {
-	/* Clients take the first line's second word for the API's version. */
-	fprintf(to, "Firecracker-API v%s\nmayfly v%s\n", WIRE_VERSION,
+	/* Clients compare the whole of the first line behind its `v`. */
+	fprintf(to, "Firecracker v%s\nmayfly v%s\n", WIRE_VERSION,
 		MAYFLY_VERSION);
 }

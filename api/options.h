@@ -12,7 +12,9 @@
  */
 
 /* The version of the Firecracker API and flags that mayfly speaks. */
-#define WIRE_VERSION "1.17.0"
+#ifndef WIRE_VERSION
+#define WIRE_VERSION "0"
+#endif
 
 #ifndef MAYFLY_VERSION
 #define MAYFLY_VERSION "0"

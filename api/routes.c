@@ -51,7 +51,7 @@ static const struct route table[] = {
 	 &config_net_patch_table},
 	{"vsock", "PUT", BEFORE_START, route_vsock_put, &config_vsock_table},
 	{"serial", "PUT", BEFORE_START, route_serial_put, &config_serial_table},
-	{"logger", "PUT", ANY_TIME, route_logger_put, &config_logger_table},
+	{"logger", "PUT", BEFORE_START, route_logger_put, &config_logger_table},
 	{"metrics", "PUT", BEFORE_START, route_metrics_put,
 	 &config_metrics_table},
 	{"metrics", "GET", ANY_TIME, route_metrics_get},

@@ -378,5 +378,7 @@ void jail_options_help(FILE *to)
 
 void jail_options_version(FILE *to)
 {
-	fprintf(to, "mayfly-jailer v%s\n", MAYFLY_VERSION);
+	/* As the monitor's: the wire language's own first. */
+	fprintf(to, "Jailer v%s\nmayfly-jailer v%s\n", WIRE_VERSION,
+		MAYFLY_VERSION);
 }

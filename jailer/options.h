@@ -8,6 +8,11 @@
 
 #include "vmm/base/err.h"
 
+/* The version of the Firecracker flags that it takes. */
+#ifndef WIRE_VERSION
+#define WIRE_VERSION "0"
+#endif
+
 #ifndef MAYFLY_VERSION
 #define MAYFLY_VERSION "0"
 #endif

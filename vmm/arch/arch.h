@@ -48,6 +48,10 @@ struct arch_slot {
 
 enum { ARCH_SLOTS_MAX = 40, ARCH_VCPUS_MAX = 32 };
 
+/* Of a kernel's command line with its NUL; Linux has the same on all of ours.
+ */
+enum { ARCH_CMDLINE_SIZE = 2048 };
+
 struct arch_topology {
 	uint32_t vcpus;
 	bool smt; /* two threads a core */
