@@ -66,8 +66,8 @@ static int take_id(struct jail_options *o, const char *value, struct err *e)
 	return 0;
 }
 
-static int take_exec_file(struct jail_options *o, const char *value,
-			  struct err *e)
+int jail_options_exec_file(struct jail_options *o, const char *value,
+			   struct err *e)
 {
 	const char *slash = strrchr(value, '/');
 	const char *name = slash ? slash + 1 : value;
@@ -240,7 +240,7 @@ static int take_resource_limit(struct jail_options *o, const char *value,
 static const struct option table[] = {
 	{"id", "ID", false, TAKE(take_id),
 	 "name of the jail: 1 to 64 letters, digits and hyphens"},
-	{"exec-file", "PATH", false, TAKE(take_exec_file),
+	{"exec-file", "PATH", false, TAKE(jail_options_exec_file),
 	 "the monitor: a static program, copied into the jail"},
 	{"uid", "UID", false, TAKE(take_uid), "user to run it as"},
 	{"gid", "GID", false, TAKE(take_gid), "group to run it as"},
