@@ -2,14 +2,18 @@
 #include "api/controller.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "api/console.h"
+#include "api/options.h"
 #include "devices/block.h"
 #include "devices/i8042.h"
 #include "devices/net.h"
+#include "vmm/base/fd.h"
 #include "vmm/base/log.h"
 #include "vmm/kvm/kvm.h"
 
@@ -306,6 +310,21 @@ int controller_apply_logger(struct controller *c, struct err *e)
 	return open_log(c, &c->config.logger, c->config.logger.log_path, e);
 }
 
+/*
+ * Clients look for it at the head of a log that they asked for, whatever the
+ * level. That nobody reads a FIFO yet, or a disk is full, is no failure.
+ */
+static void write_head(const char *path)
+{
+	static const char head[] = "Running Firecracker v" WIRE_VERSION
+				   " (mayfly v" MAYFLY_VERSION ")\n";
+	CLEAN_FD int fd = open(path, O_WRONLY | O_APPEND | O_NONBLOCK |
+					     O_CLOEXEC | O_NOCTTY);
+
+	if (fd >= 0 && write(fd, head, sizeof(head) - 1) < 0)
+		log_debug("no head for the log %s", path);
+}
+
 int controller_set_logger(struct controller *c, struct config_logger *body,
 			  struct err *e)
 {
@@ -328,5 +347,7 @@ int controller_set_logger(struct controller *c, struct config_logger *body,
 	if (body->has_show_log_origin)
 		merged.show_log_origin = body->show_log_origin;
 	rc = open_log(c, &merged, body->log_path, e);
+	if (!rc && body->log_path)
+		write_head(body->log_path);
 	return rc ? rc : config_set_logger(&c->config, body, e);
 }

@@ -261,10 +261,11 @@ void options_help(FILE *to)
 	for (i = 0; i < OPTIONS; i++)
 		if (!table[i].help)
 			fprintf(to, " --%s", table[i].name);
-	fprintf(to,
-		"\n\nEnds with 0 when the guest turns itself off or reboots, or "
-		"on SIGTERM or\nSIGINT; 1 when the microVM fails, 152 for a "
-		"bad configuration, 153 for bad\narguments, 156 on SIGHUP.\n");
+	fprintf(to, "\n\nEnds with 0 when the guest turns itself off or "
+		    "reboots; 1 when the microVM\nfails, 152 for a bad "
+		    "configuration, 153 for bad arguments, 156 on SIGHUP; "
+		    "SIGTERM\nand SIGINT end it as a process that handles "
+		    "neither.\n");
 }
 
 void options_version(FILE *to)

@@ -247,6 +247,9 @@ static int route_run(struct controller *c, const struct route *route,
 	reply->status = reply->json ? 200 : 204;
 	reply->is_text = route->handler == route_metrics_get;
 	reply->is_deprecated = is_deprecated;
+	if (is_deprecated)
+		log_warn("%s /%s: a field of this request is deprecated",
+			 route->method, route->pattern);
 	return 0;
 }
 
