@@ -58,6 +58,9 @@ int assembly_make(struct machine **out, const struct vm_config *config,
 		.pages = pages[m->huge_pages],
 		.vcpus = m->vcpu_count,
 		.smt = m->smt,
+		.template = m->cpu_template == CONFIG_TEMPLATE_T2
+				    ? ARCH_TEMPLATE_T2
+				    : ARCH_TEMPLATE_NONE,
 		.kvm_fd = config->kvm_fd,
 	};
 	int rc = check_memory(m, e);

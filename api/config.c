@@ -116,11 +116,12 @@ int config_set_machine(struct vm_config *c, const struct config_machine *body,
 			       "track_dirty_pages is not supported by this "
 			       "version of mayfly: it serves snapshots, which "
 			       "come later.");
-	if (body->cpu_template)
+	if (body->cpu_template != CONFIG_TEMPLATE_NONE &&
+	    body->cpu_template != CONFIG_TEMPLATE_T2)
 		return err_set(e, -EOPNOTSUPP,
-			       "CPU templates are not supported by this "
-			       "version of mayfly: the only cpu_template is "
-			       "None.");
+			       "This CPU template is not supported by this "
+			       "version of mayfly: a cpu_template is None or "
+			       "T2.");
 	c->machine = *body;
 	return 0;
 }

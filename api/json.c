@@ -490,9 +490,12 @@ json_t *json_dump(const struct field_table *table, const void *in)
 	for (i = 0; i < table->count && object; i++) {
 		const struct field *f = &table->fields[i];
 		const char *base = in;
+		int word = 0;
 		json_t *value;
 
 		if (f->flags & FIELD_HIDDEN)
+			memcpy(&word, base + f->offset, sizeof(word));
+		if ((f->flags & FIELD_HIDDEN) && !word)
 			continue;
 		if ((f->flags & FIELD_GIVEN) &&
 		    !*(const bool *)(base + f->given))

@@ -26,7 +26,7 @@ enum field_flags {
 	FIELD_REQUIRED = 1,   /* must be there */
 	FIELD_DEPRECATED = 2, /* works, and is reported to the caller */
 	FIELD_GIVEN = 4,    /* the bool at `given` says whether it was there */
-	FIELD_HIDDEN = 8,   /* not written by json_dump() */
+	FIELD_HIDDEN = 8,   /* a word; json_dump() leaves the first one out */
 	FIELD_LIST = 16,    /* refused: json_dump() writes [], not null */
 	FIELD_NO_NULL = 32, /* may be absent, but null is no value of it */
 };

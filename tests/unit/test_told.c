@@ -119,6 +119,12 @@ static void null_is_a_value_of_some_fields_only(void **state)
 	done("PUT", "/machine-config",
 	     "{\"vcpu_count\": 1, \"mem_size_mib\": 64, "
 	     "\"cpu_template\": null}");
+	/* The one that is shown is the one that does something. */
+	assert_int_equal(serve("GET", "/machine-config", NULL), 200);
+	assert_null(strstr(answer, "cpu_template"));
+	done("PATCH", "/machine-config", "{\"cpu_template\": \"T2\"}");
+	assert_int_equal(serve("GET", "/machine-config", NULL), 200);
+	assert_non_null(strstr(answer, "\"cpu_template\":\"T2\""));
 	fault("PUT", "/drives/a",
 	      "{\"drive_id\": \"a\", \"is_root_device\": false, "
 	      "\"path_on_host\": \"x\", \"cache_type\": null}",
@@ -130,6 +136,10 @@ static void null_is_a_value_of_some_fields_only(void **state)
 	     "\"rate_limiter\": {\"bandwidth\": null, \"ops\": "
 	     "{\"size\": 1, \"one_time_burst\": null, "
 	     "\"refill_time\": 1}}}");
+	fake_reset();
+	start();
+	assert_non_null(strstr(fake.calls, "new vcpus=1 mem=67108864 pages=0 "
+					   "smt=0 t2; "));
 }
 
 #define TEST(t)                                               \
