@@ -78,6 +78,7 @@ static const struct option table[] = {
 	{"version", NULL, OPTION_FLAG, AT(version),
 	 "print the API's version, then mayfly's"},
 	{"describe-snapshot", "PATH", OPTION_REFUSED, 0, NULL},
+	{"enable-pci", NULL, OPTION_REFUSED_FLAG, 0, NULL},
 	{"metadata", "PATH", OPTION_REFUSED, 0, NULL},
 	{"mmds-size-limit", "BYTES", OPTION_REFUSED, 0, NULL},
 	{"snapshot-version", NULL, OPTION_REFUSED_FLAG, 0, NULL},
@@ -183,6 +184,10 @@ static int check_all(const struct options *o, struct err *e)
 		return err_set(e, -EINVAL,
 			       "--no-api needs --config-file: without a socket "
 			       "nobody else can say what to start");
+	if (o->no_seccomp && o->seccomp_filter)
+		return err_set(e, -EINVAL,
+			       "--seccomp-filter brings filters and "
+			       "--no-seccomp wants none; leave one out");
 	if (o->no_api && o->api_fd)
 		return err_set(e, -EINVAL,
 			       "--api-fd brings a socket and --no-api wants "

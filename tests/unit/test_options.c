@@ -100,6 +100,8 @@ static void mistakes_are_sentences(void **state)
 {
 	(void)state;
 	refuse("x", "unknown argument 'x'");
+	refuse("--enable-pci", "--enable-pci is not supported");
+	refuse("--no-seccomp --seccomp-filter f", "leave one out");
 	refuse("-h", "unknown argument '-h'");
 	refuse("--", "unknown argument '--'");
 	refuse("--apisock s", "unknown argument '--apisock'");
@@ -157,6 +159,10 @@ static void the_version_satisfies_clients(void **state)
 	char word[32];
 
 	(void)state;
+	/* The whole of the first line, and nothing else in it. */
+	assert_int_equal(strncmp(text, "Firecracker v", 13), 0);
+	assert_int_equal(strcspn(text, "\n"),
+			 13 + strspn(text + 13, "0123456789."));
 	assert_int_equal(
 		sscanf(text, "%31s v%u.%u.%u", word, &major, &minor, &patch),
 		4);
@@ -190,6 +196,7 @@ static void the_help_names_every_flag(void **state)
 		"version",
 		"snapshot-version",
 		"describe-snapshot",
+		"enable-pci",
 		"help",
 		"timing",
 	};
