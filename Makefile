@@ -7,6 +7,8 @@ ARCH     ?= $(shell uname -m)
 FLAVOUR  ?= release
 B        := build/$(FLAVOUR)
 VERSION  := 0.1.0
+# Of the API and flags that mayfly speaks, which are Firecracker's.
+WIRE_VERSION := 1.17.0
 prefix   ?= /usr/local
 
 # ---- tools and flags -------------------------------------------------------
@@ -24,7 +26,8 @@ ifeq ($(CI),true)
 WARN += -Werror
 endif
 
-CPPFLAGS := -I. -D_GNU_SOURCE -DMAYFLY_VERSION='"$(VERSION)"'
+CPPFLAGS := -I. -D_GNU_SOURCE -DMAYFLY_VERSION='"$(VERSION)"' \
+	-DWIRE_VERSION='"$(WIRE_VERSION)"'
 CFLAGS   := -std=gnu17 -O2 -g -fPIE $(WARN) -fno-strict-aliasing \
 	-fstack-protector-strong -fstack-clash-protection \
 	-ffunction-sections -fdata-sections
@@ -63,7 +66,7 @@ SECCOMP := filter rules compile
 MEM     := guest_mem
 KVM     := kvm vm vcpu bus irq
 BOOT    := elf bzimage kernel cmdline initrd
-X86     := x86 load entry cpuid ioapic e820 bootparams pvh acpi aml mptable
+X86     := x86 load entry cpuid template ioapic e820 bootparams pvh acpi aml mptable
 MACHINE := cpus machine
 VIRTIO  := iov ring virtio mmio
 DEVICES := block block_file block_request block_async net net_rx net_tx \
@@ -73,7 +76,7 @@ JSON    := json
 API     := http connection server socket_file options config config_id \
 	config_drives config_net config_metrics config_fields config_device_fields \
 	config_file controller controller_metrics assembly samples metrics \
-	console confine policy faults routes route_boot route_machine \
+	console confine host_files policy faults routes route_boot route_machine \
 	route_drives route_net route_vsock route_serial route_vm route_metrics
 JAILER  := main options path root mounts bind userns fds ns cgroup rlimit caps \
 	landlock
@@ -286,7 +289,8 @@ EXTRA_uart_input := $(EXTRA_uart)
 EXTRA_terminal := $(KVM_FAKES)
 EXTRA_power := $(KVM_FAKES)
 EXTRA_ioapic := $(KVM_FAKES)
-EXTRA_routes := tests/unit/fake_machine
+EXTRA_routes := tests/unit/fake_machine tests/unit/route_bench
+EXTRA_told := $(EXTRA_routes)
 EXTRA_server := tests/unit/fake_machine tests/unit/server_bench
 EXTRA_server_time := $(EXTRA_server)
 EXTRA_bad_requests := tests/unit/fake_machine

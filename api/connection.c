@@ -172,6 +172,13 @@ static int refuse_bad(struct connection *c, const struct err *e)
 	return rc;
 }
 
+static bool is_closing(const struct server *s)
+{
+	if (s->before)
+		s->before(s->context);
+	return s->is_closing;
+}
+
 /* Parses what is there. 1: there is an answer to write, 0: read more. */
 static int advance(struct connection *c)
 {
@@ -183,7 +190,7 @@ static int advance(struct connection *c)
 		return 0;
 	switch (http_parse(&c->parser, c->in, &c->in_len, &e)) {
 	case HTTP_DONE:
-		rc = serve_request(c);
+		rc = is_closing(c->server) ? -ESHUTDOWN : serve_request(c);
 		break;
 	case HTTP_MORE:
 		if (!c->parser.wants_continue)

@@ -29,6 +29,8 @@ struct controller {
 	struct vm_config config;
 	struct machine *machine; /* owned; NULL before the start */
 	struct assembly devices; /* what requests at run time reach */
+	/* owned; listens since it was told, until the machine takes it over */
+	struct device *vsock;
 	enum controller_state state;
 	bool has_boot_timer;
 	uint64_t start_cpu_ns; /* CPU time of the process at the start */
@@ -74,6 +76,13 @@ int controller_patch_drive(struct controller *c,
 			   struct config_drive_patch *body, struct err *e);
 int controller_patch_net(struct controller *c,
 			 const struct config_net_patch *body, struct err *e);
+
+/*
+ * The vsock device, whose socket stands from now on. On failure nothing has
+ * changed. Only of a microVM that was not started.
+ */
+int controller_set_vsock(struct controller *c, struct config_vsock *body,
+			 struct err *e);
 
 /*
  * Writes a line of metrics, where there is a file and its reader takes it.

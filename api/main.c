@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/signalfd.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "api/confine.h"
@@ -68,6 +69,7 @@ static void signals_ready(struct loop_watch *w, uint32_t events)
 	if (read(m->signal_fd, &info, sizeof(info)) != sizeof(info))
 		return;
 	m->signal = (int)info.ssi_signo;
+	m->server.is_closing = true;
 	log_info("ended by signal %d of process %u", m->signal, info.ssi_pid);
 	loop_stop(&m->loop);
 }
@@ -186,15 +188,28 @@ static void log_start(struct monitor *m)
 		 o->parent_cpu_time_us);
 }
 
+/* A signal that was there before a request counts before it. */
+static void look_for_signals(void *context)
+{
+	struct monitor *m = context;
+
+	signals_ready(&m->signals, EPOLLIN);
+}
+
 static int open_server(struct monitor *m, struct err *e)
 {
 	const struct options *o = &m->options;
+	int rc;
 
 	if (o->api_fd)
-		return server_adopt(&m->server, &m->loop, &m->controller,
-				    (int)o->api_fd, o->payload_max_bytes, e);
-	return server_open(&m->server, &m->loop, &m->controller, o->api_sock,
-			   o->payload_max_bytes, e);
+		rc = server_adopt(&m->server, &m->loop, &m->controller,
+				  (int)o->api_fd, o->payload_max_bytes, e);
+	else
+		rc = server_open(&m->server, &m->loop, &m->controller,
+				 o->api_sock, o->payload_max_bytes, e);
+	m->server.before = look_for_signals;
+	m->server.context = m;
+	return rc;
 }
 
 /* Returns an exit code; 0 to go on. */
@@ -268,6 +283,22 @@ static void finish(struct monitor *m)
 	loop_close(&m->loop);
 }
 
+/*
+ * Who waits for us learns that it was a signal, as of a monitor that handles
+ * none. As PID 1 of a namespace we can't be killed so, and the status says it.
+ */
+static int end_by(int number)
+{
+	sigset_t only;
+
+	sigemptyset(&only);
+	sigaddset(&only, number);
+	/* Not raise(), whose calls differ between C libraries: the filter. */
+	syscall(SYS_tgkill, getpid(), getpid(), number);
+	sigprocmask(SIG_UNBLOCK, &only, NULL);
+	return EXIT_SIGNAL + number;
+}
+
 static int run(struct monitor *m, struct err *e)
 {
 	uint64_t exits;
@@ -288,6 +319,8 @@ static int run(struct monitor *m, struct err *e)
 	finish(m);
 	if (m->options.timing)
 		print_timing(m, exits);
+	if (!code && m->signal && !m->controller.end_ns)
+		code = end_by(m->signal);
 	return code;
 }
 
@@ -309,7 +342,7 @@ int main(int argc, char **argv)
 		if (monitor.options.help || monitor.options.version)
 			return 0;
 	}
-	if (code)
+	if (code && *e.text)
 		dprintf(STDERR_FILENO, "mayfly: %s\n", e.text);
 	return code;
 }

@@ -99,6 +99,7 @@ static const struct arg table[] = {
 	{"version", NULL, NULL, AT(version),
 	 "print the API's version, then mayfly's"},
 	{"describe-snapshot", "PATH", refuse, 0, NULL},
+	{"enable-pci", NULL, refuse, 0, NULL},
 	{"metadata", "PATH", refuse, 0, NULL},
 	{"mmds-size-limit", "BYTES", refuse, 0, NULL},
 	{"snapshot-version", NULL, refuse, 0, NULL},
@@ -132,6 +133,10 @@ static int check_all(const struct options *o, struct err *e)
 		return err_set(e, -EINVAL,
 			       "--no-api needs --config-file: without a socket "
 			       "nobody else can say what to start");
+	if (o->no_seccomp && o->seccomp_filter)
+		return err_set(e, -EINVAL,
+			       "--seccomp-filter brings filters and "
+			       "--no-seccomp wants none; leave one out");
 	if (o->no_api && o->api_fd)
 		return err_set(e, -EINVAL,
 			       "--api-fd brings a socket and --no-api wants "
@@ -175,15 +180,16 @@ void options_help(FILE *to)
 	for (i = 0; i < OPTIONS; i++)
 		if (!table[i].help)
 			fprintf(to, " --%s", table[i].name);
-	fprintf(to,
-		"\n\nEnds with 0 when the guest turns itself off or reboots, or "
-		"on SIGTERM or\nSIGINT; 1 when the microVM fails, 152 for a "
-		"bad configuration, 153 for bad\narguments, 156 on SIGHUP.\n");
+	fprintf(to, "\n\nEnds with 0 when the guest turns itself off or "
+		    "reboots; 1 when the microVM\nfails, 152 for a bad "
+		    "configuration, 153 for bad arguments, 156 on SIGHUP; "
+		    "SIGTERM\nand SIGINT end it as a process that handles "
+		    "neither.\n");
 }
 
 void options_version(FILE *to)
 {
-	/* Clients take the first line's second word for the API's version. */
-	fprintf(to, "Firecracker-API v%s\nmayfly v%s\n", WIRE_VERSION,
+	/* Clients compare the whole of the first line behind its `v`. */
+	fprintf(to, "Firecracker v%s\nmayfly v%s\n", WIRE_VERSION,
 		MAYFLY_VERSION);
 }

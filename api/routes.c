@@ -52,7 +52,7 @@ static const struct route table[] = {
 	 &config_net_patch_table},
 	{"vsock", "PUT", BEFORE_START, route_vsock_put, &config_vsock_table},
 	{"serial", "PUT", BEFORE_START, route_serial_put, &config_serial_table},
-	{"logger", "PUT", ANY_TIME, route_logger_put, &config_logger_table},
+	{"logger", "PUT", BEFORE_START, route_logger_put, &config_logger_table},
 	{"metrics", "PUT", BEFORE_START, route_metrics_put,
 	 &config_metrics_table},
 	{"metrics", "GET", ANY_TIME, route_metrics_get},
@@ -248,6 +248,9 @@ static int route_run(struct controller *c, const struct route *route,
 	reply->status = reply->json ? 200 : 204;
 	reply->is_text = route->handler == route_metrics_get;
 	reply->is_deprecated = is_deprecated;
+	if (is_deprecated)
+		log_warn("%s /%s: a field of this request is deprecated",
+			 route->method, route->pattern);
 	return 0;
 }
 

@@ -30,6 +30,10 @@ struct server {
 	int fd;			 /* owned; listening */
 	int spare_fd; /* owned; given up to refuse a client without fds */
 	bool is_open;
+	bool is_closing; /* requests are answered no more */
+	/* Set afterwards or NULL: before each request, to find out that. */
+	void (*before)(void *context);
+	void *context; /* borrowed: main */
 	struct socket_file file;
 	size_t payload_max; /* bytes */
 	uint64_t turn;	    /* counts reads, to find the silent longest */

@@ -50,10 +50,9 @@ static int take_id(const struct args *a, void *into, struct err *e)
 	return 0;
 }
 
-static int take_exec_file(const struct args *a, void *into, struct err *e)
+int jail_options_exec_file(struct jail_options *o, const char *value,
+			   struct err *e)
 {
-	struct jail_options *o = into;
-	const char *value = a->value;
 	const char *slash = strrchr(value, '/');
 	const char *name = slash ? slash + 1 : value;
 
@@ -65,6 +64,11 @@ static int take_exec_file(const struct args *a, void *into, struct err *e)
 	o->exec_file = value;
 	o->exec_name = name;
 	return 0;
+}
+
+static int take_exec_file(const struct args *a, void *into, struct err *e)
+{
+	return jail_options_exec_file(into, a->value, e);
 }
 
 /*
@@ -298,5 +302,7 @@ void jail_options_help(FILE *to)
 
 void jail_options_version(FILE *to)
 {
-	fprintf(to, "mayfly-jailer v%s\n", MAYFLY_VERSION);
+	/* As the monitor's: the wire language's own first. */
+	fprintf(to, "Jailer v%s\nmayfly-jailer v%s\n", WIRE_VERSION,
+		MAYFLY_VERSION);
 }

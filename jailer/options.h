@@ -63,6 +63,13 @@ struct jail_options {
 int jail_options_parse(struct jail_options *o, int argc, char **argv,
 		       struct err *e);
 
+/*
+ * Takes value for --exec-file, and its last part for the program's name: once
+ * more where the first was a link. Borrowed. -EINVAL with a sentence.
+ */
+int jail_options_exec_file(struct jail_options *o, const char *value,
+			   struct err *e);
+
 /* What --help and --version say. */
 void jail_options_help(FILE *to);
 void jail_options_version(FILE *to);

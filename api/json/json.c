@@ -382,7 +382,8 @@ static int bind_field(const json_t *object, const struct field_table *table,
 	if (!value && (f->flags & FIELD_REQUIRED))
 		return err_set(e, -EINVAL, "missing field '%s' in %s", f->name,
 			       table->what);
-	if (!value || (json_is_null(value) && !(f->flags & FIELD_REQUIRED)))
+	if (!value || (json_is_null(value) &&
+		       !(f->flags & (FIELD_REQUIRED | FIELD_NO_NULL))))
 		return 0;
 	rc = bind_value(value, f, out + f->offset, is_deprecated, e);
 	if (rc)
@@ -489,9 +490,12 @@ json_t *json_dump(const struct field_table *table, const void *in)
 	for (i = 0; i < table->count && object; i++) {
 		const struct field *f = &table->fields[i];
 		const char *base = in;
+		int word = 0;
 		json_t *value;
 
 		if (f->flags & FIELD_HIDDEN)
+			memcpy(&word, base + f->offset, sizeof(word));
+		if ((f->flags & FIELD_HIDDEN) && !word)
 			continue;
 		if ((f->flags & FIELD_GIVEN) &&
 		    !*(const bool *)(base + f->given))

@@ -25,9 +25,10 @@ enum field_type {
 enum field_flags {
 	FIELD_REQUIRED = 1,   /* must be there */
 	FIELD_DEPRECATED = 2, /* works, and is reported to the caller */
-	FIELD_GIVEN = 4,  /* the bool at `given` says whether it was there */
-	FIELD_HIDDEN = 8, /* not written by json_dump() */
-	FIELD_LIST = 16,  /* refused: json_dump() writes [], not null */
+	FIELD_GIVEN = 4,    /* the bool at `given` says whether it was there */
+	FIELD_HIDDEN = 8,   /* a word; json_dump() leaves the first one out */
+	FIELD_LIST = 16,    /* refused: json_dump() writes [], not null */
+	FIELD_NO_NULL = 32, /* may be absent, but null is no value of it */
 };
 
 /* Strings longer than this are refused where a field sets no bound. */
@@ -36,8 +37,9 @@ enum { FIELD_STRING_MAX = 4095 };
 struct field_table;
 
 /*
- * null stands for "not there" in every field that isn't required. Unless a
- * field is there, what the struct holds stays as it was.
+ * null stands for "not there" in every field that isn't required, but for those
+ * of FIELD_NO_NULL. Unless a field is there, what the struct holds stays as it
+ * was.
  */
 struct field {
 	const char *name;

@@ -129,8 +129,8 @@ static const struct {
 	 BODY
 	 "'socket' is left out of mayfly by design: a drive is a file or block device of the host; use path_on_host."},
 	{"PUT", "/machine-config",
-	 "{\"vcpu_count\": 2, \"mem_size_mib\": 4, \"cpu_template\": \"T2\"}",
-	 "CPU templates are not supported by this version of mayfly: the only cpu_template is None."},
+	 "{\"vcpu_count\": 2, \"mem_size_mib\": 4, \"cpu_template\": \"C3\"}",
+	 "This CPU template is not supported by this version of mayfly: a cpu_template is None or T2."},
 	{"PUT", "/entropy", "{}",
 	 "The entropy device is left out of mayfly by design: guests seed themselves from the CPU."},
 	/* JSON */

@@ -217,8 +217,8 @@ static void machine_rules_hold(void **state)
 		       "\"track_dirty_pages\": true"),
 	       "track_dirty_pages is not supported");
 	refuse(machine("\"vcpu_count\": 1, \"mem_size_mib\": 2, "
-		       "\"cpu_template\": \"T2\""),
-	       "CPU templates are not supported");
+		       "\"cpu_template\": \"C3\""),
+	       "This CPU template is not supported");
 	refuse(machine("\"vcpu_count\": 1, \"mem_size_mib\": 2, "
 		       "\"cpu_template\": \"X\""),
 	       "not 'X'");

@@ -84,7 +84,8 @@ static void bytes_that_trickle_buy_no_time(void **state)
 	int fd = dial();
 
 	(void)state;
-	while (now_ms() - begin < LATE_MS && send(fd, "G", 1, MSG_NOSIGNAL) == 1) {
+	while (now_ms() - begin < LATE_MS &&
+	       send(fd, "G", 1, MSG_NOSIGNAL) == 1) {
 		struct pollfd p = {.fd = fd, .events = POLLIN};
 
 		if (poll(&p, 1, 10))

@@ -138,7 +138,8 @@ static int open_signals(struct machine *m, struct err *e)
 static int machine_open(struct machine *m, struct err *e)
 {
 	const struct arch_topology topology = {.vcpus = m->config.vcpus,
-					       .smt = m->config.smt};
+					       .smt = m->config.smt,
+					       .template = m->config.template};
 	struct guest_range ranges[GUEST_MEM_REGIONS_MAX];
 	struct cpus_config cpus = {
 		.count = m->config.vcpus,

@@ -284,6 +284,9 @@ static int wait_for(pid_t pid)
 			return CTL_REFUSED;
 	if (WIFEXITED(status))
 		return WEXITSTATUS(status);
+	/* Asked for, and by us as well. */
+	if (WTERMSIG(status) == SIGTERM || WTERMSIG(status) == SIGINT)
+		return 128 + WTERMSIG(status);
 	ctl_complain("the monitor was killed by signal %d", WTERMSIG(status));
 	return CTL_REFUSED;
 }
