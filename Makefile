@@ -215,16 +215,19 @@ build/guest/lab.ext4: tests/guest-root build/bench/vsock-peer
 	$(Q)mkdir -p $(@D)
 	$(call say,GUEST,$@)tests/guest-root $@ build/bench/vsock-peer >/dev/null
 
-bare-guests: $(BARE:%=build/guests/%)
 HOSTILE := start machine device transport queue ring race block net vsock
 
-bare-guests: $(BARE:%=build/guests/%) build/guests/hostile
+bare-guests: $(BARE:%=build/guests/%) build/guests/hello32 build/guests/hostile
 
 build/guests/%: tests/guests/%.S tests/guests/bare.inc tests/guests/bare.ld
 	$(Q)mkdir -p $(@D)
 	$(call say,GUEST,$@)gcc -I. -nostdlib -static -no-pie -o $@ $< \
 		-Wl,-T,tests/guests/bare.ld,--build-id=none \
 		-Wl,-z,noexecstack,--no-warn-rwx-segments
+
+# The same as an ELF file of 32 bits, as other people's kernels may be.
+build/guests/hello32: build/guests/hello
+	$(call say,GUEST,$@)objcopy -O elf32-i386 $< $@
 
 # 32 bits and no library: the guest has no operating system to lean on.
 BARE_CFLAGS := -m32 -march=i686 -mmmx -std=gnu17 -O2 -ffreestanding -fno-pic \
@@ -234,10 +237,9 @@ BARE_CFLAGS := -m32 -march=i686 -mmmx -std=gnu17 -O2 -ffreestanding -fno-pic \
 
 build/guests/hostile: build/guests/obj/hostile.o \
 		$(HOSTILE:%=build/guests/obj/hostile_%.o) tests/guests/bare.ld
-	$(call say,GUEST,$@)gcc -m32 -nostdlib -static -no-pie -o $@.32 \
+	$(call say,GUEST,$@)gcc -m32 -nostdlib -static -no-pie -o $@ \
 		$(filter %.o,$^) -Wl,-T,tests/guests/bare.ld,--build-id=none \
 		-Wl,-z,noexecstack,--no-warn-rwx-segments
-	$(Q)objcopy -O elf64-x86-64 $@.32 $@
 
 build/guests/obj/%.o: tests/guests/%.c
 	$(Q)mkdir -p $(@D)
