@@ -69,7 +69,7 @@ VIRTIO  := iov ring virtio mmio
 DEVICES := block block_file block_request block_async net net_rx net_tx \
 	net_ctrl tap vsock vsock_packet vsock_conn vsock_table vsock_tx \
 	vsock_rx vsock_host uart i8042 power
-API     := http json server socket_file options config config_drives \
+API     := http json server socket_file text_file options config config_drives \
 	config_net config_metrics config_fields config_device_fields \
 	config_file controller controller_metrics assembly samples metrics \
 	console confine policy faults routes route_boot route_machine \

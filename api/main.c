@@ -61,9 +61,10 @@ static void hold_standard_fds(void)
 
 	if (poll(fds, 3, 0) <= 0)
 		return;
+	/* A jail need not have devices; a root directory there always is. */
 	for (fd = 0; fd < 3; fd++)
 		if (fds[fd].revents & POLLNVAL &&
-		    open("/dev/null", O_RDWR) != fd)
+		    open("/dev/null", O_RDWR) != fd && open("/", O_PATH) != fd)
 			abort();
 }
 
@@ -83,7 +84,8 @@ static void signals_ready(struct loop_watch *w, uint32_t events)
 
 /*
  * SIGTERM, SIGINT and SIGHUP become events of the loop. They are blocked here,
- * before there is any other thread, so that all threads inherit it.
+ * before there is any other thread, so that all threads inherit it; what is
+ * blocked arrives, also where whoever started us had it ignored.
  */
 static int take_signals(struct monitor *m, struct err *e)
 {

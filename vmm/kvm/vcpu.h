@@ -68,7 +68,8 @@ enum vcpu_exit vcpu_run(struct vcpu *v, struct err *e);
 void vcpu_kick(struct vcpu *v);
 
 /*
- * Installs the empty handler of the kick signal. Once a process, before the
+ * Installs the empty handler of the kick signal and unblocks it, whatever the
+ * process was started with, for this thread and those that it makes. Before the
  * first vCPU thread.
  */
 int vcpu_prepare_kicks(struct err *e);
