@@ -68,7 +68,7 @@ MACHINE := cpus machine
 VIRTIO  := iov ring virtio mmio
 DEVICES := block block_file block_request block_async net net_rx net_tx \
 	net_ctrl tap vsock vsock_packet vsock_conn vsock_table vsock_tx \
-	vsock_rx vsock_host uart i8042 power
+	vsock_rx vsock_host uart uart_sink i8042 power
 API     := http json server socket_file text_file options config config_drives \
 	config_net config_metrics config_fields config_device_fields \
 	config_file controller controller_metrics assembly samples metrics \
@@ -343,6 +343,11 @@ build/bench/vsock-peer: tests/vm/vsock-peer.c
 	$(Q)mkdir -p $(@D)
 	$(call say,CC,$@)gcc -O2 -Wall -D_GNU_SOURCE -static -o $@ $<
 
+# Becomes a program that has no vDSO; tests/vm/libc runs others under it.
+build/bench/no-vdso: tests/vm/no-vdso.c
+	$(Q)mkdir -p $(@D)
+	$(call say,CC,$@)gcc -O2 -Wall -Wextra -D_GNU_SOURCE -static -o $@ $<
+
 # Tries to get out of a jail, from the monitor's place in it.
 INSIDE := $(addprefix tests/vm/jail-inside,.c -files.c -kernel.c)
 INSIDE += vmm/seccomp/filter.c build/seccomp/programs.c vmm/base/err.c
@@ -385,6 +390,7 @@ lint: programs ## check floors, sizes, headers, format, and what the linters say
 	$(Q)tests/lint/size
 	$(Q)tests/lint/headers
 	$(Q)tests/lint/format
+	$(Q)tests/lint/libc
 	$(Q)tests/lint/shell
 	$(Q)tests/lint/tidy
 	$(Q)tests/lint/man

@@ -223,7 +223,12 @@ static int add_uart(struct machine *m, const struct vm_config *config,
 	if (path && fd < 0)
 		return fd;
 	rc = uart_new(&d, path ? fd : STDOUT_FILENO, STDIN_FILENO, e);
-	return rc ? rc : machine_add(m, d, e);
+	if (rc)
+		return rc;
+	/* What whoever started us redirected is theirs to look after. */
+	if (path)
+		uart_bound_output(d);
+	return machine_add(m, d, e);
 }
 
 static int add_platform(struct machine *m, const struct vm_config *config,

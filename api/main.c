@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <malloc.h>
 #include <poll.h>
 #include <signal.h>
 #include <stddef.h>
@@ -19,6 +20,7 @@
 #include "api/confine.h"
 #include "api/controller.h"
 #include "api/faults.h"
+#include "api/json.h"
 #include "api/options.h"
 #include "api/server.h"
 #include "vmm/base/fd.h"
@@ -314,6 +316,12 @@ int main(int argc, char **argv)
 
 	monitor.main_ns = now_ns();
 	hold_standard_fds();
+	/*
+	 * When its heap is full the C library tries another, by calls that no
+	 * filter has, instead of saying so. One thread allocates: one heap.
+	 */
+	mallopt(M_ARENA_MAX, 1);
+	json_seed();
 	if (!options_parse(&monitor.options, argc, argv, &e)) {
 		if (monitor.options.help)
 			options_help(stdout);

@@ -48,6 +48,12 @@ void vcpu_kick(struct vcpu *v)
 	pthread_kill(v->thread, kick_signal());
 }
 
+void vcpu_note_pause(struct vcpu *v)
+{
+	/* EINVAL: this guest uses no clock of KVM's, and so can't be told. */
+	(void)ioctl(v->fd, KVM_KVMCLOCK_CTRL, 0);
+}
+
 int vcpu_open(struct vcpu *v, const struct vm *vm, uint32_t id,
 	      struct bus *mmio, struct bus *pio, struct err *e)
 {

@@ -62,6 +62,12 @@ void vcpu_close(struct vcpu *v);
 enum vcpu_exit vcpu_run(struct vcpu *v, struct err *e);
 
 /*
+ * The vCPU goes on after it was held for a while: its guest's watchdogs must
+ * not take that for a hang. Thread: its own.
+ */
+void vcpu_note_pause(struct vcpu *v);
+
+/*
  * Makes vcpu_run() return VCPU_KICKED soon, also when it is about to enter the
  * guest. Thread: any but the vCPU's, while that thread lives.
  */
