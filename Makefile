@@ -69,7 +69,7 @@ VIRTIO  := iov ring virtio mmio
 DEVICES := block block_file block_request block_async net net_rx net_tx \
 	net_ctrl tap vsock vsock_packet vsock_conn vsock_table vsock_tx \
 	vsock_rx vsock_host uart uart_sink i8042 power
-API     := http json server socket_file text_file options config config_drives \
+API     := http json server listener socket_file text_file options config config_drives \
 	config_net config_metrics config_fields config_device_fields \
 	config_file controller controller_metrics assembly samples metrics \
 	console confine policy faults routes route_boot route_machine \
@@ -312,7 +312,7 @@ $(UNIT:%=$(B)/tests/%): $(B)/tests/%: $(B)/tests/unit/test_%.o \
 FUZZ := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 FUZZ_EXTRA_routes := tests/unit/fake_machine
 FUZZ_EXTRA_image_tar := $(EXTRA_image_tar)
-FUZZ_LINK_routes := -Wl,--wrap=open
+FUZZ_LINK_routes := -Wl,--wrap=open,--wrap=fd_open
 
 .PHONY: fuzzers fuzz
 fuzzers: $(FUZZ:%=$(B)/fuzz/%)
