@@ -71,10 +71,12 @@ MACHINE := cpus machine
 VIRTIO  := iov ring virtio mmio
 DEVICES := block block_file block_request block_async net net_rx net_tx \
 	net_ctrl net_pair net_offload tap vsock vsock_packet vsock_conn \
-	vsock_table vsock_device vsock_tx vsock_rx vsock_host uart i8042 power
+	vsock_table vsock_device vsock_tx vsock_rx vsock_host uart uart_sink \
+	i8042 power
 JSON    := json
-API     := http connection server socket_file options config config_id \
-	config_drives config_net config_metrics config_fields config_device_fields \
+API     := http connection server listener socket_file text_file options \
+	config config_id config_drives config_net config_metrics config_fields \
+	config_device_fields \
 	config_file controller controller_metrics assembly samples metrics \
 	console confine host_files policy faults routes route_boot route_machine \
 	route_drives route_net route_vsock route_serial route_vm route_metrics
@@ -224,16 +226,19 @@ build/guest/lab.ext4: tests/guest-root build/bench/vsock-peer
 	$(Q)mkdir -p $(@D)
 	$(call say,GUEST,$@)tests/guest-root $@ build/bench/vsock-peer >/dev/null
 
-bare-guests: $(BARE:%=build/guests/%)
 HOSTILE := start machine device transport queue ring race block net vsock
 
-bare-guests: $(BARE:%=build/guests/%) build/guests/hostile
+bare-guests: $(BARE:%=build/guests/%) build/guests/hello32 build/guests/hostile
 
 build/guests/%: tests/guests/%.S tests/guests/bare.inc tests/guests/bare.ld
 	$(Q)mkdir -p $(@D)
 	$(call say,GUEST,$@)gcc -I. -nostdlib -static -no-pie -o $@ $< \
 		-Wl,-T,tests/guests/bare.ld,--build-id=none \
 		-Wl,-z,noexecstack,--no-warn-rwx-segments
+
+# The same as an ELF file of 32 bits, as other people's kernels may be.
+build/guests/hello32: build/guests/hello
+	$(call say,GUEST,$@)objcopy -O elf32-i386 $< $@
 
 # 32 bits and no library: the guest has no operating system to lean on.
 BARE_CFLAGS := -m32 -march=i686 -mmmx -std=gnu17 -O2 -ffreestanding -fno-pic \
@@ -243,10 +248,9 @@ BARE_CFLAGS := -m32 -march=i686 -mmmx -std=gnu17 -O2 -ffreestanding -fno-pic \
 
 build/guests/hostile: build/guests/obj/hostile.o \
 		$(HOSTILE:%=build/guests/obj/hostile_%.o) tests/guests/bare.ld
-	$(call say,GUEST,$@)gcc -m32 -nostdlib -static -no-pie -o $@.32 \
+	$(call say,GUEST,$@)gcc -m32 -nostdlib -static -no-pie -o $@ \
 		$(filter %.o,$^) -Wl,-T,tests/guests/bare.ld,--build-id=none \
 		-Wl,-z,noexecstack,--no-warn-rwx-segments
-	$(Q)objcopy -O elf64-x86-64 $@.32 $@
 
 build/guests/obj/%.o: tests/guests/%.c
 	$(Q)mkdir -p $(@D)
@@ -296,7 +300,8 @@ EXTRA_server_time := $(EXTRA_server)
 EXTRA_bad_requests := tests/unit/fake_machine
 EXTRA_metrics := tests/unit/fake_machine
 EXTRA_controller := tests/unit/fake_machine
-EXTRA_elf := tests/unit/kernel_file
+EXTRA_elf := tests/unit/kernel_file tests/unit/elf_bench
+EXTRA_elf_note := $(EXTRA_elf)
 EXTRA_bzimage := tests/unit/kernel_file
 EXTRA_kernel := tests/unit/kernel_file
 EXTRA_bootpage := tests/unit/kernel_file
@@ -324,7 +329,7 @@ $(UNIT:%=$(B)/tests/%): $(B)/tests/%: $(B)/tests/unit/test_%.o \
 FUZZ := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 FUZZ_EXTRA_routes := tests/unit/fake_machine
 FUZZ_EXTRA_image_tar := $(EXTRA_image_tar)
-FUZZ_LINK_routes := -Wl,--wrap=open
+FUZZ_LINK_routes := -Wl,--wrap=open,--wrap=fd_open
 
 .PHONY: fuzzers fuzz
 fuzzers: $(FUZZ:%=$(B)/fuzz/%)
@@ -355,6 +360,11 @@ PEER := tests/vm/vsock-peer.c tests/vm/vsock-peer-server.c
 build/bench/vsock-peer: $(PEER) tests/vm/vsock-peer.h
 	$(Q)mkdir -p $(@D)
 	$(call say,CC,$@)gcc -I. -O2 -Wall -D_GNU_SOURCE -static -o $@ $(PEER)
+
+# Becomes a program that has no vDSO; tests/vm/libc runs others under it.
+build/bench/no-vdso: tests/vm/no-vdso.c
+	$(Q)mkdir -p $(@D)
+	$(call say,CC,$@)gcc -O2 -Wall -Wextra -D_GNU_SOURCE -static -o $@ $<
 
 # Tries to get out of a jail, from the monitor's place in it.
 INSIDE := $(addprefix tests/vm/jail-inside,.c -files.c -kernel.c)
@@ -401,6 +411,7 @@ lint: programs ## check floors, circles, sizes, headers, format, and what the li
 	$(Q)tests/lint/size
 	$(Q)tests/lint/headers
 	$(Q)tests/lint/format
+	$(Q)tests/lint/libc
 	$(Q)tests/lint/shell
 	$(Q)tests/lint/tidy
 	$(Q)tests/lint/man

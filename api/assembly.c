@@ -235,7 +235,12 @@ static int add_uart(struct machine *m, const struct vm_config *config,
 	if (path && fd < 0)
 		return fd;
 	rc = uart_new(&d, path ? fd : STDOUT_FILENO, STDIN_FILENO, e);
-	return rc ? rc : machine_add(m, d, e);
+	if (rc)
+		return rc;
+	/* What whoever started us redirected is theirs to look after. */
+	if (path)
+		uart_bound_output(d);
+	return machine_add(m, d, e);
 }
 
 static int add_platform(struct machine *m, const struct vm_config *config,
@@ -281,16 +286,15 @@ int assembly_start(struct machine *m, const struct vm_config *config,
 	char cmdline[CMDLINE_MAX];
 	int rc;
 
-	kernel_fd = open(boot->kernel_image_path, O_RDONLY | O_CLOEXEC);
+	kernel_fd = fd_open(boot->kernel_image_path, O_RDONLY, FD_REGULAR,
+			    "kernel", e);
 	if (kernel_fd < 0)
-		return err_errno(e, "can't open the kernel %s",
-				 boot->kernel_image_path);
-	if (boot->initrd_path) {
-		initrd_fd = open(boot->initrd_path, O_RDONLY | O_CLOEXEC);
-		if (initrd_fd < 0)
-			return err_errno(e, "can't open the initrd %s",
-					 boot->initrd_path);
-	}
+		return kernel_fd;
+	if (boot->initrd_path)
+		initrd_fd = fd_open(boot->initrd_path, O_RDONLY, FD_REGULAR,
+				    "initrd", e);
+	if (boot->initrd_path && initrd_fd < 0)
+		return initrd_fd;
 	rc = config_cmdline(config, cmdline, sizeof(cmdline), e);
 	if (!rc)
 		rc = add_devices(m, config, vsock, has_boot_timer, out, e);

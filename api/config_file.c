@@ -5,14 +5,9 @@
 #include "api/config_fields.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-#include "vmm/base/fd.h"
-
-enum { FILE_BYTES_MAX = 1 << 20 };
+#include "api/text_file.h"
 
 static int apply_drives(struct vm_config *c, struct config_file *file,
 			struct err *e)
@@ -95,64 +90,15 @@ int config_parse(struct vm_config *c, const char *text, size_t len,
 	return rc;
 }
 
-/*
- * A regular file comes with one read; what has no size beforehand (a pipe, a
- * file of /proc) is read to its end.
- */
-static int read_whole(int fd, char **out, size_t *len, struct err *e)
-{
-	struct stat st;
-	size_t room = FILE_BYTES_MAX;
-	bool is_sized;
-	char *text;
-	ssize_t n;
-	int rc = 0;
-
-	*len = 0;
-	if (fstat(fd, &st))
-		return err_errno(e, "can't stat it");
-	is_sized = S_ISREG(st.st_mode) && st.st_size > 0;
-	if (is_sized)
-		room = (size_t)st.st_size;
-	if (room > FILE_BYTES_MAX)
-		return err_set(e, -EFBIG, "it is larger than %d bytes",
-			       FILE_BYTES_MAX);
-	text = malloc(room + 1);
-	if (!text)
-		return err_set(e, -ENOMEM, "no memory to read it");
-	for (;;) {
-		n = read(fd, text + *len, room + 1 - *len);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n > 0)
-			*len += (size_t)n;
-		/* The size said where a regular file ends. */
-		if (n <= 0 || *len >= room + !is_sized)
-			break;
-	}
-	if (n < 0)
-		rc = err_errno(e, "can't read it");
-	else if (*len > room)
-		rc = err_set(e, -EFBIG, "it is larger than %zu bytes", room);
-	if (rc)
-		free(text);
-	else
-		*out = text;
-	return rc;
-}
-
 int config_load(struct vm_config *c, const char *path, struct err *e)
 {
-	CLEAN_FD int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
-	char *text = NULL;
+	char *text;
 	size_t len;
-	int rc;
+	int rc = text_file_read(path, "config file", &text, &len, e);
 
-	if (fd < 0)
-		return err_errno(e, "can't open the config file %s", path);
-	rc = read_whole(fd, &text, &len, e);
-	if (!rc)
-		rc = config_parse(c, text, len, e);
+	if (rc)
+		return rc;
+	rc = config_parse(c, text, len, e);
 	free(text);
 	if (rc)
 		err_context(e, "config file %s", path);

@@ -16,19 +16,9 @@
 
 static int check_regular(const char *path, const char *what, struct err *e)
 {
-	CLEAN_FD int fd = -1;
-	struct stat st;
+	CLEAN_FD int fd = fd_open(path, O_RDONLY, FD_REGULAR, what, e);
 
-	fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
-	if (fd < 0)
-		return err_errno(e, "can't open the %s %s", what, path);
-	if (fstat(fd, &st))
-		return err_errno(e, "can't examine the %s %s", what, path);
-	if (!S_ISREG(st.st_mode))
-		return err_set(e, -EINVAL,
-			       "the %s %s is no regular file; name one", what,
-			       path);
-	return 0;
+	return fd < 0 ? fd : 0;
 }
 
 int host_files_check_boot(const struct config_boot *body, struct err *e)

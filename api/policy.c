@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "api/text_file.h"
 #include "vmm/base/log.h"
 #include "vmm/seccomp/compile.h"
 
@@ -175,10 +176,16 @@ int policy_load(const char *path, struct sock_fprog programs[FILTERS],
 {
 	struct table tables[FILTERS] = {{0}};
 	json_error_t where;
-	json_t *root = json_load_file(path, JSON_REJECT_DUPLICATES, &where);
+	json_t *root;
+	char *text;
+	size_t len;
 	unsigned i;
-	int rc = 0;
+	int rc = text_file_read(path, "seccomp filter", &text, &len, e);
 
+	if (rc)
+		return rc;
+	root = json_loadb(text, len, JSON_REJECT_DUPLICATES, &where);
+	free(text);
 	if (!root)
 		return err_set(e, -EINVAL, "seccomp filter %.256s: %s, line %d",
 			       path, where.text, where.line);

@@ -5,7 +5,7 @@
 #include <stdint.h>
 
 #include "api/controller.h"
-#include "api/socket_file.h"
+#include "api/listener.h"
 #include "vmm/base/err.h"
 #include "vmm/event/loop.h"
 
@@ -24,35 +24,25 @@ struct connection;
 struct server {
 	struct loop *loop;	       /* borrowed: main */
 	struct controller *controller; /* borrowed: main */
-	struct loop_watch listener;
+	struct listener listener;
 	struct loop_timer timer; /* of the connection whose time ends first */
 	uint64_t patience_ns;	 /* for a request, an answer, a drain */
-	int fd;			 /* owned; listening */
-	int spare_fd; /* owned; given up to refuse a client without fds */
 	bool is_open;
 	bool is_closing; /* requests are answered no more */
 	/* Set afterwards or NULL: before each request, to find out that. */
 	void (*before)(void *context);
-	void *context; /* borrowed: main */
-	struct socket_file file;
+	void *context;	    /* borrowed: main */
 	size_t payload_max; /* bytes */
 	uint64_t turn;	    /* counts reads, to find the silent longest */
 	struct connection *connections[SERVER_CONNECTIONS_MAX]; /* owned */
 };
 
-/*
- * Listens at path. A socket file that nobody listens at any more is replaced;
- * one with a listener is an error, and so is any other kind of file. Accepts a
- * zeroed struct.
- */
+/* Listens at path, as listener_open() does. Accepts a zeroed struct. */
 int server_open(struct server *s, struct loop *loop,
 		struct controller *controller, const char *path,
 		uint64_t payload_max, struct err *e);
 
-/*
- * The same with a socket that somebody else made and listens at; takes it over
- * on success only. Its file, if it has one, is not ours to remove.
- */
+/* The same at a socket that somebody else made: listener_adopt(). */
 int server_adopt(struct server *s, struct loop *loop,
 		 struct controller *controller, int fd, uint64_t payload_max,
 		 struct err *e);

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
@@ -20,16 +21,8 @@ static int find_size(int fd, const char *path, uint64_t *size, struct err *e)
 	if (fstat(fd, &st))
 		return err_errno(e, "can't examine the disk %s", path);
 	*size = (uint64_t)st.st_size;
-	if (S_ISBLK(st.st_mode)) {
-		if (ioctl(fd, BLKGETSIZE64, size))
-			return err_errno(e, "can't ask for the size of %s",
-					 path);
-	} else if (!S_ISREG(st.st_mode)) {
-		return err_set(e, -EINVAL,
-			       "the disk %s is neither a regular file nor a "
-			       "block device",
-			       path);
-	}
+	if (S_ISBLK(st.st_mode) && ioctl(fd, BLKGETSIZE64, size))
+		return err_errno(e, "can't ask for the size of %s", path);
 	if (*size % SECTOR)
 		return err_set(e, -EINVAL,
 			       "the disk %s has %llu bytes, which is no "
@@ -42,25 +35,21 @@ static int find_size(int fd, const char *path, uint64_t *size, struct err *e)
 int block_file_open(struct block_file *f, const char *path, bool is_read_only,
 		    struct err *e)
 {
-	/* Non-blocking, or a FIFO in the disk's place would hang us. */
-	CLEAN_FD int fd = open(path, (is_read_only ? O_RDONLY : O_RDWR) |
-					     O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	CLEAN_FD int fd = fd_open(path, is_read_only ? O_RDONLY : O_RDWR,
+				  FD_REGULAR_OR_BLOCK, "disk", e);
 	int rc;
 
 	f->fd = -1;
-	if (fd < 0 && !is_read_only && (errno == EACCES || errno == EROFS))
-		return err_errno(e,
-				 "can't open the disk %s for writing; make it "
-				 "writable or set is_read_only",
-				 path);
+	if (!is_read_only && (fd == -EACCES || fd == -EROFS))
+		return err_set(e, fd,
+			       "can't open the disk %s for writing; make it "
+			       "writable or set is_read_only: %s",
+			       path, strerror(-fd));
 	if (fd < 0)
-		return err_errno(e, "can't open the disk %s", path);
+		return fd;
 	rc = find_size(fd, path, &f->size, e);
 	if (rc)
 		return rc;
-	/* A disk that says "later" is of no use. */
-	if (fcntl(fd, F_SETFL, 0))
-		return err_errno(e, "can't make the disk %s blocking", path);
 	f->fd = fd_steal(&fd);
 	return 0;
 }

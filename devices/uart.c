@@ -26,6 +26,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "devices/uart_sink.h"
 #include "vmm/base/clock.h"
 #include "vmm/base/container.h"
 #include "vmm/base/fd.h"
@@ -88,7 +89,7 @@ struct uart {
 
 	int wake_fd; /* owned eventfd: vCPU thread to loop thread */
 	/* The loop thread's alone. */
-	int out_fd;	 /* owned copy; -1 for none */
+	struct uart_sink sink;
 	int in_fd;	 /* borrowed; -1 for none, or at its end */
 	bool is_in_file; /* always ready, so there is nothing to watch */
 	struct loop_watch wake_watch, out_watch, in_watch;
@@ -359,8 +360,7 @@ static int drain(struct uart *u)
 		len = next_output(u, &at);
 		if (!len)
 			return 0;
-		n = u->out_fd < 0 ? (ssize_t)len
-				  : fd_write_ready(u->out_fd, at, len);
+		n = uart_sink_write(&u->sink, at, len);
 		if (n == -EAGAIN || n == -EINTR)
 			return -EAGAIN;
 		/* Nobody will ever read: as if the cable were out. */
@@ -379,7 +379,7 @@ static void drain_and_watch(struct uart *u)
 
 	rc = drain(u);
 	if (rc == -EAGAIN && u->out_watch.fd < 0 &&
-	    loop_add(loop, &u->out_watch, u->out_fd, EPOLLOUT, NULL)) {
+	    loop_add(loop, &u->out_watch, u->sink.fd, EPOLLOUT, NULL)) {
 		/* Can't wait: an empty ring asks for us again, a full one not.
 		 */
 		while ((len = next_output(u, &at)))
@@ -487,7 +487,7 @@ static void uart_stop(struct device *d)
 {
 	struct uart *u = uart_of(d);
 	const int64_t end = now_ms() + FINAL_WAIT_MS;
-	struct pollfd p = {.fd = u->out_fd, .events = POLLOUT};
+	struct pollfd p = {.fd = u->sink.fd, .events = POLLOUT};
 	int64_t left;
 	int rc;
 
@@ -513,7 +513,7 @@ static void uart_free(struct device *d)
 	}
 	irq_close(&u->irq);
 	fd_close(&u->wake_fd);
-	fd_close(&u->out_fd);
+	uart_sink_close(&u->sink);
 	free(u->out);
 	free(u);
 }
@@ -528,26 +528,6 @@ static const struct device_ops uart_ops = {
 	.free = uart_free,
 };
 
-/*
- * A descriptor of our own for fd's file: epoll takes one only once, and in_fd
- * may be the same. A terminal is opened anew where that is possible, without
- * blocking: it reports room as soon as there is a byte of it, and would then
- * make us wait for the rest. Our flags on fd itself would be everybody's.
- */
-static int own_output(int fd, struct err *e)
-{
-	char path[32];
-	int copy = -1;
-
-	if (isatty(fd)) {
-		snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-		copy = open(path, O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-	}
-	if (copy < 0)
-		copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
-	return copy < 0 ? err_errno(e, "the serial port's output") : copy;
-}
-
 int uart_new(struct device **out, int out_fd, int in_fd, struct err *e)
 {
 	struct uart *u = calloc(1, sizeof(*u));
@@ -558,7 +538,7 @@ int uart_new(struct device **out, int out_fd, int in_fd, struct err *e)
 	u->device.ops = &uart_ops;
 	u->irq.fd = -1;
 	u->in_fd = in_fd;
-	u->out_fd = -1;
+	u->sink.fd = -1;
 	u->wake_fd = -1;
 	u->wake_watch = (struct loop_watch){.fd = -1, .ready = wake_ready};
 	u->out_watch = (struct loop_watch){.fd = -1, .ready = out_ready};
@@ -568,11 +548,16 @@ int uart_new(struct device **out, int out_fd, int in_fd, struct err *e)
 	if (!u->out)
 		rc = err_set(e, -ENOMEM, "no memory for the serial port");
 	else if (out_fd >= 0)
-		rc = u->out_fd = own_output(out_fd, e);
-	if (rc < 0) {
+		rc = uart_sink_open(&u->sink, out_fd, e);
+	if (rc) {
 		uart_free(&u->device);
 		return rc;
 	}
 	*out = &u->device;
 	return 0;
+}
+
+void uart_bound_output(struct device *d)
+{
+	uart_sink_bound(&uart_of(d)->sink);
 }

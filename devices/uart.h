@@ -11,3 +11,9 @@
  * a negative errno. in_fd stays open as long as the device lives.
  */
 int uart_new(struct device **out, int out_fd, int in_fd, struct err *e);
+
+/*
+ * Has out_fd, opened for appending, hold a bounded part of the output where it
+ * is a regular file (uart_sink.h). Before the machine starts.
+ */
+void uart_bound_output(struct device *d);

@@ -77,9 +77,9 @@ static int parse_failed(json_error_t *error, struct err *e)
 /*
  * Clients choose the keys of jansson's hash tables, so their seed is random:
  * what the kernel gave this process at exec, and not /dev/urandom, which
- * jansson would open.
+ * jansson would open, or the time where there is none.
  */
-static void seed_hashes(void)
+void json_seed(void)
 {
 	static bool is_seeded;
 	const void *random = (const void *)getauxval(AT_RANDOM);
@@ -90,7 +90,7 @@ static void seed_hashes(void)
 	is_seeded = true;
 	if (random)
 		memcpy(&seed, random, sizeof(seed));
-	json_object_seed(seed);
+	json_object_seed(seed ? seed : 1);
 }
 
 json_t *json_parse(const char *text, size_t len, struct err *e)
@@ -98,7 +98,7 @@ json_t *json_parse(const char *text, size_t len, struct err *e)
 	json_error_t error;
 	json_t *json;
 
-	seed_hashes();
+	json_seed();
 	if (check_depth(text, len, e))
 		return NULL;
 	json = json_loadb(text, len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY,

@@ -82,6 +82,13 @@ struct field_array {
 	}
 
 /*
+ * Has objects that are made from now on keep what clients name in an order that
+ * they can't foresee. json_parse() does it, too; who makes objects before,
+ * first.
+ */
+void json_seed(void);
+
+/*
  * Parses one JSON text of len bytes. Returns a new reference, or NULL with a
  * sentence that names line and column. Doubled keys, NULs, invalid UTF-8, more
  * than 64 levels and bytes after the value are errors.

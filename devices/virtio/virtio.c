@@ -132,10 +132,11 @@ void virtio_stop(struct virtio *v)
 
 void virtio_count(struct virtio *v, struct device_counters *c)
 {
-	uint64_t chains = 0, faults = 0;
+	uint64_t chains = 0, faults = 0, interrupts;
 	unsigned i;
 
 	mutex_lock(&v->device.lock);
+	interrupts = v->interrupts;
 	for (i = 0; i < v->queue_count; i++) {
 		chains += v->queues[i].chains;
 		faults += v->queues[i].faults;
@@ -145,7 +146,7 @@ void virtio_count(struct virtio *v, struct device_counters *c)
 	mutex_unlock(&v->device.lock);
 	c->put(c, "queue_chains", chains);
 	c->put(c, "queue_faults", faults);
-	c->put(c, "interrupts", v->interrupts);
+	c->put(c, "interrupts", interrupts);
 }
 
 void virtio_fini(struct virtio *v)

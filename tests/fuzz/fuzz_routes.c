@@ -13,13 +13,25 @@
 
 #include "api/routes.h"
 #include "tests/unit/fake_machine.h"
+#include "vmm/base/fd.h"
 #include "vmm/base/log.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int __real_open(const char *path, int flags, ...);
 int __wrap_open(const char *path, int flags, ...);
+int __wrap_fd_open(const char *path, int flags, enum fd_kind kind,
+		   const char *what, struct err *e);
 
 /* Of all files there is /dev/null. */
+int __wrap_fd_open(const char *path, int flags, enum fd_kind kind,
+		   const char *what, struct err *e)
+{
+	int fd = __wrap_open(path, flags);
+
+	(void)kind;
+	return fd < 0 ? err_errno(e, "can't open the %s %s", what, path) : fd;
+}
+
 int __wrap_open(const char *path, int flags, ...)
 {
 	if (!strcmp(path, "/dev/null"))

@@ -16,6 +16,11 @@ Elf64_Ehdr *kernel_file_ehdr(struct kernel_file *f)
 	return (Elf64_Ehdr *)(void *)f->bytes;
 }
 
+Elf32_Ehdr *kernel_file_ehdr32(struct kernel_file *f)
+{
+	return (Elf32_Ehdr *)(void *)f->bytes;
+}
+
 Elf64_Phdr *kernel_file_phdr(struct kernel_file *f, unsigned index)
 {
 	return (Elf64_Phdr *)(void *)(f->bytes + PHDRS_AT) + index;
@@ -92,6 +97,36 @@ void kernel_file_elf(struct kernel_file *f)
 	memset(f->bytes + TEXT_AT, 0x90, KERNEL_FILE_TEXT_BYTES);
 	memset(f->bytes + DATA_AT, 0xd5, KERNEL_FILE_DATA_BYTES);
 	kernel_file_put_note(f, &at, "Xen", NOTE_PHYS32_ENTRY, &pvh_entry, 4);
+}
+
+void kernel_file_narrow(struct kernel_file *f)
+{
+	const Elf64_Ehdr wide = *kernel_file_ehdr(f);
+	Elf32_Ehdr *h = kernel_file_ehdr32(f);
+	Elf32_Phdr *out = (Elf32_Phdr *)(h + 1);
+	Elf64_Phdr p[3];
+	unsigned i;
+
+	memcpy(p, kernel_file_phdr(f, 0), sizeof(p));
+	memset(f->bytes, 0, PHDRS_AT + sizeof(p));
+	memcpy(h->e_ident, wide.e_ident, sizeof(h->e_ident));
+	h->e_ident[EI_CLASS] = ELFCLASS32;
+	h->e_type = wide.e_type;
+	h->e_machine = EM_386;
+	h->e_version = EV_CURRENT;
+	h->e_entry = (Elf32_Addr)wide.e_entry;
+	h->e_phoff = sizeof(*h);
+	h->e_ehsize = sizeof(*h);
+	h->e_phentsize = sizeof(Elf32_Phdr);
+	h->e_phnum = wide.e_phnum;
+	for (i = 0; i < wide.e_phnum; i++)
+		out[i] = (Elf32_Phdr){
+			.p_type = p[i].p_type,
+			.p_offset = (Elf32_Off)p[i].p_offset,
+			.p_paddr = (Elf32_Addr)p[i].p_paddr,
+			.p_filesz = (Elf32_Word)p[i].p_filesz,
+			.p_memsz = (Elf32_Word)p[i].p_memsz,
+		};
 }
 
 void kernel_file_bzimage(struct kernel_file *f)

@@ -41,11 +41,15 @@ struct kernel_file {
 /* A vmlinux: .text, .data with .bss, and a note that tells the PVH entry. */
 void kernel_file_elf(struct kernel_file *f);
 
+/* Makes an ELF file of it that says the same in the headers of 32 bits. */
+void kernel_file_narrow(struct kernel_file *f);
+
 /* A relocatable bzImage of boot protocol 2.15. */
 void kernel_file_bzimage(struct kernel_file *f);
 
 /* Places in the bytes, to read or to break. */
 Elf64_Ehdr *kernel_file_ehdr(struct kernel_file *f);
+Elf32_Ehdr *kernel_file_ehdr32(struct kernel_file *f);
 Elf64_Phdr *kernel_file_phdr(struct kernel_file *f, unsigned index);
 uint8_t *kernel_file_notes(struct kernel_file *f);
 struct setup_header *kernel_file_setup(struct kernel_file *f);

@@ -227,6 +227,23 @@ static void a_word_is_found_whole(void **state)
 	assert_false(cmdline_has(&line, "acpi=off"));
 }
 
+/* next_arg() and parameq() of the kernel. */
+static void a_name_is_found_with_any_value(void **state)
+{
+	(void)state;
+	assert_int_equal(
+		init("a=b no-lapic_timer noapic=0 xnosmp nosmpx", SIZE), 0);
+	assert_true(cmdline_names(&line, "a"));
+	assert_false(cmdline_names(&line, "a=b"));
+	assert_true(cmdline_names(&line, "no_lapic_timer"));
+	assert_true(cmdline_has(&line, "no_lapic_timer"));
+	assert_true(cmdline_names(&line, "noapic"));
+	assert_false(cmdline_has(&line, "noapic"));
+	assert_false(cmdline_names(&line, "nosmp"));
+	assert_int_equal(init("quiet -- noapic", SIZE), 0);
+	assert_false(cmdline_names(&line, "noapic"));
+}
+
 static void a_word_for_init_is_not_the_kernel_s(void **state)
 {
 	(void)state;
@@ -290,6 +307,7 @@ int main(void)
 		cmocka_unit_test(control_characters_are_refused),
 		cmocka_unit_test(a_tiny_buffer_is_enough_for_nothing),
 		cmocka_unit_test(a_word_is_found_whole),
+		cmocka_unit_test(a_name_is_found_with_any_value),
 		cmocka_unit_test(a_word_for_init_is_not_the_kernel_s),
 		cmocka_unit_test(nineteen_devices_keep_their_order),
 	};

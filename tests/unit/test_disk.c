@@ -179,24 +179,25 @@ static void odd_disks_are_refused_with_a_reason(void **state)
 	expect_refusal(-EISDIR, "directory");
 	rmdir(bench_path);
 	assert_int_equal(mkfifo(bench_path, 0600), 0);
-	expect_refusal(-EINVAL, "neither a regular file nor a block device");
+	expect_refusal(-EINVAL, "is a FIFO; give a regular file or a block "
+				"device");
 	/* For reading alone a FIFO would keep us waiting for its writer. */
 	assert_int_equal(open_disk("fifo", true, true, &(struct err){0}),
 			 -EINVAL);
 	fake_host_close(&host);
 	unlink(bench_path);
 	make_socket();
-	expect_refusal(-ENXIO, "can't open the disk");
+	expect_refusal(-EINVAL, "is a socket; give a regular file");
 	unlink(bench_path);
 	assert_int_equal(symlink("/dev/zero", bench_path), 0);
-	expect_refusal(-EINVAL, "neither a regular file nor a block device");
+	expect_refusal(-EINVAL, "is a character device; give a regular file");
 	unlink(bench_path);
 	assert_int_equal(symlink("disk", bench_path), 0);
 	expect_refusal(-ELOOP, bench_path);
 	unlink(bench_path);
 	assert_int_equal(mkdir(bench_path, 0700), 0);
 	assert_int_equal(open_disk("dir", true, true, &(struct err){0}),
-			 -EINVAL);
+			 -EISDIR);
 }
 
 static void a_disk_one_may_not_write_says_what_to_do(void **state)

@@ -3,9 +3,12 @@
  * that does is a process of its own. What needs a guest is in tests/vm/seccomp.
  */
 #include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
+#include <stdalign.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -15,12 +18,14 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
+#include "devices/uart_sink.h"
 #include "tests/unit/pipe_disk.h"
 #include "vmm/seccomp/compile.h"
 #include "vmm/seccomp/filter.h"
@@ -143,12 +148,18 @@ static void *disk_answers(void *unused)
 /* A vCPU resets the device; 40 reads are in flight, and the disk is slow. */
 static void reset_in_flight(void *confined)
 {
+	/* The C library gives a stack of its own back, which they may not. */
+	static alignas(4096) uint8_t stack[128 * 1024];
 	pthread_t vcpu, disk;
+	pthread_attr_t attr;
 
 	begin_reads(40);
+	pthread_attr_init(&attr);
+	pthread_attr_setstack(&attr, stack, sizeof(stack));
 	if (pthread_create(&disk, NULL, disk_answers, NULL) ||
-	    pthread_create(&vcpu, NULL, vcpu_resets, confined))
+	    pthread_create(&vcpu, &attr, vcpu_resets, confined))
 		_exit(1);
+	pthread_attr_destroy(&attr);
 	pthread_join(vcpu, NULL);
 	pthread_join(disk, NULL);
 	if (got[0] != 'F')
@@ -171,6 +182,108 @@ static void confined_then(void *confined)
 
 	confine(c);
 	c->then();
+}
+
+static struct uart_sink sink;
+
+/* Until the file is full, and once more. */
+static void print_much(void)
+{
+	static const char text[4096] = "so much to say";
+	const uint64_t before = sink.base;
+	struct stat st;
+	int i;
+
+	for (i = 0; i <= UART_SINK_FILE_MAX / (int)sizeof(text); i++)
+		if (uart_sink_write(&sink, text, sizeof(text)) != sizeof(text))
+			_exit(1);
+	if (fstat(sink.fd, &st))
+		_exit(2);
+	_exit((uint64_t)st.st_size == before + sizeof(text) ? 0 : 3);
+}
+
+static void the_serial_port_s_file_may_begin_anew(void **state)
+{
+	struct confined c = {.kind = FILTER_LOOP, .then = print_much};
+	char path[] = "/tmp/test_filter.XXXXXX";
+	int fd = mkostemp(path, O_APPEND);
+	struct err e;
+
+	(void)state;
+	assert_true(fd >= 0);
+	unlink(path);
+	assert_int_equal(write(fd, "old\n", 4), 4);
+	assert_int_equal(uart_sink_open(&sink, fd, &e), 0);
+	uart_sink_bound(&sink);
+	assert_int_equal(in_child(confined_then, &c), 0);
+	c.without = "ftruncate";
+	assert_true(is_killed(in_child(confined_then, &c)));
+	uart_sink_close(&sink);
+	close(fd);
+}
+
+static int quiet_pipe[2];
+
+/* As for the last words of the serial port: a poll with a time. */
+static void wait_for_reader(void)
+{
+	struct pollfd p = {.fd = quiet_pipe[0], .events = POLLIN};
+
+	if (poll(&p, 1, 20000) != 1)
+		_exit(1);
+}
+
+static bool is_in_call(pid_t pid, long number)
+{
+	char path[64], text[64];
+	ssize_t n;
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%d/syscall", pid);
+	fd = open(path, O_RDONLY);
+	n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+	close(fd);
+	if (n <= 0)
+		return false;
+	text[n] = '\0';
+	return text[0] != 'r' && strtol(text, NULL, 10) == number;
+}
+
+/* How a process ended that was stopped in its poll, and went on. */
+static int stopped_in_poll(struct confined *c)
+{
+	int status = 0, tries = 20000;
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		signal(SIGSYS, SIG_DFL);
+		confined_then(c);
+		_exit(0);
+	}
+	while (!is_in_call(pid, SYS_poll) && --tries)
+		usleep(1000);
+	assert_true(tries);
+	kill(pid, SIGSTOP);
+	assert_int_equal(waitpid(pid, &status, WUNTRACED), pid);
+	assert_true(WIFSTOPPED(status));
+	kill(pid, SIGCONT);
+	assert_int_equal(write(quiet_pipe[1], "x", 1), 1);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	return status;
+}
+
+static void a_stop_may_cut_a_poll_in_two(void **state)
+{
+	struct confined c = {.kind = FILTER_LOOP, .then = wait_for_reader};
+
+	(void)state;
+	assert_int_equal(pipe(quiet_pipe), 0);
+	assert_int_equal(stopped_in_poll(&c), 0);
+	assert_int_equal(read(quiet_pipe[0], &(char){0}, 1), 1);
+	c.without = "restart_syscall";
+	assert_true(is_killed(stopped_in_poll(&c)));
+	close(quiet_pipe[0]);
+	close(quiet_pipe[1]);
 }
 
 static void make_code(void)
@@ -302,6 +415,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(
 			a_vcpu_may_wait_for_requests_in_flight, setup,
 			pipe_disk_teardown),
+		cmocka_unit_test(the_serial_port_s_file_may_begin_anew),
+		cmocka_unit_test(a_stop_may_cut_a_poll_in_two),
 		cmocka_unit_test(what_matters_is_forbidden),
 		cmocka_unit_test(loading_takes_no_time),
 #endif

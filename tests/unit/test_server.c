@@ -17,6 +17,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -250,6 +251,59 @@ static void running_out_of_descriptors_is_survived(void **state)
 	others_are_served();
 }
 
+static _Atomic unsigned accepts;
+
+/* The C library's, counted. */
+int accept4(int fd, struct sockaddr *address, socklen_t *len, int flags)
+{
+	accepts++;
+	return (int)syscall(SYS_accept4, fd, address, len, flags);
+}
+
+/*
+ * Not even the spare descriptor is there: the client waits, the server neither
+ * spins nor hangs, and when there are descriptors again all goes on.
+ */
+static void without_a_spare_descriptor_the_listener_rests(void **state)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	const int served = dial();
+	struct rlimit old, low;
+	int held[64], n = 0, fd;
+	unsigned before;
+
+	(void)state;
+	memcpy(address.sun_path, path, strlen(path));
+	put(served, get);
+	expect(served, got);
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	getrlimit(RLIMIT_NOFILE, &old);
+	low = old;
+	low.rlim_cur = 64;
+	setrlimit(RLIMIT_NOFILE, &low);
+	/* As another thread takes what was given up. */
+	close(server.listener.spare_fd);
+	server.listener.spare_fd = -1;
+	while (n < 64 && (held[n] = dup(0)) >= 0)
+		n++;
+	assert_int_equal(
+		connect(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+	before = accepts;
+	usleep(500000);
+	/* Two for each tenth of a second, and some that were under way. */
+	assert_in_range(accepts - before, 0, 20);
+	put(served, get);
+	expect(served, got);
+	while (n)
+		close(held[--n]);
+	setrlimit(RLIMIT_NOFILE, &old);
+	put(fd, get);
+	expect(fd, got);
+	assert_true(server.listener.spare_fd > 0);
+	close(fd);
+	close(served);
+}
+
 static void a_vm_can_be_run_over_the_socket(void **state)
 {
 	static const char body[] = "{\"kernel_image_path\":\"/proc/version\"}";
@@ -386,6 +440,7 @@ int main(void)
 		TEST(a_client_that_never_reads_is_not_read_from),
 		TEST(the_silent_longest_gives_way),
 		TEST(running_out_of_descriptors_is_survived),
+		TEST(without_a_spare_descriptor_the_listener_rests),
 		TEST(a_vm_can_be_run_over_the_socket),
 		TEST(a_live_socket_is_not_taken_over),
 		cmocka_unit_test(a_stale_socket_is_replaced),

@@ -27,7 +27,7 @@ static void what_is_named_is_tried_when_it_is_told(void **state)
 	fault("PUT", "/boot-source", "{\"kernel_image_path\": \"/no/kernel\"}",
 	      "can't open the kernel /no/kernel: *");
 	fault("PUT", "/boot-source", "{\"kernel_image_path\": \"/tmp\"}",
-	      "the kernel /tmp is no regular file; name one");
+	      "the kernel /tmp is a directory; give a regular file");
 	snprintf(body, sizeof(body), "{\"kernel_image_path\": \"%s\"}", fifo);
 	fault("PUT", "/boot-source", body, "the kernel /tmp/*");
 	snprintf(body, sizeof(body),

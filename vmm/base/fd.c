@@ -2,8 +2,11 @@
 #include "vmm/base/fd.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
+#include <stdbool.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 void fd_close(int *fd)
@@ -22,6 +25,61 @@ int fd_steal(int *fd)
 
 	*fd = -1;
 	return stolen;
+}
+
+static const char *kind_word(mode_t mode)
+{
+	if (S_ISDIR(mode))
+		return "directory";
+	if (S_ISFIFO(mode))
+		return "FIFO";
+	if (S_ISSOCK(mode))
+		return "socket";
+	if (S_ISCHR(mode))
+		return "character device";
+	return S_ISBLK(mode) ? "block device" : "file of another kind";
+}
+
+static int check_kind(const struct stat *st, enum fd_kind kind,
+		      const char *what, const char *path, struct err *e)
+{
+	const bool may_be_block = kind == FD_REGULAR_OR_BLOCK;
+
+	if (S_ISREG(st->st_mode) || (may_be_block && S_ISBLK(st->st_mode)))
+		return 0;
+	return err_set(e, S_ISDIR(st->st_mode) ? -EISDIR : -EINVAL,
+		       "the %s %s is a %s; give a regular file%s", what, path,
+		       kind_word(st->st_mode),
+		       may_be_block ? " or a block device" : "");
+}
+
+/*
+ * Looks before it opens, and again at what it got, for the name may lead
+ * elsewhere by then; so it opens without blocking, and takes that back.
+ */
+int fd_open(const char *path, int flags, enum fd_kind kind, const char *what,
+	    struct err *e)
+{
+	CLEAN_FD int fd = -1;
+	struct stat st;
+	int rc;
+
+	if (stat(path, &st))
+		return err_errno(e, "can't open the %s %s", what, path);
+	rc = check_kind(&st, kind, what, path, e);
+	if (rc)
+		return rc;
+	fd = open(path, flags | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	if (fd < 0 || fstat(fd, &st))
+		return err_errno(e, "can't open the %s %s", what, path);
+	rc = check_kind(&st, kind, what, path, e);
+	if (rc)
+		return rc;
+	/* io_uring would answer "later" instead of waiting for a disk. */
+	if (fcntl(fd, F_SETFL, flags & ~O_ACCMODE))
+		return err_errno(e, "can't make the %s %s blocking", what,
+				 path);
+	return fd_steal(&fd);
 }
 
 int fd_pread(int fd, void *buf, size_t len, uint64_t offset)

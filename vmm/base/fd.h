@@ -4,6 +4,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "vmm/base/err.h"
+
 /*
  * File descriptors that close themselves:
  *
@@ -23,6 +25,19 @@ void fd_close(int *fd);
 
 /* Hands the descriptor to the caller; *fd becomes -1. */
 int fd_steal(int *fd);
+
+/* What a name given by somebody else may lead to. */
+enum fd_kind { FD_REGULAR, FD_REGULAR_OR_BLOCK };
+
+/*
+ * Opens a file that somebody else names, and never waits for it: a FIFO, a
+ * terminal, a device or a directory in its place is a sentence, and isn't even
+ * opened, which by itself does things to some devices. flags are open()'s;
+ * close-on-exec is added. what is its name in sentences: "kernel". Returns the
+ * descriptor, which blocks as usual, or a negative errno.
+ */
+int fd_open(const char *path, int flags, enum fd_kind kind, const char *what,
+	    struct err *e);
 
 /*
  * Reads exactly len bytes at offset, however many calls it takes.

@@ -16,6 +16,7 @@
 
 enum { HEADER_AT = 0x1f1, MAGIC_AT = 0x202, SECTOR = 512 };
 enum { PROTOCOL_MIN = 0x020c, ENTRY64_AT = 0x200 };
+enum { PARAGRAPH = 16 }; /* syssize counts these */
 
 bool bzimage_is(const uint8_t *head, size_t len)
 {
@@ -82,11 +83,12 @@ int bzimage_load(int fd, const struct guest_mem *mem, uint64_t min_gpa,
 		return err_set(e, -ENOEXEC,
 			       "is truncated before its protected-mode part");
 	size = (uint64_t)st.st_size - offset;
-	if (size < (uint64_t)h.syssize * 16)
+	/* The last paragraph need not be whole; in memory zeroes follow. */
+	if (size + PARAGRAPH <= (uint64_t)h.syssize * PARAGRAPH)
 		return err_set(e, -ENOEXEC,
 			       "is truncated: %llu of %llu bytes of kernel",
 			       (unsigned long long)size,
-			       (unsigned long long)h.syssize * 16);
+			       (unsigned long long)h.syssize * PARAGRAPH);
 	out->start = choose_start(&h, min_gpa);
 	/* init_size covers decompression and .bss, from the start on. */
 	need = h.init_size > size ? h.init_size : size;

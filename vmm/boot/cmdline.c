@@ -100,18 +100,42 @@ static size_t parameter_len(const char *p)
 	return n;
 }
 
-bool cmdline_has(const struct cmdline *c, const char *word)
+/* The kernel takes a dash for an underscore (parameq()). */
+static bool is_same(const char *p, const char *word, size_t len)
+{
+	size_t i;
+
+	for (i = 0; i < len; i++)
+		if ((p[i] == '-' ? '_' : p[i]) != word[i])
+			return false;
+	return true;
+}
+
+/* Whether one is there that is word, up to its = where only the name counts. */
+static bool find(const struct cmdline *c, const char *word, bool is_name)
 {
 	const size_t len = strlen(word);
 	const char *p = c->text, *end = c->text + c->tail;
 
 	while (p < end) {
-		size_t n = parameter_len(p);
+		const size_t n = parameter_len(p);
+		const char *equals = is_name ? memchr(p, '=', n) : NULL;
 
-		if (n == len && !memcmp(p, word, len))
+		if ((equals ? (size_t)(equals - p) : n) == len &&
+		    is_same(p, word, len))
 			return true;
 		p += n;
 		p += strspn(p, " ");
 	}
 	return false;
+}
+
+bool cmdline_has(const struct cmdline *c, const char *word)
+{
+	return find(c, word, false);
+}
+
+bool cmdline_names(const struct cmdline *c, const char *name)
+{
+	return find(c, name, true);
 }

@@ -28,5 +28,11 @@ int cmdline_init(struct cmdline *c, char *buf, size_t size, const char *text,
 int cmdline_add(struct cmdline *c, struct err *e, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 
-/* Whether a whole parameter stands before "--", such as "acpi=off". */
+/*
+ * Whether a whole parameter stands before "--", such as "acpi=off"; word has
+ * underscores for dashes.
+ */
 bool cmdline_has(const struct cmdline *c, const char *word);
+
+/* Whether one of this name does, with whatever value, or without. */
+bool cmdline_names(const struct cmdline *c, const char *name);

@@ -1,6 +1,10 @@
 /*
  * The ELF loader (System V gABI, chapter 4 and 5).
  *
+ * On x86 an ELF file of 32 bits is taken too, where it has a PVH note: that is
+ * an entry in 32-bit mode, so nothing else about such a kernel matters. Its
+ * headers are widened as they are read, and all the rest sees 64 bits.
+ *
  * The file is hostile. Headers are copied once into structs of ours and every
  * sum is checked before use. Segments go from the page cache into guest memory
  * with one pread() each: no bounce buffer. .bss is not cleared, because guest
@@ -16,10 +20,13 @@
 #include "vmm/base/cursor.h"
 #include "vmm/base/fd.h"
 
+/* What goes with ELFCLASS64, and with ELFCLASS32; EM_NONE for nothing. */
 #if defined(__x86_64__)
-#define ELF_MACHINE EM_X86_64
+#define ELF_MACHINE    EM_X86_64
+#define ELF_MACHINE_32 EM_386
 #else
-#define ELF_MACHINE EM_AARCH64
+#define ELF_MACHINE    EM_AARCH64
+#define ELF_MACHINE_32 EM_NONE
 #endif
 
 enum { PHDRS_MAX = 64, NOTES_MAX_BYTES = 4096 };
@@ -29,38 +36,103 @@ enum { PHDRS_MAX = 64, NOTES_MAX_BYTES = 4096 };
 /* Xen's public/elfnote.h: where to enter in 32-bit mode, paging off. */
 enum { NOTE_PHYS32_ENTRY = 18 };
 
+/* Either class's head, as the wider one. */
+static int read_ehdr(int fd, Elf64_Ehdr *h)
+{
+	union {
+		unsigned char ident[EI_NIDENT];
+		Elf32_Ehdr narrow;
+		Elf64_Ehdr wide;
+	} raw = {0};
+	int rc = fd_pread(fd, &raw, sizeof(raw.narrow), 0);
+
+	if (!rc && raw.ident[EI_CLASS] != ELFCLASS32)
+		rc = fd_pread(fd, &raw, sizeof(raw), 0);
+	if (rc)
+		return rc;
+	if (raw.ident[EI_CLASS] != ELFCLASS32) {
+		*h = raw.wide;
+		return 0;
+	}
+	*h = (Elf64_Ehdr){
+		.e_type = raw.narrow.e_type,
+		.e_machine = raw.narrow.e_machine,
+		.e_entry = raw.narrow.e_entry,
+		.e_phoff = raw.narrow.e_phoff,
+		.e_phentsize = raw.narrow.e_phentsize,
+		.e_phnum = raw.narrow.e_phnum,
+	};
+	memcpy(h->e_ident, raw.ident, sizeof(raw.ident));
+	return 0;
+}
+
+static bool is_narrow(const Elf64_Ehdr *h)
+{
+	return h->e_ident[EI_CLASS] == ELFCLASS32;
+}
+
+static int check_class(const Elf64_Ehdr *h, struct err *e)
+{
+	const unsigned machine = is_narrow(h) ? ELF_MACHINE_32 : ELF_MACHINE;
+
+	if (memcmp(h->e_ident, ELFMAG, SELFMAG) != 0)
+		return err_set(e, -ENOEXEC, "is not an ELF file");
+	if ((h->e_ident[EI_CLASS] != ELFCLASS64 && !is_narrow(h)) ||
+	    h->e_ident[EI_DATA] != ELFDATA2LSB || machine == EM_NONE)
+		return err_set(e, -ENOEXEC,
+			       "is not a 64-bit little-endian ELF file");
+	if (h->e_machine != machine)
+		return err_set(e, -ENOEXEC,
+			       "is for another machine (ELF machine %u, this "
+			       "host runs %u)",
+			       h->e_machine, ELF_MACHINE);
+	return 0;
+}
+
 static int read_header(int fd, Elf64_Ehdr *h, struct err *e)
 {
-	int rc = fd_pread(fd, h, sizeof(*h), 0);
+	int rc = read_ehdr(fd, h);
+	size_t each;
 
 	if (rc == -ENODATA)
 		return err_set(e, -ENOEXEC, "is too short for an ELF header");
 	if (rc)
 		return err_set(e, rc, "can't be read: %s", strerror(-rc));
-	if (memcmp(h->e_ident, ELFMAG, SELFMAG) != 0)
-		return err_set(e, -ENOEXEC, "is not an ELF file");
-	if (h->e_ident[EI_CLASS] != ELFCLASS64 ||
-	    h->e_ident[EI_DATA] != ELFDATA2LSB)
-		return err_set(e, -ENOEXEC,
-			       "is not a 64-bit little-endian ELF file");
-	if (h->e_machine != ELF_MACHINE)
-		return err_set(e, -ENOEXEC,
-			       "is for another machine (ELF machine %u, this "
-			       "host runs %u)",
-			       h->e_machine, ELF_MACHINE);
+	rc = check_class(h, e);
+	if (rc)
+		return rc;
 	if (h->e_type != ET_EXEC && h->e_type != ET_DYN)
 		return err_set(e, -ENOEXEC,
 			       "is an ELF file but no executable (type %u); "
 			       "give the linked vmlinux",
 			       h->e_type);
-	if (h->e_phentsize != sizeof(Elf64_Phdr) || !h->e_phnum ||
-	    h->e_phnum > PHDRS_MAX)
+	each = is_narrow(h) ? sizeof(Elf32_Phdr) : sizeof(Elf64_Phdr);
+	if (h->e_phentsize != each || !h->e_phnum || h->e_phnum > PHDRS_MAX)
 		return err_set(e, -ENOEXEC,
 			       "has %u program headers of %u bytes; 1 to %d of "
 			       "%zu are expected",
-			       h->e_phnum, h->e_phentsize, PHDRS_MAX,
-			       sizeof(Elf64_Phdr));
+			       h->e_phnum, h->e_phentsize, PHDRS_MAX, each);
 	return 0;
+}
+
+static int read_phdrs(int fd, const Elf64_Ehdr *h, Elf64_Phdr p[PHDRS_MAX])
+{
+	Elf32_Phdr narrow[PHDRS_MAX];
+	unsigned i;
+	int rc;
+
+	if (!is_narrow(h))
+		return fd_pread(fd, p, h->e_phnum * sizeof(p[0]), h->e_phoff);
+	rc = fd_pread(fd, narrow, h->e_phnum * sizeof(narrow[0]), h->e_phoff);
+	for (i = 0; i < h->e_phnum && !rc; i++)
+		p[i] = (Elf64_Phdr){
+			.p_type = narrow[i].p_type,
+			.p_offset = narrow[i].p_offset,
+			.p_paddr = narrow[i].p_paddr,
+			.p_filesz = narrow[i].p_filesz,
+			.p_memsz = narrow[i].p_memsz,
+		};
+	return rc;
 }
 
 static bool meets_other(const Elf64_Phdr *p, unsigned count, unsigned self)
@@ -185,9 +257,11 @@ static bool is_loaded(const Elf64_Phdr *p, unsigned count, uint64_t entry)
 	return false;
 }
 
-static int check_entries(const Elf64_Phdr *p, unsigned count,
+static int check_entries(const Elf64_Ehdr *h, const Elf64_Phdr *p,
 			 struct kernel_image *out, struct err *e)
 {
+	const unsigned count = h->e_phnum;
+
 	if (!out->end)
 		return err_set(e, -ENOEXEC, "has no segment to load");
 	if (out->pvh_entry && !is_loaded(p, count, out->pvh_entry))
@@ -197,6 +271,10 @@ static int check_entries(const Elf64_Phdr *p, unsigned count,
 			       (unsigned long long)out->pvh_entry);
 	if (!is_loaded(p, count, out->entry))
 		out->entry = 0;
+	if (!out->entry && !out->pvh_entry && is_narrow(h))
+		return err_set(e, -ENOEXEC,
+			       "is a 32-bit ELF file without a PVH note, which "
+			       "would tell where to enter it");
 	if (!out->entry && !out->pvh_entry)
 		return err_set(e, -ENOEXEC,
 			       "is broken: its entry is outside its segments");
@@ -214,7 +292,7 @@ int elf_load(int fd, const struct guest_mem *mem, uint64_t min_gpa,
 	rc = read_header(fd, &h, e);
 	if (rc)
 		return rc;
-	rc = fd_pread(fd, p, h.e_phnum * sizeof(p[0]), h.e_phoff);
+	rc = read_phdrs(fd, &h, p);
 	if (rc)
 		return err_set(e, rc == -EIO ? rc : -ENOEXEC,
 			       "is truncated before its program headers (%s)",
@@ -222,7 +300,8 @@ int elf_load(int fd, const struct guest_mem *mem, uint64_t min_gpa,
 	memset(out, 0, sizeof(*out));
 	out->start = UINT64_MAX;
 	out->initrd_max = UINT64_MAX;
-	out->entry = h.e_entry;
+	/* What begins in 32-bit mode can't begin in 64-bit mode. */
+	out->entry = is_narrow(&h) ? 0 : h.e_entry;
 	for (i = 0; i < h.e_phnum; i++) {
 		rc = p[i].p_type == PT_LOAD
 			     ? check_segment(&p[i], min_gpa, i, e)
@@ -242,5 +321,5 @@ int elf_load(int fd, const struct guest_mem *mem, uint64_t min_gpa,
 		if (rc)
 			return rc;
 	}
-	return check_entries(p, h.e_phnum, out, e);
+	return check_entries(&h, p, out, e);
 }

@@ -9,7 +9,8 @@
 /*
  * Loads an uncompressed ELF kernel (vmlinux): reads every PT_LOAD segment
  * straight into guest memory at its physical address and finds the PVH entry
- * in the notes. No segment may begin below min_gpa, where our tables are.
+ * in the notes. On x86 also one of 32 bits, which must have that note. No
+ * segment may begin below min_gpa, where our tables are.
  *
  * Fills *out. Returns 0, -ENOEXEC for a file that is no such kernel, -ENOMEM
  * where it needs more guest memory, or what reading gave; *e is a sentence

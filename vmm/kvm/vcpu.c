@@ -28,12 +28,17 @@ static void kick_handler(int sig)
 	(void)sig;
 }
 
+/* The handler first: one may be pending, from before we were started. */
 int vcpu_prepare_kicks(struct err *e)
 {
 	struct sigaction sa = {.sa_handler = kick_handler};
+	sigset_t kick;
 
-	if (sigaction(kick_signal(), &sa, NULL))
-		return err_errno(e, "sigaction for vCPU kicks");
+	sigemptyset(&kick);
+	sigaddset(&kick, kick_signal());
+	if (sigaction(kick_signal(), &sa, NULL) ||
+	    sigprocmask(SIG_UNBLOCK, &kick, NULL))
+		return err_errno(e, "setting the signal of vCPU kicks up");
 	return 0;
 }
 
@@ -41,6 +46,12 @@ void vcpu_kick(struct vcpu *v)
 {
 	__atomic_store_n(&v->run->immediate_exit, 1, __ATOMIC_RELEASE);
 	pthread_kill(v->thread, kick_signal());
+}
+
+void vcpu_note_pause(struct vcpu *v)
+{
+	/* EINVAL: this guest uses no clock of KVM's, and so can't be told. */
+	(void)ioctl(v->fd, KVM_KVMCLOCK_CTRL, 0);
 }
 
 int vcpu_open(struct vcpu *v, const struct vm *vm, uint32_t id,

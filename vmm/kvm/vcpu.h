@@ -62,13 +62,20 @@ void vcpu_close(struct vcpu *v);
 enum vcpu_exit vcpu_run(struct vcpu *v, struct err *e);
 
 /*
+ * The vCPU goes on after it was held for a while: its guest's watchdogs must
+ * not take that for a hang. Thread: its own.
+ */
+void vcpu_note_pause(struct vcpu *v);
+
+/*
  * Makes vcpu_run() return VCPU_KICKED soon, also when it is about to enter the
  * guest. Thread: any but the vCPU's, while that thread lives.
  */
 void vcpu_kick(struct vcpu *v);
 
 /*
- * Installs the empty handler of the kick signal. Once a process, before the
+ * Installs the empty handler of the kick signal and unblocks it, whatever the
+ * process was started with, for this thread and those that it makes. Before the
  * first vCPU thread.
  */
 int vcpu_prepare_kicks(struct err *e);

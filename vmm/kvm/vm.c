@@ -22,26 +22,43 @@ void vm_close(struct vm *vm)
 	fd_close(&vm->fd);
 }
 
+/*
+ * KVM counts a slot's pages in 31 bits (KVM_MEM_MAX_NR_PAGES), so a region of 8
+ * TiB is more than one. A power of two, that huge pages stay whole.
+ */
+#define SLOT_BYTES_MAX (1ULL << 42)
+
+static int map_slot(struct vm *vm, uint32_t slot, const struct guest_region *r,
+		    uint64_t at, struct err *e)
+{
+	const uint64_t left = r->size - at;
+	const struct kvm_userspace_memory_region region = {
+		.slot = slot,
+		.guest_phys_addr = r->gpa + at,
+		.memory_size = left < SLOT_BYTES_MAX ? left : SLOT_BYTES_MAX,
+		.userspace_addr = (uintptr_t)r->hva + at,
+	};
+
+	if (ioctl(vm->fd, KVM_SET_USER_MEMORY_REGION, &region))
+		return err_errno(e, "KVM refused memory of %llu MiB at 0x%llx",
+				 region.memory_size >> 20,
+				 region.guest_phys_addr);
+	return 0;
+}
+
 int vm_map(struct vm *vm, const struct guest_mem *mem, struct err *e)
 {
+	uint32_t slot = 0;
+	uint64_t at;
 	unsigned i;
+	int rc;
 
-	for (i = 0; i < mem->count; i++) {
-		const struct guest_region *r = &mem->regions[i];
-		struct kvm_userspace_memory_region slot = {
-			.slot = i,
-			.guest_phys_addr = r->gpa,
-			.memory_size = r->size,
-			.userspace_addr = (uintptr_t)r->hva,
-		};
-
-		if (ioctl(vm->fd, KVM_SET_USER_MEMORY_REGION, &slot))
-			return err_errno(e,
-					 "KVM refused memory of %llu MiB at "
-					 "0x%llx",
-					 (unsigned long long)(r->size >> 20),
-					 (unsigned long long)r->gpa);
-	}
+	for (i = 0; i < mem->count; i++)
+		for (at = 0; at < mem->regions[i].size; at += SLOT_BYTES_MAX) {
+			rc = map_slot(vm, slot++, &mem->regions[i], at, e);
+			if (rc)
+				return rc;
+		}
 	return 0;
 }
 

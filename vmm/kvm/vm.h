@@ -22,12 +22,12 @@ int vm_open(struct vm *vm, const struct kvm *kvm, struct err *e);
 void vm_close(struct vm *vm);
 
 /*
- * Gives every region of mem to the guest, one slot each. Every memory slot
+ * Gives every region of mem to the guest, in slots. Every memory slot
  * after the first vCPU waits for a grace period, so this comes before.
  */
 int vm_map(struct vm *vm, const struct guest_mem *mem, struct err *e);
 
-/* Enables a VM capability with its first argument. */
+/* Enables a VM capability with its first argument. e may be NULL. */
 int vm_enable(struct vm *vm, unsigned cap, uint64_t arg, const char *name,
 	      struct err *e);
 

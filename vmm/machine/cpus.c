@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "vmm/base/log.h"
 #include "vmm/base/thread.h"
@@ -36,21 +37,24 @@ struct cpu {
 
 struct cpus {
 	struct cpus_config config;
+	uint8_t *stacks; /* owned mapping: a guard and a stack for each */
 	struct mutex lock;
 	pthread_cond_t changed;	 /* threads wait: stage, is_model_ready */
 	pthread_cond_t reported; /* the loop thread waits: the counts */
 	enum stage stage GUARDED_BY(lock);
 	bool is_model_ready GUARDED_BY(lock);
 	uint32_t ready GUARDED_BY(lock);  /* vCPUs set up */
-	uint32_t failed GUARDED_BY(lock); /* … that could not be */
 	uint32_t inside GUARDED_BY(lock); /* … that may be in the guest */
+	/* Of the first that could not be set up; borrowed: its struct cpu. */
+	const struct err *failure GUARDED_BY(lock);
 	const struct vm *vm GUARDED_BY(lock);
 	struct boot_entry entry GUARDED_BY(lock);
 	struct cpu cpus[]; /* config.count of them */
 };
 
 /* 10 KiB of CPUID table and a log line are the most a vCPU thread stacks. */
-enum { STACK_BYTES = 128 * 1024 };
+enum { STACK_BYTES = 128 * 1024, GUARD_BYTES = 4096 };
+enum { STRIDE_BYTES = GUARD_BYTES + STACK_BYTES };
 
 static void wait_change(struct cpus *c) REQUIRES(c->lock)
 {
@@ -120,12 +124,16 @@ static int cpu_setup(struct cpu *cpu)
 	return rc ? rc : c->config.confine(c->config.context, &cpu->err);
 }
 
-/* Waits for leave to run. False to quit. */
-static bool gate_enter(struct cpus *c)
+/*
+ * Waits for leave to run. False to quit. *was_held: it was not there at once,
+ * and for a vCPU that had run before that is a pause.
+ */
+static bool gate_enter(struct cpus *c, bool *was_held)
 {
 	bool may_run;
 
 	mutex_lock(&c->lock);
+	*was_held = c->stage != STAGE_RUN;
 	while (c->stage != STAGE_RUN && c->stage != STAGE_QUIT)
 		wait_change(c);
 	may_run = c->stage == STAGE_RUN;
@@ -159,9 +167,11 @@ static void cpu_run(struct cpu *cpu)
 {
 	struct cpus *c = cpu->all;
 	enum vcpu_exit how = VCPU_KICKED;
-	bool is_entered = false;
+	bool is_entered = false, was_held;
 
-	while (how == VCPU_KICKED && gate_enter(c)) {
+	while (how == VCPU_KICKED && gate_enter(c, &was_held)) {
+		if (is_entered && was_held)
+			vcpu_note_pause(&cpu->vcpu);
 		if (!is_entered && enter_kernel(cpu))
 			how = VCPU_FAILED;
 		else
@@ -185,7 +195,8 @@ static void *cpu_main(void *arg)
 	rc = cpu_setup(cpu);
 	mutex_lock(&c->lock);
 	c->ready += rc == 0;
-	c->failed += rc != 0;
+	if (rc && !c->failure)
+		c->failure = &cpu->err;
 	mutex_unlock(&c->lock);
 	pthread_cond_signal(&c->reported);
 	if (rc == 0)
@@ -193,10 +204,38 @@ static void *cpu_main(void *arg)
 	return NULL;
 }
 
-static int cpu_start(struct cpu *cpu, const pthread_attr_t *attr, struct err *e)
+/*
+ * Stacks are ours, since the C library gives the pages of its own back when a
+ * thread ends, by a system call that vCPU threads need for nothing else.
+ */
+static int make_stacks(struct cpus *c, struct err *e)
 {
-	int rc = pthread_create(&cpu->vcpu.thread, attr, cpu_main, cpu);
+	const size_t size = (size_t)c->config.count * STRIDE_BYTES;
+	void *map = mmap(NULL, size, PROT_READ | PROT_WRITE,
+			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
+	uint32_t i;
 
+	if (map == MAP_FAILED)
+		return err_errno(e, "no memory for the stacks of vCPUs");
+	c->stacks = map;
+	for (i = 0; i < c->config.count; i++)
+		if (mprotect(c->stacks + (size_t)i * STRIDE_BYTES, GUARD_BYTES,
+			     PROT_NONE))
+			return err_errno(e, "guarding the stacks of vCPUs");
+	return 0;
+}
+
+static int cpu_start(struct cpu *cpu, struct err *e)
+{
+	uint8_t *stack = cpu->all->stacks +
+			 (size_t)cpu->vcpu.id * STRIDE_BYTES + GUARD_BYTES;
+	pthread_attr_t attr;
+	int rc;
+
+	pthread_attr_init(&attr);
+	pthread_attr_setstack(&attr, stack, STACK_BYTES);
+	rc = pthread_create(&cpu->vcpu.thread, &attr, cpu_main, cpu);
+	pthread_attr_destroy(&attr);
 	if (rc)
 		return err_set(e, -rc, "can't start the thread of vCPU %u: %s",
 			       cpu->vcpu.id, strerror(rc));
@@ -208,9 +247,8 @@ int cpus_new(struct cpus **out, const struct cpus_config *config, struct err *e)
 {
 	struct cpus *c =
 		calloc(1, sizeof(*c) + config->count * sizeof(c->cpus[0]));
-	pthread_attr_t attr;
 	uint32_t i;
-	int rc = 0;
+	int rc;
 
 	if (!c)
 		return err_set(e, -ENOMEM, "no memory for vCPUs");
@@ -218,16 +256,14 @@ int cpus_new(struct cpus **out, const struct cpus_config *config, struct err *e)
 	mutex_init(&c->lock);
 	pthread_cond_init(&c->changed, NULL);
 	pthread_cond_init(&c->reported, NULL);
-	pthread_attr_init(&attr);
-	pthread_attr_setstacksize(&attr, STACK_BYTES);
 	for (i = 0; i < config->count; i++) {
 		c->cpus[i].vcpu.id = i;
 		c->cpus[i].vcpu.fd = -1;
 		c->cpus[i].all = c;
 	}
+	rc = make_stacks(c, e);
 	for (i = 0; i < config->count && !rc; i++)
-		rc = cpu_start(&c->cpus[i], &attr, e);
-	pthread_attr_destroy(&attr);
+		rc = cpu_start(&c->cpus[i], e);
 	if (rc) {
 		cpus_free(c);
 		return rc;
@@ -261,6 +297,8 @@ void cpus_free(struct cpus *c)
 	}
 	pthread_cond_destroy(&c->changed);
 	pthread_cond_destroy(&c->reported);
+	if (c->stacks)
+		munmap(c->stacks, (size_t)c->config.count * STRIDE_BYTES);
 	free(c);
 }
 
@@ -272,30 +310,21 @@ void cpus_use_vm(struct cpus *c, const struct vm *vm)
 	set_stage(c, STAGE_READY);
 }
 
-static int first_error(const struct cpus *c, struct err *e)
-{
-	uint32_t i;
-
-	for (i = 0; i < c->config.count; i++) {
-		if (!c->cpus[i].err.code)
-			continue;
-		if (e)
-			*e = c->cpus[i].err;
-		return c->cpus[i].err.code;
-	}
-	return err_set(e, -EIO, "a vCPU could not be set up");
-}
-
 int cpus_wait(struct cpus *c, struct err *e)
 {
-	bool has_failed;
+	const struct err *failure;
 
 	mutex_lock(&c->lock);
-	while (c->ready < c->config.count && !c->failed)
+	while (c->ready < c->config.count && !c->failure)
 		wait_report(c);
-	has_failed = c->failed;
+	failure = c->failure;
 	mutex_unlock(&c->lock);
-	return has_failed ? first_error(c, e) : 0;
+	if (!failure)
+		return 0;
+	/* Who has reported writes to its sentence no more. */
+	if (e)
+		*e = *failure;
+	return failure->code;
 }
 
 void cpus_start(struct cpus *c, const struct boot_entry *entry)

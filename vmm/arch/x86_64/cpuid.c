@@ -19,9 +19,13 @@ enum {
 	LEAF_FEATURES = 0x1,
 	LEAF_CACHES = 0x4,
 	LEAF_POWER = 0x6,
+	LEAF_MORE = 0x7,
 	LEAF_PERFMON = 0xa,
 	LEAF_TOPOLOGY = 0xb,
+	LEAF_TRACE = 0x14,
+	LEAF_LBR = 0x1c,
 	LEAF_TOPOLOGY_V2 = 0x1f,
+	LEAF_PERFMON_V2 = 0x23,
 };
 
 #define LEAF_KVM	  0x40000000U
@@ -31,6 +35,7 @@ enum {
 #define LEAF_AMD_SVM	  0x8000000aU
 #define LEAF_AMD_CACHES	  0x8000001dU
 #define LEAF_AMD_TOPOLOGY 0x8000001eU
+#define LEAF_AMD_IBS	  0x8000001bU
 #define LEAF_AMD_PERFMON  0x80000022U
 
 #define ECX_VMX		   (1U << 5)
@@ -40,6 +45,18 @@ enum {
 #define EAX_ARAT	   (1U << 2)
 #define AMD_ECX_SVM	   (1U << 2)
 #define AMD_ECX_CMP_LEGACY (1U << 1)
+
+/*
+ * The PMU and what belongs to it: DTES64, DS_CPL, PDCM and DS; Intel PT; arch
+ * LBRs; the architectural leaf's second form. AMD: IBS, and the counters of
+ * core, northbridge and last-level cache.
+ */
+#define ECX_PMU		  (1U << 2 | 1U << 4 | 1U << 15)
+#define EDX_PMU		  (1U << 21)
+#define MORE_EBX_PT	  (1U << 25)
+#define MORE_EDX_LBR	  (1U << 19)
+#define MORE1_EAX_PERFMON (1U << 8)
+#define AMD_ECX_PMU	  (1U << 10 | 1U << 23 | 1U << 24 | 1U << 28)
 
 /* KVM's local APIC timer counts at 1 GHz. */
 enum { APIC_BUS_KHZ = 1000000 };
@@ -89,7 +106,8 @@ static void correct_features(struct kvm_cpuid_entry2 *x,
 	 * No nested guests: they widen the attack surface, and no snapshot
 	 * could carry them.
 	 */
-	x->ecx &= ~ECX_VMX;
+	x->ecx &= ~(ECX_VMX | ECX_PMU);
+	x->edx &= ~EDX_PMU;
 	/* KVM's local APIC has the deadline timer but leaves the bit to us. */
 	x->ecx |= ECX_HYPERVISOR | ECX_TSC_DEADLINE;
 	x->ebx = (x->ebx & 0x0000ffffU) | (1U << bits_for(t->vcpus)) << 16;
@@ -101,7 +119,7 @@ static void correct_amd(struct kvm_cpuid_entry2 *x,
 {
 	switch (x->function) {
 	case LEAF_AMD_FEATURES:
-		x->ecx &= ~AMD_ECX_SVM;
+		x->ecx &= ~(AMD_ECX_SVM | AMD_ECX_PMU);
 		if (t->vcpus == 1)
 			x->ecx &= ~AMD_ECX_CMP_LEGACY;
 		break;
@@ -113,6 +131,7 @@ static void correct_amd(struct kvm_cpuid_entry2 *x,
 			x->eax = cache_sharing(x->eax, t);
 		break;
 	case LEAF_AMD_SVM:
+	case LEAF_AMD_IBS:
 	case LEAF_AMD_PERFMON:
 		x->eax = x->ebx = x->ecx = x->edx = 0;
 		break;
@@ -137,7 +156,18 @@ static void correct(struct kvm_cpuid_entry2 *x, const struct arch_topology *t)
 		x->eax &= EAX_ARAT;
 		x->ebx = x->ecx = x->edx = 0;
 		break;
+	case LEAF_MORE:
+		if (x->index == 0) {
+			x->ebx &= ~MORE_EBX_PT;
+			x->edx &= ~MORE_EDX_LBR;
+		} else if (x->index == 1) {
+			x->eax &= ~MORE1_EAX_PERFMON;
+		}
+		break;
 	case LEAF_PERFMON:
+	case LEAF_TRACE:
+	case LEAF_LBR:
+	case LEAF_PERFMON_V2:
 		/* No virtual PMU: nobody measures in here, and probing costs.
 		 */
 		x->eax = x->ebx = x->ecx = x->edx = 0;

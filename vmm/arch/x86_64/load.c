@@ -18,9 +18,48 @@
 #include "vmm/arch/x86_64/mptable.h"
 #include "vmm/arch/x86_64/pvh.h"
 #include "vmm/arch/x86_64/x86.h"
+#include "vmm/base/log.h"
 #include "vmm/boot/cmdline.h"
 #include "vmm/boot/initrd.h"
 #include "vmm/boot/kernel.h"
+
+static void warn_of_word(const char *word, const char *takes, unsigned devices)
+{
+	log_warn("boot_args: with '%s' Linux leaves out %s of this machine, so "
+		 "its %u devices with an interrupt, or its clock, stand still; "
+		 "leave the word out",
+		 word, takes, devices);
+}
+
+/*
+ * Words by which Linux leaves out what our platform has only one of: the I/O
+ * APIC, through which all interrupts of devices go, or the local APIC and its
+ * timer. On a PC a PIC and a PIT stand in. They are the user's to say, but a
+ * guest whose disks are silent should not be the only sign.
+ */
+static void warn_of_words(const struct arch *a, const struct cmdline *line)
+{
+	static const struct {
+		const char *word;
+		const char *takes;
+	} words[] = {
+		{"noapic", "the only interrupt controller"},
+		{"nosmp", "the only interrupt controller"},
+		{"nolapic", "the only interrupt controllers and timer"},
+		{"disableapic", "the only interrupt controllers and timer"},
+		{"nolapic_timer", "the only timer"},
+		{"noapictimer", "the only timer"},
+	};
+	unsigned i, devices = 0;
+
+	for (i = 0; i < a->slot_count; i++)
+		devices += a->slots[i].has_irq;
+	for (i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+		if (cmdline_names(line, words[i].word))
+			warn_of_word(words[i].word, words[i].takes, devices);
+	if (cmdline_has(line, "maxcpus=0"))
+		warn_of_word("maxcpus=0", words[0].takes, devices);
+}
 
 static int write_cmdline(const struct arch *a, const struct guest_mem *mem,
 			 const struct boot_source *source,
@@ -47,6 +86,7 @@ static int write_cmdline(const struct arch *a, const struct guest_mem *mem,
 	plan->cmdline_gpa = LAYOUT_CMDLINE;
 	plan->cmdline_size = (uint32_t)line.len;
 	*has_acpi = !cmdline_has(&line, "acpi=off");
+	warn_of_words(a, &line);
 	return 0;
 }
 

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/ioctl.h>
 
 #include "vmm/arch/x86_64/entry.h"
@@ -47,6 +48,12 @@ int arch_attach(struct arch *a, struct vm *vm, struct bus *mmio,
 		struct bus *pio, struct err *e)
 {
 	(void)pio; /* the ports of x86 belong to devices alone */
+	/*
+	 * CPUID alone does not hide it: AMD's first counters have no bit there.
+	 * Linux before 5.18 has no such switch.
+	 */
+	(void)vm_enable(vm, KVM_CAP_PMU_CAPABILITY, KVM_PMU_CAP_DISABLE,
+			"a switch for the PMU", NULL);
 	/* Old Intel CPUs run real mode in a task that KVM keeps there. */
 	if (ioctl(vm->fd, KVM_SET_TSS_ADDR, LAYOUT_TSS))
 		return err_errno(e, "KVM_SET_TSS_ADDR");
@@ -114,28 +121,41 @@ int arch_prepare_cpus(struct arch *a, struct err *e)
 	return cpuid_prepare(&a->cpuid, a->kvm, &a->topology, e);
 }
 
-int arch_vcpu_init(struct arch *a, struct vcpu *vcpu, struct err *e)
+/* What firmware would have left behind. */
+static int msrs_set(const struct vcpu *vcpu, struct err *e)
 {
 	/*
-	 * Without MTRRs that are on, Linux turns PAT off. Fast strings are
-	 * what firmware leaves on; without, Linux drops rep movsb.
+	 * Without MTRRs that are on, Linux turns PAT off. Without fast strings
+	 * it drops rep movsb.
 	 */
+	static const struct kvm_msr_entry values[] = {
+		{.index = MSR_MTRR_DEF_TYPE, .data = MTRR_ON_WRITE_BACK},
+		{.index = MSR_MISC_ENABLE, .data = MISC_FAST_STRINGS},
+	};
+	enum { COUNT = sizeof(values) / sizeof(values[0]) };
 	union {
 		struct kvm_msrs head;
-		uint8_t room[sizeof(struct kvm_msrs) +
-			     2 * sizeof(struct kvm_msr_entry)];
-	} msrs = {.head.nmsrs = 2};
+		uint8_t room[sizeof(struct kvm_msrs) + sizeof(values)];
+	} msrs = {.head.nmsrs = COUNT};
+	int set;
+
+	memcpy(msrs.head.entries, values, sizeof(values));
+	set = ioctl(vcpu->fd, KVM_SET_MSRS, &msrs);
+	if (set < 0)
+		return err_errno(e, "KVM_SET_MSRS on vCPU %u", vcpu->id);
+	/* It stops at the first it does not take, and no errno says why. */
+	if (set < COUNT)
+		return err_set(e, -EINVAL,
+			       "KVM refused 0x%llx for MSR 0x%x of vCPU %u",
+			       values[set].data, values[set].index, vcpu->id);
+	return 0;
+}
+
+int arch_vcpu_init(struct arch *a, struct vcpu *vcpu, struct err *e)
+{
 	int rc = cpuid_set(&a->cpuid, vcpu, e);
 
-	if (rc)
-		return rc;
-	msrs.head.entries[0].index = MSR_MTRR_DEF_TYPE;
-	msrs.head.entries[0].data = MTRR_ON_WRITE_BACK;
-	msrs.head.entries[1].index = MSR_MISC_ENABLE;
-	msrs.head.entries[1].data = MISC_FAST_STRINGS;
-	if (ioctl(vcpu->fd, KVM_SET_MSRS, &msrs) != 2)
-		return err_errno(e, "KVM_SET_MSRS on vCPU %u", vcpu->id);
-	return 0;
+	return rc ? rc : msrs_set(vcpu, e);
 }
 
 int arch_vcpu_enter(struct arch *a, struct vcpu *vcpu,
