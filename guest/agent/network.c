@@ -2,7 +2,9 @@
  * Interfaces, set up by ioctl as CONFIGURE says: no DHCP, no waiting. IPv6
  * addresses are used at once, for nobody else on the link can have them.
  */
-#include "guest/agent/agent.h"
+#include "guest/agent/network.h"
+
+#include "guest/agent/machine.h"
 
 #include <arpa/inet.h>
 #include <errno.h>

@@ -5,13 +5,15 @@
  */
 #include "guest/agent/tar.h"
 
-#include "guest/agent/agent.h"
+#include "guest/agent/spawn.h"
+#include "guest/proto.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
 #include <sched.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

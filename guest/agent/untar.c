@@ -3,11 +3,12 @@
  * its own. The archive is hostile: each header is checked, what is read into
  * memory is bounded, names with ".." are refused.
  */
-#include "guest/agent/agent.h"
 #include "guest/agent/tar.h"
+#include "guest/proto.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
