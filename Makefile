@@ -202,8 +202,9 @@ $(GUEST)/initrd: $(GUEST)/init guest/initrd
 	$(call say,GUEST,$@)guest/initrd $@ $<
 
 # musl brings no kernel headers of its own; the C library's come last.
-AGENT := agent loop wire log file spawn user disk root tar untar machine network \
-	session input process child plan container configure forward shutdown request
+AGENT := agent loop wire log file spawn user disk init volume root tar untar \
+	machine network session progress input process child plan container \
+	configure forward shutdown request
 
 $(GUEST)/agent: $(AGENT:%=guest/agent/%.c) $(wildcard guest/*.h guest/agent/*.h)
 	$(Q)mkdir -p $(@D)

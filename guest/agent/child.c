@@ -4,6 +4,7 @@
  */
 #include "guest/agent/child.h"
 
+#include "guest/agent/init.h"
 #include "guest/agent/tar.h"
 
 #include <errno.h>
@@ -135,6 +136,8 @@ struct process *child_start(struct session *s, struct spawn *sp,
 			root_enter(sp, root);
 		else
 			child_join(sp);
+		if (sp->is_init && sp->flags & PROTO_INIT)
+			init_fork(sp);
 		spawn_exec(sp);
 	}
 	for (int i = 0; i < 3; i++)

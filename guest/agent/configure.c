@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/mount.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
@@ -16,14 +17,29 @@
 
 enum { FAILED = 125, SEED_MAX = 512 };
 
-/* Appends a line to resolv.conf; what could add lines of its own is no name. */
-static void resolv_add(const char *word, struct reader *r)
+/* Appends to resolv.conf; false if there is no room. */
+static bool resolv_put(const char *text, size_t text_len)
+{
+	const size_t len = strlen(machine.resolv);
+
+	if (text_len >= sizeof(machine.resolv) - len)
+		return false;
+	memcpy(machine.resolv + len, text, text_len);
+	machine.resolv[len + text_len] = '\0';
+	return true;
+}
+
+/*
+ * A list into resolv.conf: a line for each, or one for all, as of two lines of
+ * search or options only the last counts. What could add lines of its own is no
+ * name.
+ */
+static void resolv_add(const char *word, bool is_one, struct reader *r)
 {
 	static const char letters[] =
 		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 		"0123456789_.:%-";
 	const uint32_t n = reader_count(r);
-	size_t len = strlen(machine.resolv);
 
 	for (uint32_t i = 0; i < n && !r->is_bad; i++) {
 		const struct bytes b = reader_string(r);
@@ -31,13 +47,12 @@ static void resolv_add(const char *word, struct reader *r)
 		for (size_t k = 0; k < b.len; k++)
 			if (!strchr(letters, b.at[k]))
 				r->is_bad = true;
-		if (len + b.len + 16 > sizeof(machine.resolv))
+		if ((!i || !is_one) && !resolv_put(word, strlen(word)))
 			r->is_bad = true;
-		if (r->is_bad)
-			return;
-		len += (size_t)snprintf(machine.resolv + len,
-					sizeof(machine.resolv) - len,
-					"%s %.*s\n", word, (int)b.len, b.at);
+		if (!resolv_put(" ", 1) || !resolv_put(b.at, b.len))
+			r->is_bad = true;
+		if ((i + 1 == n || !is_one) && !resolv_put("\n", 1))
+			r->is_bad = true;
 	}
 }
 
@@ -51,7 +66,7 @@ static int upper_mount(const struct bytes *serial)
 	if (serial->len >= sizeof(name))
 		return -EINVAL;
 	memcpy(name, serial->at, serial->len);
-	fd = disk_mount(name, false);
+	fd = disk_mount(name, MOUNT_ATTR_NODEV);
 	if (fd < 0)
 		return fd;
 	rc = mount_attach(fd, AT_FDCWD, machine.base);
@@ -66,6 +81,8 @@ static void configure_network(struct session *s, struct reader *r)
 	int rc = 0;
 
 	network_loopback();
+	if (!machine.is_test)
+		network_permit();
 	for (uint32_t i = 0; i < n && !rc && !r->is_bad; i++)
 		rc = network_interface(r, what);
 	if (rc && !r->is_bad)
@@ -73,9 +90,9 @@ static void configure_network(struct session *s, struct reader *r)
 			      strerror(-rc));
 	if (rc)
 		r->is_bad = true;
-	resolv_add("nameserver", r);
-	resolv_add("search", r);
-	resolv_add("options", r);
+	resolv_add("nameserver", false, r);
+	resolv_add("search", true, r);
+	resolv_add("options", true, r);
 }
 
 /* Of two in an order: the first that failed. */

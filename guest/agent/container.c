@@ -4,8 +4,10 @@
 #include "guest/agent/container.h"
 
 #include "guest/agent/child.h"
+#include "guest/agent/file.h"
 #include "guest/agent/machine.h"
 #include "guest/agent/plan.h"
+#include "guest/agent/progress.h"
 #include "guest/agent/root.h"
 #include "guest/agent/tar.h"
 
@@ -37,6 +39,13 @@ void containers_watch(void (*ended)(void))
 	on_ended = ended;
 }
 
+void container_release(struct container *c)
+{
+	if (c->mntfd >= 0)
+		close(c->mntfd);
+	c->mntfd = -1;
+}
+
 struct container *container_find(struct bytes id)
 {
 	struct container *c = containers;
@@ -58,8 +67,7 @@ static void container_free(struct container *c)
 	}
 	if (c->pidfd >= 0)
 		close(c->pidfd);
-	if (c->mntfd >= 0)
-		close(c->mntfd);
+	container_release(c);
 	free(c->user);
 	free(c->cwd);
 	free(c->argv);
@@ -234,9 +242,11 @@ static void fork_failed(struct session *s, int error)
 void container_run(struct session *s, struct reader *r)
 {
 	struct container *c = calloc(1, sizeof(*c));
-	struct root root = {.base = machine.base,
-			    .tree = machine.tree,
-			    .resolv = machine.resolv};
+	struct root root = {
+		.base = machine.base,
+		.tree = machine.tree,
+		.resolv = machine.resolv,
+		.addresses = {machine.address[0], machine.address[1]}};
 	struct spawn sp = {0};
 	struct process *p;
 	int error = 0;
@@ -251,6 +261,7 @@ void container_run(struct session *s, struct reader *r)
 		session_error(s, EPROTO, FAILED,
 			      "this RUN is not as guest/proto.h has it");
 	if (r->is_bad || !container_fits(s, c)) {
+		files_clear();
 		root_fini(&root);
 		container_free(c);
 		return;
@@ -268,6 +279,7 @@ void container_run(struct session *s, struct reader *r)
 	sp.is_init = true;
 	p = child_start(s, &sp, &root, c, &container_ops, &error);
 	root_fini(&root);
+	files_clear();
 	if (p) {
 		container_hold(c, p);
 		return;
@@ -423,6 +435,7 @@ void container_remove(struct session *s, struct reader *r)
 
 	if (!c)
 		return;
+	progress_watch(s);
 	if (c->init && proto_get32(&head->force)) {
 		s->mode = SESSION_WAIT;
 		s->container = c;

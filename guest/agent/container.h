@@ -28,6 +28,9 @@ struct container {
 struct container *container_find(struct bytes id);
 struct container *containers_first(void);
 
+/* Of one that has ended: nothing holds its mounts any more. */
+void container_release(struct container *c);
+
 /* @ended is called whenever one has ended. */
 void containers_watch(void (*ended)(void));
 

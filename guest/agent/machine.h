@@ -6,11 +6,11 @@
 
 /* The machine as a whole: what it is told of itself, clock, name, entropy. */
 struct machine {
-	char image[24];	   /* serial, of CONFIGURE */
-	char resolv[4096]; /* what containers find in /etc/resolv.conf */
-	char address[46];  /* its first, or "" */
-	const char *base;  /* where containers write */
-	const char *tree;  /* tests: a directory instead of images */
+	char image[24];	     /* serial, of CONFIGURE */
+	char resolv[4096];   /* what containers find in /etc/resolv.conf */
+	char address[2][46]; /* its first of IPv4 and of IPv6, or "" */
+	const char *base;    /* where containers write */
+	const char *tree;    /* tests: a directory instead of images */
 	bool is_configured;
 	bool is_test; /* not a machine of our own: it is left alone */
 	uint64_t agent_us, ready_us;

@@ -80,6 +80,16 @@ static void limits_read(struct container *c, struct reader *r)
 	}
 }
 
+/* Lines of /etc/hosts, each of which is one. */
+static void hosts_read(struct root *root, struct reader *r)
+{
+	root->hosts = reader_strings(r);
+	for (char **line = root->hosts; line && *line; line++)
+		for (const char *p = *line; *p; p++)
+			if ((unsigned char)*p < ' ')
+				r->is_bad = true;
+}
+
 /* A string into @to, which has @size bytes. */
 static void string_into(struct reader *r, char *to, size_t size)
 {
@@ -129,7 +139,7 @@ void plan_container(struct container *c, struct spawn *sp, struct root *root,
 	string_into(r, c->hostname, sizeof(c->hostname));
 	mounts_read(root, r);
 	limits_read(c, r);
-	root->hosts = reader_strings(r);
+	hosts_read(root, r);
 	sp->limits = c->limits;
 	sp->limits_len = c->limits_len;
 	if (!reader_done(r) || c->stop_signal > 64 ||

@@ -9,6 +9,7 @@
 #include "guest/agent/file.h"
 #include "guest/agent/forward.h"
 #include "guest/agent/machine.h"
+#include "guest/agent/progress.h"
 #include "guest/agent/shutdown.h"
 
 #include <errno.h>
@@ -87,6 +88,7 @@ void request_serve(struct session *s, uint8_t type, struct reader *r)
 		forward_start(s, r);
 		break;
 	case PROTO_SYNC:
+		progress_watch(s);
 		child_help(s, PROCESS_HELPER, child_sync, NULL, NULL);
 		break;
 	case PROTO_CLOCK:

@@ -90,6 +90,17 @@ void sessions_each(void (*fn)(struct session *s, void *arg), void *arg)
 /* ---- out ------------------------------------------------------------------
  */
 
+/* Whether the buffer is full of a frame that is longer than it; rx_room() will
+ * make it longer. */
+static bool rx_grows(const struct session *s)
+{
+	const size_t have = s->rx_to - s->rx_from;
+	const struct proto_frame *f =
+		(const struct proto_frame *)(s->rx + s->rx_from);
+
+	return have >= HEAD && have < HEAD + (size_t)proto_get32(&f->length);
+}
+
 /* What to wait for: room to send, and bytes unless a request is served that
  * has no use for more. */
 static void session_watch(struct session *s)
@@ -100,7 +111,8 @@ static void session_watch(struct session *s)
 		return;
 	if (writer_len(&s->tx))
 		events |= EPOLLOUT;
-	if (!s->is_ending && s->rx_to - s->rx_from < s->rx_size)
+	if (!s->is_ending &&
+	    (s->rx_to - s->rx_from < s->rx_size || rx_grows(s)))
 		events |= EPOLLIN;
 	if (!s->rx_size && !s->is_ending)
 		events |= EPOLLIN;
@@ -182,6 +194,7 @@ void session_idle(struct session *s)
 	s->mode = SESSION_IDLE;
 	s->container = NULL;
 	s->ops = NULL;
+	s->wants_progress = false;
 }
 
 void session_done(struct session *s)

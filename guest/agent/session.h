@@ -56,7 +56,7 @@ struct session {
 	struct container *container; /* borrowed: LOGS, WAIT */
 	struct forward *forward;     /* owned */
 	uint64_t log_at;
-	bool log_follows, removes;
+	bool log_follows, removes, wants_progress;
 	struct session *next;
 };
 

@@ -7,9 +7,11 @@
 #include "guest/agent/child.h"
 #include "guest/agent/container.h"
 #include "guest/agent/machine.h"
+#include "guest/agent/progress.h"
 
 #include <errno.h>
 #include <signal.h>
+#include <sys/mount.h>
 #include <sys/reboot.h>
 #include <unistd.h>
 
@@ -35,11 +37,24 @@ static void answer_shutdown(struct session *s, void *arg)
 		session_done(s);
 }
 
+/*
+ * What containers had mounted goes with the last hold on it, and leaves clean
+ * journals; all that was large has been written by now.
+ */
+static void disks_release(void)
+{
+	for (struct container *c = containers_first(); c; c = c->next)
+		container_release(c);
+	if (!machine.is_test)
+		umount2(machine.base, 0);
+}
+
 /* The answer needs a moment to leave: vsock sends in a worker of the kernel. */
 static void synced(struct process *p, int status)
 {
 	(void)p;
 	(void)status;
+	disks_release();
 	sessions_each(answer_shutdown, NULL);
 	timer_set(&grace, BYE_MS, power_off);
 }
@@ -78,6 +93,7 @@ void shutdown_begin(struct session *s, struct reader *r)
 	containers_watch(container_ended);
 	shutdown_by = s;
 	s->mode = SESSION_WAIT;
+	progress_watch(s);
 	for (struct container *c = containers_first(); c && ms; c = c->next)
 		if (c->init)
 			process_signal(c->init, c->stop_signal
