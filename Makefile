@@ -81,8 +81,8 @@ JAILER  := main options path root mounts bind userns fds ns cgroup rlimit caps \
 # mayctl, room by room.
 CTL_BASE     := process signals tar terminal tree untar
 CTL_AGENT    := attach dial session session_request
-CTL_IMAGE    := config entry fetch image import layout name progress source \
-	store tar tool wall words
+CTL_IMAGE    := archive config entry fetch image import layout layout_make mend model \
+	name progress source store tar tool wall words
 CTL_VM       := client end forward monitor network output_log shim vm volume
 CTL_COMMANDS := main complain api boot cp exec foreground image jail logs ps run \
 	run_options stop
@@ -302,6 +302,7 @@ EXTRA_untar := api/ctl/base/untar api/ctl/base/tar api/ctl/base/tree
 EXTRA_run_options := api/ctl/commands/run_options
 EXTRA_session := api/ctl/agent/session api/ctl/agent/session_request
 EXTRA_image_tar := api/ctl/image/tar api/ctl/image/entry api/ctl/base/tar
+EXTRA_image_model := api/ctl/image/model
 EXTRA_image_wall := api/ctl/image/wall
 EXTRA_image_config := api/ctl/image/config
 

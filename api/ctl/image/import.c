@@ -17,10 +17,13 @@
 #include <unistd.h>
 
 #include "api/ctl/base/tree.h"
+#include "api/ctl/image/archive.h"
 #include "api/ctl/image/config.h"
 #include "api/ctl/image/fetch.h"
 #include "api/ctl/image/image.h"
 #include "api/ctl/image/layout.h"
+#include "api/ctl/image/mend.h"
+#include "api/ctl/image/model.h"
 #include "api/ctl/image/progress.h"
 #include "api/ctl/image/source.h"
 #include "api/ctl/image/store.h"
@@ -50,6 +53,7 @@ struct import {
 	struct image_source source;
 	struct image_layout layout;
 	struct image_tar_totals totals;
+	struct image_model *model; /* owned */
 	struct image_progress progress;
 	char name[IMAGE_NAME_MAX + 1];
 	char asked[IMAGE_HEX_SIZE]; /* the registry's manifest, "" for none */
@@ -118,22 +122,14 @@ static int set_limits(struct import *m, struct err *e)
 	return 0;
 }
 
-static int judge_layer(struct import *m, const struct image_layer *layer,
+static int judge_layer(struct import *m, struct image_layer *layer,
 		       struct err *e)
 {
-	static const char *const tools[] = {
-		[LAYER_TAR] = "cat",
-		[LAYER_GZIP] = "gzip",
-		[LAYER_ZSTD] = "zstd",
-	};
-	const char *const argv[] = {tools[layer->kind],
-				    layer->kind == LAYER_TAR ? NULL : "-dc",
-				    NULL};
 	char blob[128];
 	char path[PATH_MAX + 256];
 	struct image_tar tar;
 	const struct image_tool tool = {
-		.argv = argv,
+		.argv = image_layer_unpacker(layer),
 		.input = path,
 		.walls = IMAGE_WALL_WRITES,
 		.sink = on_layer,
@@ -144,9 +140,13 @@ static int judge_layer(struct import *m, const struct image_layer *layer,
 	image_layer_path(layer, blob);
 	snprintf(path, sizeof(path), "%s/%s", m->temp_path, blob);
 	image_tar_init(&tar, &m->totals);
+	image_model_next(m->model);
+	tar.entry = image_model_add;
+	tar.ctx = m->model;
 	r = image_tool_run(&m->tools, &tool, e);
 	if (!r)
 		r = image_tar_end(&tar, e);
+	layer->has_global = tar.tar.has_global;
 	image_tar_fini(&tar);
 	m->progress.before += layer->size;
 	return r;
@@ -157,6 +157,9 @@ static int judge_layers(struct import *m, struct err *e)
 	unsigned i;
 	int r = set_limits(m, e);
 
+	m->model = r ? NULL : image_model_new(m->totals.entries_max);
+	if (!r && !m->model)
+		r = err_set(e, -ENOMEM, "no memory for the image's tree");
 	begin_phase(m, "checking", m->layout.size, show_read);
 	for (i = 0; !r && i < m->layout.layer_count; i++)
 		r = judge_layer(m, &m->layout.layers[i], e);
@@ -165,25 +168,15 @@ static int judge_layers(struct import *m, struct err *e)
 
 /* ---- unpacking and packing --------------------------------------------- */
 
-static bool has_zstd(const struct image_layout *l)
-{
-	unsigned i;
-
-	for (i = 0; i < l->layer_count; i++)
-		if (l->layers[i].kind == LAYER_ZSTD)
-			return true;
-	return false;
-}
-
 static int unpack(struct import *m, struct err *e)
 {
-	const bool is_zstd = has_zstd(&m->layout);
+	const bool is_mended = image_mend_needed(&m->layout, m->model);
 	const char *argv[] = {"umoci",
 			      "raw",
 			      "unpack",
 			      "--image",
-			      is_zstd ? IMAGE_LAYOUT_GZIP_REF
-				      : IMAGE_LAYOUT_REF,
+			      is_mended ? IMAGE_LAYOUT_MENDED_REF
+					: IMAGE_LAYOUT_REF,
 			      ROOT,
 			      NULL,
 			      NULL};
@@ -191,8 +184,10 @@ static int unpack(struct import *m, struct err *e)
 		.argv = argv,
 		.walls = IMAGE_WALL_WRITES | IMAGE_WALL_USER,
 	};
-	int r = is_zstd ? image_fetch_convert(&m->tools, e) : 0;
+	int r = 0;
 
+	if (is_mended)
+		r = image_mend(&m->tools, &m->layout, m->model, &m->totals, e);
 	if (r)
 		return r;
 	if (geteuid()) {
@@ -205,7 +200,7 @@ static int unpack(struct import *m, struct err *e)
 		return r;
 	/* Room for what comes. */
 	(void)tree_remove(m->folder, IMAGE_LAYOUT, 0, NULL);
-	(void)tree_remove(m->folder, IMAGE_LAYOUT_GZIP, 0, NULL);
+	(void)tree_remove(m->folder, IMAGE_LAYOUT_MENDED, 0, NULL);
 	/* The guest's /dev covers it, and as root or not, it shall be equal. */
 	r = tree_empty(m->folder, ROOT "/dev");
 	if (r && r != -ENOENT && r != -ENOTDIR && r != -ELOOP)
@@ -372,7 +367,7 @@ static int ask(struct import *m, bool *is_known, struct err *e)
 
 static int get(struct import *m, bool *is_known, struct err *e)
 {
-	int r = image_source_look(&m->source, &m->tools, e);
+	int r = image_archive_look(&m->source, &m->tools, e);
 
 	*is_known = false;
 	if (!r && m->source.kind == SOURCE_REGISTRY)
@@ -478,6 +473,7 @@ int image_import(const struct image_import *how, struct image *out,
 	fd_close(&m->folder);
 	image_store_close(&m->store);
 	image_layout_fini(&m->layout);
+	image_model_free(m->model);
 	image_progress_end(&m->progress);
 	image_tools_end(&m->tools);
 	if (!r)
