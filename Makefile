@@ -304,7 +304,7 @@ EXTRA_session := api/ctl/agent/session api/ctl/agent/session_request
 EXTRA_image_tar := api/ctl/image/tar api/ctl/image/entry api/ctl/base/tar
 EXTRA_image_model := api/ctl/image/model
 EXTRA_image_wall := api/ctl/image/wall
-EXTRA_image_config := api/ctl/image/config
+EXTRA_image_config := api/ctl/image/config api/ctl/base/signals
 
 .PHONY: unit-tests
 unit-tests: $(UNIT:%=$(B)/tests/%)

@@ -36,13 +36,18 @@ static const char *size_text(uint64_t bytes, char out[SIZE_TEXT])
 
 /* ---- import ------------------------------------------------------------ */
 
+static void warn(const char *sentence)
+{
+	ctl_complain("%s", sentence);
+}
+
 static int import(int argc, char **argv)
 {
 	static const struct arg table[] = {
 		{"name", "NAME", NULL, offsetof(struct image_import, name)},
 		{"quiet", NULL, NULL, offsetof(struct image_import, is_quiet)},
 	};
-	struct image_import how = {0};
+	struct image_import how = {.warn = warn};
 	struct image image;
 	struct err e;
 	bool was_there;

@@ -87,7 +87,7 @@ static int read_facts(const struct image_store *s, const char *hex,
 	copy_fact(facts, "arch", out->arch, sizeof(out->arch));
 	copy_time(facts, out->created, sizeof(out->created));
 	r = image_config_parse(json_object_get(facts, "config"), &out->config,
-			       e);
+			       NULL, e);
 	json_decref(facts);
 	return r;
 }

@@ -170,24 +170,15 @@ static int judge_layers(struct import *m, struct err *e)
 
 static int unpack(struct import *m, struct err *e)
 {
-	const bool is_mended = image_mend_needed(&m->layout, m->model);
-	const char *argv[] = {"umoci",
-			      "raw",
-			      "unpack",
-			      "--image",
-			      is_mended ? IMAGE_LAYOUT_MENDED_REF
-					: IMAGE_LAYOUT_REF,
-			      ROOT,
-			      NULL,
-			      NULL};
+	const char *argv[] = {
+		"umoci", "raw", "unpack", "--image", IMAGE_LAYOUT_MENDED_REF,
+		ROOT,	 NULL,	NULL};
 	const struct image_tool tool = {
 		.argv = argv,
 		.walls = IMAGE_WALL_WRITES | IMAGE_WALL_USER,
 	};
-	int r = 0;
+	int r = image_mend(&m->tools, &m->layout, m->model, &m->totals, e);
 
-	if (is_mended)
-		r = image_mend(&m->tools, &m->layout, m->model, &m->totals, e);
 	if (r)
 		return r;
 	if (geteuid()) {
@@ -261,7 +252,7 @@ static int write_facts(struct import *m, struct err *e)
 	json_t *facts;
 	char *text;
 	int r = image_config_parse(json_object_get(config, "config"), &parsed,
-				   e);
+				   NULL, e);
 
 	image_config_fini(&parsed);
 	if (r)
@@ -327,7 +318,7 @@ static int build(struct import *m, struct err *e)
 
 	/* What is quickly refused comes first. */
 	r = image_config_parse(json_object_get(m->layout.config, "config"),
-			       &parsed, e);
+			       &parsed, m->how->warn, e);
 	image_config_fini(&parsed);
 	if (!r)
 		r = judge_layers(m, e);
@@ -380,7 +371,7 @@ static int get(struct import *m, bool *is_known, struct err *e)
 	begin_phase(m, "fetching", 0, show_written);
 	r = image_fetch(&m->tools, &m->source, &m->totals, e);
 	if (!r)
-		r = image_layout_read(m->folder, &m->layout, e);
+		r = image_layout_read(m->folder, &m->layout, m->how->warn, e);
 	return r;
 }
 

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 #include <sys/utsname.h>
 #include <unistd.h>
@@ -173,26 +174,44 @@ static int read_layers(int folder, const json_t *manifest,
 	return r;
 }
 
-/* Docker writes no os for some; linux is what is meant. */
-static int check_platform(const json_t *config, struct err *e)
+/* Names that builders give, as OCI spells them. */
+static const char *plain_arch(const char *arch)
 {
-	const char *arch = text_of(config, "architecture");
+	static const char *const same[][2] = {
+		{"x86_64", "amd64"}, {"x86-64", "amd64"},  {"x64", "amd64"},
+		{"amd64", "amd64"},  {"aarch64", "arm64"}, {"arm64", "arm64"},
+	};
+	unsigned i;
+
+	for (i = 0; i < sizeof(same) / sizeof(same[0]); i++)
+		if (!strcasecmp(arch, same[i][0]))
+			return same[i][1];
+	return arch;
+}
+
+/* Builders leave both out at times; linux and this machine are meant. */
+static int check_platform(const json_t *config, image_warn *warn, struct err *e)
+{
+	const char *arch = plain_arch(text_of(config, "architecture"));
 	const char *os = text_of(config, "os");
 
-	if (*os && strcmp(os, "linux") != 0)
+	if (*os && strcasecmp(os, "linux") != 0)
 		return err_set(e, -ENOEXEC,
 			       "the image is made for %.16s, not for linux",
 			       os);
-	if (strcmp(arch, image_layout_arch()) != 0)
+	if (!*arch && warn)
+		warn("the image's configuration is odd: it names no "
+		     "architecture; this machine's is taken");
+	if (*arch && strcmp(arch, image_layout_arch()) != 0)
 		return err_set(e, -ENOEXEC,
 			       "the image is made for %.16s, not for this "
 			       "machine's %s; import one made for it",
-			       *arch ? arch : "no architecture",
-			       image_layout_arch());
+			       arch, image_layout_arch());
 	return 0;
 }
 
-int image_layout_read(int folder, struct image_layout *l, struct err *e)
+int image_layout_read(int folder, struct image_layout *l, image_warn *warn,
+		      struct err *e)
 {
 	json_t *index;
 	json_t *manifest = NULL;
@@ -214,7 +233,7 @@ int image_layout_read(int folder, struct image_layout *l, struct err *e)
 		l->config = read_blob(folder,
 				      json_object_get(manifest, "config"),
 				      CONFIG_MAX, "configuration", e);
-		r = l->config ? check_platform(l->config, e) : -EINVAL;
+		r = l->config ? check_platform(l->config, warn, e) : -EINVAL;
 	}
 	json_decref(manifest);
 	json_decref(index);
@@ -229,6 +248,23 @@ void image_layout_fini(struct image_layout *l)
 
 /* ---- choosing ---------------------------------------------------------- */
 
+/* The variant every machine of an architecture runs. */
+static bool is_base(const char *variant)
+{
+	return !*variant || !strcasecmp(variant, "v1") ||
+	       !strcasecmp(variant, "v8") || !strcmp(variant, "8");
+}
+
+static bool is_for_us(const json_t *item, bool is_any_variant)
+{
+	const json_t *platform = json_object_get(item, "platform");
+
+	return !strcasecmp(text_of(platform, "os"), "linux") &&
+	       !strcmp(plain_arch(text_of(platform, "architecture")),
+		       image_layout_arch()) &&
+	       (is_any_variant || is_base(text_of(platform, "variant")));
+}
+
 static int choose(const json_t *manifests, char hex[IMAGE_HEX_SIZE],
 		  struct err *e)
 {
@@ -237,14 +273,18 @@ static int choose(const json_t *manifests, char hex[IMAGE_HEX_SIZE],
 	size_t i;
 	size_t at = 0;
 
+	/* First without variants, which this machine might not be. */
+	for (i = 0; i < 2 * count; i++) {
+		const json_t *item = json_array_get(manifests, i % count);
+
+		if (is_for_us(item, i >= count))
+			return read_digest(item, hex, e) ?: 1;
+	}
 	for (i = 0; i < count; i++) {
-		const json_t *item = json_array_get(manifests, i);
-		const json_t *platform = json_object_get(item, "platform");
+		const json_t *platform = json_object_get(
+			json_array_get(manifests, i), "platform");
 		const char *arch = text_of(platform, "architecture");
 
-		if (!strcmp(text_of(platform, "os"), "linux") &&
-		    !strcmp(arch, image_layout_arch()))
-			return read_digest(item, hex, e) ?: 1;
 		/* Attestations are for an architecture "unknown". */
 		if (strcmp(arch, "unknown") != 0 && at + 32 < sizeof(others))
 			at += (size_t)snprintf(others + at, sizeof(others) - at,

@@ -39,8 +39,12 @@ struct image_layout {
 	json_t *config; /* owned; the OCI image configuration */
 };
 
-/* Reads it from the import's folder. image_layout_fini() whatever it says. */
-int image_layout_read(int folder, struct image_layout *l, struct err *e);
+/*
+ * Reads it from the import's folder. image_layout_fini() whatever it says;
+ * warn may be NULL.
+ */
+int image_layout_read(int folder, struct image_layout *l, image_warn *warn,
+		      struct err *e);
 void image_layout_fini(struct image_layout *l);
 
 /* Where a layer's blob is, from the import's folder. */

@@ -1,5 +1,6 @@
 /*
- * A layer written anew begins with what makes room: for each place of the
+ * Whatever the image's own manifest and configuration say, umoci reads ours. A
+ * layer written anew begins with what makes room: for each place of the
  * model a whiteout, which takes away what lower layers have there, and a
  * folder. Then comes the layer as it is, without global headers. What was
  * digested before is digested here, since nobody else sees it any more.
@@ -44,17 +45,6 @@ static bool is_needed(const struct image_layout *l, const struct image_model *m,
 {
 	return l->layers[i].kind == LAYER_ZSTD || l->layers[i].has_global ||
 	       has_place(m, i);
-}
-
-bool image_mend_needed(const struct image_layout *l,
-		       const struct image_model *m)
-{
-	unsigned i;
-
-	for (i = 0; i < l->layer_count; i++)
-		if (is_needed(l, m, i))
-			return true;
-	return false;
 }
 
 /* ---- one layer ---------------------------------------------------------- */
@@ -271,7 +261,7 @@ int image_mend(struct image_tools *t, const struct image_layout *l,
 		.diff_ids = json_array(),
 		.out = -1,
 	};
-	json_t *config = json_copy(l->config);
+	json_t *config;
 	unsigned i;
 	int r = image_layout_begin(t, IMAGE_LAYOUT_MENDED, e);
 
@@ -281,11 +271,10 @@ int image_mend(struct image_tools *t, const struct image_layout *l,
 	if (r) {
 		json_decref(m.layers);
 		json_decref(m.diff_ids);
-		json_decref(config);
 		return r;
 	}
-	json_object_set_new(config, "rootfs",
-			    json_pack("{s:s, s:o}", "type", "layers",
-				      "diff_ids", m.diff_ids));
+	config = json_pack("{s:s, s:s, s:{}, s:{s:s, s:o}}", "architecture",
+			   image_layout_arch(), "os", "linux", "config",
+			   "rootfs", "type", "layers", "diff_ids", m.diff_ids);
 	return image_layout_end(t, IMAGE_LAYOUT_MENDED, config, m.layers, e);
 }
