@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <jansson.h>
+#include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -41,6 +42,21 @@ static void warn(const char *sentence)
 	ctl_complain("%s", sentence);
 }
 
+/*
+ * An import that has put its image in place ends with status 0, whatever comes
+ * then: the status tells what is in the store.
+ */
+static void hold_signals(void)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGHUP);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+}
+
 static int import(int argc, char **argv)
 {
 	static const struct arg table[] = {
@@ -68,6 +84,7 @@ static int import(int argc, char **argv)
 	}
 	if (!how.ref)
 		return usage("import needs a REF");
+	hold_signals();
 	if (image_import(&how, &image, &was_there, &e))
 		return refused(&e);
 	if (!how.is_quiet)

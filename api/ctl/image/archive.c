@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "api/ctl/base/tar.h"
+#include "api/ctl/image/store.h"
 #include "api/ctl/image/wall.h"
 #include "vmm/base/fd.h"
 
@@ -42,12 +43,14 @@ struct look {
 	struct tar tar;
 	bool is_oci;
 	bool is_any;
-	bool is_manifest; /* its data comes */
-	char *manifest;	  /* owned */
-	size_t len;
+	struct text *now; /* the one whose data comes */
+	struct text {
+		char *bytes; /* owned */
+		size_t len;
+	} manifest, index;
 };
 
-enum { MANIFEST_MAX = 8 << 20, TAGS_SHOWN = 400 };
+enum { MANIFEST_MAX = 8 << 20, NAMES_SHOWN = 400 };
 
 static int on_entry(void *ctx, const struct tar_entry *entry, struct err *e)
 {
@@ -58,27 +61,31 @@ static int on_entry(void *ctx, const struct tar_entry *entry, struct err *e)
 		name += 2;
 	l->is_any = true;
 	l->is_oci |= !strcmp(name, "oci-layout");
-	l->is_manifest = tar_has_data(entry->type) &&
-			 !strcmp(name, "manifest.json") &&
-			 entry->data_size <= MANIFEST_MAX;
-	if (!l->is_manifest)
+	l->now = NULL;
+	if (!tar_has_data(entry->type) || entry->data_size > MANIFEST_MAX)
+		return 0;
+	if (!strcmp(name, "manifest.json"))
+		l->now = &l->manifest;
+	else if (!strcmp(name, "index.json"))
+		l->now = &l->index;
+	else
 		return 0;
 	/* The last of several counts, as for who unpacks them. */
-	free(l->manifest);
-	l->len = 0;
-	l->manifest = malloc(entry->data_size + 1);
-	return l->manifest ? 0
-			   : err_set(e, -ENOMEM, "no memory for a manifest");
+	free(l->now->bytes);
+	l->now->len = 0;
+	l->now->bytes = malloc(entry->data_size + 1);
+	return l->now->bytes ? 0
+			     : err_set(e, -ENOMEM, "no memory for a manifest");
 }
 
 static int on_data(void *ctx, const void *data, size_t len, struct err *e)
 {
-	struct look *l = ctx;
+	struct text *t = ((struct look *)ctx)->now;
 
 	(void)e;
-	if (l->is_manifest) {
-		memcpy(l->manifest + l->len, data, len);
-		l->len += len;
+	if (t) {
+		memcpy(t->bytes + t->len, data, len);
+		t->len += len;
 	}
 	return 0;
 }
@@ -99,8 +106,8 @@ static bool is_image(const json_t *item)
 /* The images of a docker-archive, or NULL where it is none. */
 static json_t *read_manifest(const struct look *l)
 {
-	json_t *json = l->manifest ? json_loadb(l->manifest, l->len, 0, NULL)
-				   : NULL;
+	const struct text *t = &l->manifest;
+	json_t *json = t->bytes ? json_loadb(t->bytes, t->len, 0, NULL) : NULL;
 
 	if (is_image(json_array_get(json, 0)))
 		return json;
@@ -108,13 +115,36 @@ static json_t *read_manifest(const struct look *l)
 	return NULL;
 }
 
-/* Of several images one has to be chosen. */
-static int check_choice(const struct image_source *s, const json_t *images,
+/* The names to choose from, as far as there is room in a sentence. */
+struct choice {
+	char names[NAMES_SHOWN];
+	size_t at;
+};
+
+static void add_name(struct choice *c, const char *name)
+{
+	if (c->at + strlen(name) + 3 < sizeof(c->names))
+		c->at += (size_t)snprintf(c->names + c->at,
+					  sizeof(c->names) - c->at, "%s%s",
+					  c->at ? ", " : "", name);
+}
+
+static int refuse(const struct image_source *s, const char *transport,
+		  const struct choice *c, size_t count, struct err *e)
+{
+	return err_set(e, -EINVAL,
+		       "%s holds %zu images: %s; choose one with %s:%s:NAME",
+		       s->path, count, c->at ? c->names : "none has a name",
+		       transport, s->path);
+}
+
+/* Of several images one has to be chosen; a nameless one by its number. */
+static int check_docker(const struct image_source *s, const json_t *images,
 			struct err *e)
 {
-	char tags[TAGS_SHOWN] = "";
 	const size_t count = json_array_size(images);
-	size_t at = 0;
+	struct choice c = {.at = 0};
+	char number[24];
 	size_t i, k;
 
 	if (count < 2 || *s->tag)
@@ -123,21 +153,44 @@ static int check_choice(const struct image_source *s, const json_t *images,
 		const json_t *list =
 			json_object_get(json_array_get(images, i), "RepoTags");
 
-		for (k = 0; k < json_array_size(list); k++) {
-			const char *tag =
-				json_string_value(json_array_get(list, k));
-
-			if (tag && at + strlen(tag) + 3 < sizeof(tags))
-				at += (size_t)snprintf(
-					tags + at, sizeof(tags) - at, "%s%s",
-					at ? ", " : "", tag);
-		}
+		for (k = 0; k < json_array_size(list); k++)
+			add_name(&c, json_string_value(json_array_get(list, k))
+					     ?: "?");
+		snprintf(number, sizeof(number), "@%zu", i);
+		if (!k)
+			add_name(&c, number);
 	}
-	return err_set(e, -EINVAL,
-		       "%s holds %zu images: %s; choose one with "
-		       "docker-archive:%s:%s",
-		       s->path, count, at ? tags : "none has a name", s->path,
-		       at ? "NAME:TAG" : "@NUMBER, from 0");
+	return refuse(s, "docker-archive", &c, count, e);
+}
+
+static int check_oci(const struct image_source *s, const char *text, size_t len,
+		     struct err *e)
+{
+	json_t *json = text ? json_loadb(text, len, 0, NULL) : NULL;
+	const json_t *list = json_object_get(json, "manifests");
+	const size_t count = json_array_size(list);
+	struct choice c = {.at = 0};
+	size_t i;
+	int r = 0;
+
+	for (i = 0; i < count; i++) {
+		const json_t *notes =
+			json_object_get(json_array_get(list, i), "annotations");
+		const char *name = json_string_value(json_object_get(
+			notes, "org.opencontainers.image.ref.name"));
+
+		if (name)
+			add_name(&c, name);
+	}
+	if (count > 1 && c.at && !*s->tag)
+		r = refuse(s,
+			   strstr(s->transport, "archive") ||
+					   s->kind == SOURCE_TAR
+				   ? "oci-archive"
+				   : "oci",
+			   &c, count, e);
+	json_decref(json);
+	return r;
 }
 
 static int settle(struct image_source *s, const struct look *l, struct err *e)
@@ -147,7 +200,9 @@ static int settle(struct image_source *s, const struct look *l, struct err *e)
 	int r = 0;
 
 	if (is_docker && strcmp(s->transport, "oci-archive") != 0)
-		r = check_choice(s, images, e);
+		r = check_docker(s, images, e);
+	else if (l->is_oci)
+		r = check_oci(s, l->index.bytes, l->index.len, e);
 	json_decref(images);
 	if (r || s->kind != SOURCE_TAR)
 		return r;
@@ -156,7 +211,7 @@ static int settle(struct image_source *s, const struct look *l, struct err *e)
 			       "%s holds neither an image nor a root file "
 			       "system",
 			       s->path);
-	if (!is_docker && !l->is_oci)
+	if (!is_docker && !(l->is_oci && l->index.bytes))
 		return 0;
 	s->kind = SOURCE_SKOPEO;
 	snprintf(s->transport, sizeof(s->transport), "%s",
@@ -188,6 +243,20 @@ static int read_archive(const struct image_source *s, struct image_tools *t,
 	return r;
 }
 
+static int look_into_layout(const struct image_source *s, struct err *e)
+{
+	char path[sizeof(s->path) + 16];
+	size_t len = 0;
+	char *text;
+	int r;
+
+	snprintf(path, sizeof(path), "%s/index.json", s->path);
+	text = image_file_read(AT_FDCWD, path, MANIFEST_MAX, &len);
+	r = check_oci(s, text, len, e);
+	free(text);
+	return r;
+}
+
 int image_archive_look(struct image_source *s, struct image_tools *t,
 		       struct err *e)
 {
@@ -196,7 +265,9 @@ int image_archive_look(struct image_source *s, struct image_tools *t,
 	CLEAN_FD int fd = -1;
 	int r;
 
-	if (s->kind != SOURCE_TAR && !strstr(s->transport, "archive"))
+	if (s->kind == SOURCE_SKOPEO && !strstr(s->transport, "archive"))
+		return look_into_layout(s, e);
+	if (s->kind != SOURCE_TAR && s->kind != SOURCE_SKOPEO)
 		return 0;
 	fd = open(s->path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0 || pread(fd, head, sizeof(head), 0) < 0)
@@ -212,6 +283,7 @@ int image_archive_look(struct image_source *s, struct image_tools *t,
 			    s->path);
 	if (!r)
 		r = settle(s, &look, e);
-	free(look.manifest);
+	free(look.manifest.bytes);
+	free(look.index.bytes);
 	return r;
 }

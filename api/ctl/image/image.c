@@ -388,8 +388,10 @@ int image_gc(struct image_gc_report *out, struct err *e)
 	}
 	if (!r)
 		r = image_store_lock(&s, e);
-	if (!r)
+	if (!r) {
+		image_store_name_clean(&s);
 		r = image_store_images(&s, collect_image, &c, e);
+	}
 	if (!r)
 		r = image_store_temps(&s, collect_temp, &c, e);
 	image_store_close(&s);

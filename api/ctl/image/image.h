@@ -111,7 +111,9 @@ struct image_import {
 /*
  * Makes the image if the store lacks it, and gives it its name; *was_there
  * (may be NULL) says whether there was nothing to make. On failure, and on
- * SIGINT, SIGTERM or SIGHUP (-EINTR), the store is as it was. Starts skopeo,
+ * SIGINT, SIGTERM or SIGHUP (-EINTR), the store is as it was; one that comes
+ * when the image is in its place is pending when this returns, where the
+ * caller had blocked it, or else takes its course. Starts skopeo,
  * umoci and mkfs.erofs. *out as of image_find().
  */
 int image_import(const struct image_import *how, struct image *out,

@@ -276,7 +276,24 @@ static int write_facts(struct import *m, struct err *e)
 		 : 0;
 }
 
-/* Under the lock: the image, unless it is there, and its name. */
+/* Into the store, and out again where that is not safe on the disk. */
+static int move_in(struct import *m, const char *to, struct err *e)
+{
+	int r = image_folder_sync(m->folder, RESULT);
+
+	if (r)
+		return err_set(e, r, "can't sync the image: %s", strerror(-r));
+	if (renameat(m->folder, RESULT, m->store.fd, to))
+		return err_errno(e, "can't move the image into %s",
+				 m->store.path);
+	r = image_folder_sync(m->store.fd, "images");
+	return r ? err_set(e, r, "can't sync the store: %s", strerror(-r)) : 0;
+}
+
+/*
+ * Under the lock: the image, unless it is there, and its name. No signal is
+ * looked for any more, so all of it is done or none.
+ */
 static int commit(struct import *m, const char *hex, bool is_made,
 		  struct err *e)
 {
@@ -286,16 +303,14 @@ static int commit(struct import *m, const char *hex, bool is_made,
 	if (r)
 		return r;
 	snprintf(to, sizeof(to), "images/%s", hex);
-	if (is_made && (r = image_folder_sync(m->folder, RESULT)))
-		err_set(e, r, "can't sync the image: %s", strerror(-r));
-	if (!r && is_made && renameat(m->folder, RESULT, m->store.fd, to))
-		r = err_errno(e, "can't move the image into %s", m->store.path);
-	if (!r && is_made && (r = image_folder_sync(m->store.fd, "images")))
-		err_set(e, r, "can't sync the store: %s", strerror(-r));
+	if (is_made)
+		r = move_in(m, to, e);
 	if (!r && !image_store_has(&m->store, hex))
 		r = -EAGAIN;
 	if (!r)
 		r = image_store_name(&m->store, m->name, hex, e);
+	if (r && is_made)
+		(void)renameat(m->store.fd, to, m->folder, RESULT);
 	image_store_unlock(&m->store);
 	return r;
 }
@@ -466,7 +481,7 @@ int image_import(const struct image_import *how, struct image *out,
 	image_layout_fini(&m->layout);
 	image_model_free(m->model);
 	image_progress_end(&m->progress);
-	image_tools_end(&m->tools);
+	image_tools_end(&m->tools, r == -EINTR);
 	if (!r)
 		r = image_find(m->name, out, e);
 	if (was_there)

@@ -92,6 +92,16 @@ static bool is_loopback(const char *host)
 	return false;
 }
 
+/* NAME:TAG@DIGEST is NAME@DIGEST: skopeo 1.9 takes only one of them. */
+static void drop_tag(char *ref)
+{
+	char *digest = strchr(ref, '@');
+	char *colon = digest ? memrchr(ref, ':', (size_t)(digest - ref)) : NULL;
+
+	if (colon && !memchr(colon, '/', (size_t)(digest - colon)))
+		memmove(colon, digest, strlen(digest) + 1);
+}
+
 static int parse_registry(const char *ref, struct image_source *out,
 			  struct err *e)
 {
@@ -105,11 +115,8 @@ static int parse_registry(const char *ref, struct image_source *out,
 	out->kind = SOURCE_REGISTRY;
 	out->is_plain = is_loopback(rest);
 	snprintf(out->ref, sizeof(out->ref), "%s", ref);
-	if (starts(rest, "docker.io/"))
-		rest += strlen("docker.io/");
-	if (starts(rest, "library/"))
-		rest += strlen("library/");
-	make_name(rest, "", out->name);
+	drop_tag(out->ref);
+	make_name(image_name_plain(out->ref), "", out->name);
 	return 0;
 }
 
@@ -137,8 +144,10 @@ static int parse_transport(const char *transport, const char *rest,
 	snprintf(out->transport, sizeof(out->transport), "%s", transport);
 	snprintf(out->path, sizeof(out->path), "%s", real);
 	snprintf(out->tag, sizeof(out->tag), "%s", colon ? colon : "");
-	/* docker-archive's is a whole name, the others' a tag. */
-	if (*tag && !strcmp(transport, "docker-archive"))
+	/* docker-archive's is a whole name or @NUMBER, the others' a tag. */
+	if (*tag == '@')
+		name_of_path(given, "", out->name);
+	else if (*tag && !strcmp(transport, "docker-archive"))
 		make_name(tag, "", out->name);
 	else
 		name_of_path(given, tag, out->name);
