@@ -81,7 +81,7 @@ JAILER  := main options path root mounts bind userns fds ns cgroup rlimit caps \
 # mayctl, room by room.
 CTL_BASE     := process signals tar terminal tree untar
 CTL_AGENT    := attach dial session session_request
-CTL_IMAGE    := archive config entry fetch image import layout layout_make mend model \
+CTL_IMAGE    := archive config entry erofs fetch image import layout layout_make mend model \
 	name progress source store tar tool wall words
 CTL_VM       := client end forward monitor network output_log shim vm volume
 CTL_COMMANDS := main complain api boot cp exec foreground image jail logs ps run \

@@ -19,6 +19,7 @@
 #include "api/ctl/base/tree.h"
 #include "api/ctl/image/archive.h"
 #include "api/ctl/image/config.h"
+#include "api/ctl/image/erofs.h"
 #include "api/ctl/image/fetch.h"
 #include "api/ctl/image/image.h"
 #include "api/ctl/image/layout.h"
@@ -225,6 +226,13 @@ static int pack(struct import *m, struct err *e)
 					 "--all-root", "-U",	  uuid,
 					 result_erofs, ROOT,	  NULL};
 	const char *const env[] = {epoch, NULL};
+	const struct image_erofs own = {
+		.root = ROOT,
+		.out = result_erofs,
+		.hex = hex,
+		.newest_s = m->totals.mtime_max_s,
+		.is_all_root = geteuid() != 0,
+	};
 	const struct image_tool tool = {
 		.argv = geteuid() ? argv_user : argv_root,
 		.env = env,
@@ -239,7 +247,8 @@ static int pack(struct import *m, struct err *e)
 	if (mkdirat(m->folder, RESULT, 0700))
 		return err_errno(e, "can't make a folder in %s", m->temp_path);
 	begin_phase(m, "packing", m->totals.bytes, show_written);
-	r = image_tool_run(&m->tools, &tool, e);
+	r = m->totals.has_long_names ? image_erofs_write(&m->tools, &own, e)
+				     : image_tool_run(&m->tools, &tool, e);
 	return r ? r : sync_file(m, result_erofs, e);
 }
 

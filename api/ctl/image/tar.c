@@ -3,6 +3,8 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <limits.h>
+#include <string.h>
 
 #include "api/ctl/image/entry.h"
 
@@ -30,6 +32,18 @@ static int count(struct image_tar_totals *n, const struct tar_entry *entry,
 	return 0;
 }
 
+static bool has_long_name(const char *path)
+{
+	for (; *path; path += *path == '/') {
+		const size_t len = strcspn(path, "/");
+
+		if (len == NAME_MAX)
+			return true;
+		path += len;
+	}
+	return false;
+}
+
 static int on_entry(void *ctx, const struct tar_entry *entry, struct err *e)
 {
 	struct image_tar *t = ctx;
@@ -43,6 +57,7 @@ static int on_entry(void *ctx, const struct tar_entry *entry, struct err *e)
 			.type = entry->type,
 		};
 
+		t->totals->has_long_names |= has_long_name(entry->names[i]);
 		r = image_entry_judge(&one, e);
 	}
 	if (!r)

@@ -21,6 +21,7 @@ struct image_tar_totals {
 	uint64_t raw; /* of the archives themselves */
 	uint64_t raw_max;
 	uint64_t mtime_max_s; /* the newest time stamp in them */
+	bool has_long_names;  /* of 255 bytes */
 };
 
 enum { IMAGE_TAR_PATH_MAX = 4095, IMAGE_TAR_DEPTH_MAX = 128 };
