@@ -321,7 +321,7 @@ $(UNIT:%=$(B)/tests/%): $(B)/tests/%: $(B)/tests/unit/test_%.o \
 # Fuzzers are built with FLAVOUR=fuzz; tests/fuzz/run builds and runs them.
 FUZZ := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 FUZZ_EXTRA_routes := tests/unit/fake_machine
-FUZZ_EXTRA_image_tar := $(EXTRA_image_tar)
+FUZZ_EXTRA_image_tar := $(EXTRA_image_tar) api/ctl/image/model
 FUZZ_LINK_routes := -Wl,--wrap=open
 
 .PHONY: fuzzers fuzz
