@@ -84,10 +84,10 @@ JAILER  := main options path root mounts bind userns fds ns cgroup rlimit caps \
 	landlock
 
 # mayctl, room by room.
-CTL_BASE     := process signals terminal tree
+CTL_BASE     := process signals tar terminal tree untar
 CTL_AGENT    := attach dial session session_request
-CTL_IMAGE    := config entry fetch image import layout name progress source \
-	store tar tool wall words
+CTL_IMAGE    := archive config entry erofs fetch image import layout layout_make mend model \
+	name progress source store tar tool wall words
 CTL_VM       := client end forward monitor network output_log shim vm volume
 CTL_COMMANDS := main complain api boot cp exec foreground image jail logs ps run \
 	run_options stop
@@ -308,11 +308,13 @@ EXTRA_kernel := tests/unit/kernel_file
 EXTRA_bootpage := tests/unit/kernel_file
 EXTRA_jailer_options := jailer/options
 EXTRA_tree := api/ctl/base/tree
+EXTRA_untar := api/ctl/base/untar api/ctl/base/tar api/ctl/base/tree
 EXTRA_run_options := api/ctl/commands/run_options
 EXTRA_session := api/ctl/agent/session api/ctl/agent/session_request
-EXTRA_image_tar := api/ctl/image/tar api/ctl/image/entry
+EXTRA_image_tar := api/ctl/image/tar api/ctl/image/entry api/ctl/base/tar
+EXTRA_image_model := api/ctl/image/model
 EXTRA_image_wall := api/ctl/image/wall
-EXTRA_image_config := api/ctl/image/config
+EXTRA_image_config := api/ctl/image/config api/ctl/base/signals
 
 .PHONY: unit-tests
 unit-tests: $(UNIT:%=$(B)/tests/%)
@@ -329,7 +331,7 @@ $(UNIT:%=$(B)/tests/%): $(B)/tests/%: $(B)/tests/unit/test_%.o \
 # Fuzzers are built with FLAVOUR=fuzz; tests/fuzz/run builds and runs them.
 FUZZ := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 FUZZ_EXTRA_routes := tests/unit/fake_machine
-FUZZ_EXTRA_image_tar := $(EXTRA_image_tar)
+FUZZ_EXTRA_image_tar := $(EXTRA_image_tar) api/ctl/image/model
 FUZZ_LINK_routes := -Wl,--wrap=open,--wrap=fd_open
 
 .PHONY: fuzzers fuzz

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "api/ctl/image/model.h"
 #include "api/ctl/image/tar.h"
 
 enum { TAR_CHECKSUM = 148, TAR_CHECKSUM_LEN = 8 };
@@ -20,7 +21,7 @@ static void mend(uint8_t *block)
 	unsigned i;
 
 	memset(block + TAR_CHECKSUM, ' ', TAR_CHECKSUM_LEN);
-	for (i = 0; i < IMAGE_TAR_BLOCK; i++)
+	for (i = 0; i < TAR_BLOCK; i++)
 		sum += block[i];
 	if (sum != ' ' * TAR_CHECKSUM_LEN)
 		snprintf((char *)block + TAR_CHECKSUM, TAR_CHECKSUM_LEN, "%06o",
@@ -32,22 +33,29 @@ static void mend(uint8_t *block)
 static int read_in_pieces(const uint8_t *data, size_t size, size_t piece,
 			  struct image_tar_totals *totals, struct err *e)
 {
+	struct image_model *model = image_model_new(100);
 	struct image_tar tar;
 	size_t at;
 	int r = 0;
 
+	if (!model)
+		abort();
 	*totals = (struct image_tar_totals){
 		.entries_max = 100,
 		.bytes_max = 1 << 20,
 		.raw_max = 1 << 20,
 	};
 	image_tar_init(&tar, totals);
+	image_model_next(model);
+	tar.entry = image_model_add;
+	tar.ctx = model;
 	for (at = 0; !r && at < size; at += piece)
 		r = image_tar_add(&tar, data + at,
 				  size - at < piece ? size - at : piece, e);
 	if (!r)
 		r = image_tar_end(&tar, e);
 	image_tar_fini(&tar);
+	image_model_free(model);
 	return r;
 }
 
@@ -65,7 +73,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (!copy)
 		return 0;
 	memcpy(copy, data, size);
-	for (at = 0; at + IMAGE_TAR_BLOCK <= size; at += IMAGE_TAR_BLOCK)
+	for (at = 0; at + TAR_BLOCK <= size; at += TAR_BLOCK)
 		mend(copy + at);
 	want = read_in_pieces(copy, size, size + 1, &first, &e);
 	if (want && !e.text[0])

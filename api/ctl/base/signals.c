@@ -2,6 +2,7 @@
 #include "api/ctl/base/signals.h"
 
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -55,4 +56,19 @@ int signals_parse(const char *text)
 			return i;
 	}
 	return parse_realtime(text);
+}
+
+void signals_name(int number, char out[SIGNALS_NAME_SIZE])
+{
+	const char *name = number < RT_MIN ? sigabbrev_np(number) : NULL;
+
+	if (name)
+		snprintf(out, SIGNALS_NAME_SIZE, "SIG%s", name);
+	else if (number < RT_MIN)
+		snprintf(out, SIGNALS_NAME_SIZE, "%d", number);
+	else if (number == RT_MIN)
+		snprintf(out, SIGNALS_NAME_SIZE, "SIGRTMIN");
+	else
+		snprintf(out, SIGNALS_NAME_SIZE, "SIGRTMIN+%d",
+			 number - RT_MIN);
 }

@@ -5,3 +5,8 @@
  * and arm64, -1 for anything else.
  */
 int signals_parse(const char *text);
+
+enum { SIGNALS_NAME_SIZE = 24 };
+
+/* The reverse, of a number that signals_parse() gave: "SIGTERM". */
+void signals_name(int number, char out[SIGNALS_NAME_SIZE]);

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <jansson.h>
+#include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -36,13 +37,33 @@ static const char *size_text(uint64_t bytes, char out[SIZE_TEXT])
 
 /* ---- import ------------------------------------------------------------ */
 
+static void warn(const char *sentence)
+{
+	ctl_complain("%s", sentence);
+}
+
+/*
+ * An import that has put its image in place ends with status 0, whatever comes
+ * then: the status tells what is in the store.
+ */
+static void hold_signals(void)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGHUP);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+}
+
 static int import(int argc, char **argv)
 {
 	static const struct arg table[] = {
 		{"name", "NAME", NULL, offsetof(struct image_import, name)},
 		{"quiet", NULL, NULL, offsetof(struct image_import, is_quiet)},
 	};
-	struct image_import how = {0};
+	struct image_import how = {.warn = warn};
 	struct image image;
 	struct err e;
 	bool was_there;
@@ -63,6 +84,7 @@ static int import(int argc, char **argv)
 	}
 	if (!how.ref)
 		return usage("import needs a REF");
+	hold_signals();
 	if (image_import(&how, &image, &was_there, &e))
 		return refused(&e);
 	if (!how.is_quiet)

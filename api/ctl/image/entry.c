@@ -37,6 +37,7 @@ struct walk {
 	size_t first_len;
 	const char *last;
 	size_t last_len;
+	size_t max_len; /* of the longest component */
 };
 
 static void walk_path(const char *path, struct walk *w)
@@ -54,6 +55,8 @@ static void walk_path(const char *path, struct walk *w)
 			}
 			w->last = path;
 			w->last_len = len;
+			if (len > w->max_len)
+				w->max_len = len;
 			w->depth++;
 		}
 		path += len;
@@ -69,7 +72,7 @@ static int judge_path(const char *path, const struct walk *w, struct err *e)
 		return refuse(e, path, "its path leads out with '..'");
 	if (w->depth > IMAGE_TAR_DEPTH_MAX)
 		return refuse(e, path, "it lies more than 128 folders deep");
-	if (w->last_len > 255)
+	if (w->max_len > 255)
 		return refuse(e, path, "its name is longer than 255 bytes");
 	return 0;
 }

@@ -15,7 +15,6 @@ enum { FACTS_MAX = 8 << 20 };
 
 /* As skopeo has them. */
 static const char layout_ref[] = "oci:" IMAGE_LAYOUT_REF;
-static const char gzip_ref[] = "oci:" IMAGE_LAYOUT_GZIP_REF;
 
 /* ---- registries -------------------------------------------------------- */
 
@@ -128,26 +127,6 @@ static int copy(struct image_tools *t, const char *ref, bool is_plain,
 	return image_tool_run(t, &tool, e);
 }
 
-int image_fetch_convert(struct image_tools *t, struct err *e)
-{
-	const char *const argv[] = {"skopeo",
-				    "--tmpdir",
-				    t->temp,
-				    "copy",
-				    "--quiet",
-				    "--dest-compress-format=gzip",
-				    "--dest-compress-level=1",
-				    layout_ref,
-				    gzip_ref,
-				    NULL};
-	const struct image_tool tool = {
-		.argv = argv,
-		.walls = IMAGE_WALL_WRITES,
-	};
-
-	return image_tool_run(t, &tool, e);
-}
-
 /* ---- root file systems ------------------------------------------------- */
 
 struct intake {
@@ -198,6 +177,14 @@ static int take_file(struct image_tools *t, const struct image_tool *how,
 	return r;
 }
 
+int image_fetch_file(struct image_tools *t, const struct image_tool *how,
+		     const char *file, uint64_t max, struct err *e)
+{
+	struct intake in = {.max = max};
+
+	return take_file(t, how, file, &in, e);
+}
+
 /* A tool's output becomes the one layer of a new image. */
 static int take_in(struct image_tools *t, const char *const *argv,
 		   const char *input, struct image_tar_totals *limits,
@@ -224,13 +211,19 @@ static int copy_archive(struct image_tools *t, const struct image_source *s,
 	char ref[sizeof(s->path) + sizeof(s->tag) + sizeof(s->transport)];
 	const char *const argv[] = {s->unpacker, "-dc", NULL};
 	const struct image_tool tool = {.argv = argv, .input = s->path};
-	struct intake in = {.max = limits->raw_max};
-	int r = s->unpacker ? take_file(t, &tool, "archive", &in, e) : 0;
+	/* skopeo would split a path with a colon. */
+	const bool is_split = strchr(s->path, ':');
+	int r = 0;
+
+	if (s->unpacker)
+		r = image_fetch_file(t, &tool, "archive", limits->raw_max, e);
+	else if (is_split && symlinkat(s->path, t->folder, "archive"))
+		r = err_errno(e, "can't make a link in %s", t->temp);
 
 	if (r)
 		return r;
 	snprintf(ref, sizeof(ref), "%s:%s%s", s->transport,
-		 s->unpacker ? "archive" : s->path, s->tag);
+		 s->unpacker || is_split ? "archive" : s->path, s->tag);
 	return copy(t, ref, false, e);
 }
 

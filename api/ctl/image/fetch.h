@@ -27,7 +27,8 @@ int image_fetch(struct image_tools *t, const struct image_source *s,
 		struct image_tar_totals *limits, struct err *e);
 
 /*
- * For umoci, which knows no zstd: another layout, IMAGE_LAYOUT_GZIP, of the
- * same image.
+ * A tool's output becomes a new file of the import's folder; at most max bytes,
+ * else -ENOSPC.
  */
-int image_fetch_convert(struct image_tools *t, struct err *e);
+int image_fetch_file(struct image_tools *t, const struct image_tool *how,
+		     const char *file, uint64_t max, struct err *e);

@@ -87,7 +87,7 @@ static int read_facts(const struct image_store *s, const char *hex,
 	copy_fact(facts, "arch", out->arch, sizeof(out->arch));
 	copy_time(facts, out->created, sizeof(out->created));
 	r = image_config_parse(json_object_get(facts, "config"), &out->config,
-			       e);
+			       NULL, e);
 	json_decref(facts);
 	return r;
 }
@@ -388,8 +388,10 @@ int image_gc(struct image_gc_report *out, struct err *e)
 	}
 	if (!r)
 		r = image_store_lock(&s, e);
-	if (!r)
+	if (!r) {
+		image_store_name_clean(&s);
 		r = image_store_images(&s, collect_image, &c, e);
+	}
 	if (!r)
 		r = image_store_temps(&s, collect_temp, &c, e);
 	image_store_close(&s);

@@ -42,7 +42,7 @@ struct image_config {
 	/* owned; "" for none, else USER[:GROUP], names or numbers: names are
 	 * those of the image's own /etc/passwd */
 	char *user;
-	char *stop_signal; /* owned; "SIGTERM" for none; "SIGINT" or "2" */
+	char *stop_signal; /* owned; "SIGTERM" for none, else as that one */
 };
 
 struct image {
@@ -98,16 +98,22 @@ struct image_gc_report {
  */
 int image_gc(struct image_gc_report *out, struct err *e);
 
+/* A sentence about what is odd in an image and was got along with. */
+typedef void image_warn(const char *sentence);
+
 struct image_import {
 	const char *ref;  /* oci:…, docker://…, …-archive:…, or a path */
 	const char *name; /* NULL for one made from ref */
 	bool is_quiet;	  /* no progress, even on a terminal */
+	image_warn *warn; /* may be NULL */
 };
 
 /*
  * Makes the image if the store lacks it, and gives it its name; *was_there
  * (may be NULL) says whether there was nothing to make. On failure, and on
- * SIGINT, SIGTERM or SIGHUP (-EINTR), the store is as it was. Starts skopeo,
+ * SIGINT, SIGTERM or SIGHUP (-EINTR), the store is as it was; one that comes
+ * when the image is in its place is pending when this returns, where the
+ * caller had blocked it, or else takes its course. Starts skopeo,
  * umoci and mkfs.erofs. *out as of image_find().
  */
 int image_import(const struct image_import *how, struct image *out,

@@ -17,10 +17,14 @@
 #include <unistd.h>
 
 #include "api/ctl/base/tree.h"
+#include "api/ctl/image/archive.h"
 #include "api/ctl/image/config.h"
+#include "api/ctl/image/erofs.h"
 #include "api/ctl/image/fetch.h"
 #include "api/ctl/image/image.h"
 #include "api/ctl/image/layout.h"
+#include "api/ctl/image/mend.h"
+#include "api/ctl/image/model.h"
 #include "api/ctl/image/progress.h"
 #include "api/ctl/image/source.h"
 #include "api/ctl/image/store.h"
@@ -51,6 +55,7 @@ struct import {
 	struct image_source source;
 	struct image_layout layout;
 	struct image_tar_totals totals;
+	struct image_model *model; /* owned */
 	struct image_progress progress;
 	char name[IMAGE_NAME_MAX + 1];
 	char asked[IMAGE_HEX_SIZE]; /* the registry's manifest, "" for none */
@@ -119,22 +124,14 @@ static int set_limits(struct import *m, struct err *e)
 	return 0;
 }
 
-static int judge_layer(struct import *m, const struct image_layer *layer,
+static int judge_layer(struct import *m, struct image_layer *layer,
 		       struct err *e)
 {
-	static const char *const tools[] = {
-		[LAYER_TAR] = "cat",
-		[LAYER_GZIP] = "gzip",
-		[LAYER_ZSTD] = "zstd",
-	};
-	const char *const argv[] = {tools[layer->kind],
-				    layer->kind == LAYER_TAR ? NULL : "-dc",
-				    NULL};
 	char blob[128];
 	char path[PATH_MAX + 256];
 	struct image_tar tar;
 	const struct image_tool tool = {
-		.argv = argv,
+		.argv = image_layer_unpacker(layer),
 		.input = path,
 		.walls = IMAGE_WALL_WRITES,
 		.sink = on_layer,
@@ -145,9 +142,13 @@ static int judge_layer(struct import *m, const struct image_layer *layer,
 	image_layer_path(layer, blob);
 	snprintf(path, sizeof(path), "%s/%s", m->temp_path, blob);
 	image_tar_init(&tar, &m->totals);
+	image_model_next(m->model);
+	tar.entry = image_model_add;
+	tar.ctx = m->model;
 	r = image_tool_run(&m->tools, &tool, e);
 	if (!r)
 		r = image_tar_end(&tar, e);
+	layer->has_global = tar.tar.has_global;
 	image_tar_fini(&tar);
 	m->progress.before += layer->size;
 	return r;
@@ -158,6 +159,9 @@ static int judge_layers(struct import *m, struct err *e)
 	unsigned i;
 	int r = set_limits(m, e);
 
+	m->model = r ? NULL : image_model_new(m->totals.entries_max);
+	if (!r && !m->model)
+		r = err_set(e, -ENOMEM, "no memory for the image's tree");
 	begin_phase(m, "checking", m->layout.size, show_read);
 	for (i = 0; !r && i < m->layout.layer_count; i++)
 		r = judge_layer(m, &m->layout.layers[i], e);
@@ -166,33 +170,16 @@ static int judge_layers(struct import *m, struct err *e)
 
 /* ---- unpacking and packing --------------------------------------------- */
 
-static bool has_zstd(const struct image_layout *l)
-{
-	unsigned i;
-
-	for (i = 0; i < l->layer_count; i++)
-		if (l->layers[i].kind == LAYER_ZSTD)
-			return true;
-	return false;
-}
-
 static int unpack(struct import *m, struct err *e)
 {
-	const bool is_zstd = has_zstd(&m->layout);
-	const char *argv[] = {"umoci",
-			      "raw",
-			      "unpack",
-			      "--image",
-			      is_zstd ? IMAGE_LAYOUT_GZIP_REF
-				      : IMAGE_LAYOUT_REF,
-			      ROOT,
-			      NULL,
-			      NULL};
+	const char *argv[] = {
+		"umoci", "raw", "unpack", "--image", IMAGE_LAYOUT_MENDED_REF,
+		ROOT,	 NULL,	NULL};
 	const struct image_tool tool = {
 		.argv = argv,
 		.walls = IMAGE_WALL_WRITES | IMAGE_WALL_USER,
 	};
-	int r = is_zstd ? image_fetch_convert(&m->tools, e) : 0;
+	int r = image_mend(&m->tools, &m->layout, m->model, &m->totals, e);
 
 	if (r)
 		return r;
@@ -206,7 +193,7 @@ static int unpack(struct import *m, struct err *e)
 		return r;
 	/* Room for what comes. */
 	(void)tree_remove(m->folder, IMAGE_LAYOUT, 0, NULL);
-	(void)tree_remove(m->folder, IMAGE_LAYOUT_GZIP, 0, NULL);
+	(void)tree_remove(m->folder, IMAGE_LAYOUT_MENDED, 0, NULL);
 	/* The guest's /dev covers it, and as root or not, it shall be equal. */
 	r = tree_empty(m->folder, ROOT "/dev");
 	if (r && r != -ENOENT && r != -ENOTDIR && r != -ELOOP)
@@ -240,6 +227,13 @@ static int pack(struct import *m, struct err *e)
 					 "--all-root", "-U",	  uuid,
 					 result_erofs, ROOT,	  NULL};
 	const char *const env[] = {epoch, NULL};
+	const struct image_erofs own = {
+		.root = ROOT,
+		.out = result_erofs,
+		.hex = hex,
+		.newest_s = m->totals.mtime_max_s,
+		.is_all_root = geteuid() != 0,
+	};
 	const struct image_tool tool = {
 		.argv = geteuid() ? argv_user : argv_root,
 		.env = env,
@@ -254,7 +248,8 @@ static int pack(struct import *m, struct err *e)
 	if (mkdirat(m->folder, RESULT, 0700))
 		return err_errno(e, "can't make a folder in %s", m->temp_path);
 	begin_phase(m, "packing", m->totals.bytes, show_written);
-	r = image_tool_run(&m->tools, &tool, e);
+	r = m->totals.has_long_names ? image_erofs_write(&m->tools, &own, e)
+				     : image_tool_run(&m->tools, &tool, e);
 	return r ? r : sync_file(m, result_erofs, e);
 }
 
@@ -267,7 +262,7 @@ static int write_facts(struct import *m, struct err *e)
 	json_t *facts;
 	char *text;
 	int r = image_config_parse(json_object_get(config, "config"), &parsed,
-				   e);
+				   NULL, e);
 
 	image_config_fini(&parsed);
 	if (r)
@@ -291,7 +286,24 @@ static int write_facts(struct import *m, struct err *e)
 		 : 0;
 }
 
-/* Under the lock: the image, unless it is there, and its name. */
+/* Into the store, and out again where that is not safe on the disk. */
+static int move_in(struct import *m, const char *to, struct err *e)
+{
+	int r = image_folder_sync(m->folder, RESULT);
+
+	if (r)
+		return err_set(e, r, "can't sync the image: %s", strerror(-r));
+	if (renameat(m->folder, RESULT, m->store.fd, to))
+		return err_errno(e, "can't move the image into %s",
+				 m->store.path);
+	r = image_folder_sync(m->store.fd, "images");
+	return r ? err_set(e, r, "can't sync the store: %s", strerror(-r)) : 0;
+}
+
+/*
+ * Under the lock: the image, unless it is there, and its name. No signal is
+ * looked for any more, so all of it is done or none.
+ */
 static int commit(struct import *m, const char *hex, bool is_made,
 		  struct err *e)
 {
@@ -301,16 +313,14 @@ static int commit(struct import *m, const char *hex, bool is_made,
 	if (r)
 		return r;
 	snprintf(to, sizeof(to), "images/%s", hex);
-	if (is_made && (r = image_folder_sync(m->folder, RESULT)))
-		err_set(e, r, "can't sync the image: %s", strerror(-r));
-	if (!r && is_made && renameat(m->folder, RESULT, m->store.fd, to))
-		r = err_errno(e, "can't move the image into %s", m->store.path);
-	if (!r && is_made && (r = image_folder_sync(m->store.fd, "images")))
-		err_set(e, r, "can't sync the store: %s", strerror(-r));
+	if (is_made)
+		r = move_in(m, to, e);
 	if (!r && !image_store_has(&m->store, hex))
 		r = -EAGAIN;
 	if (!r)
 		r = image_store_name(&m->store, m->name, hex, e);
+	if (r && is_made)
+		(void)renameat(m->store.fd, to, m->folder, RESULT);
 	image_store_unlock(&m->store);
 	return r;
 }
@@ -333,7 +343,7 @@ static int build(struct import *m, struct err *e)
 
 	/* What is quickly refused comes first. */
 	r = image_config_parse(json_object_get(m->layout.config, "config"),
-			       &parsed, e);
+			       &parsed, m->how->warn, e);
 	image_config_fini(&parsed);
 	if (!r)
 		r = judge_layers(m, e);
@@ -373,7 +383,7 @@ static int ask(struct import *m, bool *is_known, struct err *e)
 
 static int get(struct import *m, bool *is_known, struct err *e)
 {
-	int r = image_source_look(&m->source, &m->tools, e);
+	int r = image_archive_look(&m->source, &m->tools, e);
 
 	*is_known = false;
 	if (!r && m->source.kind == SOURCE_REGISTRY)
@@ -386,7 +396,7 @@ static int get(struct import *m, bool *is_known, struct err *e)
 	begin_phase(m, "fetching", 0, show_written);
 	r = image_fetch(&m->tools, &m->source, &m->totals, e);
 	if (!r)
-		r = image_layout_read(m->folder, &m->layout, e);
+		r = image_layout_read(m->folder, &m->layout, m->how->warn, e);
 	return r;
 }
 
@@ -481,8 +491,9 @@ int image_import(const struct image_import *how, struct image *out,
 	fd_close(&m->folder);
 	image_store_close(&m->store);
 	image_layout_fini(&m->layout);
+	image_model_free(m->model);
 	image_progress_end(&m->progress);
-	image_tools_end(&m->tools);
+	image_tools_end(&m->tools, r == -EINTR);
 	if (!r)
 		r = image_find(m->name, out, e);
 	if (was_there)

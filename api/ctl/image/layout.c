@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 #include <sys/utsname.h>
 #include <unistd.h>
@@ -94,22 +95,35 @@ void image_layer_path(const struct image_layer *layer, char out[128])
 	snprintf(out, 128, IMAGE_LAYOUT "/blobs/sha256/%s", layer->hex);
 }
 
+static const struct {
+	const char *type;
+	const char *const argv[3];
+} kinds[] = {
+	[LAYER_TAR] = {"application/vnd.oci.image.layer.v1.tar", {"cat"}},
+	[LAYER_GZIP] = {"application/vnd.oci.image.layer.v1.tar+gzip",
+			{"gzip", "-dc"}},
+	[LAYER_ZSTD] = {"application/vnd.oci.image.layer.v1.tar+zstd",
+			{"zstd", "-dc"}},
+};
+
+const char *const *image_layer_unpacker(const struct image_layer *layer)
+{
+	return kinds[layer->kind].argv;
+}
+
+const char *image_layer_type(enum image_layer_kind kind)
+{
+	return kinds[kind].type;
+}
+
 static int read_kind(const char *type, enum image_layer_kind *kind,
 		     struct err *e)
 {
-	static const struct {
-		const char *type;
-		enum image_layer_kind kind;
-	} kinds[] = {
-		{"application/vnd.oci.image.layer.v1.tar", LAYER_TAR},
-		{"application/vnd.oci.image.layer.v1.tar+gzip", LAYER_GZIP},
-		{"application/vnd.oci.image.layer.v1.tar+zstd", LAYER_ZSTD},
-	};
 	unsigned i;
 
 	for (i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
 		if (!strcmp(type, kinds[i].type)) {
-			*kind = kinds[i].kind;
+			*kind = i;
 			return 0;
 		}
 	return err_set(e, -EINVAL,
@@ -160,26 +174,44 @@ static int read_layers(int folder, const json_t *manifest,
 	return r;
 }
 
-/* Docker writes no os for some; linux is what is meant. */
-static int check_platform(const json_t *config, struct err *e)
+/* Names that builders give, as OCI spells them. */
+static const char *plain_arch(const char *arch)
 {
-	const char *arch = text_of(config, "architecture");
+	static const char *const same[][2] = {
+		{"x86_64", "amd64"}, {"x86-64", "amd64"},  {"x64", "amd64"},
+		{"amd64", "amd64"},  {"aarch64", "arm64"}, {"arm64", "arm64"},
+	};
+	unsigned i;
+
+	for (i = 0; i < sizeof(same) / sizeof(same[0]); i++)
+		if (!strcasecmp(arch, same[i][0]))
+			return same[i][1];
+	return arch;
+}
+
+/* Builders leave both out at times; linux and this machine are meant. */
+static int check_platform(const json_t *config, image_warn *warn, struct err *e)
+{
+	const char *arch = plain_arch(text_of(config, "architecture"));
 	const char *os = text_of(config, "os");
 
-	if (*os && strcmp(os, "linux") != 0)
+	if (*os && strcasecmp(os, "linux") != 0)
 		return err_set(e, -ENOEXEC,
 			       "the image is made for %.16s, not for linux",
 			       os);
-	if (strcmp(arch, image_layout_arch()) != 0)
+	if (!*arch && warn)
+		warn("the image's configuration is odd: it names no "
+		     "architecture; this machine's is taken");
+	if (*arch && strcmp(arch, image_layout_arch()) != 0)
 		return err_set(e, -ENOEXEC,
 			       "the image is made for %.16s, not for this "
 			       "machine's %s; import one made for it",
-			       *arch ? arch : "no architecture",
-			       image_layout_arch());
+			       arch, image_layout_arch());
 	return 0;
 }
 
-int image_layout_read(int folder, struct image_layout *l, struct err *e)
+int image_layout_read(int folder, struct image_layout *l, image_warn *warn,
+		      struct err *e)
 {
 	json_t *index;
 	json_t *manifest = NULL;
@@ -201,7 +233,7 @@ int image_layout_read(int folder, struct image_layout *l, struct err *e)
 		l->config = read_blob(folder,
 				      json_object_get(manifest, "config"),
 				      CONFIG_MAX, "configuration", e);
-		r = l->config ? check_platform(l->config, e) : -EINVAL;
+		r = l->config ? check_platform(l->config, warn, e) : -EINVAL;
 	}
 	json_decref(manifest);
 	json_decref(index);
@@ -216,6 +248,23 @@ void image_layout_fini(struct image_layout *l)
 
 /* ---- choosing ---------------------------------------------------------- */
 
+/* The variant every machine of an architecture runs. */
+static bool is_base(const char *variant)
+{
+	return !*variant || !strcasecmp(variant, "v1") ||
+	       !strcasecmp(variant, "v8") || !strcmp(variant, "8");
+}
+
+static bool is_for_us(const json_t *item, bool is_any_variant)
+{
+	const json_t *platform = json_object_get(item, "platform");
+
+	return !strcasecmp(text_of(platform, "os"), "linux") &&
+	       !strcmp(plain_arch(text_of(platform, "architecture")),
+		       image_layout_arch()) &&
+	       (is_any_variant || is_base(text_of(platform, "variant")));
+}
+
 static int choose(const json_t *manifests, char hex[IMAGE_HEX_SIZE],
 		  struct err *e)
 {
@@ -224,14 +273,18 @@ static int choose(const json_t *manifests, char hex[IMAGE_HEX_SIZE],
 	size_t i;
 	size_t at = 0;
 
+	/* First without variants, which this machine might not be. */
+	for (i = 0; i < 2 * count; i++) {
+		const json_t *item = json_array_get(manifests, i % count);
+
+		if (is_for_us(item, i >= count))
+			return read_digest(item, hex, e) ?: 1;
+	}
 	for (i = 0; i < count; i++) {
-		const json_t *item = json_array_get(manifests, i);
-		const json_t *platform = json_object_get(item, "platform");
+		const json_t *platform = json_object_get(
+			json_array_get(manifests, i), "platform");
 		const char *arch = text_of(platform, "architecture");
 
-		if (!strcmp(text_of(platform, "os"), "linux") &&
-		    !strcmp(arch, image_layout_arch()))
-			return read_digest(item, hex, e) ?: 1;
 		/* Attestations are for an architecture "unknown". */
 		if (strcmp(arch, "unknown") != 0 && at + 32 < sizeof(others))
 			at += (size_t)snprintf(others + at, sizeof(others) - at,
@@ -256,140 +309,5 @@ int image_layout_choose(const char *manifest, size_t len,
 	if (json_is_array(manifests))
 		r = choose(manifests, hex, e);
 	json_decref(json);
-	return r;
-}
-
-/* ---- making ------------------------------------------------------------ */
-
-int image_layout_hash(struct image_tools *t, const char *path,
-		      char hex[IMAGE_HEX_SIZE], struct err *e)
-{
-	const char *const argv[] = {"sha256sum", "--", path, NULL};
-	char *out = NULL;
-	const struct image_tool tool = {
-		.argv = argv,
-		.walls = 0,
-		.out = &out,
-	};
-	int r = image_tool_run(t, &tool, e);
-
-	if (r)
-		return r;
-	if (strlen(out) >= IMAGE_HEX_SIZE)
-		out[IMAGE_HEX_SIZE - 1] = 0;
-	if (image_is_hex(out))
-		memcpy(hex, out, IMAGE_HEX_SIZE);
-	else
-		r = err_set(e, -EIO, "sha256sum says what is no digest");
-	free(out);
-	return r;
-}
-
-/* Moves a file of the import's folder into the layout, under its digest. */
-static int add_blob(struct image_tools *t, const char *path,
-		    char hex[IMAGE_HEX_SIZE], struct err *e)
-{
-	char to[128];
-	int r = image_layout_hash(t, path, hex, e);
-
-	if (r)
-		return r;
-	snprintf(to, sizeof(to), IMAGE_LAYOUT "/blobs/sha256/%s", hex);
-	if (renameat(t->folder, path, t->folder, to))
-		return err_errno(e, "can't move %s to %s", path, to);
-	return 0;
-}
-
-/* Takes the reference to json. */
-static int write_json(struct image_tools *t, const char *path, json_t *json,
-		      size_t *len, struct err *e)
-{
-	char *text = json ? json_dumps(json, JSON_COMPACT) : NULL;
-	int r;
-
-	json_decref(json);
-	if (!text)
-		return err_set(e, -ENOMEM, "no memory for %s", path);
-	*len = strlen(text);
-	r = image_file_write(t->folder, path, text, *len);
-	free(text);
-	return r ? err_set(e, r, "can't write %s: %s", path, strerror(-r)) : 0;
-}
-
-static json_t *descriptor(const char *type, const char *hex, uint64_t size)
-{
-	return json_pack("{s:s, s:o, s:I}", "mediaType", type, "digest",
-			 json_sprintf("sha256:%s", hex), "size",
-			 (json_int_t)size);
-}
-
-static int make_folders(struct image_tools *t, struct err *e)
-{
-	if (mkdirat(t->folder, IMAGE_LAYOUT, 0700) ||
-	    mkdirat(t->folder, IMAGE_LAYOUT "/blobs", 0700) ||
-	    mkdirat(t->folder, IMAGE_LAYOUT "/blobs/sha256", 0700))
-		return err_errno(e, "can't make the import's folders");
-	return 0;
-}
-
-static int make_config(struct image_tools *t, const char *layer, char *hex,
-		       size_t *len, struct err *e)
-{
-	json_t *json = json_pack("{s:s, s:s, s:{}, s:{s:s, s:[o]}}",
-				 "architecture", image_layout_arch(), "os",
-				 "linux", "config", "rootfs", "type", "layers",
-				 "diff_ids", json_sprintf("sha256:%s", layer));
-	int r = write_json(t, "config", json, len, e);
-
-	return r ? r : add_blob(t, "config", hex, e);
-}
-
-int image_layout_make(struct image_tools *t, const char *path, struct err *e)
-{
-	char layer[IMAGE_HEX_SIZE];
-	char config[IMAGE_HEX_SIZE];
-	char manifest[IMAGE_HEX_SIZE];
-	size_t len = 0;
-	struct stat st;
-	json_t *json;
-	int r = make_folders(t, e);
-
-	if (!r && fstatat(t->folder, path, &st, 0))
-		r = err_errno(e, "can't find %s", path);
-	if (!r)
-		r = add_blob(t, path, layer, e);
-	if (!r)
-		r = make_config(t, layer, config, &len, e);
-	if (r)
-		return r;
-	json = json_pack("{s:i, s:s, s:o, s:[o]}", "schemaVersion", 2,
-			 "mediaType",
-			 "application/vnd.oci.image.manifest.v1+json", "config",
-			 descriptor("application/vnd.oci.image.config.v1+json",
-				    config, len),
-			 "layers",
-			 descriptor("application/vnd.oci.image.layer.v1.tar",
-				    layer, (uint64_t)st.st_size));
-	r = write_json(t, "manifest", json, &len, e);
-	if (!r)
-		r = add_blob(t, "manifest", manifest, e);
-	if (r)
-		return r;
-	json = descriptor("application/vnd.oci.image.manifest.v1+json",
-			  manifest, len);
-	if (json)
-		json_object_set_new(
-			json, "annotations",
-			json_pack("{s:s}", "org.opencontainers.image.ref.name",
-				  IMAGE_LAYOUT_TAG));
-	r = write_json(t, IMAGE_LAYOUT "/index.json",
-		       json_pack("{s:i, s:[o]}", "schemaVersion", 2,
-				 "manifests", json),
-		       &len, e);
-	if (!r)
-		r = write_json(
-			t, IMAGE_LAYOUT "/oci-layout",
-			json_pack("{s:s}", "imageLayoutVersion", "1.0.0"), &len,
-			e);
 	return r;
 }

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "api/ctl/image/store.h"
@@ -13,20 +14,21 @@
  */
 enum { IMAGE_LAYERS_MAX = 512 };
 
-#define IMAGE_LAYOUT	  "layout"
-#define IMAGE_LAYOUT_GZIP "regzipped"
-#define IMAGE_LAYOUT_TAG  "image"
+#define IMAGE_LAYOUT	    "layout"
+#define IMAGE_LAYOUT_MENDED "mended"
+#define IMAGE_LAYOUT_TAG    "image"
 
 /* The same as umoci's references. */
-#define IMAGE_LAYOUT_REF      IMAGE_LAYOUT ":" IMAGE_LAYOUT_TAG
-#define IMAGE_LAYOUT_GZIP_REF IMAGE_LAYOUT_GZIP ":" IMAGE_LAYOUT_TAG
+#define IMAGE_LAYOUT_REF	IMAGE_LAYOUT ":" IMAGE_LAYOUT_TAG
+#define IMAGE_LAYOUT_MENDED_REF IMAGE_LAYOUT_MENDED ":" IMAGE_LAYOUT_TAG
 
 enum image_layer_kind { LAYER_TAR, LAYER_GZIP, LAYER_ZSTD };
 
 struct image_layer {
 	char hex[IMAGE_HEX_SIZE];
 	enum image_layer_kind kind;
-	uint64_t size; /* of the blob, bytes */
+	uint64_t size;	 /* of the blob, bytes */
+	bool has_global; /* pax headers in it; set by who judges it */
 };
 
 struct image_layout {
@@ -37,12 +39,23 @@ struct image_layout {
 	json_t *config; /* owned; the OCI image configuration */
 };
 
-/* Reads it from the import's folder. image_layout_fini() whatever it says. */
-int image_layout_read(int folder, struct image_layout *l, struct err *e);
+/*
+ * Reads it from the import's folder. image_layout_fini() whatever it says;
+ * warn may be NULL.
+ */
+int image_layout_read(int folder, struct image_layout *l, image_warn *warn,
+		      struct err *e);
 void image_layout_fini(struct image_layout *l);
 
 /* Where a layer's blob is, from the import's folder. */
 void image_layer_path(const struct image_layer *layer, char out[128]);
+
+/* What takes its compression off: argv for image_tool_run(), the blob as input.
+ */
+const char *const *image_layer_unpacker(const struct image_layer *layer);
+
+/* Its kind's media type. */
+const char *image_layer_type(enum image_layer_kind kind);
 
 /* "amd64", "arm64": this machine, as OCI spells it. */
 const char *image_layout_arch(void);
@@ -61,6 +74,22 @@ int image_layout_make(struct image_tools *t, const char *path, struct err *e);
  */
 int image_layout_choose(const char *manifest, size_t len,
 			char hex[IMAGE_HEX_SIZE], struct err *e);
+
+/*
+ * The same in steps, for more layers: begin, a blob for each, end. A blob is a
+ * file of the import's folder, which moves into the layout under its digest.
+ * end takes the references to config and layers, an array of descriptors;
+ * NULL, from where there was no memory, is an error of its own.
+ */
+int image_layout_begin(struct image_tools *t, const char *layout,
+		       struct err *e);
+int image_layout_blob(struct image_tools *t, const char *layout,
+		      const char *path, char hex[IMAGE_HEX_SIZE],
+		      struct err *e);
+json_t *image_layout_descriptor(const char *type, const char *hex,
+				uint64_t size);
+int image_layout_end(struct image_tools *t, const char *layout, json_t *config,
+		     json_t *layers, struct err *e);
 
 /* The SHA-256 of a file in the import's folder. */
 int image_layout_hash(struct image_tools *t, const char *path,

@@ -17,6 +17,9 @@
 
 static const char target_prefix[] = "../images/";
 
+/* A name in the making. */
+static const char new_name[] = "names/%new";
+
 enum { HEX_MIN = 6 };
 
 static bool has_only(const char *text, const char *set)
@@ -46,13 +49,34 @@ static bool is_name(const char *name)
 	return c > name && c[-1] != '/' && c[-1] != ':';
 }
 
+const char *image_name_plain(const char *name)
+{
+	static const char *const prefixes[] = {
+		"docker://",
+		"docker.io/",
+		"index.docker.io/",
+		"library/",
+	};
+	unsigned i;
+
+	for (i = 0; i < sizeof(prefixes) / sizeof(prefixes[0]); i++) {
+		const size_t len = strlen(prefixes[i]);
+
+		if (!strncmp(name, prefixes[i], len) && name[len])
+			name += len;
+	}
+	return name;
+}
+
 int image_name_check(const char *name, char out[IMAGE_NAME_MAX + 1],
 		     struct err *e)
 {
-	const char *last = strrchr(name, '/');
-	const bool is_tagged = strpbrk(last ? last : name, ":@") != NULL;
-	const char *tag = is_tagged ? "" : ":latest";
+	const char *last;
+	const char *tag;
 
+	name = image_name_plain(name);
+	last = strrchr(name, '/');
+	tag = strpbrk(last ? last : name, ":@") ? "" : ":latest";
 	if (strlen(name) + strlen(tag) > IMAGE_NAME_MAX)
 		return err_set(e, -EINVAL,
 			       "an image's name has at most %d bytes; give a "
@@ -96,6 +120,11 @@ static int read_link(const struct image_store *s, const char *path,
 	return 0;
 }
 
+void image_store_name_clean(const struct image_store *s)
+{
+	(void)unlinkat(s->fd, new_name, 0);
+}
+
 int image_store_name(const struct image_store *s, const char *name,
 		     const char *hex, struct err *e)
 {
@@ -108,9 +137,9 @@ int image_store_name(const struct image_store *s, const char *name,
 	if (!read_link(s, path, have) && !strcmp(have, hex))
 		return 0;
 	snprintf(target, sizeof(target), "%s%s", target_prefix, hex);
-	(void)unlinkat(s->fd, "names/%new", 0);
-	if (symlinkat(target, s->fd, "names/%new") ||
-	    renameat(s->fd, "names/%new", s->fd, path))
+	image_store_name_clean(s);
+	if (symlinkat(target, s->fd, new_name) ||
+	    renameat(s->fd, new_name, s->fd, path))
 		return err_errno(e, "can't name the image %s in %s", name,
 				 s->path);
 	r = image_folder_sync(s->fd, "names");

@@ -3,7 +3,6 @@
 
 #include <ctype.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,8 +10,6 @@
 #include <unistd.h>
 
 #include "api/ctl/image/store.h"
-#include "api/ctl/image/wall.h"
-#include "vmm/base/fd.h"
 
 static bool starts(const char *text, const char *with)
 {
@@ -95,6 +92,16 @@ static bool is_loopback(const char *host)
 	return false;
 }
 
+/* NAME:TAG@DIGEST is NAME@DIGEST: skopeo 1.9 takes only one of them. */
+static void drop_tag(char *ref)
+{
+	char *digest = strchr(ref, '@');
+	char *colon = digest ? memrchr(ref, ':', (size_t)(digest - ref)) : NULL;
+
+	if (colon && !memchr(colon, '/', (size_t)(digest - colon)))
+		memmove(colon, digest, strlen(digest) + 1);
+}
+
 static int parse_registry(const char *ref, struct image_source *out,
 			  struct err *e)
 {
@@ -108,11 +115,8 @@ static int parse_registry(const char *ref, struct image_source *out,
 	out->kind = SOURCE_REGISTRY;
 	out->is_plain = is_loopback(rest);
 	snprintf(out->ref, sizeof(out->ref), "%s", ref);
-	if (starts(rest, "docker.io/"))
-		rest += strlen("docker.io/");
-	if (starts(rest, "library/"))
-		rest += strlen("library/");
-	make_name(rest, "", out->name);
+	drop_tag(out->ref);
+	make_name(image_name_plain(out->ref), "", out->name);
 	return 0;
 }
 
@@ -140,8 +144,10 @@ static int parse_transport(const char *transport, const char *rest,
 	snprintf(out->transport, sizeof(out->transport), "%s", transport);
 	snprintf(out->path, sizeof(out->path), "%s", real);
 	snprintf(out->tag, sizeof(out->tag), "%s", colon ? colon : "");
-	/* docker-archive's is a whole name, the others' a tag. */
-	if (*tag && !strcmp(transport, "docker-archive"))
+	/* docker-archive's is a whole name or @NUMBER, the others' a tag. */
+	if (*tag == '@')
+		name_of_path(given, "", out->name);
+	else if (*tag && !strcmp(transport, "docker-archive"))
 		make_name(tag, "", out->name);
 	else
 		name_of_path(given, tag, out->name);
@@ -222,130 +228,4 @@ void image_source_pin(struct image_source *s, const char *hex)
 		end = s->ref + strlen(s->ref);
 	snprintf(end, sizeof(s->ref) - (size_t)(end - s->ref), "@sha256:%s",
 		 hex);
-}
-
-/* ---- files ------------------------------------------------------------- */
-
-static const char *find_unpacker(const unsigned char *head)
-{
-	static const struct {
-		const char *magic;
-		size_t len;
-		const char *tool;
-	} kinds[] = {
-		{"\x1f\x8b", 2, "gzip"},
-		{"\xfd\x37zXZ", 5, "xz"},
-		{"\x28\xb5\x2f\xfd", 4, "zstd"},
-		{"BZh", 3, "bzip2"},
-	};
-	unsigned i;
-
-	for (i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
-		if (!memcmp(head, kinds[i].magic, kinds[i].len))
-			return kinds[i].tool;
-	return NULL;
-}
-
-/*
- * tar's list of names, as far as it is needed. An archive of an image holds
- * only what is_of_image() knows, so the first other name settles it.
- */
-struct look {
-	char line[512];
-	size_t len;
-	bool is_docker;
-	bool is_oci;
-	bool is_rootfs;
-};
-
-enum { LOOK_SETTLED = 1 };
-
-static bool is_of_image(const char *name)
-{
-	const size_t hex = strspn(name, "0123456789abcdef");
-
-	if (hex == 64 && (!name[hex] || name[hex] == '/' || name[hex] == '.'))
-		return true;
-	return starts(name, "blobs/") || !strcmp(name, "index.json") ||
-	       !strcmp(name, "oci-layout") || !strcmp(name, "repositories") ||
-	       !strcmp(name, "manifest.json") || !*name;
-}
-
-static void on_line(struct look *l)
-{
-	const char *name = l->line;
-
-	if (starts(name, "./"))
-		name += 2;
-	l->is_docker |= !strcmp(name, "manifest.json");
-	l->is_oci |= !strcmp(name, "oci-layout");
-	l->is_rootfs |= !is_of_image(name);
-}
-
-static int on_names(void *ctx, const void *data, size_t len, struct err *e)
-{
-	struct look *l = ctx;
-	const char *at = data;
-	size_t i;
-
-	for (i = 0; i < len && !l->is_rootfs; i++) {
-		if (at[i] != '\n') {
-			if (l->len + 1 < sizeof(l->line))
-				l->line[l->len++] = at[i];
-			continue;
-		}
-		l->line[l->len] = 0;
-		l->len = 0;
-		on_line(l);
-	}
-	return l->is_rootfs ? err_set(e, LOOK_SETTLED, "settled") : 0;
-}
-
-int image_source_look(struct image_source *s, struct image_tools *t,
-		      struct err *e)
-{
-	const char *const argv[] = {"tar", "--force-local", "-tf", s->path,
-				    NULL};
-	struct look look = {.len = 0};
-	const struct image_tool tool = {
-		.argv = argv,
-		.walls = IMAGE_WALL_WRITES,
-		.sink = on_names,
-		.sink_ctx = &look,
-	};
-	unsigned char head[8] = {0};
-	CLEAN_FD int fd = -1;
-	int r;
-
-	if (s->kind != SOURCE_TAR && !strstr(s->transport, "archive"))
-		return 0;
-	fd = open(s->path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0 || pread(fd, head, sizeof(head), 0) < 0)
-		return err_errno(e, "can't read %s", s->path);
-	s->unpacker = find_unpacker(head);
-	if (s->kind != SOURCE_TAR)
-		return 0;
-	r = image_tool_run(t, &tool, e);
-	if (r == -EIO)
-		return err_context(e,
-				   "%s is not an image, nor an intact tar "
-				   "of a root file system",
-				   s->path);
-	if (r < 0 || look.is_rootfs)
-		return r < 0 ? r : 0;
-	if (!look.is_docker && !look.is_oci)
-		return err_set(e, -EINVAL,
-			       "%s holds neither an image nor a root file "
-			       "system",
-			       s->path);
-	/* tar has got along with a path that skopeo would split. */
-	if (strchr(s->path, ':'))
-		return err_set(e, -EINVAL,
-			       "%s has a colon in its path, which skopeo "
-			       "can't take; rename it",
-			       s->path);
-	s->kind = SOURCE_SKOPEO;
-	snprintf(s->transport, sizeof(s->transport), "%s",
-		 look.is_docker ? "docker-archive" : "oci-archive");
-	return 0;
 }

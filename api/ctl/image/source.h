@@ -4,7 +4,6 @@
 #include <stdbool.h>
 
 #include "api/ctl/image/image.h"
-#include "api/ctl/image/tool.h"
 
 /* Where an image comes from: what a person wrote, made plain. */
 enum image_source_kind {
@@ -29,13 +28,6 @@ struct image_source {
 /* Sets what can be said without looking into files. */
 int image_source_parse(const char *ref, struct image_source *out,
 		       struct err *e);
-
-/*
- * For a bare path of a file: an archive of an image, or of a root file system?
- * Starts tar.
- */
-int image_source_look(struct image_source *s, struct image_tools *t,
-		      struct err *e);
 
 /* docker://HOST/REPO:TAG to docker://HOST/REPO@sha256:HEX. */
 void image_source_pin(struct image_source *s, const char *hex);

@@ -55,7 +55,14 @@ void image_store_release(const struct image_store *s);
 int image_store_temp(const struct image_store *s, char out[IMAGE_TEMP_SIZE],
 		     struct err *e);
 
-/* Writes NAME, or NAME:latest where there is no tag, if it can be a name. */
+/*
+ * Without what Docker's own registry is called by: docker://busybox and
+ * docker.io/library/busybox are busybox.
+ */
+const char *image_name_plain(const char *name);
+
+/* Writes NAME, plain, or NAME:latest where there is no tag, if it can be a
+ * name. */
 int image_name_check(const char *name, char out[IMAGE_NAME_MAX + 1],
 		     struct err *e);
 
@@ -77,6 +84,9 @@ bool image_store_has(const struct image_store *s, const char *hex);
 /* Gives an image a name, atomically and durably; the lock is held. */
 int image_store_name(const struct image_store *s, const char *name,
 		     const char *hex, struct err *e);
+
+/* Removes what a naming that was killed left; the lock is held. */
+void image_store_name_clean(const struct image_store *s);
 
 /* Takes it away; the lock is held. */
 int image_store_unname(const struct image_store *s, const char *name,

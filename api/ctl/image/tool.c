@@ -61,12 +61,13 @@ int image_tools_begin(struct image_tools *t, struct err *e)
 	return t->signals < 0 ? err_errno(e, "can't watch for signals") : 0;
 }
 
-void image_tools_end(struct image_tools *t)
+void image_tools_end(struct image_tools *t, bool is_taken)
 {
 	struct signalfd_siginfo info;
 
-	/* What came and ended the import has had its effect. */
-	while (t->signals >= 0 &&
+	/* What ended the import has had its effect; what came too late for
+	 * that is for the caller. */
+	while (is_taken && t->signals >= 0 &&
 	       read(t->signals, &info, sizeof(info)) == sizeof(info))
 		continue;
 	fd_close(&t->signals);

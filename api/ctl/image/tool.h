@@ -11,7 +11,7 @@
  * The tools that do the work, as child processes. One runs at a time, in the
  * import's folder and in a process group of its own, and dies with us.
  *
- * image_tool_begin() blocks SIGINT, SIGTERM and SIGHUP for the whole import;
+ * image_tools_begin() blocks SIGINT, SIGTERM and SIGHUP for the whole import;
  * the first that comes ends the tool and whatever waits, with -EINTR.
  */
 struct image_tools {
@@ -46,7 +46,8 @@ struct image_tool {
 };
 
 int image_tools_begin(struct image_tools *t, struct err *e);
-void image_tools_end(struct image_tools *t);
+/* is_taken: a signal ended it, and is not to end the caller as well. */
+void image_tools_end(struct image_tools *t, bool is_taken);
 
 /* -EINTR with a sentence if a signal has come. */
 int image_tools_check(struct image_tools *t, struct err *e);
