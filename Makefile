@@ -298,6 +298,7 @@ EXTRA_kernel := tests/unit/kernel_file
 EXTRA_bootpage := tests/unit/kernel_file
 EXTRA_jailer_options := jailer/options
 EXTRA_tree := api/ctl/base/tree
+EXTRA_vm := api/ctl/vm/vm api/ctl/base/process api/ctl/base/tree
 EXTRA_run_options := api/ctl/commands/run_options
 EXTRA_session := api/ctl/agent/session api/ctl/agent/session_request
 EXTRA_image_tar := api/ctl/image/tar api/ctl/image/entry

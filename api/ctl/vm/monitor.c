@@ -232,12 +232,12 @@ static int spawn(const char *program, char *const argv[], const int fds[3],
 int monitor_start(const struct vm *vm, const struct monitor_plan *plan,
 		  pid_t *pid, struct err *e)
 {
-	char config[VM_PATH_MAX], api[VM_PATH_MAX];
+	char config[VM_PATH_MAX], api[VM_PATH_MAX], id[VM_ID_SIZE];
 	CLEAN_FD int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	CLEAN_FD int console = -1, log = open_log(vm, "monitor.log", e);
 	char *const argv[] = {(char[]){"mayfly"},
 			      (char[]){"--id"},
-			      vm->state.name,
+			      id,
 			      (char[]){"--api-sock"},
 			      api,
 			      (char[]){"--config-file"},
@@ -255,6 +255,7 @@ int monitor_start(const struct vm *vm, const struct monitor_plan *plan,
 			return console;
 		fds[1] = console;
 	}
+	vm_monitor_id(vm->state.name, id);
 	vm_path(vm, "config.json", config);
 	vm_path(vm, "api.sock", api);
 	rc = spawn(plan->files->program, argv, fds, pid);
