@@ -202,7 +202,7 @@ $(GUEST)/initrd: $(GUEST)/init guest/initrd
 	$(call say,GUEST,$@)guest/initrd $@ $<
 
 # musl brings no kernel headers of its own; the C library's come last.
-AGENT := agent loop wire log spawn user disk root process input session \
+AGENT := agent loop wire log file spawn user disk root process input session \
 	request container machine network forward tar untar
 
 $(GUEST)/agent: $(AGENT:%=guest/agent/%.c) $(wildcard guest/*.h guest/agent/*.h)

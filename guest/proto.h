@@ -25,6 +25,7 @@
  *
  *	request    answer                              afterwards
  *	CONFIGURE  DONE                                next request
+ *	FILE       DONE                                next request
  *	RUN        STARTED, streams, EXITED            next request
  *	EXEC       STARTED, streams, EXITED            next request
  *	ATTACH     STARTED, streams, EXITED            next request
@@ -41,6 +42,9 @@
  *	IDENTITY   DONE                                next request
  *	SHUTDOWN   DONE                                the machine ends
  *
+ * PROGRESS may come, any number of times, before the answer of SYNC, REMOVE and
+ * SHUTDOWN, which take as long as there is something to write.
+ *
  * Any request can be answered by ERROR instead, at any point before its last
  * answer; the guest then closes the connection. A host whose write fails finds
  * the ERROR by reading on.
@@ -48,7 +52,7 @@
  * Requests that come while another is being served wait unread: what belongs to
  * a running one (DATA, EOF, CREDIT, SIGNAL, RESIZE) must not stand behind them.
  * So send the next request of a connection when the last one is answered, or
- * with it where nothing is to be said meanwhile (CONFIGURE, then RUN).
+ * with it where nothing is to be said meanwhile (CONFIGURE, FILEs, then RUN).
  *
  * Streams and their windows
  *
@@ -79,7 +83,7 @@
 
 #define PROTO_PORT    1024
 #define PROTO_MAGIC   0x4659414d /* "MAYF" */
-#define PROTO_VERSION 1
+#define PROTO_VERSION 2
 
 #define PROTO_DATA_MAX	  (64 << 10)  /* bytes of one DATA */
 #define PROTO_REQUEST_MAX (256 << 10) /* of any other frame */
@@ -88,6 +92,11 @@
 #define PROTO_CONTAINERS  64	      /* in one guest, ended ones included */
 #define PROTO_ID_MAX	  64	      /* an id: [A-Za-z0-9_.-], not . or .. */
 #define PROTO_LIST_MAX	  4096	      /* items of a list */
+#define PROTO_MOUNTS	  64	      /* of a container */
+#define PROTO_FILE_MAX	  (128 << 10) /* bytes of one FILE */
+#define PROTO_FILES_MAX                               \
+	(16 << 20) /* of all that wait for their RUN, \
+		    * names included */
 
 /* ---- numbers --------------------------------------------------------------
  */
@@ -176,6 +185,7 @@ enum proto_type {
 	PROTO_CLOCK = 0x1d,
 	PROTO_IDENTITY = 0x1e,
 	PROTO_SHUTDOWN = 0x1f,
+	PROTO_FILE = 0x20,
 
 	/* host to guest, to the process of this connection's RUN, EXEC, ATTACH
 	 */
@@ -188,6 +198,7 @@ enum proto_type {
 	PROTO_DONE = 0x42,	/* nothing */
 	PROTO_ERROR = 0x43,	/* struct proto_error; sentence */
 	PROTO_CONTAINER = 0x44, /* struct proto_container; strings, see there */
+	PROTO_PROGRESS = 0x45,	/* struct proto_progress */
 };
 
 enum proto_stream {
@@ -242,6 +253,15 @@ struct proto_error {
 	struct proto_le32 status;
 };
 
+/*
+ * About four times a second while disks are written to. As long as `written`
+ * grows, or `left` falls, the guest has not hung.
+ */
+struct proto_progress {
+	struct proto_le64 written; /* bytes, to all disks, since the start */
+	struct proto_le64 left;	   /* bytes that wait in memory; a guess */
+};
+
 /* ---- the machine ----------------------------------------------------------
  */
 
@@ -251,7 +271,7 @@ struct proto_error {
  * `drive_id`, of which a guest sees the first 20 bytes. File systems are EROFS,
  * squashfs or ext4, found by their magic.
  *
- * string: hostname
+ * string: hostname, which may have a domain ("box.example.com")
  * string: image, the serial of the read-only root that RUN uses by default
  * string: upper, the serial of a writable ext4 disk that keeps what containers
  *         write; empty: a tmpfs
@@ -262,8 +282,9 @@ struct proto_error {
  *         list of strings: addresses, "192.0.2.2/24" or "2001:db8::2/64"
  *         string: gateway of IPv4 ("192.0.2.1")
  *         string: gateway of IPv6
- * list of strings: name servers, addresses
+ * list of strings: name servers, addresses, in the order they are asked
  * list of strings: search domains
+ * list of strings: options of resolv.conf ("ndots:2", "edns0")
  */
 struct proto_configure {
 	struct proto_le64 time_ns;   /* CLOCK_REALTIME; 0: leave it */
@@ -274,7 +295,10 @@ struct proto_interface {
 	struct proto_le32 mtu; /* 0: leave it */
 };
 
-/* SHUTDOWN: sync, unmount what can be, then end the machine by a reboot. */
+/*
+ * SHUTDOWN: ends what runs, syncs, unmounts what can be; then comes DONE, and
+ * then the machine's end by a reboot.
+ */
 struct proto_shutdown {
 	struct proto_le32 grace_ms; /* 0: at once; else stop signal and wait */
 };
@@ -314,6 +338,9 @@ enum proto_process_flags {
 	PROTO_READ_ONLY = 1 << 5,   /* the root */
 	PROTO_UNMASKED = 1 << 6,    /* all of /proc and /sys, writable */
 	PROTO_OWN_NETWORK = 1 << 7, /* nothing but its own lo */
+	/* PID 1 is a small init, which starts the command, passes signals on
+	 * to it, reaps, and ends as the command does. */
+	PROTO_INIT = 1 << 8,
 };
 
 /*
@@ -334,8 +361,23 @@ struct proto_process {
 	struct proto_le16 rows;	 /* with PROTO_TTY; 0: leave it */
 	struct proto_le16 columns;
 	struct proto_le64 capabilities; /* bit n is capability n: the bounding
-					 * set, and what uid 0 has */
+					 * set, and what uid 0 has; of an EXEC
+					 * 0: the container's */
 	struct proto_le64 ambient; /* of those, what other users have, too */
+};
+
+/*
+ * FILE: bytes of a file that the next RUN's mounts may name. A second FILE of a
+ * name appends to it, so a file of any length is some FILEs; mode and owner are
+ * those of the first. RUN uses up all that there are.
+ *
+ * string: name, not a path: any but ""
+ * bytes: counted as a string is, at most PROTO_FILE_MAX
+ */
+struct proto_file {
+	struct proto_le32 mode; /* permission bits alone */
+	struct proto_le32 uid;
+	struct proto_le32 gid;
 };
 
 /*
@@ -344,25 +386,44 @@ struct proto_process {
  * struct proto_process and what belongs to it, then struct proto_run, then
  * string: id
  * string: image, a serial; empty: CONFIGURE's
- * string: hostname; empty: the id's first 12 characters
- * list of mounts, each:
+ * string: hostname, as in CONFIGURE; empty: the id's first 12 characters
+ * list of mounts, at most PROTO_MOUNTS, each:
  *         struct proto_mount
- *         string: serial of a block device; empty: a tmpfs
+ *         string: serial of a block device, or the name of a FILE; empty: a
+ *                 tmpfs
  *         string: path in the container; made if it is missing
+ * list of limits, which EXEC's processes have as well, each:
+ *         struct proto_limit
+ * list of strings: lines for /etc/hosts, "192.0.2.7 db db.example.com"
+ *
+ * Mounts are made in the order of their paths' depths, so that one may be in
+ * another. Device nodes in any of them are not devices, nor are those that the
+ * container makes itself, unless PROTO_UNMASKED.
  */
 struct proto_run {
 	struct proto_le32 stop_signal; /* for SHUTDOWN; 0: SIGTERM */
 	struct proto_le32 log_bytes;   /* kept for LOGS, at most 16 MiB; 0:
 					* 1 MiB */
+	struct proto_le64 shm_bytes;   /* /dev/shm; 0: half of memory */
 };
 
 enum proto_mount_flags {
 	PROTO_MOUNT_READ_ONLY = 1 << 0,
+	PROTO_MOUNT_FILE = 1 << 1, /* the string names a FILE */
+	PROTO_MOUNT_NO_EXEC = 1 << 2,
+	PROTO_MOUNT_NO_SUID = 1 << 3,
 };
 
 struct proto_mount {
 	struct proto_le32 flags;     /* enum proto_mount_flags */
+	struct proto_le32 mode;	     /* of a tmpfs; 0: 1777 */
 	struct proto_le64 tmp_bytes; /* of a tmpfs; 0: half of memory */
+};
+
+struct proto_limit {
+	struct proto_le32 resource; /* Linux's number, RLIMIT_… */
+	struct proto_le64 soft;	    /* ~0: none */
+	struct proto_le64 hard;
 };
 
 /*

@@ -195,6 +195,9 @@ struct container {
 	char *user, *cwd;   /* owned */
 	char **argv, **env; /* owned */
 	bool own_network;
+	uint64_t capabilities;
+	struct spawn_limit limits[SPAWN_LIMITS];
+	size_t limits_len;
 	struct process *init; /* NULL when it has ended */
 	int pidfd, mntfd;
 	uint32_t stop_signal, status, signal;

@@ -185,11 +185,31 @@ static void mounts_read(struct root *root, struct reader *r)
 			return;
 		root->mounts_len++;
 		m->flags = proto_get32(&head->flags);
+		m->mode = proto_get32(&head->mode);
 		m->tmp_bytes = proto_get64(&head->tmp_bytes);
 		m->serial = reader_copy(r);
 		m->path = reader_copy(r);
 		if (!m->path || m->path[0] != '/')
 			r->is_bad = true;
+	}
+}
+
+static void limits_read(struct container *c, struct reader *r)
+{
+	const uint32_t n = reader_count(r);
+
+	if (n > SPAWN_LIMITS)
+		r->is_bad = true;
+	for (uint32_t i = 0; i < n && !r->is_bad; i++) {
+		const struct proto_limit *head = reader_take(r, sizeof(*head));
+
+		if (!head)
+			return;
+		c->limits[c->limits_len++] = (struct spawn_limit){
+			.resource = proto_get32(&head->resource),
+			.soft = proto_get64(&head->soft),
+			.hard = proto_get64(&head->hard),
+		};
 	}
 }
 
@@ -214,6 +234,7 @@ static void container_keep(struct container *c, struct spawn *sp)
 	c->argv = sp->argv;
 	c->env = sp->env;
 	c->own_network = sp->flags & PROTO_OWN_NETWORK;
+	c->capabilities = sp->capabilities;
 }
 
 static void container_read(struct container *c, struct spawn *sp,
@@ -229,6 +250,7 @@ static void container_read(struct container *c, struct spawn *sp,
 	if (!head)
 		return;
 	c->stop_signal = proto_get32(&head->stop_signal);
+	root->shm_bytes = proto_get64(&head->shm_bytes);
 	bytes = proto_get32(&head->log_bytes);
 	c->log.size = bytes ? bytes : LOG_BYTES;
 	if (c->log.size < LOG_MIN)
@@ -239,6 +261,10 @@ static void container_read(struct container *c, struct spawn *sp,
 	string_into(r, c->image, sizeof(c->image));
 	string_into(r, c->hostname, sizeof(c->hostname));
 	mounts_read(root, r);
+	limits_read(c, r);
+	root->hosts = reader_strings(r);
+	sp->limits = c->limits;
+	sp->limits_len = c->limits_len;
 	if (!reader_done(r) || c->stop_signal > 64 ||
 	    !id_is_good(c->id, strlen(c->id)))
 		r->is_bad = true;
@@ -355,6 +381,10 @@ void container_exec(struct session *s, struct reader *r)
 	}
 	if (c && sp.user && sp.cwd) {
 		sp.base_env = (const char *const *)c->env;
+		sp.limits = c->limits;
+		sp.limits_len = c->limits_len;
+		if (!sp.capabilities)
+			sp.capabilities = c->capabilities;
 		sp.hostname = c->hostname;
 		sp.pidfd = c->pidfd;
 		sp.flags &= ~(uint32_t)PROTO_OWN_NETWORK;

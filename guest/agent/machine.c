@@ -144,6 +144,7 @@ static void configure_network(struct session *s, struct reader *r)
 		r->is_bad = true;
 	resolv_add("nameserver", r);
 	resolv_add("search", r);
+	resolv_add("options", r);
 }
 
 /* Of two in an order: the first that failed. */

@@ -2,6 +2,7 @@
  * Requests by their types, and the short ones.
  */
 #include "guest/agent/agent.h"
+#include "guest/agent/file.h"
 
 #include <errno.h>
 #include <string.h>
@@ -33,11 +34,31 @@ static void serve_clock(struct session *s, struct reader *r)
 		session_done(s);
 }
 
+static void serve_file(struct session *s, struct reader *r)
+{
+	const struct proto_file *head = reader_take(r, sizeof(*head));
+	const struct bytes name = reader_string(r);
+	const struct bytes content = reader_bytes(r);
+	int rc = -EPROTO;
+
+	if (reader_done(r) && content.len <= PROTO_FILE_MAX)
+		rc = file_add(head, name.at, name.len, content.at, content.len);
+	if (rc)
+		session_error(s, -rc, FAILED, "cannot take the file %.*s: %s",
+			      (int)(name.len > 64 ? 64 : name.len), name.at,
+			      strerror(-rc));
+	else
+		session_done(s);
+}
+
 void request_serve(struct session *s, uint8_t type, struct reader *r)
 {
 	switch (type) {
 	case PROTO_CONFIGURE:
 		machine_configure(s, r);
+		break;
+	case PROTO_FILE:
+		serve_file(s, r);
 		break;
 	case PROTO_RUN:
 		container_run(s, r);

@@ -34,6 +34,8 @@ void root_fini(struct root *root)
 		free(root->mounts[i].path);
 	}
 	root->mounts_len = 0;
+	free(root->hosts);
+	root->hosts = NULL;
 }
 
 /* ---- before the pivot -----------------------------------------------------

@@ -1,27 +1,32 @@
 #pragma once
 
 #include "guest/agent/spawn.h"
+#include "guest/proto.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-enum { ROOT_MOUNTS = 32 };
+enum { ROOT_MOUNTS = PROTO_MOUNTS };
 
 /* A volume of a container. */
 struct root_mount {
-	char *serial, *path; /* owned; "" is a tmpfs */
+	char *serial, *path; /* owned; "" is a tmpfs, or a file's name */
 	uint32_t flags;	     /* enum proto_mount_flags */
+	uint32_t mode;	     /* of a tmpfs */
 	uint64_t tmp_bytes;
 };
 
 /* What a container's tree is made of. All is borrowed but the mounts. */
 struct root {
 	const char *id;
-	const char *image;  /* serial */
-	const char *tree;   /* instead of an image, in tests: a directory */
-	const char *base;   /* where containers' upper directories are */
-	const char *resolv; /* contents of /etc/resolv.conf, or NULL */
+	const char *image;   /* serial */
+	const char *tree;    /* instead of an image, in tests: a directory */
+	const char *base;    /* where containers' upper directories are */
+	const char *resolv;  /* contents of /etc/resolv.conf, or NULL */
+	const char *address; /* the machine's, for /etc/hosts */
+	char **hosts;	     /* owned: lines for it; ends with NULL */
+	uint64_t shm_bytes;
 	struct root_mount mounts[ROOT_MOUNTS];
 	size_t mounts_len;
 };

@@ -8,6 +8,14 @@
  * What runs in a child between clone() and exec(): it may block, and whatever
  * it meets in a container can harm only it. It reports over a socket.
  */
+/* A limit of resources, as setrlimit() has it. */
+struct spawn_limit {
+	uint32_t resource;
+	uint64_t soft, hard;
+};
+
+enum { SPAWN_LIMITS = 32 };
+
 struct spawn {
 	uint32_t flags; /* enum proto_process_flags */
 	uint16_t rows, columns;
@@ -16,9 +24,11 @@ struct spawn {
 	char **argv, **env;	     /* owned, one allocation each */
 	const char *const *base_env; /* borrowed: the container's, or NULL */
 	const char *hostname;	     /* borrowed */
-	int pidfd;		     /* of the container to join, or -1 */
-	int fds[3];		     /* the child's ends; -1: /dev/null */
-	int status;		     /* the socket to report to */
+	const struct spawn_limit *limits; /* borrowed: the container's */
+	size_t limits_len;
+	int pidfd;  /* of the container to join, or -1 */
+	int fds[3]; /* the child's ends; -1: /dev/null */
+	int status; /* the socket to report to */
 	bool is_init;
 };
 

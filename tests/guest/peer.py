@@ -9,12 +9,13 @@ import time
 
 HELLO, DATA, EOF, CREDIT = 0x01, 0x02, 0x03, 0x04
 (CONFIGURE, RUN, EXEC, ATTACH, LOGS, WAIT, KILL, REMOVE, LIST, COPY_IN, COPY_OUT,
- FORWARD, SYNC, CLOCK, IDENTITY, SHUTDOWN) = range(0x10, 0x20)
+ FORWARD, SYNC, CLOCK, IDENTITY, SHUTDOWN, FILE) = range(0x10, 0x21)
 SIGNAL, RESIZE = 0x30, 0x31
-STARTED, EXITED, DONE, ERROR, CONTAINER = range(0x40, 0x45)
-TTY, INPUT, KEEP, DETACH, NO_NEW_PRIVS, READ_ONLY, UNMASKED, OWN_NETWORK = (
-    1 << n for n in range(8))
-MAGIC, VERSION, WINDOW, DATA_MAX = 0x4659414d, 1, 256 << 10, 64 << 10
+STARTED, EXITED, DONE, ERROR, CONTAINER, PROGRESS = range(0x40, 0x46)
+TTY, INPUT, KEEP, DETACH, NO_NEW_PRIVS, READ_ONLY, UNMASKED, OWN_NETWORK, INIT = (
+    1 << n for n in range(9))
+MOUNT_READ_ONLY, MOUNT_FILE, MOUNT_NO_EXEC, MOUNT_NO_SUID = (1 << n for n in range(4))
+MAGIC, VERSION, WINDOW, DATA_MAX = 0x4659414d, 2, 256 << 10, 64 << 10
 DOCKER_CAPS = 0xa80425fb  # what docker gives a container
 
 
@@ -45,14 +46,14 @@ def hello():
     return frame(HELLO, struct.pack("<IIQQQ", MAGIC, VERSION, 0, 0, 0))
 
 
-def configure(image="", hostname="vm", interfaces=(), dns=(), search=(), seed=b"", upper="",
-              time_ns=0, tmp=0):
+def configure(image="", hostname="vm", interfaces=(), dns=(), search=(), options=(), seed=b"",
+              upper="", time_ns=0, tmp=0):
     p = struct.pack("<QQ", time_ns, tmp)
     p += text(hostname) + text(image) + text(upper) + text(seed)
     p += struct.pack("<I", len(interfaces))
     for name, mtu, addresses, gw4, gw6 in interfaces:
         p += struct.pack("<I", mtu) + text(name) + items(addresses) + text(gw4) + text(gw6)
-    return frame(CONFIGURE, p + items(dns) + items(search))
+    return frame(CONFIGURE, p + items(dns) + items(search) + items(options))
 
 
 def process(argv, env=(), cwd="", user="", flags=0, rows=0, columns=0, caps=DOCKER_CAPS, ambient=0):
@@ -60,12 +61,20 @@ def process(argv, env=(), cwd="", user="", flags=0, rows=0, columns=0, caps=DOCK
             items(argv) + items(env))
 
 
-def run(name, argv, image="", hostname="", mounts=(), stop=0, log=0, **kw):
-    p = process(argv, **kw) + struct.pack("<II", stop, log) + text(name) + text(image) + text(hostname)
+def run(name, argv, image="", hostname="", mounts=(), limits=(), hosts=(), stop=0, log=0, shm=0, **kw):
+    """mounts: (serial or file, path, flags, bytes[, mode])."""
+    p = process(argv, **kw) + struct.pack("<IIQ", stop, log, shm) + text(name) + text(image) + text(hostname)
     p += struct.pack("<I", len(mounts))
-    for serial, path, flags, size in mounts:
-        p += struct.pack("<IQ", flags, size) + text(serial) + text(path)
-    return frame(RUN, p)
+    for serial, path, flags, size, *mode in mounts:
+        p += struct.pack("<IIQ", flags, mode[0] if mode else 0, size) + text(serial) + text(path)
+    p += struct.pack("<I", len(limits))
+    for limit in limits:
+        p += struct.pack("<IQQ", *limit)
+    return frame(RUN, p + items(hosts))
+
+
+def file(name, data, mode=0o644, uid=0, gid=0):
+    return frame(FILE, struct.pack("<III", mode, uid, gid) + text(name) + text(data))
 
 
 def execute(name, argv, **kw):

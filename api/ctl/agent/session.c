@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "guest/proto.h"
+#include "vmm/base/clock.h"
 #include "vmm/base/fd.h"
 
 enum { CONNECT_S = 10 };
@@ -161,6 +162,26 @@ static int take_credit(struct session *s, const struct proto_frame *h,
 	return -ENOMSG;
 }
 
+/* The guest may say what it likes, so only what moves is believed to be alive.
+ */
+static int take_progress(struct session *s, const uint8_t *bytes, size_t len,
+			 struct err *e)
+{
+	struct proto_progress progress;
+	uint64_t written, left;
+
+	if (len != sizeof(progress))
+		return bad(e, "how far it is");
+	memcpy(&progress, bytes, sizeof(progress));
+	written = proto_get64(&progress.written);
+	left = proto_get64(&progress.left);
+	if (!s->moves || written > s->written || left < s->left)
+		s->moves++;
+	s->written = written;
+	s->left = left;
+	return -ENOMSG;
+}
+
 /* A sentence of the guest's for a terminal: nothing that moves a cursor. */
 static void take_text(struct session_frame *f, const uint8_t *bytes, size_t len)
 {
@@ -219,6 +240,8 @@ static int take_frame(struct session *s, struct session_frame *f,
 		return take_hello(s, bytes, len, e);
 	case PROTO_CREDIT:
 		return take_credit(s, h, bytes, len, e);
+	case PROTO_PROGRESS:
+		return take_progress(s, bytes, len, e);
 	case PROTO_STARTED:
 		f->event = SESSION_STARTED;
 		return 0;
@@ -309,10 +332,22 @@ int session_flush(struct session *s)
 	return 0;
 }
 
+/* As poll() of one does. What comes and is nothing new costs no patience. */
+static int wait_until(struct pollfd *p, uint64_t until_ns)
+{
+	const uint64_t now = clock_now_ns();
+
+	if (now >= until_ns)
+		return poll(p, 1, 0);
+	return poll(p, 1, (int)((until_ns - now) / 1000000u) + 1);
+}
+
 int session_await(struct session *s, struct session_frame *f, int timeout_ms,
 		  struct err *e)
 {
 	struct pollfd p = {.fd = s->fd};
+	uint64_t until = clock_now_ns() + (uint64_t)timeout_ms * 1000000u;
+	uint64_t moves = s->moves;
 	int rc;
 
 	for (;;) {
@@ -324,7 +359,11 @@ int session_await(struct session *s, struct session_frame *f, int timeout_ms,
 		rc = session_next(s, f, e);
 		if (rc != -EAGAIN)
 			return rc;
-		if (poll(&p, 1, timeout_ms) == 0)
+		if (s->moves != moves)
+			until = clock_now_ns() +
+				(uint64_t)timeout_ms * 1000000u;
+		moves = s->moves;
+		if (wait_until(&p, until) == 0)
 			return err_set(e, -ETIMEDOUT,
 				       "the guest's agent does not answer");
 	}

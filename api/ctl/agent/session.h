@@ -13,12 +13,25 @@
  * guest, with one thing done over it. The guest is hostile: whatever comes is
  * bounded and checked, and what makes no sense ends the session.
  */
-enum { SESSION_MOUNTS_MAX = 32 };
+enum { SESSION_MOUNTS_MAX = 64, SESSION_LIMITS_MAX = 32 };
 
+/* One disk, tmpfs or file of the container's. Zeroes are what is usual. */
 struct session_mount {
-	unsigned volume;    /* its number */
+	enum { SESSION_DISK, SESSION_TMPFS, SESSION_FILE } kind;
+	unsigned volume;    /* a disk's number */
 	const char *target; /* borrowed */
 	bool is_read_only;
+	bool is_no_exec, is_no_suid;
+	uint32_t mode;	    /* of a tmpfs, 0: 1777; of a file */
+	uint64_t tmp_bytes; /* of a tmpfs; 0: half of memory */
+	uint32_t uid, gid;  /* of a file */
+	const void *bytes;  /* of a file: what is in it, borrowed */
+	size_t len;	    /* of all files at most PROTO_FILES_MAX */
+};
+
+struct session_limit {
+	int resource;	     /* RLIMIT_… */
+	uint64_t soft, hard; /* ~0: none */
 };
 
 /* How the guest is to call itself on its network; IPv4. */
@@ -52,6 +65,16 @@ struct session_plan {
 	struct session_mount mounts[SESSION_MOUNTS_MAX];
 	unsigned mount_count;
 	const struct session_network *network; /* NULL for none */
+	/* Of resolv.conf, each ends with NULL; dns NULL: the network's. */
+	const char *const *dns, *const *search, *const *dns_options;
+	const char *const *hosts; /* lines of /etc/hosts: "IP NAME" */
+	struct session_limit limits[SESSION_LIMITS_MAX];
+	unsigned limit_count;
+	/* Bit n is capability n, all bits are ALL: to and from the usual. */
+	uint64_t cap_add, cap_drop;
+	uint64_t shm_bytes; /* 0: half of memory */
+	bool has_init;	    /* a small one is PID 1 */
+	bool is_read_only;  /* the root */
 };
 
 /* What comes from the guest. */
@@ -74,7 +97,7 @@ struct session_frame {
 	char text[256];
 };
 
-/* Bounds of what waits in memory, each way. */
+/* Bounds of what waits in memory, each way; out, beside files. */
 enum { SESSION_IN_MAX = 256 << 10, SESSION_OUT_MAX = 512 << 10 };
 
 /* The agent calls here, beside vsock.sock, once it is up. */
@@ -88,16 +111,20 @@ struct session {
 	int fd;	     /* owned; -1 while there is none */
 	uint8_t *in; /* owned; SESSION_IN_MAX */
 	size_t in_at, in_len;
-	uint8_t *out; /* owned; SESSION_OUT_MAX */
-	size_t out_at, out_len;
+	uint8_t *out; /* owned; out_max */
+	size_t out_at, out_len, out_max;
 	uint64_t input_room; /* bytes of stdin that the agent has room for */
 	uint32_t used[3];    /* bytes of output not yet given back, by stream */
-	unsigned done_due;   /* DONEs that are answers to CONFIGURE */
+	unsigned done_due;   /* DONEs that are answers to CONFIGURE, FILE */
 	bool is_greeted;     /* the agent's HELLO has come */
 	bool is_input_over;
 	/* Of that HELLO, in µs since the guest's kernel started. */
 	uint64_t agent_us;
 	uint64_t agent_ready_us;
+	/* While it syncs or shuts down: bytes that its disks have got, and that
+	 * wait. It works as long as the first grows or the second falls. */
+	uint64_t written, left;
+	uint64_t moves; /* how often one has */
 };
 
 /*
@@ -148,7 +175,10 @@ int session_copy_out(struct session *s, const char *path, struct err *e);
 /* Gives back n bytes of a stream that were read and used. */
 void session_used(struct session *s, int stream, size_t n);
 
-/* Waits for the next frame, at most timeout_ms; -ETIMEDOUT. */
+/*
+ * Waits for the next frame, at most timeout_ms; -ETIMEDOUT. While the guest
+ * writes to its disks and gets on with it, the time begins anew.
+ */
 int session_await(struct session *s, struct session_frame *f, int timeout_ms,
 		  struct err *e);
 

@@ -15,6 +15,7 @@
 enum {
 	INPUT_CHUNK = 32 << 10,
 	GIVE_BACK = PROTO_WINDOW / 2,
+	FILES_MAX = PROTO_FILES_MAX - (64 << 10), /* names count as well */
 	SYNC_MS = 30000,
 	ANSWER_MS = 10000
 };
@@ -87,8 +88,10 @@ static int make_buffers(struct session *s, struct err *e)
 {
 	if (!s->in)
 		s->in = malloc(SESSION_IN_MAX);
-	if (!s->out)
+	if (!s->out) {
 		s->out = malloc(SESSION_OUT_MAX);
+		s->out_max = SESSION_OUT_MAX;
+	}
 	return s->in && s->out ? 0
 			       : err_set(e, -ENOMEM, "no memory for a session");
 }
@@ -103,11 +106,10 @@ static struct payload begin_frame(struct session *s)
 		s->out_at = 0;
 	}
 	p.bytes = s->out + s->out_len + sizeof(struct proto_frame);
-	if (s->out_len + sizeof(struct proto_frame) > SESSION_OUT_MAX)
+	if (s->out_len + sizeof(struct proto_frame) > s->out_max)
 		p.is_over = true;
 	else
-		p.max = SESSION_OUT_MAX - s->out_len -
-			sizeof(struct proto_frame);
+		p.max = s->out_max - s->out_len - sizeof(struct proto_frame);
 	if (p.max > PROTO_REQUEST_MAX)
 		p.max = PROTO_REQUEST_MAX;
 	return p;
@@ -240,6 +242,23 @@ static void put_interface(struct payload *p, const struct session_network *n)
 	put_string(p, "");
 }
 
+static void put_resolver(struct payload *p, const struct session_plan *plan)
+{
+	const struct session_network *n = plan->network;
+	char text[32];
+	const char *const one[] = {text, NULL};
+
+	if (!plan->dns && n && n->dns[0]) {
+		snprintf(text, sizeof(text), "%u.%u.%u.%u", n->dns[0],
+			 n->dns[1], n->dns[2], n->dns[3]);
+		put_list(p, one);
+	} else {
+		put_list(p, plan->dns);
+	}
+	put_list(p, plan->search);
+	put_list(p, plan->dns_options);
+}
+
 /* The host's clock and some of its randomness come with it. */
 static bool configure(struct session *s, const struct session_plan *plan)
 {
@@ -248,7 +267,6 @@ static bool configure(struct session *s, const struct session_plan *plan)
 	struct payload p = begin_frame(s);
 	uint8_t entropy[64];
 	struct timespec now;
-	char text[32];
 
 	clock_gettime(CLOCK_REALTIME, &now);
 	proto_put64(&c.time_ns,
@@ -266,17 +284,17 @@ static bool configure(struct session *s, const struct session_plan *plan)
 	put_number(&p, n ? 1 : 0);
 	if (n)
 		put_interface(&p, n);
-	if (n && n->dns[0]) {
-		snprintf(text, sizeof(text), "%u.%u.%u.%u", n->dns[0],
-			 n->dns[1], n->dns[2], n->dns[3]);
-		put_number(&p, 1);
-		put_string(&p, text);
-	} else {
-		put_number(&p, 0);
-	}
-	put_number(&p, 0);
+	put_resolver(&p, plan);
 	s->done_due++;
 	return end_frame(s, &p, PROTO_CONFIGURE, 0);
+}
+
+/* As docker has it: what is added counts even where ALL are dropped. */
+static uint64_t capabilities_of(const struct session_plan *plan)
+{
+	if (plan->cap_add == UINT64_MAX)
+		return ~plan->cap_drop;
+	return (CAPABILITIES & ~plan->cap_drop) | plan->cap_add;
 }
 
 static void put_process(struct payload *p, const struct session_plan *plan)
@@ -286,12 +304,15 @@ static void put_process(struct payload *p, const struct session_plan *plan)
 	proto_put32(&process.flags,
 		    (plan->has_tty ? PROTO_TTY : 0u) |
 			    (plan->has_stdin ? PROTO_INPUT : 0u) |
-			    (plan->is_kept ? PROTO_KEEP : 0u));
+			    (plan->is_kept ? PROTO_KEEP : 0u) |
+			    (plan->has_init ? PROTO_INIT : 0u) |
+			    (plan->is_read_only ? PROTO_READ_ONLY : 0u));
 	if (plan->has_tty) {
 		proto_put16(&process.rows, plan->size.rows);
 		proto_put16(&process.columns, plan->size.columns);
 	}
-	proto_put64(&process.capabilities, CAPABILITIES);
+	proto_put64(&process.capabilities,
+		    plan->kind == SESSION_RUN ? capabilities_of(plan) : 0);
 	put(p, &process, sizeof(process));
 	put_string(p, plan->user);
 	put_string(p, plan->workdir);
@@ -299,32 +320,132 @@ static void put_process(struct payload *p, const struct session_plan *plan)
 	put_list(p, plan->env);
 }
 
+/* What a mount is of: a disk's serial, or a file's name. */
+static void name_mount(const struct session_plan *plan, unsigned i,
+		       char name[static 32])
+{
+	const struct session_mount *m = &plan->mounts[i];
+
+	name[0] = '\0';
+	if (m->kind == SESSION_DISK)
+		snprintf(name, 32, SESSION_VOLUME_SERIAL, m->volume);
+	else if (m->kind == SESSION_FILE)
+		snprintf(name, 32, "%u", i);
+}
+
+/* What is in the files, before the RUN that has them; a file of nothing is one
+ * FILE, too. */
+static bool put_files(struct session *s, const struct session_plan *plan)
+{
+	bool fits = true;
+
+	for (unsigned i = 0; i < plan->mount_count; i++) {
+		const struct session_mount *m = &plan->mounts[i];
+		struct proto_file head;
+		char name[32];
+		size_t done = 0;
+
+		if (m->kind != SESSION_FILE)
+			continue;
+		proto_put32(&head.mode, m->mode);
+		proto_put32(&head.uid, m->uid);
+		proto_put32(&head.gid, m->gid);
+		name_mount(plan, i, name);
+		do {
+			const size_t left = m->len - done;
+			const size_t len =
+				left < PROTO_FILE_MAX ? left : PROTO_FILE_MAX;
+			struct payload p = begin_frame(s);
+
+			put(&p, &head, sizeof(head));
+			put_string(&p, name);
+			put_number(&p, (uint32_t)len);
+			put(&p, (const uint8_t *)m->bytes + done, len);
+			s->done_due++;
+			fits = fits && end_frame(s, &p, PROTO_FILE, 0);
+			done += len;
+		} while (done < m->len);
+	}
+	return fits;
+}
+
+/* Room for the files beside what else is sent. */
+static int make_room(struct session *s, const struct session_plan *plan,
+		     struct err *e)
+{
+	size_t len = 0, frames = 0;
+	uint8_t *out;
+
+	for (unsigned i = 0; i < plan->mount_count; i++) {
+		if (plan->mounts[i].kind != SESSION_FILE)
+			continue;
+		if (plan->mounts[i].len > FILES_MAX - len)
+			return err_set(e, -E2BIG,
+				       "the files for the container have more "
+				       "than %d KiB; give their directory",
+				       FILES_MAX >> 10);
+		len += plan->mounts[i].len;
+		frames += 1 + plan->mounts[i].len / PROTO_FILE_MAX;
+	}
+	if (!frames)
+		return 0;
+	len += SESSION_OUT_MAX + 128 * frames;
+	out = realloc(s->out, len);
+	if (!out)
+		return err_set(e, -ENOMEM, "no memory for the files");
+	s->out = out;
+	s->out_max = len;
+	return 0;
+}
+
+static void put_mounts(struct payload *p, const struct session_plan *plan)
+{
+	put_number(p, plan->mount_count);
+	for (unsigned i = 0; i < plan->mount_count; i++) {
+		const struct session_mount *m = &plan->mounts[i];
+		struct proto_mount mount = {0};
+		char name[32];
+
+		proto_put32(&mount.flags,
+			    (m->is_read_only ? PROTO_MOUNT_READ_ONLY : 0u) |
+				    (m->is_no_exec ? PROTO_MOUNT_NO_EXEC : 0u) |
+				    (m->is_no_suid ? PROTO_MOUNT_NO_SUID : 0u) |
+				    (m->kind == SESSION_FILE ? PROTO_MOUNT_FILE
+							     : 0u));
+		if (m->kind == SESSION_TMPFS)
+			proto_put32(&mount.mode, m->mode);
+		proto_put64(&mount.tmp_bytes, m->tmp_bytes);
+		put(p, &mount, sizeof(mount));
+		name_mount(plan, i, name);
+		put_string(p, name);
+		put_string(p, m->target);
+	}
+}
+
 static bool run(struct session *s, const struct session_plan *plan)
 {
 	struct payload p = begin_frame(s);
 	struct proto_run r = {0};
-	char serial[32];
-	unsigned i;
 
 	put_process(&p, plan);
 	proto_put32(&r.stop_signal, (uint32_t)plan->stop_signal);
+	proto_put64(&r.shm_bytes, plan->shm_bytes);
 	put(&p, &r, sizeof(r));
 	put_string(&p, CONTAINER);
 	put_string(&p, "");
 	put_string(&p, plan->hostname);
-	put_number(&p, plan->mount_count);
-	for (i = 0; i < plan->mount_count; i++) {
-		const struct session_mount *m = &plan->mounts[i];
-		struct proto_mount mount = {0};
+	put_mounts(&p, plan);
+	put_number(&p, plan->limit_count);
+	for (unsigned i = 0; i < plan->limit_count; i++) {
+		const struct session_limit *l = &plan->limits[i];
+		struct proto_limit limit;
 
-		proto_put32(&mount.flags,
-			    m->is_read_only ? PROTO_MOUNT_READ_ONLY : 0u);
-		put(&p, &mount, sizeof(mount));
-		snprintf(serial, sizeof(serial), SESSION_VOLUME_SERIAL,
-			 m->volume);
-		put_string(&p, serial);
-		put_string(&p, m->target);
+		proto_put32(&limit.resource, (uint32_t)l->resource);
+		proto_put64(&limit.soft, l->soft);
+		proto_put64(&limit.hard, l->hard);
+		put(&p, &limit, sizeof(limit));
 	}
+	put_list(&p, plan->hosts);
 	return end_frame(s, &p, PROTO_RUN, 0);
 }
 
@@ -358,9 +479,12 @@ int session_start(struct session *s, const struct session_plan *plan,
 
 	if (rc)
 		return rc;
-	if (plan->kind == SESSION_RUN)
-		fits = configure(s, plan) && run(s, plan);
-	else if (plan->kind == SESSION_EXEC)
+	if (plan->kind == SESSION_RUN) {
+		rc = make_room(s, plan, e);
+		if (rc)
+			return rc;
+		fits = configure(s, plan) && put_files(s, plan) && run(s, plan);
+	} else if (plan->kind == SESSION_EXEC)
 		fits = exec(s, plan);
 	else
 		fits = ask(s, PROTO_ATTACH, NULL, 0, NULL);
