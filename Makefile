@@ -84,8 +84,8 @@ CTL_AGENT    := attach dial session session_request
 CTL_IMAGE    := config entry fetch image import layout name progress source \
 	store tar tool wall words
 CTL_VM       := client end forward monitor network output_log shim vm volume
-CTL_COMMANDS := main complain api boot cp exec foreground image jail logs ps run \
-	run_options stop
+CTL_COMMANDS := main complain api boot cp docker env exec foreground image jail \
+	logs ps run run_disks run_mounts run_options stop values
 JAILS        := jail_find jail_remove
 
 VMM_SRC := $(BASE:%=vmm/base/%.c) $(EVENT:%=vmm/event/%.c) \
@@ -299,7 +299,11 @@ EXTRA_bootpage := tests/unit/kernel_file
 EXTRA_jailer_options := jailer/options
 EXTRA_tree := api/ctl/base/tree
 EXTRA_vm := api/ctl/vm/vm api/ctl/base/process api/ctl/base/tree
-EXTRA_run_options := api/ctl/commands/run_options
+EXTRA_volume := api/ctl/vm/volume $(EXTRA_vm)
+EXTRA_run_options := api/ctl/commands/run_options api/ctl/commands/run_mounts \
+	api/ctl/commands/values api/ctl/commands/env api/ctl/commands/docker \
+	api/ctl/commands/complain api/ctl/base/signals api/ctl/vm/vm \
+	api/ctl/base/process api/ctl/base/tree
 EXTRA_session := api/ctl/agent/session api/ctl/agent/session_request
 EXTRA_image_tar := api/ctl/image/tar api/ctl/image/entry
 EXTRA_image_wall := api/ctl/image/wall

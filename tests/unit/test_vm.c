@@ -11,6 +11,10 @@
 
 #include <cmocka.h>
 
+#ifdef __x86_64__
+#include "vmm/arch/x86_64/layout.h"
+#endif
+
 static void names_are_as_docker_has_them(void **state)
 {
 	static const char *const good[] = {
@@ -63,11 +67,23 @@ static void a_monitor_gets_an_id_it_knows(void **state)
 	assert_string_equal(ids[0], "a-b");
 }
 
+/* Where there is a device too many, the monitor says so, but late. */
+static void knows_how_many_devices_there_can_be(void **state)
+{
+	(void)state;
+#ifdef __x86_64__
+	assert_int_equal(VM_DEVICES_MAX, LAYOUT_PINS - LAYOUT_GSI_FIRST);
+#else
+	skip();
+#endif
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(names_are_as_docker_has_them),
 		cmocka_unit_test(a_monitor_gets_an_id_it_knows),
+		cmocka_unit_test(knows_how_many_devices_there_can_be),
 	};
 
 	return cmocka_run_group_tests_name("vm", tests, NULL, NULL);

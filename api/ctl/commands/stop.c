@@ -11,7 +11,7 @@
 
 #include "api/ctl/base/signals.h"
 #include "api/ctl/commands/ctl.h"
-#include "api/ctl/commands/run_options.h"
+#include "api/ctl/commands/values.h"
 #include "api/ctl/vm/end.h"
 #include "vmm/base/args.h"
 
@@ -70,7 +70,7 @@ int ctl_stop(int argc, char **argv)
 		return CTL_USAGE;
 	if (w.value && !strcmp(w.value, "0")) {
 		patience_ms = 0;
-	} else if (w.value && run_options_duration(w.value, &patience_ms, &e)) {
+	} else if (w.value && value_duration(w.value, &patience_ms, &e)) {
 		ctl_complain("stop -t: %s", e.text);
 		return CTL_USAGE;
 	}

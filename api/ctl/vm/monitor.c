@@ -136,13 +136,14 @@ static json_t *make_drives(const struct monitor_plan *plan)
 		const struct monitor_drive *d = &plan->drives[i];
 
 		snprintf(id, sizeof(id), SESSION_VOLUME_SERIAL, i - 1);
+		if (d->id)
+			snprintf(id, sizeof(id), "%s", d->id);
 		/* What is flushed has to be on the disk. */
 		json_array_append_new(
 			drives,
-			json_pack("{s:s, s:s, s:b, s:b, s:s}", "drive_id",
-				  i ? id : SESSION_IMAGE_SERIAL, "path_on_host",
-				  d->path, "is_root_device", 0, "is_read_only",
-				  d->is_read_only, "cache_type",
+			json_pack("{s:s, s:s, s:b, s:b, s:s}", "drive_id", id,
+				  "path_on_host", d->path, "is_root_device", 0,
+				  "is_read_only", d->is_read_only, "cache_type",
 				  d->is_read_only ? "Unsafe" : "Writeback"));
 	}
 	return drives;

@@ -19,6 +19,7 @@
  *	monitor.log     what the monitor and the shim had to complain of
  *	output, output.1  what the container wrote, of -d (output_log.h)
  *	volumeN.erofs   images of host directories
+ *	scratch.ext4    what the container wrote, with --disk
  *
  * Processes are known by pid and start time, so a pid used anew is nobody we
  * know. Only the one who made the directory, then its shim, write the state.
@@ -28,7 +29,10 @@ enum {
 	VM_ID_SIZE = 65,
 	VM_PATH_MAX = 108,
 	VM_PORTS_MAX = 64,
-	VM_VOLUMES_MAX = 24
+	/* That a monitor has interrupts for: the image's disk, vsock, the
+	 * network's, and what is left for volumes. */
+	VM_DEVICES_MAX = 19,
+	VM_VOLUMES_MAX = VM_DEVICES_MAX - 2
 };
 
 struct vm_process {
