@@ -79,7 +79,7 @@ JAILER  := main options path root mounts bind userns fds ns cgroup rlimit caps \
 	landlock
 
 # mayctl, room by room.
-CTL_BASE     := process signals terminal tree
+CTL_BASE     := process signals tar terminal tree untar
 CTL_AGENT    := attach dial session session_request
 CTL_IMAGE    := config entry fetch image import layout name progress source \
 	store tar tool wall words
@@ -304,8 +304,9 @@ EXTRA_run_options := api/ctl/commands/run_options api/ctl/commands/run_mounts \
 	api/ctl/commands/values api/ctl/commands/env api/ctl/commands/docker \
 	api/ctl/commands/complain api/ctl/base/signals api/ctl/vm/vm \
 	api/ctl/base/process api/ctl/base/tree
+EXTRA_untar := api/ctl/base/untar api/ctl/base/tar api/ctl/base/tree
 EXTRA_session := api/ctl/agent/session api/ctl/agent/session_request
-EXTRA_image_tar := api/ctl/image/tar api/ctl/image/entry
+EXTRA_image_tar := api/ctl/image/tar api/ctl/image/entry api/ctl/base/tar
 EXTRA_image_wall := api/ctl/image/wall
 EXTRA_image_config := api/ctl/image/config
 

@@ -20,7 +20,7 @@ static void mend(uint8_t *block)
 	unsigned i;
 
 	memset(block + TAR_CHECKSUM, ' ', TAR_CHECKSUM_LEN);
-	for (i = 0; i < IMAGE_TAR_BLOCK; i++)
+	for (i = 0; i < TAR_BLOCK; i++)
 		sum += block[i];
 	if (sum != ' ' * TAR_CHECKSUM_LEN)
 		snprintf((char *)block + TAR_CHECKSUM, TAR_CHECKSUM_LEN, "%06o",
@@ -65,7 +65,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (!copy)
 		return 0;
 	memcpy(copy, data, size);
-	for (at = 0; at + IMAGE_TAR_BLOCK <= size; at += IMAGE_TAR_BLOCK)
+	for (at = 0; at + TAR_BLOCK <= size; at += TAR_BLOCK)
 		mend(copy + at);
 	want = read_in_pieces(copy, size, size + 1, &first, &e);
 	if (want && !e.text[0])

@@ -1,16 +1,15 @@
 #pragma once
 
-#include <stdbool.h>
-#include <stddef.h>
 #include <stdint.h>
 
+#include "api/ctl/base/tar.h"
 #include "vmm/base/err.h"
 
 /*
- * Reads a layer, an uncompressed tar archive that arrives piece by piece, and
- * judges each entry before anything is unpacked. Policy, not protection: the
- * wall (image_wall.h) and umoci's own care stand behind it. What is refused
- * and what is taken is listed in docs/images.md.
+ * Judges each entry of a layer, an uncompressed tar archive, before anything
+ * is unpacked. Policy, not protection: the wall (wall.h) and umoci's own care
+ * stand behind it. What is refused and what is taken is listed in
+ * docs/images.md.
  */
 
 /* Counts over all layers of an image; the limits are the caller's. */
@@ -24,39 +23,14 @@ struct image_tar_totals {
 	uint64_t mtime_max_s; /* the newest time stamp in them */
 };
 
-enum {
-	IMAGE_TAR_BLOCK = 512,
-	IMAGE_TAR_PATH_MAX = 4095,
-	IMAGE_TAR_DEPTH_MAX = 128,
-	IMAGE_TAR_NAMES = 3,
-	IMAGE_TAR_EXTRA_MAX = 1 << 20, /* pax records and long names */
-};
+enum { IMAGE_TAR_PATH_MAX = 4095, IMAGE_TAR_DEPTH_MAX = 128 };
 
 struct image_tar {
+	struct tar tar;
 	struct image_tar_totals *totals; /* borrowed: caller */
-	unsigned char block[IMAGE_TAR_BLOCK];
-	size_t have;   /* bytes of it */
-	uint64_t skip; /* bytes of data and padding still to pass over */
-	char *extra;   /* owned; a pax header or long name being read */
-	size_t extra_len;
-	size_t extra_have;
-	char extra_type;    /* 'x', 'L', 'K'; 0 for none */
-	bool is_sparse_map; /* blocks of an old GNU sparse map follow */
-	unsigned zero_blocks;
-	bool is_over;
-	/*
-	 * What extra headers say of the next entry. Readers differ in which
-	 * of several names they take, so all are judged.
-	 */
-	char *names[IMAGE_TAR_NAMES]; /* owned; pax, GNU sparse, GNU long */
-	char *links[IMAGE_TAR_NAMES]; /* owned; pax, none, GNU long */
-	bool has_size;
-	uint64_t size;
-	bool has_real_size;
-	uint64_t real_size;
-	bool has_mtime;
-	uint64_t mtime_s;
-	uint64_t pending_skip; /* after the sparse map */
+	/* Sees what was found good. May be NULL. */
+	int (*entry)(void *ctx, const struct tar_entry *entry, struct err *e);
+	void *ctx;
 };
 
 void image_tar_init(struct image_tar *t, struct image_tar_totals *totals);
