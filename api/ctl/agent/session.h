@@ -175,10 +175,14 @@ void session_sync(struct session *s);
 
 /*
  * A tar archive into a directory of the container, or out of it: see
- * guest/proto.h. To be followed by session_input() and session_next().
+ * guest/proto.h. To be followed by session_input() and session_next(). Without
+ * has_owners all becomes root's; with is_followed a symbolic link at path
+ * stands for what it leads to.
  */
-int session_copy_in(struct session *s, const char *path, struct err *e);
-int session_copy_out(struct session *s, const char *path, struct err *e);
+int session_copy_in(struct session *s, const char *path, bool has_owners,
+		    struct err *e);
+int session_copy_out(struct session *s, const char *path, bool is_followed,
+		     struct err *e);
 
 /* Gives back n bytes of a stream that were read and used. */
 void session_used(struct session *s, int stream, size_t n);

@@ -512,14 +512,17 @@ static int copy(struct session *s, uint8_t type, uint32_t flags,
 	return rc;
 }
 
-int session_copy_in(struct session *s, const char *path, struct err *e)
+int session_copy_in(struct session *s, const char *path, bool has_owners,
+		    struct err *e)
 {
-	return copy(s, PROTO_COPY_IN, PROTO_COPY_OWN, path, e);
+	return copy(s, PROTO_COPY_IN, has_owners ? 0 : PROTO_COPY_OWN, path, e);
 }
 
-int session_copy_out(struct session *s, const char *path, struct err *e)
+int session_copy_out(struct session *s, const char *path, bool is_followed,
+		     struct err *e)
 {
-	return copy(s, PROTO_COPY_OUT, PROTO_COPY_FOLLOW, path, e);
+	return copy(s, PROTO_COPY_OUT, is_followed ? PROTO_COPY_FOLLOW : 0,
+		    path, e);
 }
 
 void session_sync(struct session *s)
