@@ -19,7 +19,7 @@ struct refusal {
 static const struct refusal options[] = {
 	{"run", " --privileged ",
 	 "in a microVM root can have the whole machine without the host being "
-	 "any the worse: --cap-add ALL gives all rights"},
+	 "any the worse: --cap-add ALL gives all capabilities"},
 	{"run", " --restart ",
 	 "nothing of mayctl's stays to start it again: let systemd or a loop "
 	 "of your shell run `mayctl run` without -d"},
@@ -69,8 +69,8 @@ static const struct refusal options[] = {
 	{"run", " --group-add ",
 	 "name the groups with the user: -u USER:GROUP,GROUP"},
 	{"run", " --sysctl ",
-	 "a microVM's settings are its own: with --cap-add ALL its command can "
-	 "set them in /proc/sys"},
+	 "with --cap-add SYS_ADMIN a command can do it: `mount -o remount,rw "
+	 "/proc/sys`, and write there; the kernel is the microVM's own"},
 	{"run", " --cidfile ",
 	 "`run -d` prints the name, and --name chooses it"},
 	{"run", " --runtime --isolation ",

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "api/ctl/commands/ctl.h"
+#include "api/ctl/commands/docker.h"
 #include "vmm/base/version.h"
 
 static const struct {
@@ -114,6 +115,7 @@ static void help(FILE *to)
 
 int main(int argc, char **argv)
 {
+	const char *instead;
 	unsigned i;
 
 	if (argc < 2) {
@@ -137,6 +139,11 @@ int main(int argc, char **argv)
 		}
 		return commands[i].run(argc - 1, argv + 1);
 	}
-	ctl_complain("there is no command '%s'; --help lists them", argv[1]);
+	instead = docker_command(argv[1]);
+	if (instead)
+		ctl_complain("there is no command '%s': %s", argv[1], instead);
+	else
+		ctl_complain("there is no command '%s'; --help lists them",
+			     argv[1]);
 	return CTL_USAGE;
 }
