@@ -510,7 +510,10 @@ struct proto_container {
  *
  * COPY_OUT: DATA of stream 1 is a tar archive (pax) of `path`, whose entries
  * begin with the last part of `path`. A symbolic link is not followed, with
- * PROTO_COPY_FOLLOW `path` itself is. Sockets are left out.
+ * PROTO_COPY_FOLLOW `path` itself is. Sockets and devices are left out, and
+ * refused where `path` is one. Files with two names are hard links in it.
+ *
+ * Neither has extended attributes.
  *
  * Both work while the container runs and after it has ended.
  *

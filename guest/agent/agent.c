@@ -3,17 +3,21 @@
  * (guest/proto.h says how). /init of an initrd that holds nothing else.
  *
  * One thread and one loop. It never waits for anybody: what may block is done
- *by a child. Before it listens it does only what the first container could not
- *do without, as each step is part of the time that a start takes.
+ * by a child. Before it listens it does only what the first container could not
+ * do without, as each step is part of the time that a start takes.
  *
  * For tests it also runs outside a VM, in mount and PID namespaces of its own:
  *
  *	agent --listen-unix SOCKET --root DIRECTORY --base DIRECTORY
  *
  * with DIRECTORY as every image, and containers' own files below --base, where
- *a tmpfs should be.
+ * a tmpfs should be.
  */
-#include "guest/agent/agent.h"
+#include "guest/agent/loop.h"
+#include "guest/agent/machine.h"
+#include "guest/agent/process.h"
+#include "guest/agent/request.h"
+#include "guest/agent/session.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -147,7 +151,7 @@ static void listener_ready(struct watch *w, uint32_t events)
 	if (!machine.is_test && from.svm_cid != VMADDR_CID_HOST)
 		close(fd);
 	else
-		session_accept(fd);
+		session_accept(fd, request_serve);
 }
 
 /* Connected, or refused: then nobody waits for the call. */
@@ -164,7 +168,7 @@ static void caller_ready(struct watch *w, uint32_t events)
 	if (error)
 		close(fd);
 	else
-		session_accept(fd);
+		session_accept(fd, request_serve);
 }
 
 /* The one call to the host, which tells it that we are there. */

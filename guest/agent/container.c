@@ -1,10 +1,18 @@
 /*
- * Containers: the table, and the requests that name one. What the peer says is
- * copied and judged here; the child that is made of it may trust it.
+ * Containers: the table, and the requests that name one.
  */
-#include "guest/agent/agent.h"
+#include "guest/agent/container.h"
+
+#include "guest/agent/child.h"
+#include "guest/agent/file.h"
+#include "guest/agent/machine.h"
+#include "guest/agent/plan.h"
+#include "guest/agent/progress.h"
+#include "guest/agent/root.h"
+#include "guest/agent/tar.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,16 +20,11 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-enum {
-	FAILED = 125,
-	LOG_BYTES = 1 << 20,
-	LOG_MIN = 4 << 10,
-	LOG_MAX = 16 << 20,
-	ARGV_SHOWN = 1024,
-};
+enum { FAILED = 125, ARGV_SHOWN = 1024 };
 
 static struct container *containers;
 static unsigned containers_len;
+static void (*on_ended)(void);
 
 /* ---- the table ------------------------------------------------------------
  */
@@ -29,6 +32,18 @@ static unsigned containers_len;
 struct container *containers_first(void)
 {
 	return containers;
+}
+
+void containers_watch(void (*ended)(void))
+{
+	on_ended = ended;
+}
+
+void container_release(struct container *c)
+{
+	if (c->mntfd >= 0)
+		close(c->mntfd);
+	c->mntfd = -1;
 }
 
 struct container *container_find(struct bytes id)
@@ -52,8 +67,7 @@ static void container_free(struct container *c)
 	}
 	if (c->pidfd >= 0)
 		close(c->pidfd);
-	if (c->mntfd >= 0)
-		close(c->mntfd);
+	container_release(c);
 	free(c->user);
 	free(c->cwd);
 	free(c->argv);
@@ -87,25 +101,44 @@ static void container_discard(struct container *c, struct session *s)
 		s->container = NULL;
 	sessions_each(refuse_waiting, c);
 	container_free(c);
-	process_help(s, PROCESS_HELPER, remove_tree, id, NULL);
-}
-
-static bool id_is_good(const char *id, size_t len)
-{
-	static const char letters[] =
-		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-		"0123456789_.-";
-
-	return len > 0 && len <= PROTO_ID_MAX && strspn(id, letters) == len &&
-	       strcmp(id, ".") != 0 && strcmp(id, "..") != 0;
+	child_help(s, PROCESS_HELPER, remove_tree, id, NULL);
 }
 
 /* ---- what happens to them -------------------------------------------------
  */
 
-void container_started(struct container *c)
+static void container_started(struct container *c)
 {
 	c->started_ns = machine_realtime_ns();
+}
+
+static void log_pump(struct session *s)
+{
+	const struct container *c = s->container;
+	uint8_t stream;
+
+	while (c && log_peek(&c->log, &s->log_at, &stream)) {
+		size_t room = session_room(s, stream);
+		struct proto_frame f = {.type = PROTO_DATA, .stream = stream};
+		uint8_t *to;
+
+		if (!room)
+			return;
+		if (room > PROTO_DATA_MAX)
+			room = PROTO_DATA_MAX;
+		to = writer_room(&s->tx, sizeof(f) + room);
+		if (!to)
+			return;
+		room = log_read(&c->log, &s->log_at, &stream, room,
+				to + sizeof(f));
+		proto_put32(&f.length, (uint32_t)room);
+		memcpy(to, &f, sizeof(f));
+		s->tx.to += sizeof(f) + room;
+		s->window[stream] -= (uint32_t)room;
+		session_flush(s);
+	}
+	if (c && (!s->log_follows || !c->init))
+		session_done(s);
 }
 
 /* A session that waits to remove what it has killed. */
@@ -126,11 +159,12 @@ static void answer_waiting(struct session *s, void *arg)
 		session_answer(s, PROTO_EXITED, &exited, sizeof(exited));
 		session_idle(s);
 	} else if (s->mode == SESSION_LOGS) {
-		container_log_pump(s);
+		log_pump(s);
 	}
 }
 
-void container_ended(struct container *c, uint32_t status, uint32_t signal)
+static void container_ended(struct container *c, uint32_t status,
+			    uint32_t signal)
 {
 	c->init = NULL;
 	c->status = status;
@@ -140,135 +174,31 @@ void container_ended(struct container *c, uint32_t status, uint32_t signal)
 	sessions_each(answer_waiting, c);
 	if (remover)
 		container_discard(c, remover);
-	machine_container_ended();
+	if (on_ended)
+		on_ended();
 }
 
-void container_failed(struct container *c)
+static void container_failed(struct container *c)
 {
 	c->init = NULL;
 	container_discard(c, NULL);
 }
 
+static void container_output(struct container *c, uint8_t stream,
+			     const void *data, size_t len)
+{
+	log_add(&c->log, stream, data, len);
+}
+
+static const struct process_ops container_ops = {
+	.started = container_started,
+	.output = container_output,
+	.ended = container_ended,
+	.failed = container_failed,
+};
+
 /* ---- RUN and EXEC ---------------------------------------------------------
  */
-
-static bool spawn_read(struct spawn *sp, struct reader *r)
-{
-	const struct proto_process *head = reader_take(r, sizeof(*head));
-
-	*sp = (struct spawn){.pidfd = -1, .status = -1};
-	if (!head)
-		return false;
-	sp->flags = proto_get32(&head->flags);
-	sp->rows = proto_get16(&head->rows);
-	sp->columns = proto_get16(&head->columns);
-	sp->capabilities = proto_get64(&head->capabilities);
-	sp->ambient = proto_get64(&head->ambient);
-	sp->user = reader_copy(r);
-	sp->cwd = reader_copy(r);
-	sp->argv = reader_strings(r);
-	sp->env = reader_strings(r);
-	return !r->is_bad && sp->argv[0];
-}
-
-static void mounts_read(struct root *root, struct reader *r)
-{
-	const uint32_t n = reader_count(r);
-
-	if (n > ROOT_MOUNTS)
-		r->is_bad = true;
-	for (uint32_t i = 0; i < n && !r->is_bad; i++) {
-		const struct proto_mount *head = reader_take(r, sizeof(*head));
-		struct root_mount *m = &root->mounts[root->mounts_len];
-
-		if (!head)
-			return;
-		root->mounts_len++;
-		m->flags = proto_get32(&head->flags);
-		m->mode = proto_get32(&head->mode);
-		m->tmp_bytes = proto_get64(&head->tmp_bytes);
-		m->serial = reader_copy(r);
-		m->path = reader_copy(r);
-		if (!m->path || m->path[0] != '/')
-			r->is_bad = true;
-	}
-}
-
-static void limits_read(struct container *c, struct reader *r)
-{
-	const uint32_t n = reader_count(r);
-
-	if (n > SPAWN_LIMITS)
-		r->is_bad = true;
-	for (uint32_t i = 0; i < n && !r->is_bad; i++) {
-		const struct proto_limit *head = reader_take(r, sizeof(*head));
-
-		if (!head)
-			return;
-		c->limits[c->limits_len++] = (struct spawn_limit){
-			.resource = proto_get32(&head->resource),
-			.soft = proto_get64(&head->soft),
-			.hard = proto_get64(&head->hard),
-		};
-	}
-}
-
-/* A string into @to, which has @size bytes. */
-static void string_into(struct reader *r, char *to, size_t size)
-{
-	const struct bytes b = reader_string(r);
-
-	if (b.len >= size) {
-		r->is_bad = true;
-		return;
-	}
-	memcpy(to, b.at, b.len);
-	to[b.len] = '\0';
-}
-
-/* What an EXEC will want to know; moved out of @sp, which borrows it. */
-static void container_keep(struct container *c, struct spawn *sp)
-{
-	c->user = sp->user;
-	c->cwd = sp->cwd;
-	c->argv = sp->argv;
-	c->env = sp->env;
-	c->own_network = sp->flags & PROTO_OWN_NETWORK;
-	c->capabilities = sp->capabilities;
-}
-
-static void container_read(struct container *c, struct spawn *sp,
-			   struct root *root, struct reader *r)
-{
-	const struct proto_run *head;
-	uint32_t bytes;
-
-	if (!spawn_read(sp, r))
-		r->is_bad = true;
-	container_keep(c, sp);
-	head = reader_take(r, sizeof(*head));
-	if (!head)
-		return;
-	c->stop_signal = proto_get32(&head->stop_signal);
-	root->shm_bytes = proto_get64(&head->shm_bytes);
-	bytes = proto_get32(&head->log_bytes);
-	c->log.size = bytes ? bytes : LOG_BYTES;
-	if (c->log.size < LOG_MIN)
-		c->log.size = LOG_MIN;
-	if (c->log.size > LOG_MAX)
-		c->log.size = LOG_MAX;
-	string_into(r, c->id, sizeof(c->id));
-	string_into(r, c->image, sizeof(c->image));
-	string_into(r, c->hostname, sizeof(c->hostname));
-	mounts_read(root, r);
-	limits_read(c, r);
-	root->hosts = reader_strings(r);
-	sp->limits = c->limits;
-	sp->limits_len = c->limits_len;
-	if (!reader_done(r) || c->stop_signal > 64 ||
-	    !id_is_good(c->id, strlen(c->id)))
-		r->is_bad = true;
-}
 
 static bool container_fits(struct session *s, const struct container *c)
 {
@@ -293,24 +223,45 @@ static bool container_fits(struct session *s, const struct container *c)
 	return true;
 }
 
+static void container_hold(struct container *c, struct process *p)
+{
+	char path[40];
+
+	c->init = p;
+	c->pidfd = (int)syscall(SYS_pidfd_open, p->pid, 0);
+	snprintf(path, sizeof(path), "/proc/%d/ns/mnt", p->pid);
+	c->mntfd = open(path, O_RDONLY | O_CLOEXEC);
+}
+
+static void fork_failed(struct session *s, int error)
+{
+	session_error(s, error, FAILED, "cannot make a process: %s",
+		      strerror(error));
+}
+
 void container_run(struct session *s, struct reader *r)
 {
 	struct container *c = calloc(1, sizeof(*c));
-	struct root root = {.base = machine.base,
-			    .tree = machine.tree,
-			    .resolv = machine.resolv};
+	struct root root = {
+		.base = machine.base,
+		.tree = machine.tree,
+		.resolv = machine.resolv,
+		.addresses = {machine.address[0], machine.address[1]}};
 	struct spawn sp = {0};
+	struct process *p;
+	int error = 0;
 
 	if (!c) {
 		session_error(s, ENOMEM, FAILED, "no memory for a container");
 		return;
 	}
 	c->pidfd = c->mntfd = -1;
-	container_read(c, &sp, &root, r);
+	plan_container(c, &sp, &root, r);
 	if (r->is_bad)
 		session_error(s, EPROTO, FAILED,
 			      "this RUN is not as guest/proto.h has it");
 	if (r->is_bad || !container_fits(s, c)) {
+		files_clear();
 		root_fini(&root);
 		container_free(c);
 		return;
@@ -326,8 +277,15 @@ void container_run(struct session *s, struct reader *r)
 	root.image = c->image;
 	sp.hostname = c->hostname;
 	sp.is_init = true;
-	process_start(s, c, &sp, &root);
+	p = child_start(s, &sp, &root, c, &container_ops, &error);
 	root_fini(&root);
+	files_clear();
+	if (p) {
+		container_hold(c, p);
+		return;
+	}
+	container_failed(c);
+	fork_failed(s, error);
 }
 
 /* The container that a request's id names; answers if there is none. */
@@ -363,8 +321,9 @@ void container_exec(struct session *s, struct reader *r)
 {
 	struct spawn sp;
 	struct container *c;
+	int error = 0;
 
-	if (!spawn_read(&sp, r))
+	if (!plan_process(&sp, r))
 		r->is_bad = true;
 	c = container_running(s, r);
 	if (c && r->left) {
@@ -390,7 +349,8 @@ void container_exec(struct session *s, struct reader *r)
 		sp.flags &= ~(uint32_t)PROTO_OWN_NETWORK;
 		if (c->own_network)
 			sp.flags |= PROTO_OWN_NETWORK;
-		process_start(s, c, &sp, NULL);
+		if (!child_start(s, &sp, NULL, NULL, NULL, &error))
+			fork_failed(s, error);
 	} else if (c) {
 		session_error(s, ENOMEM, FAILED, "no memory for a process");
 	}
@@ -412,57 +372,28 @@ void container_attach(struct session *s, struct reader *r)
 			      "another connection is attached to %s", c->id);
 		return;
 	}
-	c->init->session = s;
 	c->init->flags |= PROTO_KEEP | PROTO_DETACH;
-	s->process = c->init;
-	s->mode = SESSION_PROCESS;
+	process_join(c->init, s);
 	proto_put32(&started.pid, (uint32_t)c->init->pid);
 	session_answer(s, PROTO_STARTED, &started, sizeof(started));
 	process_pump(c->init);
 }
 
-void container_log_pump(struct session *s)
-{
-	const struct container *c = s->container;
-	uint8_t stream;
-
-	while (c && log_peek(&c->log, &s->log_at, &stream)) {
-		size_t room = session_room(s, stream);
-		struct proto_frame f = {.type = PROTO_DATA, .stream = stream};
-		uint8_t *to;
-
-		if (!room)
-			return;
-		if (room > PROTO_DATA_MAX)
-			room = PROTO_DATA_MAX;
-		to = writer_room(&s->tx, sizeof(f) + room);
-		if (!to)
-			return;
-		room = log_read(&c->log, &s->log_at, &stream, room,
-				to + sizeof(f));
-		proto_put32(&f.length, (uint32_t)room);
-		memcpy(to, &f, sizeof(f));
-		s->tx.to += sizeof(f) + room;
-		s->window[stream] -= (uint32_t)room;
-		session_flush(s);
-	}
-	if (c && (!s->log_follows || !c->init))
-		session_done(s);
-}
-
 void container_logs(struct session *s, struct reader *r)
 {
+	static const struct session_ops ops = {.pump = log_pump};
 	const struct proto_logs *head = reader_take(r, sizeof(*head));
 	struct container *c = container_named(s, r);
 
 	if (!c || !head)
 		return;
 	s->mode = SESSION_LOGS;
+	s->ops = &ops;
 	s->container = c;
 	s->log_follows = proto_get32(&head->follow);
 	s->log_at = c->log.buf ? log_tail(&c->log, proto_get32(&head->tail))
 			       : 0;
-	container_log_pump(s);
+	log_pump(s);
 }
 
 void container_wait(struct session *s, struct reader *r)
@@ -504,6 +435,7 @@ void container_remove(struct session *s, struct reader *r)
 
 	if (!c)
 		return;
+	progress_watch(s);
 	if (c->init && proto_get32(&head->force)) {
 		s->mode = SESSION_WAIT;
 		s->container = c;
@@ -581,7 +513,7 @@ void container_copy(struct session *s, struct reader *r, uint8_t type)
 			      "the container is only "
 			      "beginning");
 	else
-		process_help(s, in ? PROCESS_COPY_IN : PROCESS_COPY_OUT,
-			     in ? tar_read : tar_write, &copy, NULL);
+		child_help(s, in ? PROCESS_COPY_IN : PROCESS_COPY_OUT,
+			   in ? tar_read : tar_write, &copy, NULL);
 	free(path);
 }

@@ -15,43 +15,73 @@
 
 enum { SERIAL_MAX = 20, DISKS = 26 };
 
-int mount_detached(const char *type, const char *source, const char *option,
-		   bool is_read_only)
+static int options_set(int fs, const char *options)
+{
+	char copy[128], *at = copy, *item;
+
+	snprintf(copy, sizeof(copy), "%s", options);
+	while ((item = strsep(&at, ","))) {
+		char *value = strchr(item, '=');
+
+		if (!value)
+			continue;
+		*value++ = '\0';
+		if (syscall(SYS_fsconfig, fs, FSCONFIG_SET_STRING, item, value,
+			    0))
+			return -1;
+	}
+	return 0;
+}
+
+int mount_detached(const char *type, const char *source, const char *options,
+		   uint64_t attributes)
 {
 	const int fs = (int)syscall(SYS_fsopen, type, FSOPEN_CLOEXEC);
 	long rc = fs < 0 ? -1 : 0;
-	char value[64] = "";
-	const char *eq = option ? strchr(option, '=') : NULL;
 	int fd = -1, error;
 
 	if (!rc && source)
 		rc = syscall(SYS_fsconfig, fs, FSCONFIG_SET_STRING, "source",
 			     source, 0);
-	if (!rc && is_read_only && source)
+	if (!rc && attributes & MOUNT_ATTR_RDONLY && source)
 		rc = syscall(SYS_fsconfig, fs, FSCONFIG_SET_FLAG, "ro", NULL,
 			     0);
-	if (!rc && eq) {
-		snprintf(value, sizeof(value), "%.*s", (int)(eq - option),
-			 option);
-		rc = syscall(SYS_fsconfig, fs, FSCONFIG_SET_STRING, value,
-			     eq + 1, 0);
-	}
+	if (!rc && options)
+		rc = options_set(fs, options);
 	if (!rc)
 		rc = syscall(SYS_fsconfig, fs, FSCONFIG_CMD_CREATE, NULL, NULL,
 			     0);
 	if (!rc)
 		fd = (int)syscall(SYS_fsmount, fs, FSMOUNT_CLOEXEC,
-				  is_read_only ? MOUNT_ATTR_RDONLY : 0);
+				  (unsigned)attributes);
 	error = errno;
 	if (fs >= 0)
 		close(fs);
 	return fd < 0 ? -error : fd;
 }
 
+int mount_clone(int dir_fd, const char *path, uint64_t attributes)
+{
+	struct mount_attr attr = {.attr_set = attributes};
+	const int fd = (int)syscall(SYS_open_tree, dir_fd, path,
+				    OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+	int error;
+
+	if (fd < 0)
+		return -errno;
+	if (!syscall(SYS_mount_setattr, fd, "", AT_EMPTY_PATH, &attr,
+		     sizeof(attr)))
+		return fd;
+	error = errno;
+	close(fd);
+	return -error;
+}
+
+/* A symbolic link at @path is followed: it leads to a place in this root. */
 int mount_attach(int mount_fd, int dir_fd, const char *path)
 {
 	return syscall(SYS_move_mount, mount_fd, "", dir_fd, path,
-		       MOVE_MOUNT_F_EMPTY_PATH)
+		       MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_SYMLINKS)
 		       ? -errno
 		       : 0;
 }
@@ -105,7 +135,7 @@ static bool disk_find(const char *serial, char path[static 16])
 	return false;
 }
 
-int disk_mount(const char *serial, bool is_read_only)
+int disk_mount(const char *serial, uint64_t attributes)
 {
 	const char *type;
 	char path[16];
@@ -115,6 +145,7 @@ int disk_mount(const char *serial, bool is_read_only)
 	type = type_of(path);
 	if (!type)
 		return -EINVAL;
-	return mount_detached(type, path, NULL,
-			      is_read_only || strcmp(type, "ext4") != 0);
+	if (strcmp(type, "ext4") != 0)
+		attributes |= MOUNT_ATTR_RDONLY;
+	return mount_detached(type, path, NULL, attributes);
 }

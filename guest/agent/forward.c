@@ -3,7 +3,7 @@
  * a buffer; a full one stops reading what fills it, and the end of one way
  * passes through on its own.
  */
-#include "guest/agent/agent.h"
+#include "guest/agent/forward.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -32,11 +32,12 @@ struct forward {
 	struct way in, out; /* to the guest's connection, and from it */
 };
 
-void forward_end(struct session *s)
+static void forward_end(struct session *s)
 {
 	struct forward *f = s->forward;
 
 	s->forward = NULL;
+	s->ops = NULL;
 	watch_close(&f->tcp);
 	free(f->in.buf);
 	free(f->out.buf);
@@ -143,17 +144,20 @@ static void tcp_ready(struct watch *w, uint32_t events)
 		forward_move(f);
 }
 
-void forward_ready(struct session *s, uint32_t events)
+static void forward_ready(struct session *s, uint32_t events)
 {
-	if (!s->forward) {
-		s->is_ending = true;
-	} else if (s->forward->is_connected) {
+	if (s->forward->is_connected) {
 		forward_move(s->forward);
 	} else if (events & (EPOLLHUP | EPOLLERR)) {
 		forward_end(s);
 		s->is_ending = true;
 	}
 }
+
+static const struct session_ops forward_ops = {
+	.ready = forward_ready,
+	.lost = forward_end,
+};
 
 static int address_read(struct sockaddr_storage *to, socklen_t *len,
 			const struct bytes *b, uint16_t port)
@@ -224,6 +228,7 @@ void forward_start(struct session *s, struct reader *r)
 	f->session = s;
 	f->tcp.fd = fd;
 	s->forward = f;
+	s->ops = &forward_ops;
 	if (!forward_preset(f, s) ||
 	    (connect(fd, (struct sockaddr *)&to, len) &&
 	     errno != EINPROGRESS)) {

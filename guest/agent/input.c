@@ -2,7 +2,7 @@
  * What goes into a process: its stdin, or its terminal's keys. What it does not
  * take at once waits here, at most a window.
  */
-#include "guest/agent/agent.h"
+#include "guest/agent/process.h"
 
 #include <errno.h>
 #include <sys/epoll.h>

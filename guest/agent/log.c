@@ -2,7 +2,7 @@
  * A container's log: a ring of records, each a stream, a length and bytes. What
  * is the oldest gives way to what is new.
  */
-#include "guest/agent/agent.h"
+#include "guest/agent/log.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -2,7 +2,9 @@
  * Interfaces, set up by ioctl as CONFIGURE says: no DHCP, no waiting. IPv6
  * addresses are used at once, for nobody else on the link can have them.
  */
-#include "guest/agent/agent.h"
+#include "guest/agent/network.h"
+
+#include "guest/agent/machine.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -42,6 +44,28 @@ void network_loopback(void)
 		return;
 	interface_flags(fd, "lo", IFF_UP);
 	close(fd);
+}
+
+void network_permit(void)
+{
+	static const char *const settings[][2] = {
+		{"ip_unprivileged_port_start", "0"},
+		{"ping_group_range", "0 2147483647"},
+	};
+
+	for (size_t i = 0; i < sizeof(settings) / sizeof(settings[0]); i++) {
+		char path[64];
+		int fd;
+
+		snprintf(path, sizeof(path), "/proc/sys/net/ipv4/%s",
+			 settings[i][0]);
+		fd = open(path, O_WRONLY | O_CLOEXEC);
+		if (fd < 0)
+			continue; /* a kernel without it has no such rule */
+		if (write(fd, settings[i][1], strlen(settings[i][1])) < 0)
+			errno = 0; /* then it is root's alone */
+		close(fd);
+	}
 }
 
 /* The first that is not lo; the numbers begin with lo's, 1. */
@@ -190,6 +214,16 @@ static int interface_set(int fd, const struct interface *i,
 	return rc;
 }
 
+/* For /etc/hosts: the first of each kind. */
+static void address_keep(const char *text)
+{
+	char *to = machine.address[strchr(text, ':') ? 1 : 0];
+
+	if (!*to && strcspn(text, "/") < sizeof(machine.address[0]))
+		snprintf(to, sizeof(machine.address[0]), "%.*s",
+			 (int)strcspn(text, "/"), text);
+}
+
 int network_interface(struct reader *r, char what[static 80])
 {
 	const struct proto_interface *head = reader_take(r, sizeof(*head));
@@ -201,6 +235,8 @@ int network_interface(struct reader *r, char what[static 80])
 	i.gateway4 = reader_copy(r);
 	i.gateway6 = reader_copy(r);
 	rc = r->is_bad ? -EPROTO : 0;
+	for (char **a = i.addresses; !rc && *a; a++)
+		address_keep(*a);
 	if (!rc && !machine.is_test) {
 		i.mtu = proto_get32(&head->mtu);
 		fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);

@@ -9,23 +9,19 @@
  * When a process has ended, what it left in its pipes is known (FIONREAD): just
  * that is still sent before EXITED, whoever else holds the pipes open.
  */
-#include "guest/agent/agent.h"
+#include "guest/agent/process.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
-#include <termios.h>
 #include <unistd.h>
 
 enum {
@@ -40,10 +36,7 @@ static uint8_t scratch[CHUNK];
 
 static void process_check(struct process *p);
 
-/* ---- beginning ------------------------------------------------------------
- */
-
-static struct process *process_new(struct session *s, enum process_kind kind)
+struct process *process_new(struct session *s, enum process_kind kind)
 {
 	struct process *p = calloc(1, sizeof(*p));
 
@@ -53,23 +46,21 @@ static struct process *process_new(struct session *s, enum process_kind kind)
 	p->status.fd = -1;
 	for (int i = 0; i < 3; i++)
 		p->fd[i].fd = -1;
-	p->session = s;
 	p->next = processes;
 	processes = p;
-	if (s) {
-		s->process = p;
-		s->mode = SESSION_PROCESS;
-	}
+	if (s)
+		process_join(p, s);
 	return p;
 }
 
-static void process_free(struct process *p)
+void process_free(struct process *p)
 {
 	struct process **at = &processes;
 
 	while (*at != p)
 		at = &(*at)->next;
 	*at = p->next;
+	process_leave(p);
 	watch_close(&p->status);
 	for (int i = 0; i < 3; i++)
 		watch_close(&p->fd[i]);
@@ -77,225 +68,75 @@ static void process_free(struct process *p)
 	free(p);
 }
 
-static void close_fd(int *fd)
-{
-	if (*fd >= 0)
-		close(*fd);
-	*fd = -1;
-}
-
-static void stream_ready(struct watch *w, uint32_t events);
-static void status_ready(struct watch *w, uint32_t events);
-
-/* A pipe of which we keep one end as stream @i and the child gets the other. */
-static int pipe_make(struct process *p, int i, int *theirs)
-{
-	int fds[2];
-	const int ours = i == PROTO_STDIN ? 1 : 0;
-
-	if (pipe2(fds, O_CLOEXEC))
-		return -errno;
-	fcntl(fds[ours], F_SETFL, O_NONBLOCK);
-	watch_start(&p->fd[i], fds[ours], 0,
-		    i == PROTO_STDIN ? process_input_ready : stream_ready);
-	*theirs = fds[!ours];
-	return 0;
-}
-
-static int pipes_make(struct process *p, int theirs[static 3])
-{
-	int rc = 0;
-
-	if (p->flags & PROTO_TTY)
-		return 0;
-	if (p->flags & PROTO_INPUT)
-		rc = pipe_make(p, PROTO_STDIN, &theirs[0]);
-	for (int i = PROTO_STDOUT; !rc && i <= PROTO_STDERR; i++)
-		rc = pipe_make(p, i, &theirs[i]);
-	return rc;
-}
-
-static int status_make(struct process *p, int *theirs)
-{
-	int fds[2];
-
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds))
-		return -errno;
-	fcntl(fds[0], F_SETFL, O_NONBLOCK);
-	watch_start(&p->status, fds[0], EPOLLIN, status_ready);
-	*theirs = fds[1];
-	return 0;
-}
-
-/* In the child of an EXEC, or of one that only needs the container's mounts. */
-static void child_join(const struct spawn *sp)
-{
-	int what = CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC;
-
-	if (sp->flags & PROTO_OWN_NETWORK)
-		what |= CLONE_NEWNET;
-	if (setns(sp->pidfd, what))
-		spawn_fail(sp, FAILED, errno, "cannot join the container");
-}
-
-/*
- * An EXEC's process must be born in the container's PID namespace, so the agent
- * itself has its children born there for the moment of the fork.
+/* ---- its session ----------------------------------------------------------
  */
-static pid_t child_fork(const struct spawn *sp)
+
+static void session_pump(struct session *s)
 {
-	static int own = -1;
-	long pid;
-
-	if (sp->is_init) {
-		long flags = SIGCHLD | CLONE_NEWNS | CLONE_NEWPID |
-			     CLONE_NEWUTS | CLONE_NEWIPC;
-
-		if (sp->flags & PROTO_OWN_NETWORK)
-			flags |= CLONE_NEWNET;
-		pid = syscall(SYS_clone, flags, 0, NULL, NULL, 0);
-		return pid < 0 ? -errno : (pid_t)pid;
-	}
-	if (own < 0)
-		own = open("/proc/self/ns/pid", O_RDONLY | O_CLOEXEC);
-	if (own < 0 || setns(sp->pidfd, CLONE_NEWPID))
-		return -errno;
-	pid = fork();
-	if (pid < 0)
-		pid = -errno;
-	if (pid && setns(own, CLONE_NEWPID))
-		abort(); /* our own namespace always takes us back */
-	return (pid_t)pid;
+	process_pump(s->process);
 }
 
-static void container_hold(struct container *c, pid_t pid)
+static void session_data(struct session *s, const void *data, size_t len)
 {
-	char path[40];
-
-	c->pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
-	snprintf(path, sizeof(path), "/proc/%d/ns/mnt", pid);
-	c->mntfd = open(path, O_RDONLY | O_CLOEXEC);
+	process_input(s->process, data, len);
 }
 
-void process_start(struct session *s, struct container *c, struct spawn *sp,
-		   const struct root *root)
+static void session_data_end(struct session *s)
 {
-	struct process *p =
-		process_new(s, sp->is_init ? PROCESS_INIT : PROCESS_EXEC);
-	int rc = p ? 0 : -ENOMEM;
-
-	sp->status = sp->fds[0] = sp->fds[1] = sp->fds[2] = -1;
-	if (p) {
-		p->flags = sp->flags;
-		p->container = c;
-		rc = pipes_make(p, sp->fds);
-	}
-	if (!rc)
-		rc = status_make(p, &sp->status);
-	if (!rc)
-		rc = child_fork(sp);
-	if (p && rc == 0) {
-		prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
-		if (sp->is_init)
-			root_enter(sp, root);
-		else
-			child_join(sp);
-		spawn_exec(sp);
-	}
-	for (int i = 0; i < 3; i++)
-		close_fd(&sp->fds[i]);
-	close_fd(&sp->status);
-	if (rc > 0) {
-		p->pid = rc;
-		if (sp->is_init) {
-			c->init = p;
-			container_hold(c, p->pid);
-		}
-		return;
-	}
-	if (p)
-		process_free(p);
-	s->process = NULL;
-	if (sp->is_init)
-		container_failed(c);
-	session_error(s, -rc, FAILED, "cannot make a process: %s",
-		      strerror(-rc));
+	process_input_end(s->process);
 }
 
-/*
- * A helper execs nothing, so what it does not need must be closed by hand: it
- * would keep pipes and connections open that the agent closes.
- */
-static void help_close(int fds[static 3], struct copy *copy)
+static void session_signal(struct session *s, int signal)
 {
-	unsigned last = 3;
-
-	for (int i = 0; i < 3; i++)
-		if (fds[i] >= 0)
-			dup2(fds[i], i);
-	if (copy) {
-		dup2(copy->mntfd, (int)last);
-		copy->mntfd = (int)last++;
-	}
-	syscall(SYS_close_range, last, ~0U, 0);
+	if (s->process->kind <= PROCESS_EXEC)
+		process_signal(s->process, signal);
 }
 
-static _Noreturn void help(enum process_kind kind, process_fn *fn, void *arg,
-			   int fds[static 3])
+static void session_resize(struct session *s, unsigned rows, unsigned columns)
 {
-	struct report report = {.status = FAILED};
-
-	help_close(fds, kind == PROCESS_HELPER ? NULL : arg);
-	signal(SIGPIPE, SIG_IGN);
-	report.error = fn(arg, 0, 1, report.sentence, sizeof(report.sentence));
-	if (!report.error)
-		_exit(0);
-	if (!report.sentence[0])
-		snprintf(report.sentence, sizeof(report.sentence), "%s",
-			 strerror(report.error));
-	send(2, &report, sizeof(report), MSG_NOSIGNAL);
-	_exit(1);
+	process_resize(s->process, rows, columns);
 }
 
-struct process *process_help(struct session *s, enum process_kind kind,
-			     process_fn *fn, void *arg,
-			     void (*ended)(struct process *p, int status))
+static void session_lost(struct session *s)
 {
-	struct process *p = process_new(s, kind);
-	/* Its stdin and stdout; in the place of stderr, where it reports. */
-	int fds[3] = {-1, -1, -1}, rc = p ? 0 : -ENOMEM;
+	struct process *p = s->process;
 
-	if (!rc && kind == PROCESS_COPY_IN)
-		rc = pipe_make(p, PROTO_STDIN, &fds[0]);
-	if (!rc && kind == PROCESS_COPY_OUT)
-		rc = pipe_make(p, PROTO_STDOUT, &fds[1]);
-	if (!rc)
-		rc = status_make(p, &fds[2]);
-	if (!rc) {
-		rc = fork();
-		if (rc < 0)
-			rc = -errno;
-		else if (rc == 0)
-			help(kind, fn, arg, fds);
+	process_leave(p);
+	if (!(p->flags & PROTO_KEEP)) {
+		process_signal(p, SIGKILL);
+		/* A terminal's end is a hang-up for the rest of its session. */
+		if (p->flags & PROTO_TTY)
+			process_input_drop(p);
+	} else if (!(p->flags & (PROTO_TTY | PROTO_DETACH))) {
+		process_input_end(p);
 	}
-	for (int i = 0; i < 3; i++)
-		close_fd(&fds[i]);
-	if (rc > 0) {
-		p->pid = rc;
-		p->ended = ended;
-		p->is_started = true;
-		if (p->fd[PROTO_STDOUT].fd >= 0)
-			watch_set(&p->fd[PROTO_STDOUT], EPOLLIN);
-		return p;
+	process_pump(p);
+}
+
+void process_join(struct process *p, struct session *s)
+{
+	static const struct session_ops ops = {
+		.pump = session_pump,
+		.data = session_data,
+		.data_end = session_data_end,
+		.signal = session_signal,
+		.resize = session_resize,
+		.lost = session_lost,
+	};
+
+	p->session = s;
+	s->process = p;
+	s->mode = SESSION_PROCESS;
+	s->ops = &ops;
+}
+
+void process_leave(struct process *p)
+{
+	if (p->session) {
+		p->session->process = NULL;
+		p->session->ops = NULL;
 	}
-	if (p)
-		process_free(p);
-	if (s) {
-		s->process = NULL;
-		session_error(s, -rc, FAILED, "cannot make a process: %s",
-			      strerror(-rc));
-	}
-	return NULL;
+	p->session = NULL;
 }
 
 /* ---- what the child reports -----------------------------------------------
@@ -307,15 +148,14 @@ static void process_started(struct process *p)
 	struct session *s = p->session;
 
 	p->is_started = true;
-	if (p->kind == PROCESS_INIT)
-		container_started(p->container);
+	if (p->ops)
+		p->ops->started(p->container);
 	proto_put32(&started.pid, (uint32_t)p->pid);
 	if (s)
 		session_answer(s, PROTO_STARTED, &started, sizeof(started));
 	if (s && p->flags & PROTO_DETACH) {
 		p->flags |= PROTO_KEEP;
-		s->process = NULL;
-		p->session = NULL;
+		process_leave(p);
 		session_idle(s);
 	}
 	if (p->fd[PROTO_STDIN].fd < 0)
@@ -332,10 +172,11 @@ static void terminal_take(struct process *p, int master)
 
 	if (p->fd[PROTO_STDOUT].fd >= 0 || !(p->flags & PROTO_TTY)) {
 		close(master);
-		close_fd(&(int){twin});
+		if (twin >= 0)
+			close(twin);
 		return;
 	}
-	watch_start(&p->fd[PROTO_STDOUT], master, 0, stream_ready);
+	watch_start(&p->fd[PROTO_STDOUT], master, 0, process_stream_ready);
 	if (twin >= 0)
 		watch_start(&p->fd[PROTO_STDIN], twin, 0, process_input_ready);
 }
@@ -379,7 +220,7 @@ static bool report_read(struct process *p)
 	return false;
 }
 
-static void status_ready(struct watch *w, uint32_t events)
+void process_status_ready(struct watch *w, uint32_t events)
 {
 	struct process *p = container_of(w, struct process, status);
 
@@ -434,8 +275,8 @@ static bool stream_read(struct process *p, int i)
 		stream_end(p, i);
 		return false;
 	}
-	if (p->kind == PROCESS_INIT)
-		log_add(&p->container->log, (uint8_t)i, to, (size_t)n);
+	if (p->ops)
+		p->ops->output(p->container, (uint8_t)i, to, (size_t)n);
 	if (p->is_reaped)
 		p->drain[i] -= (uint32_t)n;
 	if (f) {
@@ -464,7 +305,7 @@ static void stream_pump(struct process *p, int i)
 	}
 }
 
-static void stream_ready(struct watch *w, uint32_t events)
+void process_stream_ready(struct watch *w, uint32_t events)
 {
 	struct process *p = NULL;
 	int i = PROTO_STDOUT;
@@ -506,22 +347,6 @@ void process_signal(const struct process *p, int signal)
 		kill(p->pid, signal);
 }
 
-void process_detach(struct process *p)
-{
-	if (p->session)
-		p->session->process = NULL;
-	p->session = NULL;
-	if (!(p->flags & PROTO_KEEP)) {
-		process_signal(p, SIGKILL);
-		/* A terminal's end is a hang-up for the rest of its session. */
-		if (p->flags & PROTO_TTY)
-			process_input_drop(p);
-	} else if (!(p->flags & (PROTO_TTY | PROTO_DETACH))) {
-		process_input_end(p);
-	}
-	process_pump(p);
-}
-
 /* ---- the end --------------------------------------------------------------
  */
 
@@ -530,9 +355,7 @@ static void process_answer(struct process *p, uint32_t status, uint32_t signal)
 	struct session *s = p->session;
 	struct proto_exited exited;
 
-	if (s)
-		s->process = NULL;
-	p->session = NULL;
+	process_leave(p);
 	if (p->ended) {
 		p->ended(p, p->is_failed ? p->report.error : (int)status);
 	} else if (s && p->is_failed) {
@@ -567,10 +390,10 @@ static void process_check(struct process *p)
 	}
 	process_input_drop(p);
 	process_answer(p, status, signal);
-	if (p->kind == PROCESS_INIT && p->is_failed)
-		container_failed(p->container);
-	else if (p->kind == PROCESS_INIT)
-		container_ended(p->container, status, signal);
+	if (p->ops && p->is_failed)
+		p->ops->failed(p->container);
+	else if (p->ops)
+		p->ops->ended(p->container, status, signal);
 	process_free(p);
 }
 
@@ -579,7 +402,7 @@ static void process_reaped(struct process *p, int wait_status)
 	int held;
 
 	/* It may have ended before its report was read. */
-	status_ready(&p->status, 0);
+	process_status_ready(&p->status, 0);
 	watch_close(&p->status);
 	p->is_reaped = true;
 	p->wait_status = wait_status;

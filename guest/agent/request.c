@@ -1,25 +1,21 @@
 /*
  * Requests by their types, and the short ones.
  */
-#include "guest/agent/agent.h"
+#include "guest/agent/request.h"
+
+#include "guest/agent/child.h"
+#include "guest/agent/configure.h"
+#include "guest/agent/container.h"
 #include "guest/agent/file.h"
+#include "guest/agent/forward.h"
+#include "guest/agent/machine.h"
+#include "guest/agent/progress.h"
+#include "guest/agent/shutdown.h"
 
 #include <errno.h>
 #include <string.h>
-#include <unistd.h>
 
 enum { FAILED = 125 };
-
-static int sync_all(void *arg, int in, int out, char *sentence, size_t len)
-{
-	(void)arg;
-	(void)in;
-	(void)out;
-	(void)len;
-	sentence[0] = '\0';
-	sync();
-	return 0;
-}
 
 static void serve_clock(struct session *s, struct reader *r)
 {
@@ -55,7 +51,7 @@ void request_serve(struct session *s, uint8_t type, struct reader *r)
 {
 	switch (type) {
 	case PROTO_CONFIGURE:
-		machine_configure(s, r);
+		configure_machine(s, r);
 		break;
 	case PROTO_FILE:
 		serve_file(s, r);
@@ -92,16 +88,17 @@ void request_serve(struct session *s, uint8_t type, struct reader *r)
 		forward_start(s, r);
 		break;
 	case PROTO_SYNC:
-		process_help(s, PROCESS_HELPER, sync_all, NULL, NULL);
+		progress_watch(s);
+		child_help(s, PROCESS_HELPER, child_sync, NULL, NULL);
 		break;
 	case PROTO_CLOCK:
 		serve_clock(s, r);
 		break;
 	case PROTO_IDENTITY:
-		machine_identity(s, r);
+		configure_identity(s, r);
 		break;
 	case PROTO_SHUTDOWN:
-		machine_shutdown(s, r);
+		shutdown_begin(s, r);
 		break;
 	default:
 		session_error(s, EPROTO, FAILED, "there is no request 0x%02x",

@@ -7,12 +7,14 @@
 #include "guest/agent/root.h"
 
 #include "guest/agent/disk.h"
+#include "guest/agent/network.h"
+#include "guest/agent/volume.h"
 #include "guest/proto.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/openat2.h>
+#include <linux/mount.h>
 #include <net/if.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -41,21 +43,53 @@ void root_fini(struct root *root)
 /* ---- before the pivot -----------------------------------------------------
  */
 
-static int file_put(int dir, const char *name, const char *text)
+/* A new file, instead of what an earlier container left there, which is not
+ * followed. */
+static int file_make(int dir, const char *name)
 {
-	const size_t len = strlen(text);
-	int fd, rc = 0;
-
-	/* What an earlier container left there is not followed. */
 	if (unlinkat(dir, name, 0) && errno == EISDIR)
 		return -EISDIR;
-	fd = openat(dir, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+	return openat(dir, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+}
+
+/* The name alone is for us; the name that has a domain is looked up first, so
+ * that it is what `hostname -f` says. */
+static void hosts_line(int fd, const char *address, const char *hostname)
+{
+	const int len = (int)strcspn(hostname, ".");
+
+	if (hostname[len])
+		dprintf(fd, "%s\t%s %.*s\n", address, hostname, len, hostname);
+	else
+		dprintf(fd, "%s\t%s\n", address, hostname);
+}
+
+static void hosts_put(int etc, const char *hostname, const struct root *root)
+{
+	const int fd = file_make(etc, "hosts");
+
 	if (fd < 0)
-		return -errno;
-	if (write(fd, text, len) != (ssize_t)len)
-		rc = -EIO;
+		return;
+	dprintf(fd, "127.0.0.1\tlocalhost\n"
+		    "::1\tlocalhost ip6-localhost ip6-loopback\n");
+	for (size_t i = 0; i < 2; i++)
+		if (*root->addresses[i])
+			hosts_line(fd, root->addresses[i], hostname);
+	if (!*root->addresses[0] && !*root->addresses[1])
+		hosts_line(fd, "127.0.0.1", hostname);
+	for (char **line = root->hosts; line && *line; line++)
+		dprintf(fd, "%s\n", *line);
 	close(fd);
-	return rc;
+}
+
+static void text_put(int dir, const char *name, const char *text)
+{
+	const int fd = file_make(dir, name);
+
+	if (fd < 0)
+		return;
+	dprintf(fd, "%s", text);
+	close(fd);
 }
 
 /*
@@ -66,7 +100,7 @@ static int file_put(int dir, const char *name, const char *text)
 static void etc_put(const struct spawn *sp, const struct root *root, int lower,
 		    int up)
 {
-	char text[320];
+	char text[80];
 	struct stat st;
 	int etc;
 
@@ -85,13 +119,10 @@ static void etc_put(const struct spawn *sp, const struct root *root, int lower,
 	if (etc < 0)
 		return;
 	snprintf(text, sizeof(text), "%s\n", sp->hostname);
-	file_put(etc, "hostname", text);
-	snprintf(text, sizeof(text),
-		 "127.0.0.1\tlocalhost %s\n::1\tlocalhost ip6-localhost\n",
-		 sp->hostname);
-	file_put(etc, "hosts", text);
+	text_put(etc, "hostname", text);
+	hosts_put(etc, sp->hostname, root);
 	if (root->resolv && *root->resolv)
-		file_put(etc, "resolv.conf", root->resolv);
+		text_put(etc, "resolv.conf", root->resolv);
 	close(etc);
 }
 
@@ -121,7 +152,7 @@ static void lower_mount(const struct spawn *sp, const struct root *root,
 				   root->tree);
 		return;
 	}
-	fd = disk_mount(root->image, true);
+	fd = disk_mount(root->image, MOUNT_ATTR_RDONLY);
 	if (fd == -ENXIO)
 		spawn_fail(sp, FAILED, ENXIO,
 			   "there is no block device with the serial '%s'; add "
@@ -137,13 +168,13 @@ static void lower_mount(const struct spawn *sp, const struct root *root,
 }
 
 /* Leaves the overlay as the working directory. */
-static void overlay_mount(const struct spawn *sp, const struct root *root)
+static void overlay_mount(const struct spawn *sp, const struct root *root,
+			  char dir[static PLACE])
 {
-	char dir[PLACE], lower[PLACE + 8], options[4 * PLACE];
+	char lower[PLACE + 8], options[4 * PLACE];
 	int fd, up, low;
 
-	if (snprintf(dir, sizeof(dir), "%s/%s", root->base, root->id) >=
-	    PLACE - 16)
+	if (snprintf(dir, PLACE, "%s/%s", root->base, root->id) >= PLACE - 16)
 		spawn_fail(sp, FAILED, ENAMETOOLONG, "the path is too long");
 	if (mkdir(dir, 0700) && errno != EEXIST)
 		spawn_fail(sp, FAILED, errno, "cannot make %s", dir);
@@ -171,47 +202,8 @@ static void overlay_mount(const struct spawn *sp, const struct root *root)
 	close(fd);
 }
 
-/* Volumes, opened while their devices can be seen. */
-static void volumes_open(const struct spawn *sp, const struct root *root,
-			 int fds[static ROOT_MOUNTS])
-{
-	for (size_t i = 0; i < root->mounts_len; i++) {
-		const struct root_mount *m = &root->mounts[i];
-		const bool ro = m->flags & PROTO_MOUNT_READ_ONLY;
-		char size[40];
-
-		snprintf(size, sizeof(size), "size=%llu",
-			 (unsigned long long)m->tmp_bytes);
-		fds[i] = *m->serial ? disk_mount(m->serial, ro)
-				    : mount_detached("tmpfs", NULL,
-						     m->tmp_bytes ? size : NULL,
-						     ro);
-		if (fds[i] < 0)
-			spawn_fail(sp, FAILED, -fds[i],
-				   "cannot mount '%s' for %.100s: %s",
-				   m->serial, m->path, strerror(-fds[i]));
-	}
-}
-
 /* ---- after it -------------------------------------------------------------
  */
-
-/* mkdir -p; a symbolic link on the way is followed, in this root. */
-static void path_make(const char *path)
-{
-	char copy[4096];
-
-	if (snprintf(copy, sizeof(copy), "%s", path) >= (int)sizeof(copy))
-		return;
-	for (char *p = copy + 1; *p; p++) {
-		if (*p != '/')
-			continue;
-		*p = '\0';
-		mkdir(copy, 0755);
-		*p = '/';
-	}
-	mkdir(copy, 0755);
-}
 
 static void mount_at(const struct spawn *sp, const char *type, const char *path,
 		     unsigned long flags, const char *options)
@@ -222,14 +214,37 @@ static void mount_at(const struct spawn *sp, const char *type, const char *path,
 		spawn_fail(sp, FAILED, errno, "cannot mount %s", path);
 }
 
-static void device_make(const struct spawn *sp, const char *path,
-			unsigned minor, unsigned major)
+/*
+ * The devices that runc gives. Each is a mount of its own, for what else is in
+ * /dev, or anywhere, is no device: what a container makes by mknod() leads to
+ * no disk, whatever its root may do.
+ */
+static void devices_make(const struct spawn *sp, bool is_open)
 {
-	if (mknod(path, S_IFCHR | 0666, makedev(major, minor)))
-		spawn_fail(sp, FAILED, errno, "cannot make %s", path);
+	static const struct {
+		const char *path;
+		unsigned major, minor;
+	} nodes[] = {
+		{"/dev/null", 1, 3},	{"/dev/zero", 1, 5},
+		{"/dev/full", 1, 7},	{"/dev/random", 1, 8},
+		{"/dev/urandom", 1, 9}, {"/dev/tty", 5, 0},
+	};
+
+	for (size_t i = 0; i < sizeof(nodes) / sizeof(nodes[0]); i++) {
+		const char *path = nodes[i].path;
+
+		if (mknod(path, S_IFCHR | 0666,
+			  makedev(nodes[i].major, nodes[i].minor)) ||
+		    (!is_open && mount(path, path, NULL, MS_BIND, NULL)))
+			spawn_fail(sp, FAILED, errno, "cannot make %s", path);
+	}
+	if (!is_open &&
+	    mount(NULL, "/dev", NULL,
+		  MS_BIND | MS_REMOUNT | MS_NOSUID | MS_NODEV, NULL))
+		spawn_fail(sp, FAILED, errno, "cannot fix /dev");
 }
 
-static void dev_make(const struct spawn *sp)
+static void dev_make(const struct spawn *sp, uint64_t shm_bytes, bool is_open)
 {
 	static const char *const links[][2] = {
 		{"/proc/self/fd", "/dev/fd"},
@@ -238,23 +253,22 @@ static void dev_make(const struct spawn *sp)
 		{"/proc/self/fd/2", "/dev/stderr"},
 		{"pts/ptmx", "/dev/ptmx"},
 	};
+	char shm[48] = "mode=1777";
 
 	umask(0);
 	mount_at(sp, "tmpfs", "/dev", MS_NOSUID, "mode=755,size=65536k");
-	device_make(sp, "/dev/null", 3, 1);
-	device_make(sp, "/dev/zero", 5, 1);
-	device_make(sp, "/dev/full", 7, 1);
-	device_make(sp, "/dev/random", 8, 1);
-	device_make(sp, "/dev/urandom", 9, 1);
-	device_make(sp, "/dev/tty", 0, 5);
+	devices_make(sp, is_open);
 	for (size_t i = 0; i < sizeof(links) / sizeof(links[0]); i++)
 		if (symlink(links[i][0], links[i][1]))
 			spawn_fail(sp, FAILED, errno, "cannot make %s",
 				   links[i][1]);
 	mount_at(sp, "devpts", "/dev/pts", MS_NOSUID | MS_NOEXEC,
 		 "newinstance,ptmxmode=0666,mode=0620,gid=5");
+	if (shm_bytes)
+		snprintf(shm, sizeof(shm), "mode=1777,size=%llu",
+			 (unsigned long long)shm_bytes);
 	mount_at(sp, "tmpfs", "/dev/shm", MS_NOSUID | MS_NODEV | MS_NOEXEC,
-		 "mode=1777");
+		 shm);
 	/* A kernel without POSIX message queues is as good. */
 	mkdir("/dev/mqueue", 0755);
 	mount("mqueue", "/dev/mqueue", "mqueue",
@@ -266,11 +280,17 @@ static void dev_make(const struct spawn *sp)
 static void mask(const struct spawn *sp)
 {
 	static const char *const hidden[] = {
-		"/proc/acpi",	     "/proc/kcore",
-		"/proc/keys",	     "/proc/latency_stats",
-		"/proc/timer_list",  "/proc/timer_stats",
-		"/proc/sched_debug", "/proc/scsi",
-		"/sys/firmware",     "/sys/devices/virtual/powercap",
+		"/proc/acpi",
+		"/proc/asound",
+		"/proc/kcore",
+		"/proc/keys",
+		"/proc/latency_stats",
+		"/proc/timer_list",
+		"/proc/timer_stats",
+		"/proc/sched_debug",
+		"/proc/scsi",
+		"/sys/firmware",
+		"/sys/devices/virtual/powercap",
 	};
 	static const char *const fixed[] = {"/proc/bus", "/proc/fs",
 					    "/proc/irq", "/proc/sys",
@@ -307,22 +327,6 @@ static void mask(const struct spawn *sp)
 	}
 }
 
-static void volumes_attach(const struct spawn *sp, const struct root *root,
-			   const int fds[static ROOT_MOUNTS])
-{
-	for (size_t i = 0; i < root->mounts_len; i++) {
-		const char *path = root->mounts[i].path;
-		int rc;
-
-		path_make(path);
-		rc = mount_attach(fds[i], AT_FDCWD, path);
-		if (rc)
-			spawn_fail(sp, FAILED, -rc, "cannot mount at %.150s",
-				   path);
-		close(fds[i]);
-	}
-}
-
 static void loopback_up(void)
 {
 	struct ifreq r = {.ifr_name = "lo", .ifr_flags = IFF_UP};
@@ -338,29 +342,34 @@ void root_enter(const struct spawn *sp, const struct root *root)
 {
 	const unsigned long safe = MS_NOSUID | MS_NODEV | MS_NOEXEC;
 	const bool open = sp->flags & PROTO_UNMASKED;
+	const unsigned long flags = sp->flags & PROTO_READ_ONLY ? MS_RDONLY : 0;
 	int fds[ROOT_MOUNTS];
+	char dir[PLACE];
 
 	umask(022);
 	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL))
 		spawn_fail(sp, FAILED, errno, "cannot take mounts apart");
-	volumes_open(sp, root, fds);
-	overlay_mount(sp, root);
+	overlay_mount(sp, root, dir);
+	volumes_open(sp, root, dir, fds);
 	if (syscall(SYS_pivot_root, ".", ".") || umount2(".", MNT_DETACH) ||
 	    chdir("/"))
 		spawn_fail(sp, FAILED, errno, "cannot change the root");
 	mount_at(sp, "proc", "/proc", safe, NULL);
-	dev_make(sp);
+	dev_make(sp, root->shm_bytes, open);
 	mount_at(sp, "sysfs", "/sys", safe | (open ? 0 : MS_RDONLY), NULL);
 	volumes_attach(sp, root, fds);
+	if (sp->flags & PROTO_OWN_NETWORK) {
+		loopback_up();
+		network_permit();
+	}
 	if (!open)
 		mask(sp);
-	if (sp->flags & PROTO_OWN_NETWORK)
-		loopback_up();
 	if (sethostname(sp->hostname, strlen(sp->hostname)))
 		spawn_fail(sp, FAILED, errno, "cannot set the hostname");
-	if (sp->flags & PROTO_READ_ONLY &&
-	    mount(NULL, "/", NULL, MS_BIND | MS_REMOUNT | MS_RDONLY, NULL))
-		spawn_fail(sp, FAILED, errno, "cannot make the root read-only");
+	if ((flags || !open) &&
+	    mount(NULL, "/", NULL,
+		  MS_BIND | MS_REMOUNT | flags | (open ? 0 : MS_NODEV), NULL))
+		spawn_fail(sp, FAILED, errno, "cannot fix the root");
 }
 
 /* ---- the end of it --------------------------------------------------------

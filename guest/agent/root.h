@@ -20,12 +20,12 @@ struct root_mount {
 /* What a container's tree is made of. All is borrowed but the mounts. */
 struct root {
 	const char *id;
-	const char *image;   /* serial */
-	const char *tree;    /* instead of an image, in tests: a directory */
-	const char *base;    /* where containers' upper directories are */
-	const char *resolv;  /* contents of /etc/resolv.conf, or NULL */
-	const char *address; /* the machine's, for /etc/hosts */
-	char **hosts;	     /* owned: lines for it; ends with NULL */
+	const char *image;  /* serial */
+	const char *tree;   /* instead of an image, in tests: a directory */
+	const char *base;   /* where containers' upper directories are */
+	const char *resolv; /* contents of /etc/resolv.conf, or NULL */
+	const char *addresses[2]; /* the machine's, for /etc/hosts, or "" */
+	char **hosts;		  /* owned: lines for it; ends with NULL */
 	uint64_t shm_bytes;
 	struct root_mount mounts[ROOT_MOUNTS];
 	size_t mounts_len;

@@ -3,7 +3,9 @@
  * cannot make the others wait: nothing here blocks, and a turn of the loop
  * takes a bounded amount from each.
  */
-#include "guest/agent/agent.h"
+#include "guest/agent/session.h"
+
+#include "guest/agent/machine.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -32,7 +34,7 @@ static void session_ready(struct watch *w, uint32_t events);
 /* ---- beginning and end ----------------------------------------------------
  */
 
-void session_accept(int fd)
+void session_accept(int fd, session_serve *serve)
 {
 	struct session *s = NULL;
 
@@ -42,6 +44,7 @@ void session_accept(int fd)
 		close(fd);
 		return;
 	}
+	s->serve = serve;
 	s->next = sessions;
 	sessions = s;
 	sessions_len++;
@@ -51,16 +54,11 @@ void session_accept(int fd)
 /* The connection has gone; the rest of it is freed by sessions_sweep(). */
 static void session_close(struct session *s)
 {
-	struct process *p = s->process;
-
 	watch_close(&s->io);
 	s->is_ending = true;
-	if (p)
-		process_detach(p);
-	if (s->forward)
-		forward_end(s);
-	s->container = NULL;
-	s->mode = SESSION_IDLE;
+	if (s->ops && s->ops->lost)
+		s->ops->lost(s);
+	session_idle(s);
 }
 
 void sessions_sweep(void)
@@ -92,6 +90,17 @@ void sessions_each(void (*fn)(struct session *s, void *arg), void *arg)
 /* ---- out ------------------------------------------------------------------
  */
 
+/* Whether the buffer is full of a frame that is longer than it; rx_room() will
+ * make it longer. */
+static bool rx_grows(const struct session *s)
+{
+	const size_t have = s->rx_to - s->rx_from;
+	const struct proto_frame *f =
+		(const struct proto_frame *)(s->rx + s->rx_from);
+
+	return have >= HEAD && have < HEAD + (size_t)proto_get32(&f->length);
+}
+
 /* What to wait for: room to send, and bytes unless a request is served that
  * has no use for more. */
 static void session_watch(struct session *s)
@@ -102,7 +111,8 @@ static void session_watch(struct session *s)
 		return;
 	if (writer_len(&s->tx))
 		events |= EPOLLOUT;
-	if (!s->is_ending && s->rx_to - s->rx_from < s->rx_size)
+	if (!s->is_ending &&
+	    (s->rx_to - s->rx_from < s->rx_size || rx_grows(s)))
 		events |= EPOLLIN;
 	if (!s->rx_size && !s->is_ending)
 		events |= EPOLLIN;
@@ -183,6 +193,8 @@ void session_idle(struct session *s)
 {
 	s->mode = SESSION_IDLE;
 	s->container = NULL;
+	s->ops = NULL;
+	s->wants_progress = false;
 }
 
 void session_done(struct session *s)
@@ -229,15 +241,13 @@ static void stream_credit(struct session *s, unsigned stream, uint32_t bytes)
 	if (bytes > (1U << 30) || s->window[stream] > (1U << 30))
 		return;
 	s->window[stream] += bytes;
-	if (s->process)
-		process_pump(s->process);
-	else if (s->mode == SESSION_LOGS)
-		container_log_pump(s);
+	if (s->ops && s->ops->pump)
+		s->ops->pump(s);
 }
 
 static void stream_data(struct session *s, const void *data, size_t len)
 {
-	if (s->mode != SESSION_PROCESS || !s->process)
+	if (!s->ops || !s->ops->data)
 		return;
 	if (len > s->window[PROTO_STDIN]) {
 		session_error(s, EPROTO, FAILED,
@@ -245,7 +255,7 @@ static void stream_data(struct session *s, const void *data, size_t len)
 		return;
 	}
 	s->window[PROTO_STDIN] -= (uint32_t)len;
-	process_input(s->process, data, len);
+	s->ops->data(s, data, len);
 }
 
 static void stream_signal(struct session *s, const void *data, size_t len)
@@ -253,19 +263,19 @@ static void stream_signal(struct session *s, const void *data, size_t len)
 	const struct proto_signal *signal = data;
 	uint32_t number;
 
-	if (len < sizeof(*signal) || !s->process)
+	if (len < sizeof(*signal) || !s->ops || !s->ops->signal)
 		return;
 	number = proto_get32(&signal->signal);
-	if (number >= 1 && number <= 64 && s->process->kind <= PROCESS_EXEC)
-		process_signal(s->process, (int)number);
+	if (number >= 1 && number <= 64)
+		s->ops->signal(s, (int)number);
 }
 
 static void stream_resize(struct session *s, const void *data, size_t len)
 {
 	const struct proto_resize *size = data;
 
-	if (len >= sizeof(*size) && s->process)
-		process_resize(s->process, proto_get16(&size->rows),
+	if (len >= sizeof(*size) && s->ops && s->ops->resize)
+		s->ops->resize(s, proto_get16(&size->rows),
 			       proto_get16(&size->columns));
 }
 
@@ -280,8 +290,8 @@ static bool frame_inner(struct session *s, const struct proto_frame *f,
 		stream_data(s, data, len);
 		return true;
 	case PROTO_EOF:
-		if (s->process && f->stream == PROTO_STDIN)
-			process_input_end(s->process);
+		if (f->stream == PROTO_STDIN && s->ops && s->ops->data_end)
+			s->ops->data_end(s);
 		return true;
 	case PROTO_CREDIT:
 		if (len >= sizeof(*credit))
@@ -306,7 +316,7 @@ static void request_begin(struct session *s, uint8_t type, const void *data,
 
 	s->window[0] = s->window[1] = s->window[2] = PROTO_WINDOW;
 	s->used = 0;
-	request_serve(s, type, &r);
+	s->serve(s, type, &r);
 }
 
 /* One frame, if it is whole and its time has come. */
@@ -412,17 +422,16 @@ static void session_ready(struct watch *w, uint32_t events)
 	bool alive = true;
 
 	if (s->mode == SESSION_RAW) {
-		forward_ready(s, events);
-		if (s->is_ending && s->io.fd >= 0 && !s->forward)
+		if (s->ops)
+			s->ops->ready(s, events);
+		if (!s->ops && s->mode == SESSION_RAW && s->io.fd >= 0)
 			session_close(s);
 		return;
 	}
 	if (events & EPOLLOUT) {
 		session_flush(s);
-		if (s->process)
-			process_pump(s->process);
-		else if (s->mode == SESSION_LOGS)
-			container_log_pump(s);
+		if (s->ops && s->ops->pump)
+			s->ops->pump(s);
 	}
 	if (events & EPOLLIN && !s->is_ending)
 		alive = session_receive(s);

@@ -19,6 +19,7 @@
 #include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -136,6 +137,24 @@ static void stdio_set(const struct spawn *sp)
 	}
 }
 
+/*
+ * Standard streams belong to who uses them, or /dev/stdout could not be opened
+ * by its name. /dev/null is everybody's.
+ */
+static void stdio_give(const struct spawn *sp, uid_t uid)
+{
+	for (int fd = 0; fd < 3; fd++) {
+		struct stat st;
+
+		if (fstat(fd, &st) || st.st_uid == uid ||
+		    (!S_ISFIFO(st.st_mode) && !(sp->flags & PROTO_TTY)))
+			continue;
+		if (fchown(fd, uid, (gid_t)-1))
+			spawn_fail(sp, FAILED, errno,
+				   "cannot give a stream to the user");
+	}
+}
+
 /* ---- rights ---------------------------------------------------------------
  */
 
@@ -186,6 +205,23 @@ int spawn_limit(uint64_t bounding, uint64_t effective, uint64_t ambient)
 		    prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, cap, 0, 0))
 			rc = -errno;
 	return rc;
+}
+
+static void limits_set(const struct spawn *sp)
+{
+	for (size_t i = 0; i < sp->limits_len; i++) {
+		const struct spawn_limit *l = &sp->limits[i];
+		const struct rlimit limit = {.rlim_cur = l->soft,
+					     .rlim_max = l->hard};
+
+		if (setrlimit((int)l->resource, &limit))
+			spawn_fail(sp, FAILED, errno,
+				   "cannot set the limit %u to %llu of %llu: "
+				   "%s",
+				   l->resource, (unsigned long long)l->soft,
+				   (unsigned long long)l->hard,
+				   strerror(errno));
+	}
 }
 
 static void user_become(const struct spawn *sp, const struct user *u)
@@ -369,12 +405,10 @@ void spawn_exec(struct spawn *sp)
 	env = env_make(sp, &user);
 	setsid();
 	stdio_set(sp);
-	/* The terminal belongs to who uses it. */
-	if (user.uid && sp->flags & PROTO_TTY &&
-	    fchown(STDIN_FILENO, user.uid, user.gid))
-		errno = 0;
+	stdio_give(sp, user.uid);
 	umask(022);
 	cwd_enter(sp);
+	limits_set(sp);
 	user_become(sp, &user);
 	signals_reset();
 	exec_path(sp, env);

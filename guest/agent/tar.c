@@ -5,20 +5,27 @@
  */
 #include "guest/agent/tar.h"
 
-#include "guest/agent/agent.h"
+#include "guest/agent/spawn.h"
+#include "guest/proto.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
 #include <sched.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { DEPTH_MAX = 512, CHUNK = 64 << 10, OCTAL_ID_MAX = 07777777 };
+enum {
+	DEPTH_MAX = 512,
+	CHUNK = 64 << 10,
+	OCTAL_ID_MAX = 07777777,
+	KNOWN = 1024
+};
 
 int tar_enter(int mntfd)
 {
@@ -85,8 +92,17 @@ int tar_write_full(int fd, const void *data, size_t len)
 	return 0;
 }
 
+/* A file that has other names, and the one it is in the archive by. */
+struct known {
+	dev_t dev;
+	ino_t ino;
+	struct known *next;
+	char name[];
+};
+
 struct out {
 	int fd;
+	struct known *known[KNOWN];
 	char *sentence;
 	size_t sentence_len;
 	char name[TAR_NAME_MAX]; /* of what is being written */
@@ -133,7 +149,8 @@ static int header_write(struct out *o, struct tar_header *h)
 }
 
 /* What does not fit into a header goes before it. */
-static int pax_write(struct out *o, const char *link, const struct stat *st)
+static int pax_write(struct out *o, char type, const char *link,
+		     const struct stat *st)
 {
 	struct tar_header h = {.name = "pax", .mode = "0000644", .type = 'x'};
 	char text[2 * TAR_NAME_MAX + 256], number[24];
@@ -146,7 +163,7 @@ static int pax_write(struct out *o, const char *link, const struct stat *st)
 		len += pax_record(text + len, sizeof(text) - len, "linkpath",
 				  link);
 	snprintf(number, sizeof(number), "%lld", (long long)st->st_size);
-	if (S_ISREG(st->st_mode) && st->st_size >= 1LL << 33)
+	if (type == '0' && st->st_size >= 1LL << 33)
 		len += pax_record(text + len, sizeof(text) - len, "size",
 				  number);
 	snprintf(number, sizeof(number), "%u", st->st_uid);
@@ -172,7 +189,7 @@ static int entry_write(struct out *o, char type, const char *link,
 	struct tar_header h = {.type = type};
 	const uint64_t size = type == '0' ? (uint64_t)st->st_size : 0;
 	const size_t name = strlen(o->name), target = strlen(link);
-	int rc = pax_write(o, link, st);
+	int rc = pax_write(o, type, link, st);
 
 	memcpy(h.name, o->name, name < sizeof(h.name) ? name : sizeof(h.name));
 	memcpy(h.linkname, link,
@@ -189,11 +206,39 @@ static int entry_write(struct out *o, char type, const char *link,
 	return rc ? rc : header_write(o, &h);
 }
 
+/*
+ * The name by which a file is in the archive already, or NULL: then it is from
+ * now on by the one that it has. Without memory it is copied once more.
+ */
+static const char *known_name(struct out *o, const struct stat *st)
+{
+	struct known **at = &o->known[st->st_ino % KNOWN], *k;
+
+	if (st->st_nlink < 2)
+		return NULL;
+	for (k = *at; k; k = k->next)
+		if (k->ino == st->st_ino && k->dev == st->st_dev)
+			return k->name;
+	k = malloc(sizeof(*k) + strlen(o->name) + 1);
+	if (!k)
+		return NULL;
+	k->dev = st->st_dev;
+	k->ino = st->st_ino;
+	k->next = *at;
+	memcpy(k->name, o->name, strlen(o->name) + 1);
+	*at = k;
+	return NULL;
+}
+
 /* As many bytes as the header says, whatever happens to the file meanwhile. */
 static int file_write(struct out *o, int fd, const struct stat *st)
 {
 	uint64_t left = (uint64_t)st->st_size;
-	int rc = entry_write(o, '0', "", st);
+	const char *first = known_name(o, st);
+	int rc = entry_write(o, first ? '1' : '0', first ? first : "", st);
+
+	if (first)
+		return rc;
 
 	while (!rc && left) {
 		const size_t want = left < CHUNK ? (size_t)left : CHUNK;
@@ -261,6 +306,15 @@ static int link_write(struct out *o, int parent, const char *base,
 	return entry_write(o, '2', target, st);
 }
 
+/* What was asked for by its name is not left out without a word. */
+static int node_refuse(struct out *o, const struct stat *st)
+{
+	snprintf(o->sentence, o->sentence_len,
+		 "%.150s is a %s, which is not copied", o->name,
+		 S_ISSOCK(st->st_mode) ? "socket" : "device");
+	return -EINVAL;
+}
+
 static int tree_write(struct out *o, int parent, const char *base, int depth,
 		      bool follow)
 {
@@ -275,8 +329,9 @@ static int tree_write(struct out *o, int parent, const char *base, int depth,
 		return link_write(o, parent, base, &st);
 	if (S_ISFIFO(st.st_mode))
 		return entry_write(o, '6', "", &st);
+	/* Devices and sockets mean nothing elsewhere. */
 	if (!S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode))
-		return 0; /* devices and sockets mean nothing elsewhere */
+		return depth ? 0 : node_refuse(o, &st);
 	fd = openat(parent, base, flags);
 	if (fd < 0)
 		return -errno;

@@ -37,3 +37,13 @@ int tar_enter(int mntfd);
 /* All of it, or -errno; reading, fewer only at the end. */
 ssize_t tar_read_full(int fd, void *data, size_t len);
 int tar_write_full(int fd, const void *data, size_t len);
+
+/* What COPY_OUT and COPY_IN do in their child, as a child_fn: @arg is this. */
+struct copy {
+	int mntfd;
+	uint32_t flags;
+	const char *path;
+};
+
+int tar_write(void *arg, int in, int out, char *sentence, size_t len);
+int tar_read(void *arg, int in, int out, char *sentence, size_t len);

@@ -3,11 +3,12 @@
  * its own. The archive is hostile: each header is checked, what is read into
  * memory is bounded, names with ".." are refused.
  */
-#include "guest/agent/agent.h"
 #include "guest/agent/tar.h"
+#include "guest/proto.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -238,6 +239,12 @@ static int owner_set(struct in *a, const char *name)
 	return 0;
 }
 
+static bool is_zero(const uint8_t *bytes, size_t len)
+{
+	return !bytes[0] && !memcmp(bytes, bytes + 1, len - 1);
+}
+
+/* Zeroes become holes: what was sparse takes no more room than it did. */
 static int file_read(struct in *a, const char *name)
 {
 	const int fd = openat(
@@ -251,11 +258,16 @@ static int file_read(struct in *a, const char *name)
 
 		if (tar_read_full(a->fd, a->chunk, want) != (ssize_t)want) {
 			rc = in_fail(a, EPROTO, "the archive breaks off");
-		} else if (tar_write_full(fd, a->chunk, want)) {
+		} else if (is_zero(a->chunk, want)
+				   ? lseek(fd, (off_t)want, SEEK_CUR) < 0
+				   : tar_write_full(fd, a->chunk, want)) {
 			rc = in_errno(a);
 		}
 		left -= want;
 	}
+	/* Where it ends in a hole. */
+	if (!rc && ftruncate(fd, (off_t)a->size))
+		rc = in_errno(a);
 	if (fd >= 0)
 		close(fd);
 	return rc ? rc : skip(a, padding(a->size));
@@ -268,6 +280,20 @@ static int hard_link(struct in *a, const char *name)
 	if (!target || !*target)
 		return in_fail(a, EPROTO, "its link leads out of the archive");
 	return linkat(a->dir, target, a->dir, name, 0) ? in_errno(a) : 0;
+}
+
+static int directory_make(struct in *a, const char *name)
+{
+	struct stat st;
+
+	if (!mkdirat(a->dir, name, 0755))
+		return 0;
+	if (errno != EEXIST)
+		return in_errno(a);
+	/* A link to one is as good as one, as in docker. */
+	if (fstatat(a->dir, name, &st, 0) || !S_ISDIR(st.st_mode))
+		return in_fail(a, ENOTDIR, "it is there, and is no directory");
+	return 0;
 }
 
 static int entry_make(struct in *a, const char *name)
@@ -287,9 +313,7 @@ static int entry_make(struct in *a, const char *name)
 	case '2':
 		return symlinkat(a->link, a->dir, name) ? in_errno(a) : 0;
 	case '5':
-		return mkdirat(a->dir, name, 0755) && errno != EEXIST
-			       ? in_errno(a)
-			       : 0;
+		return directory_make(a, name);
 	case '6':
 		return mknodat(a->dir, name, S_IFIFO | 0600, 0) ? in_errno(a)
 								: 0;

@@ -28,7 +28,8 @@ VSOCK = "--vsock" in sys.argv
 PID = int(sys.argv[sys.argv.index("--pid") + 1]) if "--pid" in sys.argv else None
 QUICK = VSOCK  # the emulated host is about 30 times slower
 IMAGE = "root" if VSOCK else ""
-INTERFACES = [("", 1400, ["192.0.2.2/24", "2001:db8::2/64"], "192.0.2.1", "2001:db8::1")] if VSOCK else []
+# Outside a VM they are told and not made.
+INTERFACES = [("", 1400, ["192.0.2.2/24", "2001:db8::2/64"], "192.0.2.1", "2001:db8::1")]
 failed = 0
 
 
@@ -101,7 +102,8 @@ def t_first():
     else:
         began = time.time()
         s = open_session(greet=False)
-    s.send(p.hello() + p.configure(image=IMAGE, interfaces=INTERFACES, dns=["192.0.2.53"], search=["example.org"]) +
+    s.send(p.hello() + p.configure(image=IMAGE, interfaces=INTERFACES, dns=["192.0.2.53", "2001:db8::53"],
+                       search=["example.org", "example.net"], options=["ndots:2", "edns0"]) +
            p.run("first", ["/bin/sh", "-c", "echo out; echo err >&2; exit 3"]))
     times = struct.unpack("<IIQQQ", s.expect(p.HELLO))[2:]
     s.expect(p.DONE)
@@ -178,6 +180,13 @@ def t_big():
     same((status, n[0]), (0, size))
     same(got.hexdigest(), hashlib.sha256(data).hexdigest())
     print(f"# figure: stdin to stdout = {(size >> 20) / took:.0f} MiB/s each way")
+
+
+def t_long_request():
+    """Longer than what is read at a time."""
+    value = "x" * 100_000
+    same(sh("echo ${#LONG}", env=["LONG=" + value])[1], b"100000\n")
+    refused(lambda: sh("true", env=["LONG=" + value] * 3), word="too long")
 
 
 def t_early_close():
@@ -276,7 +285,182 @@ def t_environment():
     assert lines[1].endswith("/usr/bin:/sbin:/bin"), lines[1]
     same(lines[2], "/made/here")
     _, out, _ = sh("cat /etc/hostname /etc/resolv.conf; hostname")
-    same(out, b"box\nnameserver 192.0.2.53\nsearch example.org\nbox\n")
+    same(out, b"box\nnameserver 192.0.2.53\nnameserver 2001:db8::53\nsearch example.org example.net\n"
+         b"options ndots:2 edns0\nbox\n")
+
+
+def once(name, argv, files=(), **kw):
+    """RUN to its end, and REMOVE: (status, stdout, stderr)."""
+    argv = ["/bin/sh", "-c", argv] if isinstance(argv, str) else argv
+    with open_session() as s:
+        try:
+            for f in files:
+                s.ask(f)
+            return s.run(p.run(name, argv, **kw))
+        finally:
+            with open_session() as t:
+                name in t.containers() and t.ask(p.frame(p.REMOVE, struct.pack("<I", 1) + p.text(name)))
+
+
+def t_hosts():
+    status, out, err = once("fqdn", "hostname; hostname -f; cat /etc/hosts; cat /etc/hostname",
+                            hostname="box.example.com", hosts=["192.0.2.9 db db.example.com"])
+    same((status, err), (0, b""))
+    same(out, b"box.example.com\nbox.example.com\n"
+         b"127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n"
+         b"192.0.2.2\tbox.example.com box\n2001:db8::2\tbox.example.com box\n"
+         b"192.0.2.9 db db.example.com\nbox.example.com\n")
+    assert b"192.0.2.2\tbox\n" in sh("cat /etc/hosts")[1]
+    refused(lambda: once("bad", "true", hosts=["192.0.2.9 db\n192.0.2.9 evil"]), word="proto.h")
+
+
+def t_stdio_owner():
+    """Standard streams can be opened by their names, whoever the user is."""
+    same(sh("cat /dev/stdin >/dev/stdout; echo e >/dev/stderr", user="alice", stdin=b"x"), (0, b"x", b"e\n"))
+    same(once("owner", "echo x >/dev/stdout; echo y >/proc/self/fd/1", user="1234:77"), (0, b"x\ny\n", b""))
+    with open_session() as s:
+        status, out, _ = s.run(p.execute("main", ["/bin/sh", "-c", "echo x >$(tty); stat -c %u $(tty); stat -c %u /dev/null"],
+                                         user="alice", flags=p.TTY))
+    same((status, out.split()), (0, [b"x", b"1000", b"0"]))
+
+
+def t_init():
+    """A small init: reaps orphans, passes signals on, ends as its command."""
+    status, out, err = once("init", "cat /proc/1/comm; echo $$ $PPID; exit 9", flags=p.INIT)
+    same((status, out, err), (9, b"init\n2 1\n", b""))
+    same(once("init", "kill -9 $$", flags=p.INIT)[0], 137)
+    refused(lambda: once("init", ["nosuch"], flags=p.INIT), 127, "nosuch")
+    script = ("(sleep 0.2 & exec true); sleep 0.6; ps -o stat | grep -c Z; "
+              "trap 'exit 4' TERM; echo up; while :; do sleep 0.05; done")
+    with open_session() as s:
+        s.send(p.run("init", ["/bin/sh", "-c", script], flags=p.INIT))
+        s.expect(p.STARTED)
+        out = b""
+        while b"up" not in out:
+            kind, _, payload = s.recv()
+            out += payload if kind == p.DATA else b""
+        same(out, b"0\nup\n")
+        s.send(p.frame(p.SIGNAL, struct.pack("<I", 15)))
+        same(s.run(b"")[0], 4)
+        s.ask(p.frame(p.REMOVE, struct.pack("<I", 0) + p.text("init")))
+    same(once("init", "tty; [ -t 1 ] && cat /dev/null", flags=p.INIT | p.TTY)[1].strip(), b"/dev/pts/0")
+
+
+def t_limits():
+    never = (1 << 64) - 1
+    with open_session() as s:
+        s.send(p.run("limits", ["/bin/sh", "-c", "ulimit -n; ulimit -Hn; ulimit -c; df -k /dev/shm | tail -n 1; sleep 1000"],
+                     limits=[(7, 100, 200), (4, never, never)], shm=8 << 20, caps=1 << 0, flags=p.DETACH))
+        s.expect(p.STARTED)
+        for _ in range(100):
+            out = s.stream(p.frame(p.LOGS, struct.pack("<II", 0, 0xffffffff) + p.text("limits")))[2].split()
+            if len(out) > 4:
+                break
+            time.sleep(0.05)
+        same(out[:3] + out[4:5], [b"100", b"200", b"unlimited", b"8192"])
+    # What EXEC starts is no freer, unless it says so.
+    same(sh("ulimit -Hn; grep CapEff /proc/self/status", name="limits", caps=0)[1].split(),
+         [b"200", b"CapEff:", b"0000000000000001"])
+    with open_session() as s:
+        s.ask(p.frame(p.REMOVE, struct.pack("<I", 1) + p.text("limits")))
+    refused(lambda: once("bad", "true", limits=[(7, 2, 1)]), 125, "limit")
+    refused(lambda: once("bad", "true", limits=[(99, 1, 1)]), 125, "limit")
+
+
+def t_mounts():
+    mounts = [("", "/a/b/c/", p.MOUNT_NO_EXEC, 1 << 20, 0o700), ("", "/a", 0, 2 << 20), ("", "/lnk/x", p.MOUNT_READ_ONLY, 0)]
+    script = ("stat -c %a /a /a/b/c; df -k /a /a/b/c | awk '/%/ && $6 ~ /a/ {print $2}'; cp /bin/busybox /a/b/c/true; "
+              "cp /bin/busybox /a/b/true; /a/b/c/true; echo $?; /a/b/true && echo ran; touch /lnk/x/f 2>/dev/null || echo fixed")
+    same(once("mounts", script, mounts=mounts)[1].split(),
+         [b"1777", b"700", b"2048", b"1024", b"126", b"ran", b"fixed"])
+    refused(lambda: once("bad", "true", mounts=[("", "/etc/passwd", 0, 0)]), 125, "/etc/passwd")
+    refused(lambda: once("bad", "true", mounts=[("", f"/m{i}", 0, 0) for i in range(65)]), 125, "proto.h")
+    out = once("many", "grep -c ' /m[0-9]' /proc/mounts", mounts=[("", f"/m{i}", 0, 4096) for i in range(64)])[1]
+    same(out, b"64\n")
+
+
+def t_files():
+    """A single file as a volume, of any length, over what the image has or not."""
+    big = random.Random(5).randbytes(700_001)
+    parts = [p.file("big", big[i:i + (128 << 10)], 0o600, 1000, 77) for i in range(0, len(big), 128 << 10)]
+    mounts = [("hello", "/etc/passwd", p.MOUNT_FILE | p.MOUNT_READ_ONLY, 0), ("big", "/new/dir/big", p.MOUNT_FILE, 0),
+              ("", "/new", 0, 0), ("none", "/srv/none", p.MOUNT_FILE, 0), ("hello", "/srv/twice", p.MOUNT_FILE, 0)]
+    script = ("cat /etc/passwd /srv/twice; stat -c '%a %u %g %s' /new/dir/big /srv/none; md5sum </new/dir/big; "
+              "echo x >/etc/passwd || echo fixed; echo x >>/new/dir/big && tail -c 2 /new/dir/big; ls -A /; ls /upper /files")
+    files = [p.file("hello", b"root:x:0:0::/:/bin/sh\n", 0o444), *parts, p.file("none", b"", 0o640)]
+    status, out, _ = once("files", script, files=files, mounts=mounts)
+    lines = out.split(b"\n")
+    same(lines[:2], [b"root:x:0:0::/:/bin/sh"] * 2)
+    same(lines[2:4], [b"600 1000 77 700001", b"640 0 0 0"])
+    same(lines[4].split()[0], hashlib.md5(big).hexdigest().encode())
+    same(lines[5:7], [b"fixed", b"x"])
+    assert b"files" not in lines and b"upper" not in lines, lines
+    assert status != 0
+    # They are used up, and what is too much is refused.
+    refused(lambda: once("files", "true", mounts=[("hello", "/x", p.MOUNT_FILE, 0)]), 125, "/x")
+    refused(lambda: once("files", "true", files=[p.file("much", b"x" * (128 << 10))] * 129), word="large")
+    refused(lambda: once("files", "true", files=[p.file("", b"x")]))
+    same(once("files", "true")[0], 0)
+
+
+def t_devices():
+    """No node that a container makes is a device, wherever it is."""
+    script = ("for d in /tmp /dev /root /vol; do mknod $d/n c 1 3 && mknod $d/b b 7 0 || echo none; "
+              "for n in $d/n $d/b; do head -c 1 $n 2>&1 | grep -c 'Permission denied'; done; done; "
+              "echo x >/dev/null && head -c 2 /dev/zero | wc -c && head -c 1 /dev/urandom | wc -c; "
+              "echo x >/dev/full 2>/dev/null || echo full; mount | grep -c ' /dev/null '; "
+              "rm -f /dev/null 2>/dev/null; [ -c /dev/null ] && echo there")
+    status, out, err = once("nodes", script, mounts=[("", "/vol", 0, 0)])
+    same((status, out.split()), (0, [b"1"] * 8 + [b"2", b"1", b"full", b"1", b"there"]))
+
+
+def t_masks():
+    hidden = "acpi asound kcore keys latency_stats timer_list timer_stats sched_debug scsi".split()
+    script = (f"for f in {' '.join('/proc/' + h for h in hidden)} /sys/firmware /sys/devices/virtual/powercap; do "
+              "if [ -d $f ]; then [ -z \"$(ls -A $f)\" ] || echo $f; elif [ -e $f ]; then [ -z \"$(head -c 1 $f)\" ] || echo $f; fi; done; "
+              "for d in bus fs irq sys sysrq-trigger; do [ ! -e /proc/$d ] || grep -q \" /proc/$d .* ro,\" /proc/mounts || echo $d; done; "
+              "grep -q ' /sys sysfs ro,' /proc/mounts || echo sys; echo b >/proc/sysrq-trigger; touch /sys/x || echo no")
+    status, out, _ = sh(script)
+    same((status, out), (0, b"no\n"))
+
+
+def t_copy_links():
+    """Files with two names keep them, both ways; holes stay holes."""
+    data = random.Random(6).randbytes(70_000)
+    long = "d/" * 60 + "n" * 120
+    sh("rm -rf /srv/l; mkdir -p /srv/l/" + "d/" * 60)
+    copy_in(archive_of([("a", {}, data), (long, {"type": tarfile.LNKTYPE, "linkname": "a"}, b""),
+                        ("b", {"type": tarfile.LNKTYPE, "linkname": "a"}, b""), ("alone", {}, b"x")]), "/srv/l")
+    tar = copy_out("/srv/l")
+    links = [m for m in tar.getmembers() if m.islnk()]
+    same(len(links), 2)
+    same({m.linkname for m in links} | {m.name for m in links}, {"l/a", "l/b", "l/" + long})
+    for m in links:
+        same(tar.extractfile(m).read(), data)
+    copy_in(archive_of([("holes", {}, b"\0" * (4 << 20) + b"x" + b"\0" * (1 << 20))]), "/srv/l")
+    same(sh("stat -c %s /srv/l/holes; du -k /srv/l/holes | cut -f1; tail -c 1048577 /srv/l/holes | head -c 1")[1].split()[0::2],
+         [b"%d" % ((5 << 20) + 1), b"x"])
+    assert int(sh("du -k /srv/l/holes")[1].split()[0]) < 200
+
+
+def t_copy_nodes():
+    sh("rm -rf /srv/n; mkdir /srv/n; mkfifo /srv/n/fifo; mknod /srv/n/dev c 1 3; nc -l -p 9 -s 127.0.0.1 & "
+       "echo x >/srv/n/file; ln -s /srv/n/fifo /srv/n/link")
+    same(sorted(m.name for m in copy_out("/srv/n").getmembers()), ["n", "n/fifo", "n/file", "n/link"])
+    refused(lambda: copy_out("/srv/n/dev"), word="is a device, which is not copied")
+    refused(lambda: copy_out("/dev/null"), word="device")
+    assert copy_out("/srv/n/link").getmembers()[0].issym()
+    assert copy_out("/srv/n/link", 1).getmembers()[0].isfifo()
+    # What is there already: a FIFO gives way to a file, a file not to a directory.
+    copy_in(archive_of([("fifo", {}, b"now a file")]), "/srv/n")
+    same(sh("cat /srv/n/fifo")[1], b"now a file")
+    refused(lambda: copy_in(archive_of([("file", {"type": tarfile.DIRTYPE, "mode": 0o700}, b"")]), "/srv/n"), word="no directory")
+    same(sh("stat -c %a /srv/n/file")[1], b"644\n")
+    refused(lambda: copy_in(archive_of([("f", {}, b"")]), "/srv/n/fifo", 0), word="Not a directory")
+    # Deeper than a path may be.
+    sh("cd /srv/n; i=0; while [ $i -lt 50 ]; do d=" + "x" * 100 + "; mkdir $d; cd $d; i=$((i+1)); done; mkfifo deep")
+    refused(lambda: copy_out("/srv/n"), word="too long")
+    same(sh("echo alive; rm -rf /srv/n")[1], b"alive\n")
 
 
 def t_users():
@@ -325,8 +509,9 @@ def t_read_only():
 
 def t_own_network():
     with open_session() as s:
-        _, out, _ = s.run(p.run("net", ["/bin/sh", "-c", "ls /sys/class/net"], flags=p.OWN_NETWORK))
-        same(out.split(), [b"lo"])
+        _, out, _ = s.run(p.run("net", ["/bin/sh", "-c", "ls /sys/class/net; cd /proc/sys/net/ipv4; "
+                                        "cat ip_unprivileged_port_start ping_group_range"], flags=p.OWN_NETWORK))
+        same(out.split(), [b"lo", b"0", b"0", b"2147483647"])
         s.ask(p.frame(p.REMOVE, struct.pack("<I", 0) + p.text("net")))
 
 
@@ -344,6 +529,9 @@ def t_volumes():
 
 def t_network():
     """In a machine only: elsewhere the network is not ours."""
+    same(sh("cd /proc/sys/net/ipv4; cat ip_unprivileged_port_start ping_group_range")[1].split(), [b"0", b"0", b"2147483647"])
+    same(sh("nc -l -p 81 & sleep 0.5; netstat -tln | grep -c ':81 '; ping -c 1 -W 5 192.0.2.1 >/dev/null && echo pong", user="alice")[1],
+         b"1\npong\n")
     _, out, _ = sh("ip address show dev eth0; ip route; ip -6 route; ping -c 1 -W 5 192.0.2.1")
     for word in (b"192.0.2.2/24", b"2001:db8::2/64", b"mtu 1400", b"default via 192.0.2.1", b"default via 2001:db8::1", b" 0% packet loss"):
         assert word in out, f"no {word} in {out}"
@@ -552,7 +740,10 @@ def t_fuzz():
             p.frame(p.CREDIT, struct.pack("<I", 1000), 1), p.frame(p.RESIZE, struct.pack("<HH", 1, 1)),
             p.frame(p.COPY_OUT, struct.pack("<I", 0) + p.text("main") + p.text("/etc")),
             p.frame(p.COPY_IN, struct.pack("<I", 0) + p.text("main") + p.text("/tmp")),
-            p.frame(p.FORWARD, struct.pack("<H", 9) + p.text("")), p.frame(p.ATTACH, p.text("nosuch"))]
+            p.frame(p.FORWARD, struct.pack("<H", 9) + p.text("")), p.frame(p.ATTACH, p.text("nosuch")),
+            p.file("fuzz", b"x" * 100), p.file("fuzz", b""), p.frame(p.SYNC),
+            p.run("fuzz", ["true"], mounts=[("fuzz", "/x", p.MOUNT_FILE, 0), ("", "/y", 0, 4096, 0o755)],
+                  limits=[(7, 10, 10)], hosts=["192.0.2.9 db"], shm=4096, flags=p.INIT)]
     time.sleep(0.5)
     before = descriptors() if PID else 0
     frames = 0
@@ -644,12 +835,17 @@ def t_kill():
 
 def t_shutdown():
     with open_session() as s:
-        s.send(p.run("last", ["/bin/sh", "-c", "trap 'exit 0' TERM; while :; do sleep 0.05; done"], flags=p.DETACH))
+        s.send(p.run("last", ["/bin/sh", "-c", "trap 'sleep 1; exit 0' TERM; while :; do sleep 0.05; done"], flags=p.DETACH))
         s.expect(p.STARTED)
+        time.sleep(0.3)
         try:
-            s.ask(p.frame(p.SHUTDOWN, struct.pack("<I", 5000)))
+            s.ask(p.frame(p.SHUTDOWN, struct.pack("<I", 20000)))
         except Gone:
             assert VSOCK
+        # It tells how far it is, and that never goes back.
+        assert s.progress, "no PROGRESS"
+        same([w for w, _ in s.progress], sorted(w for w, _ in s.progress))
+        assert not VSOCK or s.progress[-1][0] > 0, "nothing was written"
 
 
 TESTS = [
@@ -661,6 +857,7 @@ TESTS = [
     ("127 for what is not there, 126 for what cannot run", t_not_found),
     ("three pipes, and the end of stdin", t_streams),
     ("a large stdin comes back from stdout unchanged", t_big),
+    ("a long request", t_long_request),
     ("a process that does not read its stdin ends all the same", t_early_close),
     ("an unread stdout stops at its window and nothing else does", t_unread_stream),
     ("an unread connection stops only itself, in bounded memory", t_stalled_session),
@@ -668,16 +865,26 @@ TESTS = [
     ("a terminal: size, resize, Ctrl-C, Ctrl-D", t_tty),
     ("a container with a terminal has a console", t_tty_run),
     ("environment, working directory, files in /etc", t_environment),
+    ("a hostname with a domain, and lines for /etc/hosts", t_hosts),
     ("users, groups, capabilities, no_new_privs", t_users),
+    ("standard streams belong to the user", t_stdio_owner),
+    ("a small init", t_init),
+    ("limits, the size of /dev/shm, capabilities that EXEC inherits", t_limits),
     ("a container sees only itself", t_isolation),
+    ("what a container makes is no device", t_devices),
+    ("what runc hides and fixes is hidden and fixed", t_masks),
     ("two containers do not see each other's files", t_two),
     ("a read-only root with a tmpfs in it", t_read_only),
+    ("mounts in one another, with their options", t_mounts),
+    ("single files as volumes", t_files),
     ("a network of its own", t_own_network),
     *([("volumes by serial", t_volumes), ("a network without DHCP", t_network)] if VSOCK else []),
     ("attach, wait, logs, followed logs", t_attach_logs),
     ("a log keeps the last of it", t_log_ring),
     ("a lost connection ends its process, unless told to keep it", t_lost_session),
     ("files both ways", t_copy),
+    ("files with two names, files with holes", t_copy_links),
+    ("FIFOs, devices and paths that are too long", t_copy_nodes),
     ("bad archives and links that lead out", t_copy_bad),
     ("a forwarded port, with half-close", t_forward),
     ("sync, clock and identity", t_machine),

@@ -88,6 +88,7 @@ class Session:
         self.sock = sock or socket.socket(socket.AF_UNIX)
         self.sock.settimeout(timeout)
         self.buf = bytearray()
+        self.progress = []  # what was told of it
         if sock is None:
             self.sock.connect(path)
         if vsock and sock is None:
@@ -121,6 +122,9 @@ class Session:
                 if len(self.buf) >= 8 + n:
                     payload = bytes(self.buf[8:8 + n])
                     del self.buf[:8 + n]
+                    if kind == PROGRESS:
+                        self.progress.append(struct.unpack("<QQ", payload))
+                        continue
                     return kind, stream, payload
             got = self.sock.recv(1 << 18)
             if not got:

@@ -219,20 +219,20 @@ static void makes_sentences_harmless(void **state)
 	struct {
 		struct proto_error error;
 		struct proto_le32 len;
-		char text[8];
-	} said = {.text = "a\033[2Jb\r"};
+		char text[9];
+	} said = {.text = "a\033[2J\xc2\x9b\r"};
 	struct session_frame f;
 
 	(void)state;
 	say_hello(PROTO_VERSION);
 	proto_put32(&said.error.status, 127);
 	proto_put32(&said.error.error, 2);
-	proto_put32(&said.len, 7);
+	proto_put32(&said.len, 8);
 	say(PROTO_ERROR, 0, &said, sizeof(said) - 1);
 	assert_int_equal(session_next(&session, &f, NULL), 0);
 	assert_int_equal(f.event, SESSION_FAILED);
 	assert_int_equal(f.code, 127);
-	assert_string_equal(f.text, "a?[2Jb?");
+	assert_string_equal(f.text, "a\\x1b[2J\\xc2\\x9b\\x0d");
 }
 
 int main(void)

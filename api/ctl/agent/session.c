@@ -19,6 +19,7 @@
 #include "guest/proto.h"
 #include "vmm/base/clock.h"
 #include "vmm/base/fd.h"
+#include "vmm/base/printable.h"
 
 enum { CONNECT_S = 10 };
 
@@ -182,19 +183,6 @@ static int take_progress(struct session *s, const uint8_t *bytes, size_t len,
 	return -ENOMSG;
 }
 
-/* A sentence of the guest's for a terminal: nothing that moves a cursor. */
-static void take_text(struct session_frame *f, const uint8_t *bytes, size_t len)
-{
-	size_t i;
-
-	if (len > sizeof(f->text) - 1)
-		len = sizeof(f->text) - 1;
-	for (i = 0; i < len; i++)
-		f->text[i] = bytes[i] >= ' ' && bytes[i] != 127 ? (char)bytes[i]
-								: '?';
-	f->text[len] = '\0';
-}
-
 static int take_error(struct session_frame *f, const uint8_t *bytes, size_t len,
 		      struct err *e)
 {
@@ -209,8 +197,10 @@ static int take_error(struct session_frame *f, const uint8_t *bytes, size_t len,
 	f->error = proto_get32(&error.error);
 	if (f->code > 255)
 		return bad(e, "a status over 255");
-	take_text(f, bytes + sizeof(error) + sizeof(text),
-		  len - sizeof(error) - sizeof(text));
+	/* The guest's words, and our terminal. */
+	printable_copy(bytes + sizeof(error) + sizeof(text),
+		       len - sizeof(error) - sizeof(text), f->text,
+		       sizeof(f->text));
 	return 0;
 }
 

@@ -28,6 +28,7 @@
 #include "api/ctl/image/tool.h"
 #include "api/ctl/image/wall.h"
 #include "vmm/base/fd.h"
+#include "vmm/base/printable.h"
 
 /*
  * More files than any image we know of. mkfs.erofs 1.5 keeps a path of 4 KiB
@@ -448,11 +449,13 @@ static int begin(struct import *m, struct err *e)
 /* Sentences quote images, and terminals obey control characters. */
 static void make_printable(struct err *e)
 {
-	char *c;
+	char said[sizeof(e->text)];
 
-	for (c = e ? e->text : NULL; c && *c; c++)
-		if ((unsigned char)*c < ' ' || *c == 0x7f)
-			*c = '?';
+	if (!e)
+		return;
+	memcpy(said, e->text, sizeof(said));
+	printable_copy(said, strnlen(said, sizeof(said)), e->text,
+		       sizeof(e->text));
 }
 
 int image_import(const struct image_import *how, struct image *out,

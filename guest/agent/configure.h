@@ -1,0 +1,7 @@
+#pragma once
+
+#include "guest/agent/session.h"
+
+/* CONFIGURE and IDENTITY; each answers for itself. */
+void configure_machine(struct session *s, struct reader *r);
+void configure_identity(struct session *s, struct reader *r);

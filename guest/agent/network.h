@@ -1,0 +1,13 @@
+#pragma once
+
+#include "guest/agent/wire.h"
+
+/* The next interface of a CONFIGURE. 0, or -errno with what failed in @what. */
+int network_interface(struct reader *r, char what[static 80]);
+
+/* What docker's containers may in the network they have: ports below 1024, and
+ * ping, for every user. */
+void network_permit(void);
+
+/* Brings lo up. */
+void network_loopback(void);

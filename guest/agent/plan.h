@@ -1,0 +1,16 @@
+#pragma once
+
+#include "guest/agent/container.h"
+#include "guest/agent/root.h"
+#include "guest/agent/spawn.h"
+#include "guest/agent/wire.h"
+
+/* What RUN and EXEC have in common; false if it makes no sense. */
+bool plan_process(struct spawn *sp, struct reader *r);
+
+/*
+ * A whole RUN. What the container keeps of it is moved to @c, which @sp and
+ * @root borrow from. A reader that is bad in the end says that it is wrong.
+ */
+void plan_container(struct container *c, struct spawn *sp, struct root *root,
+		    struct reader *r);

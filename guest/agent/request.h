@@ -1,0 +1,6 @@
+#pragma once
+
+#include "guest/agent/session.h"
+
+/* Any request, by its type. */
+session_serve request_serve;

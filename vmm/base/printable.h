@@ -1,0 +1,13 @@
+#pragma once
+
+#include <stddef.h>
+
+/*
+ * Copies text of somebody else's for a terminal. What could move a cursor, end
+ * a line, or turn the direction of writing is written \xNN for each of its
+ * bytes, and so is what is no UTF-8: control characters of both sets (ISO/IEC
+ * 6429, C0 and C1, these also as single bytes), DEL, and Unicode's separators
+ * and marks of direction. Ends with a NUL, between two characters; returns the
+ * length.
+ */
+size_t printable_copy(const void *from, size_t len, char *to, size_t size);
