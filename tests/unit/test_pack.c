@@ -42,7 +42,7 @@ static void put_text(const char *name, const char *text)
 static int make_tree(void **state)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
-	char path[256];
+	char path[256], file[260];
 	int fd;
 
 	(void)state;
@@ -56,8 +56,8 @@ static int make_tree(void **state)
 	put_text("d/one", "one file of two names");
 	assert_int_equal(linkat(root, "d/one", root, "d/two", 0), 0);
 	assert_int_equal(mkdirat(root, path, 0755), 0);
-	strcat(path, "/f");
-	put_text(path, "deep");
+	snprintf(file, sizeof(file), "%s/f", path);
+	put_text(file, "deep");
 	put_text("outside", "secret");
 	assert_int_equal(symlinkat("../outside", root, "d/link"), 0);
 	assert_int_equal(symlinkat("..", root, "d/up"), 0);
@@ -172,6 +172,41 @@ static void what_goes_wrong_is_said(void **state)
 	assert_string_equal(e.text, "enough");
 }
 
+/* Somebody puts links where folders were as soon as the walk has begun. */
+static int swap(void *ctx, const void *bytes, size_t len, struct err *e)
+{
+	bool *is_done = ctx;
+
+	(void)e;
+	if (!*is_done) {
+		*is_done = true;
+		assert_int_equal(renameat(root, "race/sub", root, "away"), 0);
+		assert_int_equal(symlinkat("../secret", root, "race/sub"), 0);
+		assert_int_equal(unlinkat(root, "race/f", 0), 0);
+		assert_int_equal(symlinkat("../secret/f", root, "race/f"), 0);
+	}
+	assert_null(memmem(bytes, len, "hidden", 6));
+	return 0;
+}
+
+static void what_changes_is_not_followed(void **state)
+{
+	bool is_done = false;
+	const struct pack_sink sink = {swap, &is_done};
+	struct err e = {0};
+
+	(void)state;
+	assert_int_equal(mkdirat(root, "secret", 0755), 0);
+	put_text("secret/f", "hidden");
+	assert_int_equal(mkdirat(root, "race", 0755), 0);
+	assert_int_equal(mkdirat(root, "race/sub", 0755), 0);
+	put_text("race/f", "plain");
+	assert_int_equal(pack_tree(root, "race", "x", false, &sink, &e), 0);
+	assert_true(is_done);
+	/* Said to be followed, it is only the one that was named. */
+	assert_int_equal(pack_tree(root, "race", "x", true, &sink, &e), 0);
+}
+
 /* ---- and unpacked ---------------------------------------------------------
  */
 
@@ -216,6 +251,7 @@ int main(void)
 		cmocka_unit_test(hard_links_stay),
 		cmocka_unit_test(links_are_followed_where_it_is_said),
 		cmocka_unit_test(what_goes_wrong_is_said),
+		cmocka_unit_test(what_changes_is_not_followed),
 		cmocka_unit_test(unpacks_to_the_same),
 	};
 

@@ -110,7 +110,7 @@ static int put_pax(struct pack *p, const char *link, const struct stat *st)
 		len += put_record(text + len, sizeof(text) - len, "linkpath",
 				  link);
 	snprintf(number, sizeof(number), "%lld", (long long)st->st_size);
-	if (st->st_size >= 1ll << 33)
+	if (st->st_size >= 1LL << 33)
 		len += put_record(text + len, sizeof(text) - len, "size",
 				  number);
 	snprintf(number, sizeof(number), "%u", st->st_uid);
@@ -223,6 +223,33 @@ static int put_file(struct pack *p, int fd, const struct stat *st)
 static int put_any(struct pack *p, int dirfd, const char *base,
 		   bool is_followed, int depth);
 
+/* NULL at the end, or after an error, which *rc is then. */
+static const struct dirent *next_entry(struct pack *p, DIR *dir, int *rc)
+{
+	const struct dirent *d;
+
+	do {
+		errno = 0;
+		d = readdir(dir);
+	} while (d && (!strcmp(d->d_name, ".") || !strcmp(d->d_name, "..")));
+	if (!d && errno)
+		*rc = fail(p, "can't list");
+	return d;
+}
+
+/* The entry of a folder, by its name there and behind the folder's. */
+static int put_named(struct pack *p, int dirfd, const char *base, size_t at,
+		     int depth)
+{
+	const size_t len = strlen(base) + 1;
+
+	if (len > sizeof(p->name) - at)
+		return err_set(p->e, -ENAMETOOLONG,
+			       "%.200s is too long a path to copy", p->name);
+	memcpy(p->name + at, base, len);
+	return put_any(p, dirfd, base, false, depth);
+}
+
 /* Takes fd. */
 static int put_folder(struct pack *p, int fd, const struct stat *st, int depth)
 {
@@ -243,20 +270,8 @@ static int put_folder(struct pack *p, int fd, const struct stat *st, int depth)
 	}
 	memcpy(p->name + len, "/", 2);
 	rc = put_entry(p, '5', "", st);
-	while (!rc && (errno = 0, d = readdir(dir))) {
-		if (!strcmp(d->d_name, ".") || !strcmp(d->d_name, ".."))
-			continue;
-		if (len + 2 + strlen(d->d_name) > sizeof(p->name)) {
-			rc = err_set(p->e, -ENAMETOOLONG,
-				     "%.200s is too long a path to copy",
-				     p->name);
-			break;
-		}
-		strcpy(p->name + len + 1, d->d_name);
-		rc = put_any(p, fd, d->d_name, false, depth + 1);
-	}
-	if (!rc && errno)
-		rc = fail(p, "can't list");
+	while (!rc && (d = next_entry(p, dir, &rc)))
+		rc = put_named(p, fd, d->d_name, len + 1, depth + 1);
 	p->name[len] = '\0';
 	closedir(dir);
 	return rc;
@@ -279,7 +294,7 @@ static int put_any(struct pack *p, int dirfd, const char *base,
 {
 	const int at = is_followed ? 0 : AT_SYMLINK_NOFOLLOW;
 	struct stat st;
-	int fd;
+	int fd, rc = 0;
 
 	if (fstatat(dirfd, base, &st, at))
 		/* Gone since it was listed. */
@@ -293,20 +308,17 @@ static int put_any(struct pack *p, int dirfd, const char *base,
 	fd = openat(dirfd, base,
 		    O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY |
 			    (is_followed ? 0 : O_NOFOLLOW));
+	if (fd < 0)
+		return errno == ENOENT && depth ? 0 : fail(p, "can't read");
 	/* It may be another since it was looked at. */
-	if (fd >= 0 && !fstat(fd, &st)) {
-		int rc = 0;
-
-		if (S_ISDIR(st.st_mode))
-			return put_folder(p, fd, &st, depth);
-		if (S_ISREG(st.st_mode))
-			rc = put_file(p, fd, &st);
-		close(fd);
-		return rc;
-	}
-	if (fd >= 0)
-		close(fd);
-	return errno == ENOENT && depth ? 0 : fail(p, "can't read");
+	if (fstat(fd, &st))
+		rc = fail(p, "can't read");
+	else if (S_ISDIR(st.st_mode))
+		return put_folder(p, fd, &st, depth);
+	else if (S_ISREG(st.st_mode))
+		rc = put_file(p, fd, &st);
+	close(fd);
+	return rc;
 }
 
 int pack_tree(int dirfd, const char *name, const char *as, bool is_followed,
@@ -323,7 +335,7 @@ int pack_tree(int dirfd, const char *name, const char *as, bool is_followed,
 	}
 	p->sink = sink;
 	p->e = e;
-	strcpy(p->name, as);
+	memcpy(p->name, as, strlen(as) + 1);
 	rc = put_any(p, dirfd, name, is_followed, 0);
 	if (!rc)
 		rc = put(p, end, sizeof(end));

@@ -72,23 +72,24 @@ static int read_text(const char *path, char **out, struct err *e)
 {
 	FILE *f = fopen(path, "re");
 	char *text = malloc(FILE_MAX + 1);
-	size_t len = 0;
+	size_t len;
 	int rc = 0;
 
-	if (!f)
+	if (!f || !text) {
 		rc = err_errno(e, "--env-file %s", path);
-	else if (!text)
-		rc = err_set(e, -ENOMEM, "no memory for --env-file");
-	else
-		len = fread(text, 1, FILE_MAX + 1, f);
-	if (!rc && ferror(f))
+		if (f)
+			fclose(f);
+		free(text);
+		return rc;
+	}
+	len = fread(text, 1, FILE_MAX + 1, f);
+	if (ferror(f))
 		rc = err_errno(e, "--env-file %s", path);
-	else if (!rc && (len > FILE_MAX || memchr(text, '\0', len)))
+	else if (len > FILE_MAX || memchr(text, '\0', len))
 		rc = err_set(e, -EFBIG,
 			     "--env-file %s is no text of at most %d KiB", path,
 			     FILE_MAX >> 10);
-	if (f)
-		fclose(f);
+	fclose(f);
 	if (rc) {
 		free(text);
 		return rc;
@@ -100,7 +101,7 @@ static int read_text(const char *path, char **out, struct err *e)
 
 int env_add_file(struct env *v, const char *path, struct err *e)
 {
-	char *text, *rest, *line;
+	char *text = NULL, *rest, *line;
 	unsigned at = 0;
 	int rc = read_text(path, &text, e);
 

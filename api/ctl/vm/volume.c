@@ -86,7 +86,7 @@ int volume_find(struct volume *v, const struct volume_source *asked,
 		struct err *e)
 {
 	CLEAN_FD int fd = -1;
-	struct stat st;
+	struct stat st = {0};
 	int rc;
 
 	*v = (struct volume){0};
