@@ -7,18 +7,24 @@ _mayctl() {
 
 	if [ "$COMP_CWORD" = 1 ]; then
 		words='api status boot jail run exec cp ps inspect logs stop kill rm image --help --version'
-	elif [[ $before =~ ^--(kernel|initrd|drive|monitor|socket|volume)$ ]]; then
+	elif [[ $before =~ ^--(kernel|initrd|drive|monitor|socket|volume|env-file)$ ]]; then
 		mapfile -t COMPREPLY < <(compgen -f -- "$word")
 		return
 	elif [[ $before = --chroot-base-dir ]]; then
 		mapfile -t COMPREPLY < <(compgen -d -- "$word")
 		return
-	elif [[ $before =~ ^--(cpus|memory|args|name|hostname|env|workdir|user|entrypoint|publish|timeout|time)$ ]]; then
+	elif [[ $before =~ ^--(cpus|memory|args|name|hostname|env|workdir|user|entrypoint|publish|timeout|time|tail|since|until|mount|tmpfs|disk|shm-size|dns|dns-search|dns-option|add-host|ulimit)$ ]]; then
 		return
-	elif [ "$before" = --net ]; then
+	elif [[ $before =~ ^--net(work)?$ ]]; then
 		words='none nat tap='
-	elif [ "$before" = --signal ]; then
+	elif [[ $before =~ ^--(stop-)?signal$ ]]; then
 		words='TERM INT HUP KILL QUIT USR1 USR2'
+	elif [[ $before =~ ^--cap-(add|drop)$ ]]; then
+		words='ALL NET_ADMIN NET_RAW SYS_ADMIN SYS_PTRACE SYS_TIME CHOWN MKNOD'
+	elif [ "$before" = --pull ]; then
+		words='missing always never'
+	elif [ "$before" = --security-opt ]; then
+		words='no-new-privileges'
 	else
 		case ${COMP_WORDS[1]}:$COMP_CWORD in
 		api:2) words='GET PUT PATCH' ;;
@@ -28,16 +34,18 @@ _mayctl() {
 		jail:*) words='--all-dead --chroot-base-dir --force' ;;
 		boot:*) words='--kernel --initrd --drive --cpus --memory --args --monitor' ;;
 		run:*)
-			words='--interactive --tty --detach --rm --name --hostname --env --workdir --user --entrypoint --volume --publish --net --cpus --memory --timeout --kernel --console --timing'
+			words='--interactive --tty --detach --rm --name --hostname --env --env-file --workdir --user --entrypoint --init --stop-signal --volume --mount --tmpfs --disk --shm-size --read-only --publish --publish-all --net --network --dns --dns-search --dns-option --add-host --cpus --memory --ulimit --cap-add --cap-drop --security-opt --pull --quiet --platform --restart --no-healthcheck --timeout --kernel --console --timing'
 			[[ $word == -* ]] || words=$(mayctl image ls 2>/dev/null | awk 'NR > 1 { print $1 }')
 			;;
-		ps:*) words='--all --json' ;;
+		ps:*) words='--all --quiet --no-trunc --json' ;;
 		exec:* | cp:* | inspect:* | logs:* | stop:* | kill:* | rm:*)
 			case ${COMP_WORDS[1]} in
-			logs) words='--follow --timestamps' ;;
+			logs) words='--follow --timestamps --tail --since --until' ;;
+			exec) words='--detach --interactive --tty --env --env-file --workdir --user' ;;
+			cp) words='--follow-link --archive' ;;
 			stop) words='--time' ;;
 			kill) words='--signal' ;;
-			rm) words='--force' ;;
+			rm) words='--force --volumes' ;;
 			esac
 			words+=" $(mayctl ps -a 2>/dev/null | awk 'NR > 1 { print $1 }')"
 			;;

@@ -120,10 +120,11 @@ static void the_plain_way_fails(void **state)
 	finds("--", 0, ARGS_UNKNOWN);
 	finds("-", 0, ARGS_UNKNOWN);
 	finds("-x", 0, ARGS_UNKNOWN);
-	finds("-at", 0, ARGS_UNKNOWN);
-	finds("-nx", 0, ARGS_UNKNOWN);
+	finds("-ax", 0, ARGS_UNKNOWN);
+	finds("-an", 0, ARGS_VALUELESS);
+	finds("-a=2", 0, ARGS_VALUED);
 	finds("--=", 0, ARGS_UNKNOWN);
-	finds("--all=1", 0, ARGS_VALUED);
+	finds("--all=2", 0, ARGS_VALUED);
 	finds("--all=", 0, ARGS_VALUED);
 	finds("--name", 0, ARGS_VALUELESS);
 	finds("--name=", 0, ARGS_VALUELESS);
@@ -157,6 +158,73 @@ static void joined_is_as_getopt_has_it(void **state)
 	assert_int_equal(a.at, a.argc);
 }
 
+/* Both ways that people type have letters together and flags with a value. */
+static void letters_stand_together(void **state)
+{
+	static const unsigned rules[] = {0, ARGS_JOINED};
+	static const struct {
+		const char *text;
+		const char *name; /* NULL for none */
+		bool all, timing;
+	} cases[] = {
+		{"-at", NULL, true, true},
+		{"-atn x", "x", true, true},
+		{"-nx", "x", false, false},
+		{"-n=x", "x", false, false},
+		{"-an=x=y", "x=y", true, false},
+		{"-tn-a", "-a", false, true},
+		{"--all=false", NULL, false, false},
+		{"--all --all=0", NULL, false, false},
+		{"--all=True -t=1", NULL, true, true},
+		{"-at=no", NULL, true, false},
+	};
+	struct taken t;
+	struct args a;
+	unsigned i, k;
+
+	(void)state;
+	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		for (k = 0; k < 2; k++) {
+			if (read_text(cases[i].text, rules[k], &t, &a) !=
+				    ARGS_END ||
+			    t.all != cases[i].all ||
+			    t.timing != cases[i].timing ||
+			    !t.name != !cases[i].name ||
+			    (t.name && strcmp(t.name, cases[i].name) != 0))
+				fail_msg("%s, rules %u", cases[i].text,
+					 rules[k]);
+		}
+	}
+}
+
+static void a_dash_can_be_a_word(void **state)
+{
+	struct taken t;
+	struct args a;
+
+	(void)state;
+	assert_int_equal(read_text("-a - x", ARGS_DASH, &t, &a), ARGS_WORD);
+	assert_string_equal(a.word, "-");
+}
+
+/* More rows than a word has bits. */
+static void knows_which_of_many_rows_it_saw(void **state)
+{
+	static struct arg many[ARGS_ROWS_MAX];
+	struct args a = begin("--last", 0);
+	bool on = false;
+
+	(void)state;
+	for (unsigned i = 0; i < ARGS_ROWS_MAX; i++)
+		many[i].name = "other";
+	many[ARGS_ROWS_MAX - 1].name = "last";
+	a.table = many;
+	a.count = ARGS_ROWS_MAX;
+	assert_int_equal(args_read(&a, &on, NULL), 0);
+	assert_true(on && args_has(&a, ARGS_ROWS_MAX - 1));
+	assert_false(args_has(&a, ARGS_ROWS_MAX - 1 - 64));
+}
+
 static void joined_fails(void **state)
 {
 	struct taken t;
@@ -169,7 +237,7 @@ static void joined_fails(void **state)
 	finds("--n x", ARGS_JOINED, ARGS_UNKNOWN); /* name or net */
 	finds("--=x", ARGS_JOINED, ARGS_UNKNOWN);
 	finds("--timings", ARGS_JOINED, ARGS_UNKNOWN);
-	finds("--timing=1", ARGS_JOINED, ARGS_VALUED);
+	finds("--timing=on", ARGS_JOINED, ARGS_VALUED);
 	finds("-an", ARGS_JOINED, ARGS_VALUELESS);
 	finds("--name", ARGS_JOINED, ARGS_VALUELESS);
 }
@@ -182,6 +250,8 @@ static void the_wire_takes_each_once(void **state)
 	(void)state;
 	finds("--name x --name y", ARGS_WIRE, ARGS_TWICE);
 	finds("--all --all", ARGS_WIRE, ARGS_TWICE);
+	finds("--all=true", ARGS_WIRE, ARGS_VALUED);
+	finds("-at", ARGS_WIRE, ARGS_UNKNOWN);
 	finds("--env A=1 --env B=2", ARGS_WIRE, ARGS_END);
 	finds("--name --all", ARGS_WIRE, ARGS_VALUELESS);
 	finds("--name -x", ARGS_WIRE, ARGS_END);
@@ -264,6 +334,9 @@ int main(void)
 		cmocka_unit_test(the_plain_way_mixes_words_and_options),
 		cmocka_unit_test(the_plain_way_fails),
 		cmocka_unit_test(joined_is_as_getopt_has_it),
+		cmocka_unit_test(letters_stand_together),
+		cmocka_unit_test(a_dash_can_be_a_word),
+		cmocka_unit_test(knows_which_of_many_rows_it_saw),
 		cmocka_unit_test(joined_fails),
 		cmocka_unit_test(the_wire_takes_each_once),
 		cmocka_unit_test(reading_all_of_it_gives_sentences),

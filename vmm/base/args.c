@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 /* The row of a name; with ARGS_JOINED also by its beginning, if one has it. */
 static const struct arg *find_name(const struct args *a, const char *name,
@@ -40,17 +41,34 @@ static const struct arg *find_letter(const struct args *a, char letter)
 	return NULL;
 }
 
+/* How people say yes (1) and no (0); anything else is -1. */
+static int read_flag(const char *text)
+{
+	static const char *const words[2][3] = {{"false", "0", "no"},
+						{"true", "1", "yes"}};
+	unsigned i, yes;
+
+	for (yes = 0; yes < 2; yes++)
+		for (i = 0; i < 3; i++)
+			if (!strcasecmp(text, words[yes][i]))
+				return (int)yes;
+	return -1;
+}
+
 /* Looks for the value of what was found, in the next word if need be. */
 static enum args_found take_value(struct args *a)
 {
-	const uint64_t bit = 1ull << (a->arg - a->table);
+	const size_t row = (size_t)(a->arg - a->table);
+	const uint64_t bit = 1ull << row % 64;
 	const bool is_wire = a->rules & ARGS_WIRE;
 
-	if (is_wire && a->seen & bit && !a->arg->repeats)
+	if (is_wire && a->seen[row / 64] & bit && !a->arg->repeats)
 		return ARGS_TWICE;
-	a->seen |= bit;
+	a->seen[row / 64] |= bit;
 	if (!a->arg->value)
-		return a->value ? ARGS_VALUED : ARGS_OPTION;
+		return a->value && (is_wire || read_flag(a->value) < 0)
+			       ? ARGS_VALUED
+			       : ARGS_OPTION;
 	if (!a->value && a->at < a->argc &&
 	    (!is_wire || strncmp(a->argv[a->at], "--", 2) != 0))
 		a->value = a->argv[a->at++];
@@ -59,24 +77,42 @@ static enum args_found take_value(struct args *a)
 	return ARGS_OPTION;
 }
 
-/* -itd, -p8080: what stands behind a letter is its value, if it takes one. */
+/* -itd, -p8080, -n=x: what stands behind a letter is its value, if it takes
+ * one, and what stands behind = is one. */
 static enum args_found next_letter(struct args *a)
 {
 	a->arg = find_letter(a, *a->joined++);
+	if (!a->arg) {
+		a->joined = NULL;
+		return ARGS_UNKNOWN;
+	}
+	if (*a->joined == '=')
+		a->value = a->joined + 1;
+	else if (a->arg->value && *a->joined)
+		a->value = a->joined;
+	if (a->value)
+		a->joined = NULL;
+	return take_value(a);
+}
+
+/* --name, --name=VALUE; of ARGS_WIRE also -l. */
+static enum args_found next_name(struct args *a)
+{
+	const char *name = a->word + 1;
+	const size_t len = strcspn(name, "=");
+
+	if (*name == '-')
+		a->arg = find_name(a, name + 1, len - 1);
+	else if (len == 1)
+		a->arg = find_letter(a, *name);
 	if (!a->arg)
 		return ARGS_UNKNOWN;
-	if (a->arg->value && *a->joined) {
-		a->value = a->joined;
-		a->joined = NULL;
-	}
+	a->value = name[len] ? name + len + 1 : NULL;
 	return take_value(a);
 }
 
 enum args_found args_next(struct args *a)
 {
-	const char *name, *equals;
-	size_t len;
-
 	assert(a->count <= ARGS_ROWS_MAX);
 	a->arg = NULL;
 	a->value = NULL;
@@ -91,36 +127,30 @@ enum args_found args_next(struct args *a)
 		a->at--;
 		return ARGS_END;
 	}
-	if (*a->word != '-')
+	if (*a->word != '-' || (!a->word[1] && a->rules & ARGS_DASH))
 		return ARGS_WORD;
-	name = a->word + 1;
-	if (*name != '-' && a->rules & ARGS_JOINED) {
-		a->joined = name;
-		return next_letter(a);
-	}
-	len = strcspn(name, "=");
-	equals = name[len] ? name + len : NULL;
-	if (*name == '-')
-		a->arg = find_name(a, name + 1, len - 1);
-	else if (len == 1)
-		a->arg = find_letter(a, *name);
-	if (!a->arg)
-		return ARGS_UNKNOWN;
-	a->value = equals ? equals + 1 : NULL;
-	return take_value(a);
+	if (a->word[1] == '-' || a->rules & ARGS_WIRE)
+		return next_name(a);
+	a->joined = a->word + 1;
+	return next_letter(a);
+}
+
+bool args_is_on(const struct args *a)
+{
+	return !a->value || read_flag(a->value) == 1;
 }
 
 int args_set(const struct args *a, void *into, struct err *e)
 {
 	char *at = (char *)into + a->arg->offset;
-	const bool yes = true;
+	const bool on = args_is_on(a);
 
 	if (a->arg->take)
 		return a->arg->take(a, into, e);
 	if (a->arg->value)
 		memcpy(at, &a->value, sizeof(a->value));
 	else
-		memcpy(at, &yes, sizeof(yes));
+		memcpy(at, &on, sizeof(on));
 	return 0;
 }
 
@@ -159,7 +189,7 @@ int args_read(struct args *a, void *into, struct err *e)
 
 bool args_has(const struct args *a, unsigned row)
 {
-	return a->seen >> row & 1;
+	return a->seen[row / 64] >> row % 64 & 1;
 }
 
 bool args_number(const char *text, uint64_t *out)

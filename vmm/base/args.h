@@ -11,9 +11,11 @@ struct args;
 
 /*
  * Command lines by table: one row an option, `--name VALUE` or `--name=VALUE`,
- * and `-l` where it has a letter. args_next() says what comes next and leaves
- * the sentences to its caller; args_read() is all of it for programs that take
- * nothing but options.
+ * and `-l` where it has a letter. Letters may stand together, and the value of
+ * the last right behind it (-itd, -p80:80, -n=x); a flag may say which way it
+ * is meant (--rm=false). ARGS_WIRE knows neither. args_next() says what comes
+ * next and leaves the sentences to its caller; args_read() is all of it for
+ * programs that take nothing but options.
  */
 struct arg {
 	const char *name;  /* without its dashes */
@@ -29,7 +31,7 @@ struct arg {
 	bool repeats;	  /* for ARGS_WIRE */
 };
 
-enum { ARGS_ROWS_MAX = 64 };
+enum { ARGS_ROWS_MAX = 128 };
 
 enum args_rules {
 	/* Each option once; what begins with -- is no value. */
@@ -37,11 +39,12 @@ enum args_rules {
 	/* `--` ends the options. */
 	ARGS_REST = 2,
 	/*
-	 * As getopt_long() has it: letters and their values can be joined,
-	 * names shortened, values empty; `--` ends the options, and so does the
-	 * first word, which argv[at] then is.
+	 * As getopt_long() has it: names can be shortened, values empty; `--`
+	 * ends the options, and so does the first word, which argv[at] then is.
 	 */
 	ARGS_JOINED = 4,
+	/* - alone is a word. */
+	ARGS_DASH = 8,
 };
 
 /* Strings are borrowed from argv, whose [0] is passed over. */
@@ -60,7 +63,7 @@ struct args {
 	int at;		       /* of argv: the next, once set to 1 */
 
 	const char *joined; /* letters of word still to be looked at */
-	uint64_t seen;	    /* rows, by bits */
+	uint64_t seen[ARGS_ROWS_MAX / 64]; /* rows, by bits */
 };
 
 /* The initializer of a struct args. */
@@ -80,7 +83,7 @@ enum args_found {
 	ARGS_WORD,	/* no option */
 	ARGS_UNKNOWN,	/* an option, but none of the table */
 	ARGS_TWICE,	/* once too often */
-	ARGS_VALUED,	/* a flag with a value */
+	ARGS_VALUED,	/* a flag with a value that is neither yes nor no */
 	ARGS_VALUELESS, /* an option without, or with an empty one */
 };
 
@@ -94,6 +97,9 @@ int args_set(const struct args *a, void *into, struct err *e);
  * the first behind `--`.
  */
 int args_read(struct args *a, void *into, struct err *e);
+
+/* Whether the flag that was found is meant: no value, or one that says yes. */
+bool args_is_on(const struct args *a);
 
 /* Whether the row of that index was there. */
 bool args_has(const struct args *a, unsigned row);

@@ -13,7 +13,11 @@
  * guest, with one thing done over it. The guest is hostile: whatever comes is
  * bounded and checked, and what makes no sense ends the session.
  */
-enum { SESSION_MOUNTS_MAX = 64, SESSION_LIMITS_MAX = 32 };
+enum {
+	SESSION_MOUNTS_MAX = 64,
+	SESSION_LIMITS_MAX = 32,
+	SESSION_FILES_MAX = (16 << 20) - (64 << 10), /* bytes of all files */
+};
 
 /* One disk, tmpfs or file of the container's. Zeroes are what is usual. */
 struct session_mount {
@@ -75,6 +79,9 @@ struct session_plan {
 	uint64_t shm_bytes; /* 0: half of memory */
 	bool has_init;	    /* a small one is PID 1 */
 	bool is_read_only;  /* the root */
+	bool has_upper;	    /* a disk for what containers write */
+	bool has_no_new_privs;
+	bool is_detached; /* of EXEC: nobody waits for it */
 };
 
 /* What comes from the guest. */
@@ -103,8 +110,9 @@ enum { SESSION_IN_MAX = 256 << 10, SESSION_OUT_MAX = 512 << 10 };
 /* The agent calls here, beside vsock.sock, once it is up. */
 #define SESSION_READY_SOCKET "vsock.sock_1024"
 
-/* The serial of a disk: of the image, and of volume n. */
+/* The serial of a disk: of the image, of what is written, of volume n. */
 #define SESSION_IMAGE_SERIAL  "image"
+#define SESSION_UPPER_SERIAL  "upper"
 #define SESSION_VOLUME_SERIAL "volume%u"
 
 struct session {
@@ -167,10 +175,14 @@ void session_sync(struct session *s);
 
 /*
  * A tar archive into a directory of the container, or out of it: see
- * guest/proto.h. To be followed by session_input() and session_next().
+ * guest/proto.h. To be followed by session_input() and session_next(). Without
+ * has_owners all becomes root's; with is_followed a symbolic link at path
+ * stands for what it leads to.
  */
-int session_copy_in(struct session *s, const char *path, struct err *e);
-int session_copy_out(struct session *s, const char *path, struct err *e);
+int session_copy_in(struct session *s, const char *path, bool has_owners,
+		    struct err *e);
+int session_copy_out(struct session *s, const char *path, bool is_followed,
+		     struct err *e);
 
 /* Gives back n bytes of a stream that were read and used. */
 void session_used(struct session *s, int stream, size_t n);

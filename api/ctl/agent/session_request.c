@@ -15,10 +15,13 @@
 enum {
 	INPUT_CHUNK = 32 << 10,
 	GIVE_BACK = PROTO_WINDOW / 2,
-	FILES_MAX = PROTO_FILES_MAX - (64 << 10), /* names count as well */
 	SYNC_MS = 30000,
 	ANSWER_MS = 10000
 };
+
+/* Names count as well. */
+_Static_assert(SESSION_FILES_MAX + (64 << 10) <= PROTO_FILES_MAX,
+	       "as many files as the agent takes");
 
 /* There is one container in a microVM of ours. */
 #define CONTAINER "main"
@@ -274,7 +277,7 @@ static bool configure(struct session *s, const struct session_plan *plan)
 	put(&p, &c, sizeof(c));
 	put_string(&p, plan->hostname);
 	put_string(&p, SESSION_IMAGE_SERIAL);
-	put_string(&p, "");
+	put_string(&p, plan->has_upper ? SESSION_UPPER_SERIAL : "");
 	if (getrandom(entropy, sizeof(entropy), 0) == sizeof(entropy)) {
 		put_number(&p, sizeof(entropy));
 		put(&p, entropy, sizeof(entropy));
@@ -305,6 +308,8 @@ static void put_process(struct payload *p, const struct session_plan *plan)
 		    (plan->has_tty ? PROTO_TTY : 0u) |
 			    (plan->has_stdin ? PROTO_INPUT : 0u) |
 			    (plan->is_kept ? PROTO_KEEP : 0u) |
+			    (plan->is_detached ? PROTO_DETACH : 0u) |
+			    (plan->has_no_new_privs ? PROTO_NO_NEW_PRIVS : 0u) |
 			    (plan->has_init ? PROTO_INIT : 0u) |
 			    (plan->is_read_only ? PROTO_READ_ONLY : 0u));
 	if (plan->has_tty) {
@@ -379,11 +384,11 @@ static int make_room(struct session *s, const struct session_plan *plan,
 	for (unsigned i = 0; i < plan->mount_count; i++) {
 		if (plan->mounts[i].kind != SESSION_FILE)
 			continue;
-		if (plan->mounts[i].len > FILES_MAX - len)
+		if (plan->mounts[i].len > SESSION_FILES_MAX - len)
 			return err_set(e, -E2BIG,
 				       "the files for the container have more "
 				       "than %d KiB; give their directory",
-				       FILES_MAX >> 10);
+				       SESSION_FILES_MAX >> 10);
 		len += plan->mounts[i].len;
 		frames += 1 + plan->mounts[i].len / PROTO_FILE_MAX;
 	}
@@ -507,14 +512,17 @@ static int copy(struct session *s, uint8_t type, uint32_t flags,
 	return rc;
 }
 
-int session_copy_in(struct session *s, const char *path, struct err *e)
+int session_copy_in(struct session *s, const char *path, bool has_owners,
+		    struct err *e)
 {
-	return copy(s, PROTO_COPY_IN, PROTO_COPY_OWN, path, e);
+	return copy(s, PROTO_COPY_IN, has_owners ? 0 : PROTO_COPY_OWN, path, e);
 }
 
-int session_copy_out(struct session *s, const char *path, struct err *e)
+int session_copy_out(struct session *s, const char *path, bool is_followed,
+		     struct err *e)
 {
-	return copy(s, PROTO_COPY_OUT, PROTO_COPY_FOLLOW, path, e);
+	return copy(s, PROTO_COPY_OUT, is_followed ? PROTO_COPY_FOLLOW : 0,
+		    path, e);
 }
 
 void session_sync(struct session *s)

@@ -15,16 +15,25 @@
 #include <unistd.h>
 
 #include "api/ctl/commands/ctl.h"
+#include "api/ctl/commands/docker.h"
+#include "api/ctl/commands/values.h"
 #include "api/ctl/vm/output_log.h"
 #include "api/ctl/vm/vm.h"
 #include "vmm/base/args.h"
 #include "vmm/base/fd.h"
 
+/* Which of it is asked for. */
+struct choice {
+	uint64_t since_ns, until_ns;
+	uint64_t skip; /* lines still to be left out */
+	bool has_times;
+};
+
 struct follower {
 	const struct vm *vm;
 	int fd; /* owned; of the file we are in */
 	uint64_t offset;
-	bool has_times;
+	struct choice *choice;
 };
 
 static int open_output(const struct vm *vm, const char *name)
@@ -59,8 +68,27 @@ static int print_time(int fd, uint64_t time_ns)
 	return fd_write(fd, text, strlen(text));
 }
 
+/* Leaves out what lines are still to be; what is left of a record. */
+static const char *skip_lines(struct choice *c, const char *at, uint32_t *len)
+{
+	while (c->skip && *len) {
+		const char *end = memchr(at, '\n', *len);
+		const uint32_t n = end ? (uint32_t)(end - at) + 1 : *len;
+
+		at += n;
+		*len -= n;
+		c->skip -= end != NULL;
+	}
+	return at;
+}
+
+static bool is_chosen(const struct choice *c, const struct output_record *r)
+{
+	return r->time_ns >= c->since_ns && r->time_ns <= c->until_ns;
+}
+
 /* Every whole record from *offset on. -EPIPE where nobody reads. */
-static int print_records(int fd, uint64_t *offset, bool has_times)
+static int print_records(int fd, uint64_t *offset, struct choice *c)
 {
 	char *bytes = malloc(OUTPUT_RECORD_MAX);
 	struct output_record r;
@@ -69,14 +97,41 @@ static int print_records(int fd, uint64_t *offset, bool has_times)
 	if (!bytes)
 		return -ENOMEM;
 	while (!rc && output_log_next(fd, offset, &r, bytes)) {
+		const char *at = bytes;
+
+		if (!is_chosen(c, &r))
+			continue;
+		at = skip_lines(c, at, &r.len);
+		if (!r.len)
+			continue;
 		to = r.stream == 2 ? STDERR_FILENO : STDOUT_FILENO;
-		if (has_times)
+		if (c->has_times)
 			rc = print_time(to, r.time_ns);
 		if (!rc)
-			rc = fd_write(to, bytes, r.len);
+			rc = fd_write(to, at, r.len);
 	}
 	free(bytes);
 	return rc;
+}
+
+/* How many lines of a file are chosen; the last may be without an end. */
+static uint64_t count_lines(int fd, const struct choice *c)
+{
+	char *bytes = malloc(OUTPUT_RECORD_MAX);
+	uint64_t offset = 0, lines = 0;
+	struct output_record r;
+	char last = '\n';
+	uint32_t i;
+
+	while (bytes && fd >= 0 && output_log_next(fd, &offset, &r, bytes)) {
+		if (!is_chosen(c, &r) || !r.len)
+			continue;
+		for (i = 0; i < r.len; i++)
+			lines += bytes[i] == '\n';
+		last = bytes[r.len - 1];
+	}
+	free(bytes);
+	return lines + (last != '\n');
 }
 
 /* All there is by now, over a change of files. */
@@ -95,7 +150,7 @@ static int print_more(struct follower *f)
 			return 0;
 		/* Asked first: what is written before the change is read. */
 		rotated = is_rotated(f);
-		rc = print_records(f->fd, &f->offset, f->has_times);
+		rc = print_records(f->fd, &f->offset, f->choice);
 		if (rc || !rotated)
 			return rc;
 		fd_close(&f->fd);
@@ -124,11 +179,18 @@ static int follow(struct follower *f)
 	return rc ? rc : print_more(f);
 }
 
-static int print_logs(const struct vm *vm, bool is_following, bool has_times)
+struct request {
+	bool is_following;
+	struct choice choice;
+	uint64_t tail; /* UINT64_MAX: all */
+	const char *name;
+};
+
+static int print_logs(const struct vm *vm, struct request *q)
 {
-	struct follower f = {.vm = vm, .fd = -1, .has_times = has_times};
+	struct follower f = {.vm = vm, .fd = -1, .choice = &q->choice};
 	CLEAN_FD int old = -1;
-	uint64_t offset = 0;
+	uint64_t offset = 0, lines;
 	int rc = 0;
 
 	f.fd = open_output(vm, OUTPUT_FILE);
@@ -139,60 +201,118 @@ static int print_logs(const struct vm *vm, bool is_following, bool has_times)
 		return CTL_REFUSED;
 	}
 	old = open_output(vm, OUTPUT_FILE_OLD);
+	if (q->tail != UINT64_MAX) {
+		lines = count_lines(old, &q->choice) +
+			count_lines(f.fd, &q->choice);
+		q->choice.skip = lines > q->tail ? lines - q->tail : 0;
+	}
 	if (old >= 0)
-		rc = print_records(old, &offset, has_times);
+		rc = print_records(old, &offset, &q->choice);
 	if (!rc)
-		rc = is_following ? follow(&f) : print_more(&f);
+		rc = q->is_following ? follow(&f) : print_more(&f);
 	fd_close(&f.fd);
 	if (rc && rc != -EPIPE)
 		ctl_complain("can't print it: %s", strerror(-rc));
 	return rc ? CTL_REFUSED : CTL_OK;
 }
 
-struct request {
-	bool is_following;
-	bool has_times;
-	const char *name;
-};
+/* ---- what was typed ------------------------------------------------------ */
 
-static int parse(struct request *r, int argc, char **argv)
+static int take_tail(const struct args *a, void *into, struct err *e)
+{
+	struct request *q = into;
+
+	if (!strcmp(a->value, "all") || !strcmp(a->value, "-1"))
+		q->tail = UINT64_MAX;
+	else if (!args_number(a->value, &q->tail))
+		return err_set(e, -EINVAL,
+			       "--tail takes a number of lines, or all, not "
+			       "'%s'",
+			       a->value);
+	return 0;
+}
+
+/* As docker has it: a time ago, seconds since 1970, or a date in UTC. */
+static int take_time(const struct args *a, void *into, struct err *e)
+{
+	const uint64_t second = 1000000000;
+	struct timespec now;
+	struct tm tm = {0};
+	uint64_t ns, ms, number;
+	const char *end;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	end = strptime(a->value, "%Y-%m-%dT%H:%M:%S", &tm);
+	if (!end && (end = strptime(a->value, "%Y-%m-%d", &tm)) && *end)
+		end = NULL;
+	if (end && (!*end || !strcmp(end, "Z")))
+		ns = (uint64_t)timegm(&tm) * second;
+	else if (args_number(a->value, &number) && number >= second &&
+		 number < UINT64_MAX / second)
+		ns = number * second;
+	else if (!value_duration(a->value, &ms, NULL))
+		ns = (uint64_t)now.tv_sec * second + (uint64_t)now.tv_nsec -
+		     ms * 1000000;
+	else
+		return err_set(e, -EINVAL,
+			       "--%s takes a time ago, such as 10m, or a date "
+			       "in UTC, such as 2026-11-25T12:00:00Z, not '%s'",
+			       a->arg->name, a->value);
+	memcpy((char *)into + a->arg->offset, &ns, sizeof(ns));
+	return 0;
+}
+
+static int parse(struct request *q, int argc, char **argv)
 {
 	static const struct arg table[] = {
 		{"follow", .offset = offsetof(struct request, is_following),
 		 .letter = 'f'},
-		{"timestamps", .offset = offsetof(struct request, has_times),
+		{"timestamps",
+		 .offset = offsetof(struct request, choice.has_times),
 		 .letter = 't'},
+		{"tail", "N", take_tail, .letter = 'n'},
+		{"since", "TIME", take_time,
+		 offsetof(struct request, choice.since_ns)},
+		{"until", "TIME", take_time,
+		 offsetof(struct request, choice.until_ns)},
 	};
 	struct args a = ARGS(table, 0, argc, argv);
 	enum args_found found;
+	struct err e = {0};
 
 	while ((found = args_next(&a))) {
-		if (found == ARGS_OPTION)
-			(void)args_set(&a, r, NULL);
-		else if (found == ARGS_WORD && !r->name)
-			r->name = a.word;
-		else
+		if (found == ARGS_OPTION && args_set(&a, q, &e)) {
+			ctl_complain("logs: %s", e.text);
 			return -EINVAL;
+		}
+		if (found == ARGS_WORD && !q->name)
+			q->name = a.word;
+		else if (found != ARGS_OPTION) {
+			docker_complain("logs", a.word);
+			return -EINVAL;
+		}
 	}
-	return r->name ? 0 : -EINVAL;
+	if (q->name)
+		return 0;
+	ctl_complain("logs takes the name of a microVM; `mayctl ps -a` lists "
+		     "them");
+	return -EINVAL;
 }
 
 int ctl_logs(int argc, char **argv)
 {
-	struct request r = {0};
+	struct request q = {.tail = UINT64_MAX, .choice.until_ns = UINT64_MAX};
 	struct err e = {0};
 	struct vm vm;
 	int code;
 
-	if (parse(&r, argc, argv)) {
-		ctl_complain("logs takes [-f] [-t] and the name of a microVM");
+	if (parse(&q, argc, argv))
 		return CTL_USAGE;
-	}
-	if (vm_load(&vm, r.name, &e)) {
+	if (vm_load(&vm, q.name, &e)) {
 		ctl_complain("%s", e.text);
 		code = CTL_REFUSED;
 	} else {
-		code = print_logs(&vm, r.is_following, r.has_times);
+		code = print_logs(&vm, &q);
 	}
 	vm_fini(&vm);
 	return code;

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "api/ctl/commands/ctl.h"
+#include "api/ctl/commands/docker.h"
 #include "vmm/base/version.h"
 
 static const struct {
@@ -39,42 +40,75 @@ static const struct {
 	 "      -d, --detach             go on without mayctl, which prints the name\n"
 	 "      --rm                     keep nothing once it has ended\n"
 	 "      --name NAME              else one is made up\n"
-	 "      --hostname NAME          else it is the name\n"
+	 "      -h, --hostname NAME      else it is the name; may have a domain\n"
 	 "      -e, --env NAME[=VALUE]   a variable; can be repeated\n"
+	 "      --env-file FILE          variables, one a line; -e comes after them\n"
 	 "      -w, --workdir PATH       where the command starts\n"
 	 "      -u, --user USER[:GROUP]  names of the image, or numbers\n"
-	 "      --entrypoint PROGRAM     instead of the image's\n"
+	 "      --entrypoint PROGRAM     instead of the image's; '' for none\n"
+	 "      --init                   a small init before the command\n"
+	 "      --stop-signal SIGNAL     instead of the image's\n"
 	 "      -v, --volume SOURCE:TARGET[:ro]\n"
 	 "                               a host directory, as a read-only copy made\n"
-	 "                               now (EROFS), never live; or a block device\n"
-	 "                               or a file with a file system, as a disk\n"
+	 "                               now (EROFS), never live; a file, the same;\n"
+	 "                               or a block device or a file with a file\n"
+	 "                               system, as a disk; 17 directories and disks\n"
+	 "                               at most, one less each with --net and --disk\n"
+	 "      --mount type=bind|tmpfs,source=SOURCE,target=TARGET[,readonly]\n"
+	 "                               the same, in words\n"
+	 "      --tmpfs PATH[:size=SIZE,mode=MODE,exec,suid,ro]\n"
+	 "                               memory as a directory\n"
+	 "      --disk SIZE              what the container writes goes to a disk of\n"
+	 "                               that size, kept while it runs; else to half\n"
+	 "                               of its memory\n"
+	 "      --shm-size SIZE          of /dev/shm; else half of the memory\n"
+	 "      --read-only              the root can't be written to\n"
 	 "      -p, --publish [ADDRESS:]HOST:GUEST\n"
 	 "                               a TCP port of the host; needs no network\n"
 	 "                               in the guest, and no root\n"
-	 "      --net none|nat|tap=NAME[,ip=ADDRESS/PREFIX[,gw=ADDRESS]]\n"
+	 "      -P, --publish-all        what the image exposes, at free ports\n"
+	 "      --net, --network none|nat|tap=NAME[,ip=ADDRESS/PREFIX[,gw=ADDRESS]]\n"
 	 "                               the guest's network (none); nat needs root\n"
-	 "      --cpus N                 vCPUs (1)\n"
-	 "      -m, --memory SIZE        MiB, or with m or g behind it (256)\n"
+	 "      --dns ADDRESS, --dns-search DOMAIN, --dns-option OPTION\n"
+	 "                               in /etc/resolv.conf\n"
+	 "      --add-host NAME:ADDRESS  in /etc/hosts\n"
+	 "      --cpus N                 vCPUs (1); a fraction is rounded up\n"
+	 "      -m, --memory SIZE        MiB, bytes, or with k, m, g behind it (256)\n"
+	 "      --ulimit NAME=SOFT[:HARD]\n"
+	 "                               such as nofile=1024:4096\n"
+	 "      --cap-add CAPABILITY, --cap-drop CAPABILITY\n"
+	 "                               such as NET_ADMIN, or ALL\n"
+	 "      --security-opt no-new-privileges\n"
+	 "                               no more rights by set-id programs\n"
+	 "      --pull missing|always|never\n"
+	 "                               when docker://… is fetched (missing)\n"
+	 "      -q, --quiet              no progress of that\n"
 	 "      --timeout TIME           seconds, or with ms, s, m, h behind it\n"
 	 "      --kernel FILE            another kernel for the guest\n"
 	 "      --console                keep the kernel's messages (console.log)\n"
 	 "      --timing                 say at the end where the time went\n"
-	 "      three Ctrl-C kill a command that does not heed them"},
+	 "      three Ctrl-C kill a command that does not heed them; --platform,\n"
+	 "      --restart no and --no-healthcheck are taken as docker has them"},
 	{"exec", ctl_exec,
-	 "exec [-i] [-t] [-e NAME=VALUE]... [-w PATH] [-u USER] NAME COMMAND...\n"
+	 "exec [-d] [-i] [-t] [-e NAME[=VALUE]]... [--env-file FILE] [-w PATH]\n"
+	 "       [-u USER] NAME COMMAND...\n"
 	 "      runs another command in a container, as run does"},
 	{"cp", ctl_cp,
-	 "cp SOURCE NAME:TARGET\n"
-	 "  cp NAME:SOURCE TARGET\n"
-	 "      copies a file into a container, or out of it"},
+	 "cp [-L, --follow-link] [-a, --archive] SOURCE|- NAME:TARGET\n"
+	 "  cp [-L] NAME:SOURCE TARGET|-\n"
+	 "      copies a file or a directory into a container, or out of it, by\n"
+	 "      the rules of cp -R; SOURCE/. are the contents of a directory, - is\n"
+	 "      a tar archive; -L follows a link SOURCE, -a keeps owners"},
 	{"ps", ctl_ps,
-	 "ps [-a, --all] [--json]\n"
-	 "      lists microVMs, with -a also those that have ended"},
+	 "ps [-a, --all] [-q, --quiet] [--no-trunc] [--json]\n"
+	 "      lists microVMs, with -a also those that have ended, with -q names\n"
+	 "      alone"},
 	{"inspect", ctl_inspect,
 	 "inspect NAME...\n"
 	 "      prints all that is known of a microVM, as JSON"},
 	{"logs", ctl_logs,
-	 "logs [-f, --follow] [-t, --timestamps] NAME\n"
+	 "logs [-f, --follow] [-t, --timestamps] [-n, --tail N] [--since TIME]\n"
+	 "       [--until TIME] NAME\n"
 	 "      prints what a container of `run -d` wrote; -f goes on"},
 	{"stop", ctl_stop,
 	 "stop [-t, --time TIME] NAME...\n"
@@ -83,8 +117,9 @@ static const struct {
 	 "kill [-s, --signal SIGNAL] NAME...\n"
 	 "      sends a signal (KILL) to the container's command"},
 	{"rm", ctl_rm,
-	 "rm [-f, --force] NAME...\n"
-	 "      removes microVMs that have ended, with -f also others"},
+	 "rm [-f, --force] [-v, --volumes] NAME...\n"
+	 "      removes microVMs that have ended, with -f also others; what they\n"
+	 "      wrote goes with them, as -v says"},
 	{"image", ctl_image,
 	 "image import REF [--name NAME] [--quiet]\n"
 	 "  image ls [--json] | rm NAME... | gc | inspect NAME\n"
@@ -114,6 +149,7 @@ static void help(FILE *to)
 
 int main(int argc, char **argv)
 {
+	const char *instead;
 	unsigned i;
 
 	if (argc < 2) {
@@ -137,6 +173,11 @@ int main(int argc, char **argv)
 		}
 		return commands[i].run(argc - 1, argv + 1);
 	}
-	ctl_complain("there is no command '%s'; --help lists them", argv[1]);
+	instead = docker_command(argv[1]);
+	if (instead)
+		ctl_complain("there is no command '%s': %s", argv[1], instead);
+	else
+		ctl_complain("there is no command '%s'; --help lists them",
+			     argv[1]);
 	return CTL_USAGE;
 }

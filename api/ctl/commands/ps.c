@@ -7,13 +7,16 @@
 #include <unistd.h>
 
 #include "api/ctl/commands/ctl.h"
+#include "api/ctl/commands/docker.h"
 #include "api/ctl/vm/vm.h"
 #include "vmm/base/args.h"
 
 struct listing {
 	bool has_all;
 	bool is_json;
-	json_t *json; /* NULL: a table */
+	bool is_quiet; /* names alone */
+	bool is_whole; /* nothing is cut */
+	json_t *json;  /* NULL: a table */
 };
 
 static void format_age(uint64_t since_s, char out[32])
@@ -55,13 +58,13 @@ static void format_ports(const struct vm_state *s, char *out, size_t size)
 }
 
 /* Text of a file that might hold anything, for a terminal. */
-static void print_text(const char *text, int width)
+static void print_text(const char *text, int width, bool is_whole)
 {
 	int n = 0;
 
-	for (; text && *text && n < width; text++, n++)
+	for (; text && *text && (is_whole || n < width); text++, n++)
 		putchar(*text >= ' ' && *text < 127 ? *text : '?');
-	printf("%*s  ", width - n, "");
+	printf("%*s  ", n < width ? width - n : 0, "");
 }
 
 static int list_one(struct vm *vm, void *context)
@@ -74,12 +77,16 @@ static int list_one(struct vm *vm, void *context)
 		return 0;
 	if (l->json)
 		return json_array_append_new(l->json, vm_dump(vm));
+	if (l->is_quiet) {
+		puts(vm->state.name);
+		return 0;
+	}
 	format_age(vm->state.created_s, age);
 	format_status(vm, status, word);
 	format_ports(&vm->state, ports, sizeof(ports));
-	print_text(vm->state.name, 20);
-	print_text(vm->state.image, 24);
-	print_text(vm->state.command, 24);
+	print_text(vm->state.name, 20, l->is_whole);
+	print_text(vm->state.image, 24, l->is_whole);
+	print_text(vm->state.command, 24, l->is_whole);
 	printf("%-9s %-13s %s\n", age, word, ports);
 	return 0;
 }
@@ -90,6 +97,9 @@ int ctl_ps(int argc, char **argv)
 		{"all", .offset = offsetof(struct listing, has_all),
 		 .letter = 'a'},
 		{"json", .offset = offsetof(struct listing, is_json)},
+		{"quiet", .offset = offsetof(struct listing, is_quiet),
+		 .letter = 'q'},
+		{"no-trunc", .offset = offsetof(struct listing, is_whole)},
 	};
 	struct args a = ARGS(table, 0, argc, argv);
 	struct listing l = {0};
@@ -98,13 +108,13 @@ int ctl_ps(int argc, char **argv)
 
 	while ((found = args_next(&a))) {
 		if (found != ARGS_OPTION || args_set(&a, &l, &e)) {
-			ctl_complain_of(&a);
+			docker_complain("ps", a.word);
 			return CTL_USAGE;
 		}
 	}
 	if (l.is_json)
 		l.json = json_array();
-	if (!l.json)
+	if (!l.json && !l.is_quiet)
 		printf("%-20s  %-24s  %-24s  %-9s %-13s %s\n", "NAME", "IMAGE",
 		       "COMMAND", "CREATED", "STATUS", "PORTS");
 	if (vm_each(list_one, &l, &e)) {
@@ -148,7 +158,11 @@ int ctl_inspect(int argc, char **argv)
 	int i, code = CTL_OK;
 	json_t *all;
 
-	if (argc < 2 || argv[1][0] == '-') {
+	if (argc > 1 && argv[1][0] == '-') {
+		docker_complain("inspect", argv[1]);
+		return CTL_USAGE;
+	}
+	if (argc < 2) {
 		ctl_complain("inspect needs the name of a microVM; `mayctl ps "
 			     "-a` lists them");
 		return CTL_USAGE;

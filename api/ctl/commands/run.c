@@ -20,6 +20,7 @@
 #include "api/ctl/base/terminal.h"
 #include "api/ctl/commands/ctl.h"
 #include "api/ctl/commands/foreground.h"
+#include "api/ctl/commands/run_disks.h"
 #include "api/ctl/commands/run_options.h"
 #include "api/ctl/image/image.h"
 #include "api/ctl/vm/forward.h"
@@ -27,7 +28,6 @@
 #include "api/ctl/vm/network.h"
 #include "api/ctl/vm/shim.h"
 #include "api/ctl/vm/vm.h"
-#include "api/ctl/vm/volume.h"
 #include "vmm/base/clock.h"
 #include "vmm/base/fd.h"
 
@@ -39,16 +39,15 @@ struct run {
 	struct monitor_files files;
 	struct vm vm;
 	bool has_dir; /* and it is ours, not yet the shim's */
-	struct volume volumes[VM_VOLUMES_MAX];
+	struct run_disks disks;
+	char hostname[VM_NAME_MAX + 1]; /* of the name */
 	struct network network;
 	struct monitor_plan monitor;
 	struct session_plan session;
 	struct shim_plan shim;
 	const char **argv; /* owned */
 	const char **env;  /* owned, and its strings are not */
-	char **made_env;   /* owned: NAME of our own environment */
-	unsigned made_count;
-	int control; /* owned */
+	int control;	   /* owned */
 	uint64_t begin_ns, image_ns;
 };
 
@@ -121,33 +120,43 @@ static int make_env(struct run *r, struct err *e)
 	char *const *image = r->image.config.env;
 	size_t n = 0, i;
 
-	r->env = calloc(count_of(image) + o->env_count + 4, sizeof(*r->env));
-	r->made_env = calloc(o->env_count + 1, sizeof(*r->made_env));
-	if (!r->env || !r->made_env)
+	r->env = calloc(count_of(image) + o->env.count + 4, sizeof(*r->env));
+	if (!r->env)
 		return err_set(e, -ENOMEM, "no memory for the environment");
 	for (i = 0; image[i]; i++)
 		if (strchr(image[i], '='))
 			put_env(r->env, &n, image[i]);
-	for (i = 0; i < o->env_count; i++) {
-		const char *value = strchr(o->env[i], '=') ? NULL
-							   : getenv(o->env[i]);
-		char *made = NULL;
-
-		if (!strchr(o->env[i], '=')) {
-			if (!value)
-				continue;
-			if (asprintf(&made, "%s=%s", o->env[i], value) < 0)
-				return err_set(e, -ENOMEM, "no memory");
-			r->made_env[r->made_count++] = made;
-		}
-		put_env(r->env, &n, made ? made : o->env[i]);
-	}
+	for (i = 0; i < o->env.count; i++)
+		put_env(r->env, &n, o->env.list[i]);
 	if (!has_env(r->env, n, "PATH"))
 		r->env[n++] = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:"
 			      "/usr/bin:/sbin:/bin";
 	if (o->has_tty && !has_env(r->env, n, "TERM"))
 		r->env[n++] = "TERM=xterm";
 	return 0;
+}
+
+/* What docker's options say of the container itself. */
+static void add_options(struct session_plan *s, const struct run_options *o)
+{
+	s->dns = o->dns.count ? o->dns.list : NULL;
+	s->search = o->search.list;
+	s->dns_options = o->dns_options.list;
+	s->hosts = (const char *const *)o->hosts;
+	memcpy(s->limits, o->limits, sizeof(s->limits));
+	s->limit_count = o->limit_count;
+	s->cap_add = o->cap_add;
+	s->cap_drop = o->cap_drop;
+	s->shm_bytes = o->shm_bytes;
+	s->has_init = o->has_init;
+	s->is_read_only = o->is_read_only;
+	s->has_no_new_privs = o->has_no_new_privs;
+}
+
+static const char *stop_signal_of(const struct run *r)
+{
+	return r->options.stop_signal ? r->options.stop_signal
+				      : r->image.config.stop_signal;
 }
 
 static int make_session(struct run *r, struct err *e)
@@ -161,7 +170,7 @@ static int make_session(struct run *r, struct err *e)
 	r->session = (struct session_plan){
 		.kind = SESSION_RUN,
 		.is_kept = true,
-		.stop_signal = signals_parse(c->stop_signal),
+		.stop_signal = signals_parse(stop_signal_of(r)),
 		.argv = r->argv,
 		.env = r->env,
 		.workdir = o->workdir ? o->workdir : c->working_dir,
@@ -172,6 +181,7 @@ static int make_session(struct run *r, struct err *e)
 	};
 	if (r->session.stop_signal < 0)
 		r->session.stop_signal = SIGTERM;
+	add_options(&r->session, o);
 	return rc;
 }
 
@@ -202,7 +212,7 @@ static int fill_state(struct run *r, struct err *e)
 
 	s->image = strdup(o->image);
 	s->digest = strdup(r->image.digest);
-	s->stop_signal = strdup(r->image.config.stop_signal);
+	s->stop_signal = strdup(stop_signal_of(r));
 	s->is_kept = !o->is_removed;
 	s->is_detached = o->is_detached;
 	s->vcpu_count = o->vcpu_count;
@@ -223,36 +233,14 @@ static int fill_state(struct run *r, struct err *e)
 
 static int add_disks(struct run *r, struct err *e)
 {
-	const struct run_options *o = &r->options;
-	unsigned i;
-	int rc;
-
 	r->monitor.drives[0] = (struct monitor_drive){
 		.path = r->image.path,
+		.id = SESSION_IMAGE_SERIAL,
 		.is_read_only = true,
 	};
 	r->monitor.drive_count = 1;
-	for (i = 0; i < o->volume_count; i++) {
-		struct volume *v = &r->volumes[i];
-
-		rc = volume_make(v, &r->vm, i, &o->volumes[i], e);
-		if (rc)
-			return rc;
-		r->session.mounts[i] = (struct session_mount){
-			.volume = i,
-			.target = o->volumes[i].target,
-			.is_read_only = v->is_read_only,
-		};
-		if (!v->is_read_only)
-			r->session.is_synced = true;
-		r->monitor.drives[r->monitor.drive_count++] =
-			(struct monitor_drive){
-				.path = v->path,
-				.is_read_only = v->is_read_only,
-			};
-	}
-	r->session.mount_count = o->volume_count;
-	return 0;
+	return run_disks_add(&r->disks, &r->options, &r->vm, &r->monitor,
+			     &r->session, e);
 }
 
 static int add_network(struct run *r, struct err *e)
@@ -320,11 +308,53 @@ static void plan_shim(struct run *r)
 	r->shim.port_count = r->options.port_count;
 }
 
+/* The microVM's name, in which a dot would begin a domain. */
+static const char *name_host(struct run *r)
+{
+	char *at = r->hostname;
+
+	snprintf(at, sizeof(r->hostname), "%s", r->vm.state.name);
+	while ((at = strpbrk(at, "._")))
+		*at = '-';
+	return r->hostname;
+}
+
+/* -P: what the image exposes, at ports that are free. */
+static int add_exposed(struct run *r, struct err *e)
+{
+	struct run_options *o = &r->options;
+	char *const *ports = r->image.config.exposed_ports;
+	unsigned long first, last;
+	char *end;
+
+	for (; o->publishes_all && *ports; ports++) {
+		first = last = strtoul(*ports, &end, 10);
+		if (*end == '-')
+			last = strtoul(end + 1, &end, 10);
+		if (*end && strcmp(end, "/tcp") != 0)
+			continue;
+		for (; first && first <= last && last <= UINT16_MAX; first++) {
+			if (o->port_count == VM_PORTS_MAX)
+				return err_set(e, -E2BIG,
+					       "the image exposes more than %d "
+					       "ports; say by -p which",
+					       VM_PORTS_MAX);
+			o->ports[o->port_count++] = (struct forward_rule){
+				.address = "0.0.0.0",
+				.guest = (uint16_t)first,
+			};
+		}
+	}
+	return 0;
+}
+
 static int prepare_vm(struct run *r, struct err *e)
 {
 	const struct run_options *o = &r->options;
-	int rc = open_ports(r, e);
+	int rc = add_exposed(r, e);
 
+	if (!rc)
+		rc = open_ports(r, e);
 	if (!rc)
 		rc = fill_state(r, e);
 	if (!rc)
@@ -337,7 +367,7 @@ static int prepare_vm(struct run *r, struct err *e)
 		return rc;
 	r->has_dir = true;
 	plan_shim(r);
-	r->session.hostname = o->hostname ? o->hostname : r->vm.state.name;
+	r->session.hostname = o->hostname ? o->hostname : name_host(r);
 	r->monitor.files = &r->files;
 	r->monitor.vcpu_count = o->vcpu_count;
 	r->monitor.memory_mib = o->memory_mib;
@@ -350,6 +380,23 @@ static int prepare_vm(struct run *r, struct err *e)
 	return rc ? rc : listen_for_agent(r, e);
 }
 
+/* As with docker: what a registry has is fetched where it is lacking. */
+static int find_image(struct run *r, struct err *e)
+{
+	const struct run_options *o = &r->options;
+	const struct image_import how = {.ref = o->image,
+					 .is_quiet = o->is_quiet};
+	const bool is_remote = !strncmp(o->image, "docker://", 9);
+
+	if (is_remote && o->pull == RUN_PULL_NEVER)
+		return err_set(e, -EINVAL,
+			       "--pull never needs the name of an image in the "
+			       "store; `mayctl image ls` lists them");
+	if (is_remote && o->pull == RUN_PULL_ALWAYS)
+		return image_import(&how, &r->image, NULL, e);
+	return image_find_or_import(&how, &r->image, e);
+}
+
 static int prepare(struct run *r, int argc, char **argv, struct err *e)
 {
 	int rc = run_options_parse(&r->options, argc, argv, e);
@@ -357,13 +404,13 @@ static int prepare(struct run *r, int argc, char **argv, struct err *e)
 	if (rc)
 		return rc;
 	if (r->options.has_tty && r->options.is_interactive &&
-	    !terminal_is_there())
+	    !r->options.is_detached && !terminal_is_there())
 		return err_set(e, -ENOTTY,
 			       "-it needs a terminal; leave -t out where "
 			       "stdin or stdout is none");
-	/* As with docker: what a registry has is fetched where it is lacking.
-	 */
-	rc = image_find_or_import(r->options.image, &r->image, e);
+	rc = run_disks_find(&r->disks, &r->options, e);
+	if (!rc)
+		rc = find_image(r, e);
 	if (rc)
 		return rc;
 	r->image_ns = clock_now_ns();
@@ -465,9 +512,7 @@ static void run_fini(struct run *r)
 		fd_close(&r->shim.port_fds[i]);
 	fd_close(&r->shim.ready_fd);
 	fd_close(&r->control);
-	for (i = 0; i < r->made_count; i++)
-		free(r->made_env[i]);
-	free(r->made_env);
+	run_disks_fini(&r->disks);
 	free(r->argv);
 	free(r->env);
 	vm_fini(&r->vm);

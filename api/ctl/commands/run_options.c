@@ -1,6 +1,7 @@
 /*
  * The options of `mayctl run`: docker's letters and words, as far as they have
- * a meaning for a microVM.
+ * a meaning for a microVM. What docker has and this table has not is docker.c's
+ * to explain.
  */
 #include "api/ctl/commands/run_options.h"
 
@@ -10,204 +11,37 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/utsname.h>
 
-#include "vmm/base/args.h"
+#include "api/ctl/base/signals.h"
+#include "api/ctl/commands/docker.h"
+#include "api/ctl/commands/values.h"
 
-enum { MEMORY_MIB = 256, CPUS_MAX = 32 };
-enum { MEMORY_MIB_MIN = 32, MEMORY_MIB_MAX = 1 << 20 };
+enum { MEMORY_MIB = 256, DISK_MIN = 16 << 20, SHM_MIN = 4096 };
 
 /* ---- values ------------------------------------------------------------- */
-
-/* Reads a number that ends where *end says; false where there is none. */
-static bool read_number(const char *text, const char **end, uint64_t *value)
-{
-	char *stop;
-
-	if (*text < '0' || *text > '9')
-		return false;
-	errno = 0;
-	*value = strtoull(text, &stop, 10);
-	*end = stop;
-	return !errno;
-}
-
-int run_options_memory(const char *text, uint64_t *mib, struct err *e)
-{
-	const char *end = "?";
-	uint64_t value = 0;
-	unsigned shift = 0;
-
-	if (read_number(text, &end, &value) && value <= MEMORY_MIB_MAX) {
-		if (*end == 'g' || *end == 'G')
-			shift = 10;
-		if (shift || *end == 'm' || *end == 'M')
-			end++;
-		value <<= shift;
-	}
-	if (*end || value < MEMORY_MIB_MIN || value > MEMORY_MIB_MAX)
-		return err_set(e, -EINVAL,
-			       "--memory takes MiB, or a number with m or g "
-			       "behind it, from %dm to %dg, not '%s'",
-			       MEMORY_MIB_MIN, MEMORY_MIB_MAX >> 10, text);
-	*mib = value;
-	return 0;
-}
-
-int run_options_duration(const char *text, uint64_t *ms, struct err *e)
-{
-	static const struct {
-		const char *unit;
-		double ms;
-	} units[] = {
-		{"", 1e3},   {"s", 1e3},    {"ms", 1},
-		{"m", 60e3}, {"h", 3600e3}, {"d", 86400e3},
-	};
-	char *end;
-	double value = 0;
-	unsigned i;
-
-	if (*text >= '0' && *text <= '9') {
-		value = strtod(text, &end);
-		for (i = 0; i < sizeof(units) / sizeof(units[0]); i++) {
-			if (strcmp(end, units[i].unit) != 0)
-				continue;
-			value *= units[i].ms;
-			/* A year; also no NaN, no infinity. */
-			if (!(value >= 1 && value <= 366 * 86400e3))
-				break;
-			*ms = (uint64_t)value;
-			return 0;
-		}
-	}
-	return err_set(e, -EINVAL,
-		       "'%s' is no time: seconds, or a number with ms, s, m, h "
-		       "or d behind it",
-		       text);
-}
-
-static bool read_port(const char *text, uint16_t *port)
-{
-	const char *end;
-	uint64_t value;
-
-	if (!read_number(text, &end, &value) || *end || value > 65535)
-		return false;
-	*port = (uint16_t)value;
-	return true;
-}
-
-static bool is_address(const char *text)
-{
-	unsigned char bytes[16];
-
-	return inet_pton(AF_INET, text, bytes) == 1 ||
-	       inet_pton(AF_INET6, text, bytes) == 1;
-}
-
-int run_options_port(const char *text, struct forward_rule *port, struct err *e)
-{
-	char copy[80], *guest, *host, *address;
-	size_t len = strlen(text);
-
-	*port = (struct forward_rule){.address = "0.0.0.0"};
-	if (len > 4 && !strcmp(text + len - 4, "/tcp"))
-		len -= 4;
-	if (len >= sizeof(copy))
-		goto bad;
-	memcpy(copy, text, len);
-	copy[len] = '\0';
-	guest = strrchr(copy, ':');
-	if (!guest)
-		guest = copy;
-	else
-		*guest++ = '\0';
-	if (!read_port(guest, &port->guest) || !port->guest)
-		goto bad;
-	if (guest == copy)
-		return 0;
-	host = strrchr(copy, ':');
-	address = host ? copy : NULL;
-	if (host)
-		*host++ = '\0';
-	else
-		host = copy;
-	/* ADDRESS::GUEST leaves the host's port open. */
-	if (*host && !read_port(host, &port->host))
-		goto bad;
-	if (!address)
-		return 0;
-	len = strlen(address);
-	if (len > 2 && *address == '[' && address[len - 1] == ']') {
-		address[len - 1] = '\0';
-		address++;
-	}
-	if (!is_address(address) || strlen(address) >= sizeof(port->address))
-		goto bad;
-	memcpy(port->address, address, strlen(address) + 1);
-	return 0;
-bad:
-	return err_set(e, -EINVAL,
-		       "-p takes [ADDRESS:]HOST:GUEST, TCP ports from 1 to "
-		       "65535 and an address in numbers, not '%s'",
-		       text);
-}
 
 static int take_port(const struct args *a, void *into, struct err *e)
 {
 	struct run_options *o = into;
-	const char *text = a->value;
 	int rc;
 
 	if (o->port_count == VM_PORTS_MAX)
 		return err_set(e, -E2BIG, "at most %d times -p", VM_PORTS_MAX);
-	rc = run_options_port(text, &o->ports[o->port_count], e);
+	rc = value_port(a->value, &o->ports[o->port_count], e);
 	if (!rc)
 		o->port_count++;
 	return rc;
 }
 
-static int take_volume(const struct args *a, void *into, struct err *e)
-{
-	struct run_options *o = into;
-	const char *text = a->value;
-	const char *colon = strchr(text, ':'), *second;
-	struct volume_source *v = &o->volumes[o->volume_count];
-
-	if (o->volume_count == VM_VOLUMES_MAX)
-		return err_set(e, -E2BIG, "at most %d times -v",
-			       VM_VOLUMES_MAX);
-	second = colon ? strchr(colon + 1, ':') : NULL;
-	if (!colon || colon == text || colon[1] != '/' ||
-	    (second && strcmp(second, ":ro") != 0 &&
-	     strcmp(second, ":rw") != 0))
-		return err_set(e, -EINVAL,
-			       "-v takes SOURCE:TARGET or SOURCE:TARGET:ro, "
-			       "TARGET a path from / on, not '%s'",
-			       text);
-	v->source = strndup(text, (size_t)(colon - text));
-	v->target = second ? strndup(colon + 1, (size_t)(second - colon - 1))
-			   : strdup(colon + 1);
-	v->is_read_only = second && second[2] == 'o';
-	o->volume_count++;
-	if (!v->source || !v->target)
-		return err_set(e, -ENOMEM, "no memory for -v");
-	return 0;
-}
-
-/* NAME alone takes the value it has here, and nothing where it has none. */
 static int take_env(const struct args *a, void *into, struct err *e)
 {
-	struct run_options *o = into;
-	const char *text = a->value;
-	if (o->env_count == RUN_ENV_MAX)
-		return err_set(e, -E2BIG, "at most %d times -e", RUN_ENV_MAX);
-	if (!*text || *text == '=')
-		return err_set(e, -EINVAL,
-			       "-e takes NAME=VALUE, or NAME of a variable of "
-			       "yours, not '%s'",
-			       text);
-	o->env[o->env_count++] = text;
-	return 0;
+	return env_add(&((struct run_options *)into)->env, a->value, e);
+}
+
+static int take_env_file(const struct args *a, void *into, struct err *e)
+{
+	return env_add_file(&((struct run_options *)into)->env, a->value, e);
 }
 
 /* "10.0.0.2/24" */
@@ -216,14 +50,12 @@ static bool read_address(struct network_tap *t, const char *text)
 	const char *slash = strchr(text, '/');
 	uint64_t prefix = 0;
 	char address[16];
-	const char *end = "?";
 
 	if (!slash || (size_t)(slash - text) >= sizeof(address))
 		return false;
 	snprintf(address, sizeof(address), "%.*s", (int)(slash - text), text);
 	if (inet_pton(AF_INET, address, t->ip) != 1 ||
-	    !read_number(slash + 1, &end, &prefix) || *end || prefix < 1 ||
-	    prefix > 32)
+	    !args_number(slash + 1, &prefix) || prefix < 1 || prefix > 32)
 		return false;
 	t->prefix = (uint8_t)prefix;
 	return true;
@@ -262,10 +94,15 @@ static int take_net(const struct args *a, void *into, struct err *e)
 		o->net = RUN_NET_NAT;
 	else if (!strncmp(text, "tap=", 4) && read_tap(&o->tap, text + 4))
 		o->net = RUN_NET_TAP;
+	else if (!strcmp(text, "host"))
+		return err_set(e, -EINVAL,
+			       "a microVM has a network of its own and can't "
+			       "have the host's: -p publishes its ports, and "
+			       "--net nat lets it reach others");
 	else
 		return err_set(
 			e, -EINVAL,
-			"--net is none, nat or "
+			"--net is none, nat (much as docker's bridge) or "
 			"tap=NAME[,ip=ADDRESS/PREFIX[,gw=ADDRESS]], not '%s'",
 			text);
 	return 0;
@@ -273,46 +110,245 @@ static int take_net(const struct args *a, void *into, struct err *e)
 
 static int take_cpus(const struct args *a, void *into, struct err *e)
 {
-	struct run_options *o = into;
-	const char *text = a->value;
-	const char *end = "?";
-	uint64_t value = 0;
-
-	if (!read_number(text, &end, &value) || *end || !value ||
-	    value > CPUS_MAX)
-		return err_set(e, -EINVAL,
-			       "--cpus takes a whole number from 1 to %d, not "
-			       "'%s'",
-			       CPUS_MAX, text);
-	o->vcpu_count = (unsigned)value;
-	return 0;
+	return value_cpus(a->value, &((struct run_options *)into)->vcpu_count,
+			  e);
 }
-
-/* ---- all of them -------------------------------------------------------- */
 
 static int take_memory(const struct args *a, void *into, struct err *e)
 {
-	struct run_options *o = into;
+	return value_memory(a->value, &((struct run_options *)into)->memory_mib,
+			    e);
+}
 
-	return run_options_memory(a->value, &o->memory_mib, e);
+static int take_size(const struct args *a, void *into, struct err *e)
+{
+	const bool is_disk = a->arg->offset ==
+			     offsetof(struct run_options, disk_bytes);
+	const uint64_t least = is_disk ? DISK_MIN : SHM_MIN;
+	uint64_t bytes;
+
+	if (!value_bytes(a->value, &bytes) || bytes < least ||
+	    bytes > 1ull << 44)
+		return err_set(e, -EINVAL,
+			       "--%s takes a size from %s to 16t, such as 1g, "
+			       "not '%s'",
+			       a->arg->name, is_disk ? "16m" : "4k", a->value);
+	memcpy((char *)into + a->arg->offset, &bytes, sizeof(bytes));
+	return 0;
 }
 
 static int take_timeout(const struct args *a, void *into, struct err *e)
 {
-	struct run_options *o = into;
-
-	return run_options_duration(a->value, &o->timeout_ms, e);
+	return value_duration(a->value,
+			      &((struct run_options *)into)->timeout_ms, e);
 }
 
 static int take_text(const struct args *a, void *into, struct err *e)
 {
 	if (!*a->value)
 		return err_set(e, -EINVAL,
-			       "an option has an empty value; leave the option "
-			       "out");
+			       "--%s has an empty value; leave the option out",
+			       a->arg->name);
 	memcpy((char *)into + a->arg->offset, &a->value, sizeof(a->value));
 	return 0;
 }
+
+static int take_name(const struct args *a, void *into, struct err *e)
+{
+	int rc = vm_check_name(a->value, e);
+
+	return rc ? rc : take_text(a, into, e);
+}
+
+static int take_hostname(const struct args *a, void *into, struct err *e)
+{
+	int rc = value_hostname(a->value, e);
+
+	return rc ? rc : take_text(a, into, e);
+}
+
+static int take_signal(const struct args *a, void *into, struct err *e)
+{
+	if (signals_parse(a->value) < 0)
+		return err_set(e, -EINVAL,
+			       "--stop-signal takes a signal, such as TERM, "
+			       "SIGTERM or 15, not '%s'",
+			       a->value);
+	return take_text(a, into, e);
+}
+
+/* ---- the guest's files about networks ------------------------------------ */
+
+static int add_word(struct run_words *w, const struct args *a, struct err *e)
+{
+	if (w->count == RUN_WORDS_MAX)
+		return err_set(e, -E2BIG, "at most %d times --%s",
+			       RUN_WORDS_MAX, a->arg->name);
+	w->list[w->count++] = a->value;
+	return 0;
+}
+
+static int take_dns(const struct args *a, void *into, struct err *e)
+{
+	struct run_options *o = into;
+
+	if (!value_is_address(a->value))
+		return err_set(e, -EINVAL,
+			       "--dns takes the address of a name server in "
+			       "numbers, not '%s'",
+			       a->value);
+	return add_word(&o->dns, a, e);
+}
+
+/* Words of resolv.conf, which have to stay words. */
+static int take_resolver_word(const struct args *a, void *into, struct err *e)
+{
+	static const char allowed[] = "abcdefghijklmnopqrstuvwxyz"
+				      "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+				      "0123456789_.:-";
+
+	if (!*a->value || a->value[strspn(a->value, allowed)])
+		return err_set(e, -EINVAL, "--%s takes %s, not '%s'",
+			       a->arg->name, a->arg->value, a->value);
+	return add_word((struct run_words *)((char *)into + a->arg->offset), a,
+			e);
+}
+
+/* NAME:ADDRESS, or NAME=ADDRESS; an address may be in brackets. */
+static int take_host(const struct args *a, void *into, struct err *e)
+{
+	struct run_options *o = into;
+	const size_t len = strcspn(a->value, ":=");
+	const char *at = a->value[len] ? a->value + len + 1 : "";
+	char address[48], name[254];
+	size_t n = strlen(at);
+
+	if (!strcmp(at, "host-gateway"))
+		return err_set(e, -EINVAL,
+			       "--add-host: a guest is kept from its host, so "
+			       "there is no host-gateway; give an address of "
+			       "the network");
+	if (n > 2 && *at == '[' && at[n - 1] == ']') {
+		at++;
+		n -= 2;
+	}
+	if (o->host_count == RUN_WORDS_MAX)
+		return err_set(e, -E2BIG, "at most %d times --add-host",
+			       RUN_WORDS_MAX);
+	snprintf(name, sizeof(name), "%.*s", (int)len, a->value);
+	snprintf(address, sizeof(address), "%.*s", (int)n, at);
+	if (len >= sizeof(name) || !value_is_address(address) ||
+	    value_hostname(name, NULL))
+		return err_set(e, -EINVAL,
+			       "--add-host takes NAME:ADDRESS, an address in "
+			       "numbers, not '%s'",
+			       a->value);
+	if (asprintf(&o->hosts[o->host_count], "%s %s", address, name) < 0)
+		return err_set(e, -ENOMEM, "no memory for --add-host");
+	o->host_count++;
+	return 0;
+}
+
+/* ---- rights ------------------------------------------------------------- */
+
+static int take_limit(const struct args *a, void *into, struct err *e)
+{
+	struct run_options *o = into;
+	struct session_limit limit;
+	unsigned i;
+	int rc = value_limit(a->value, &limit, e);
+
+	if (rc)
+		return rc;
+	for (i = 0; i < o->limit_count; i++)
+		if (o->limits[i].resource == limit.resource)
+			break;
+	/* There are fewer resources than places. */
+	o->limits[i] = limit;
+	if (i == o->limit_count)
+		o->limit_count++;
+	return 0;
+}
+
+static int take_capability(const struct args *a, void *into, struct err *e)
+{
+	uint64_t bits, all;
+	int rc = value_capability(a->value, &bits, e);
+
+	if (rc)
+		return rc;
+	memcpy(&all, (char *)into + a->arg->offset, sizeof(all));
+	all |= bits;
+	memcpy((char *)into + a->arg->offset, &all, sizeof(all));
+	return 0;
+}
+
+static int take_security(const struct args *a, void *into, struct err *e)
+{
+	struct run_options *o = into;
+
+	if (!strcmp(a->value, "no-new-privileges") ||
+	    !strcmp(a->value, "no-new-privileges:true") ||
+	    !strcmp(a->value, "no-new-privileges=true")) {
+		o->has_no_new_privs = true;
+		return 0;
+	}
+	return err_set(e, -EINVAL,
+		       "--security-opt knows no-new-privileges; the wall "
+		       "around a container is the microVM, whose guest has "
+		       "neither AppArmor, SELinux nor docker's filter, so "
+		       "leave '%s' out",
+		       a->value);
+}
+
+/* ---- what is so anyway --------------------------------------------------- */
+
+static int take_restart(const struct args *a, void *into, struct err *e)
+{
+	(void)into;
+	if (!strcmp(a->value, "no"))
+		return 0;
+	return err_set(e, -EINVAL, "there is no --restart %s: %s", a->value,
+		       docker_option("run", "--restart"));
+}
+
+static int take_pull(const struct args *a, void *into, struct err *e)
+{
+	static const char *const words[] = {"missing", "always", "never"};
+	struct run_options *o = into;
+	unsigned i;
+
+	for (i = 0; i < 3; i++) {
+		if (strcmp(a->value, words[i]) != 0)
+			continue;
+		o->pull = (enum run_pull)i;
+		return 0;
+	}
+	return err_set(e, -EINVAL,
+		       "--pull is missing, always or never, not '%s'",
+		       a->value);
+}
+
+static int take_platform(const struct args *a, void *into, struct err *e)
+{
+	struct utsname host;
+	const char *own, *arch = strncmp(a->value, "linux/", 6) ? a->value
+								: a->value + 6;
+
+	(void)into;
+	uname(&host);
+	own = !strcmp(host.machine, "aarch64") ? "arm64" : "amd64";
+	if (!strcmp(a->value, "linux") || !strcmp(arch, own) ||
+	    !strcmp(arch, host.machine) ||
+	    (!strcmp(own, "arm64") && !strcmp(arch, "arm64/v8")))
+		return 0;
+	return err_set(e, -EINVAL,
+		       "--platform %s: a microVM runs on the processor that "
+		       "is there, linux/%s; take an image for that",
+		       a->value, own);
+}
+
+/* ---- all of them -------------------------------------------------------- */
 
 #define AT(member) .offset = offsetof(struct run_options, member)
 
@@ -321,22 +357,49 @@ static const struct arg table[] = {
 	{"tty", AT(has_tty), .letter = 't'},
 	{"detach", AT(is_detached), .letter = 'd'},
 	{"env", "NAME[=VALUE]", take_env, .letter = 'e'},
+	{"env-file", "FILE", take_env_file},
 	{"workdir", "PATH", take_text, AT(workdir), .letter = 'w'},
 	{"user", "USER[:GROUP]", take_text, AT(user), .letter = 'u'},
-	{"volume", "SOURCE:TARGET", take_volume, .letter = 'v'},
+	{"volume", "SOURCE:TARGET", run_take_volume, .letter = 'v'},
+	{"mount", "WORDS", run_take_mount},
+	{"tmpfs", "PATH", run_take_tmpfs},
+	{"disk", "SIZE", take_size, AT(disk_bytes)},
+	{"shm-size", "SIZE", take_size, AT(shm_bytes)},
+	{"read-only", AT(is_read_only)},
 	{"publish", "HOST:GUEST", take_port, .letter = 'p'},
+	{"publish-all", AT(publishes_all), .letter = 'P'},
 	{"memory", "SIZE", take_memory, .letter = 'm'},
 	{"rm", AT(is_removed)},
-	{"name", "NAME", take_text, AT(name)},
+	{"name", "NAME", take_name, AT(name)},
 	{"cpus", "N", take_cpus},
 	{"net", "NET", take_net},
+	{"network", "NET", take_net},
+	{"dns", "ADDRESS", take_dns},
+	{"dns-search", "a domain", take_resolver_word, AT(search)},
+	{"dns-option", "an option of resolv.conf", take_resolver_word,
+	 AT(dns_options)},
+	{"dns-opt", "an option of resolv.conf", take_resolver_word,
+	 AT(dns_options)},
+	{"add-host", "NAME:ADDRESS", take_host},
+	{"init", AT(has_init)},
+	{"ulimit", "NAME=SOFT[:HARD]", take_limit},
+	{"cap-add", "CAPABILITY", take_capability, AT(cap_add)},
+	{"cap-drop", "CAPABILITY", take_capability, AT(cap_drop)},
+	{"security-opt", "WORD", take_security},
+	{"stop-signal", "SIGNAL", take_signal, AT(stop_signal)},
 	{"kernel", "FILE", take_text, AT(kernel)},
 	{"timeout", "TIME", take_timeout},
 	{"timing", AT(has_timing)},
 	{"console", AT(has_console)},
 	/* `--entrypoint ''` clears the image's. */
 	{"entrypoint", "PROGRAM", AT(entrypoint)},
-	{"hostname", "NAME", take_text, AT(hostname)},
+	{"hostname", "NAME", take_hostname, AT(hostname), .letter = 'h'},
+	{"restart", "no", take_restart},
+	{"pull", "WHEN", take_pull},
+	{"platform", "PLATFORM", take_platform},
+	{"quiet", AT(is_quiet), .letter = 'q'},
+	/* Nothing asks after a container's health. */
+	{"no-healthcheck", AT(is_unasked)},
 };
 
 static int judge(const struct run_options *o, struct err *e)
@@ -345,15 +408,31 @@ static int judge(const struct run_options *o, struct err *e)
 		return err_set(e, -EINVAL,
 			       "run needs an image; `mayctl image ls` lists "
 			       "them, `mayctl run --help` the options");
-	if (o->is_detached && o->is_interactive)
-		return err_set(e, -EINVAL,
-			       "-d leaves nobody to type for -i; `mayctl exec "
-			       "-it NAME sh` gives a shell later");
 	if (o->workdir && *o->workdir != '/')
 		return err_set(e, -EINVAL,
 			       "-w takes a path from / on, not '%s'",
 			       o->workdir);
-	return 0;
+	return run_judge_mounts(o, e);
+}
+
+static int refuse(const struct args *a, enum args_found found, struct err *e)
+{
+	const char *why = docker_option("run", a->word);
+
+	if (found == ARGS_VALUELESS)
+		return err_set(e, -EINVAL, "%s needs a value", a->word);
+	if (found == ARGS_VALUED)
+		return err_set(e, -EINVAL,
+			       "%s is on or off: say true or false behind =, "
+			       "or nothing",
+			       a->word);
+	if (why)
+		return err_set(e, -EINVAL, "run has no %.*s: %s",
+			       (int)strcspn(a->word, "="), a->word, why);
+	return err_set(e, -EINVAL,
+		       "run knows no option '%s'; `mayctl run --help` lists "
+		       "them",
+		       a->word);
 }
 
 int run_options_parse(struct run_options *o, int argc, char **argv,
@@ -369,13 +448,8 @@ int run_options_parse(struct run_options *o, int argc, char **argv,
 		if (rc)
 			return rc;
 	}
-	if (found == ARGS_VALUELESS)
-		return err_set(e, -EINVAL, "%s needs a value", a.word);
-	if (found == ARGS_UNKNOWN || found == ARGS_VALUED)
-		return err_set(e, -EINVAL,
-			       "run knows no option '%s'; `mayctl run --help` "
-			       "lists them",
-			       a.word);
+	if (found != ARGS_END)
+		return refuse(&a, found, e);
 	if (a.at < argc) {
 		o->image = argv[a.at];
 		o->command = argv + a.at + 1;
@@ -391,5 +465,10 @@ void run_options_fini(struct run_options *o)
 		free(o->volumes[i].source);
 		free(o->volumes[i].target);
 	}
-	o->volume_count = 0;
+	for (i = 0; i < o->tmpfs_count; i++)
+		free((char *)(uintptr_t)o->tmpfs[i].target);
+	for (i = 0; i < o->host_count; i++)
+		free(o->hosts[i]);
+	o->volume_count = o->tmpfs_count = o->host_count = 0;
+	env_fini(&o->env);
 }

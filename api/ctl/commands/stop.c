@@ -11,51 +11,57 @@
 
 #include "api/ctl/base/signals.h"
 #include "api/ctl/commands/ctl.h"
-#include "api/ctl/commands/run_options.h"
+#include "api/ctl/commands/docker.h"
+#include "api/ctl/commands/values.h"
 #include "api/ctl/vm/end.h"
 #include "vmm/base/args.h"
 
 enum { STOP_MS = 10000 };
 
-/* The words of a command that takes names behind its options. */
+/* The words of a command that takes names, options before or among them. */
 struct words {
-	const char *value; /* of -t or -s; NULL where it was not given */
+	const char *time;
+	const char *signal;
 	bool is_forced;
+	bool has_volumes; /* rm -v: they go with it anyway */
 	char **names;
 	int count;
 };
 
-static const struct arg time_option = {
-	"time", "TIME", .offset = offsetof(struct words, value), .letter = 't'};
-static const struct arg signal_option = {
-	"signal", "SIGNAL", .offset = offsetof(struct words, value),
-	.letter = 's'};
-static const struct arg force_option = {
-	"force", .offset = offsetof(struct words, is_forced), .letter = 'f'};
+#define AT(member) .offset = offsetof(struct words, member)
 
-static int read_words(struct words *w, int argc, char **argv,
-		      const struct arg *option)
+static const struct arg stop_options[] = {
+	{"time", "TIME", AT(time), .letter = 't'},
+	{"timeout", "TIME", AT(time)},
+};
+static const struct arg kill_options[] = {
+	{"signal", "SIGNAL", AT(signal), .letter = 's'},
+};
+static const struct arg rm_options[] = {
+	{"force", AT(is_forced), .letter = 'f'},
+	{"volumes", AT(has_volumes), .letter = 'v'},
+};
+
+/* The names are left at the beginning of argv, in their order. */
+static int read_words(struct words *w, struct args *a)
 {
-	struct args a = {
-		.table = option,
-		.count = 1,
-		.argc = argc,
-		.argv = argv,
-		.at = 1,
-	};
 	enum args_found found;
 
-	*w = (struct words){0};
-	while ((found = args_next(&a)) == ARGS_OPTION)
-		(void)args_set(&a, w, NULL);
-	if (found == ARGS_WORD) {
-		w->names = argv + a.at - 1;
-		w->count = argc - a.at + 1;
-		return 0;
+	*w = (struct words){.names = a->argv + 1};
+	while ((found = args_next(a)) == ARGS_OPTION || found == ARGS_WORD) {
+		if (found == ARGS_OPTION)
+			(void)args_set(a, w, NULL);
+		else
+			w->names[w->count++] = a->word;
 	}
-	ctl_complain("%s: can't use '%s'; it takes names of microVMs, --help "
-		     "shows how",
-		     argv[0], found ? argv[a.at - 1] : "");
+	if (found == ARGS_END && w->count)
+		return 0;
+	if (found != ARGS_END)
+		docker_complain(a->argv[0], a->word);
+	else
+		ctl_complain("%s: it takes names of microVMs; `mayctl ps -a` "
+			     "lists them",
+			     a->argv[0]);
 	return -EINVAL;
 }
 
@@ -64,13 +70,14 @@ int ctl_stop(int argc, char **argv)
 	uint64_t patience_ms = STOP_MS;
 	int i, code = CTL_OK;
 	struct err e = {0};
+	struct args a = ARGS(stop_options, 0, argc, argv);
 	struct words w;
 
-	if (read_words(&w, argc, argv, &time_option))
+	if (read_words(&w, &a))
 		return CTL_USAGE;
-	if (w.value && !strcmp(w.value, "0")) {
+	if (w.time && !strcmp(w.time, "0")) {
 		patience_ms = 0;
-	} else if (w.value && run_options_duration(w.value, &patience_ms, &e)) {
+	} else if (w.time && value_duration(w.time, &patience_ms, &e)) {
 		ctl_complain("stop -t: %s", e.text);
 		return CTL_USAGE;
 	}
@@ -91,16 +98,17 @@ int ctl_kill(int argc, char **argv)
 {
 	int i, signal = SIGKILL, code = CTL_OK;
 	struct err e = {0};
+	struct args a = ARGS(kill_options, 0, argc, argv);
 	struct words w;
 
-	if (read_words(&w, argc, argv, &signal_option))
+	if (read_words(&w, &a))
 		return CTL_USAGE;
-	if (w.value)
-		signal = signals_parse(w.value);
+	if (w.signal)
+		signal = signals_parse(w.signal);
 	if (signal < 0) {
 		ctl_complain("kill: '%s' is no signal; TERM, SIGTERM or 15 "
 			     "would be",
-			     w.value);
+			     w.signal);
 		return CTL_USAGE;
 	}
 	for (i = 0; i < w.count; i++) {
@@ -118,9 +126,10 @@ int ctl_rm(int argc, char **argv)
 {
 	int i, code = CTL_OK;
 	struct err e = {0};
+	struct args a = ARGS(rm_options, 0, argc, argv);
 	struct words w;
 
-	if (read_words(&w, argc, argv, &force_option))
+	if (read_words(&w, &a))
 		return CTL_USAGE;
 	for (i = 0; i < w.count; i++) {
 		if (!end_remove(w.names[i], w.is_forced, &e)) {

@@ -120,7 +120,8 @@ int image_import(const struct image_import *how, struct image *out,
 		 bool *was_there, struct err *e);
 
 /*
- * image_find(); and where name is docker://… and no image has the name that an
- * import would give it, image_import().
+ * image_find() of how->ref; and where that is docker://… and no image has the
+ * name that an import would give it, image_import().
  */
-int image_find_or_import(const char *name, struct image *out, struct err *e);
+int image_find_or_import(const struct image_import *how, struct image *out,
+			 struct err *e);

@@ -504,9 +504,10 @@ int image_import(const struct image_import *how, struct image *out,
 	return r;
 }
 
-int image_find_or_import(const char *name, struct image *out, struct err *e)
+int image_find_or_import(const struct image_import *how, struct image *out,
+			 struct err *e)
 {
-	const struct image_import how = {.ref = name};
+	const char *name = how->ref;
 	struct image_source source;
 	int r;
 
@@ -517,5 +518,5 @@ int image_find_or_import(const char *name, struct image *out, struct err *e)
 		r = image_find(source.name, out, e);
 	else if (!r)
 		r = -ENOENT;
-	return r == -ENOENT ? image_import(&how, out, NULL, e) : r;
+	return r == -ENOENT ? image_import(how, out, NULL, e) : r;
 }

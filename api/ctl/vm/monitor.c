@@ -136,13 +136,14 @@ static json_t *make_drives(const struct monitor_plan *plan)
 		const struct monitor_drive *d = &plan->drives[i];
 
 		snprintf(id, sizeof(id), SESSION_VOLUME_SERIAL, i - 1);
+		if (d->id)
+			snprintf(id, sizeof(id), "%s", d->id);
 		/* What is flushed has to be on the disk. */
 		json_array_append_new(
 			drives,
-			json_pack("{s:s, s:s, s:b, s:b, s:s}", "drive_id",
-				  i ? id : SESSION_IMAGE_SERIAL, "path_on_host",
-				  d->path, "is_root_device", 0, "is_read_only",
-				  d->is_read_only, "cache_type",
+			json_pack("{s:s, s:s, s:b, s:b, s:s}", "drive_id", id,
+				  "path_on_host", d->path, "is_root_device", 0,
+				  "is_read_only", d->is_read_only, "cache_type",
 				  d->is_read_only ? "Unsafe" : "Writeback"));
 	}
 	return drives;
@@ -232,12 +233,12 @@ static int spawn(const char *program, char *const argv[], const int fds[3],
 int monitor_start(const struct vm *vm, const struct monitor_plan *plan,
 		  pid_t *pid, struct err *e)
 {
-	char config[VM_PATH_MAX], api[VM_PATH_MAX];
+	char config[VM_PATH_MAX], api[VM_PATH_MAX], id[VM_ID_SIZE];
 	CLEAN_FD int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	CLEAN_FD int console = -1, log = open_log(vm, "monitor.log", e);
 	char *const argv[] = {(char[]){"mayfly"},
 			      (char[]){"--id"},
-			      vm->state.name,
+			      id,
 			      (char[]){"--api-sock"},
 			      api,
 			      (char[]){"--config-file"},
@@ -255,6 +256,7 @@ int monitor_start(const struct vm *vm, const struct monitor_plan *plan,
 			return console;
 		fds[1] = console;
 	}
+	vm_monitor_id(vm->state.name, id);
 	vm_path(vm, "config.json", config);
 	vm_path(vm, "api.sock", api);
 	rc = spawn(plan->files->program, argv, fds, pid);

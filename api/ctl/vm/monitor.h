@@ -8,10 +8,11 @@
 
 /* The monitor of one microVM: its files, its configuration, its process. */
 
-enum { MONITOR_DRIVES_MAX = 1 + VM_VOLUMES_MAX };
+enum { MONITOR_DRIVES_MAX = 1 + VM_VOLUMES_MAX }; /* image, volumes */
 
 struct monitor_drive {
 	const char *path; /* borrowed */
+	const char *id;	  /* borrowed; the guest's serial, NULL: volumeN */
 	bool is_read_only;
 };
 

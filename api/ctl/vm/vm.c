@@ -154,20 +154,41 @@ const char *vm_path(const struct vm *vm, const char *file,
 	return out;
 }
 
+#define LETTERS                      \
+	"abcdefghijklmnopqrstuvwxyz" \
+	"ABCDEFGHIJKLMNOPQRSTUVWXYZ" \
+	"0123456789"
+
 int vm_check_name(const char *name, struct err *e)
 {
-	static const char allowed[] = "abcdefghijklmnopqrstuvwxyz"
-				      "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-				      "0123456789-";
 	const size_t len = strlen(name);
 
-	if (len && len <= VM_NAME_MAX && *name != '-' &&
-	    strspn(name, allowed) == len)
+	/* Nor a path that leads elsewhere, nor a file that ls hides. */
+	if (len && len <= VM_NAME_MAX && strspn(name, LETTERS "_.-") == len &&
+	    !strchr("_.-", *name))
 		return 0;
 	return err_set(e, -EINVAL,
 		       "'%.60s' is no name of a microVM: 1 to %d letters, "
-		       "digits and hyphens, no hyphen first",
+		       "digits, hyphens, underscores and dots, the first of "
+		       "them a letter or a digit",
 		       name, VM_NAME_MAX);
+}
+
+const char *vm_monitor_id(const char *name, char out[VM_ID_SIZE])
+{
+	uint32_t hash = 2166136261;
+	size_t i, n;
+
+	n = (size_t)snprintf(out, VM_ID_SIZE, "%.*s", VM_NAME_MAX, name);
+	for (i = 0; i < n; i++) {
+		/* FNV-1a; nobody but ourselves could want two to be one. */
+		hash = (hash ^ (unsigned char)name[i]) * 16777619;
+		if (strchr("_.", out[i]))
+			out[i] = '-';
+	}
+	if (strcspn(name, "_.") < n)
+		snprintf(out + n, VM_ID_SIZE - n, "-%08x", hash);
+	return out;
 }
 
 static int set_dir(struct vm *vm, const char *name, struct err *e)

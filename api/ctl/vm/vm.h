@@ -19,15 +19,20 @@
  *	monitor.log     what the monitor and the shim had to complain of
  *	output, output.1  what the container wrote, of -d (output_log.h)
  *	volumeN.erofs   images of host directories
+ *	scratch.ext4    what the container wrote, with --disk
  *
  * Processes are known by pid and start time, so a pid used anew is nobody we
  * know. Only the one who made the directory, then its shim, write the state.
  */
 enum {
 	VM_NAME_MAX = 40,
+	VM_ID_SIZE = 65,
 	VM_PATH_MAX = 108,
 	VM_PORTS_MAX = 64,
-	VM_VOLUMES_MAX = 24
+	/* That a monitor has interrupts for: the image's disk, vsock, the
+	 * network's, and what is left for volumes. */
+	VM_DEVICES_MAX = 19,
+	VM_VOLUMES_MAX = VM_DEVICES_MAX - 2
 };
 
 struct vm_process {
@@ -84,8 +89,15 @@ bool vm_process_is_alive(const struct vm_process *p);
  */
 int vm_process_open(const struct vm_process *p);
 
-/* 1 to VM_NAME_MAX letters, digits and hyphens, no hyphen first. */
+/* As docker's: 1 to VM_NAME_MAX of [A-Za-z0-9_.-], a letter or digit first. */
 int vm_check_name(const char *name, struct err *e);
+
+/*
+ * What the monitor and its jail call a microVM: they know no underscores and no
+ * dots, so a name that has some gets hyphens there and a hash of its own behind
+ * it, lest it be another's. Returns out.
+ */
+const char *vm_monitor_id(const char *name, char out[VM_ID_SIZE]);
 
 /*
  * Makes the directory of the microVM vm->state.name, or, where that is NULL,

@@ -1,0 +1,403 @@
+/*
+ * Values of options. docker's users have their spellings in their fingers, so
+ * these are docker's, as far as they have a meaning for a microVM.
+ */
+#include "api/ctl/commands/values.h"
+
+#include <arpa/inet.h>
+#include <ctype.h>
+#include <errno.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/resource.h>
+
+/* Reads a number that ends where *end says; false where there is none. */
+static bool read_number(const char *text, const char **end, uint64_t *value)
+{
+	char *stop;
+
+	if (*text < '0' || *text > '9')
+		return false;
+	errno = 0;
+	*value = strtoull(text, &stop, 10);
+	*end = stop;
+	return !errno;
+}
+
+/* The same with a fraction: digits, a point, digits; no sign, no exponent. */
+static bool read_decimal(const char *text, const char **end, double *value)
+{
+	const size_t whole = strspn(text, "0123456789");
+	size_t len = whole;
+	char copy[40];
+
+	if (text[len] == '.')
+		len += 1 + strspn(text + len + 1, "0123456789");
+	if (len >= sizeof(copy) || len < 1 + (text[whole] == '.'))
+		return false;
+	memcpy(copy, text, len);
+	copy[len] = '\0';
+	*end = text + len;
+	*value = strtod(copy, NULL);
+	return true;
+}
+
+/* ---- sizes and times ----------------------------------------------------- */
+
+bool value_bytes(const char *text, uint64_t *bytes)
+{
+	static const char units[] = "kmgt";
+	const char *end, *unit;
+	double value;
+
+	if (!read_decimal(text, &end, &value))
+		return false;
+	unit = *end ? strchr(units, tolower((unsigned char)*end)) : NULL;
+	if (unit) {
+		value *= (double)(1ull << 10 * (unit - units + 1));
+		end++;
+		if (*end == 'i' && end[1])
+			end++;
+	}
+	if (*end == 'b' || *end == 'B')
+		end++;
+	if (*end || !(value < 0x1p63))
+		return false;
+	*bytes = (uint64_t)value;
+	return true;
+}
+
+int value_memory(const char *text, uint64_t *mib, struct err *e)
+{
+	const bool is_bare = text[strspn(text, "0123456789")] == '\0';
+	/* Who types less without a unit means MiB: docker has it refused. */
+	const uint64_t bytes_min = 1 << 20;
+	uint64_t value = 0;
+
+	if (value_bytes(text, &value)) {
+		if (!is_bare || value >= bytes_min)
+			value = (value + (1 << 20) - 1) >> 20;
+	}
+	if (value < VALUE_MEMORY_MIN_MIB || value > VALUE_MEMORY_MAX_MIB)
+		return err_set(e, -EINVAL,
+			       "--memory takes MiB, bytes, or a number with k, "
+			       "m or g behind it, from %dm to %dg, not '%s'",
+			       VALUE_MEMORY_MIN_MIB, VALUE_MEMORY_MAX_MIB >> 10,
+			       text);
+	*mib = value;
+	return 0;
+}
+
+int value_cpus(const char *text, unsigned *count, struct err *e)
+{
+	const char *end;
+	double value;
+
+	if (!read_decimal(text, &end, &value) || *end || !(value > 0) ||
+	    value > VALUE_CPUS_MAX)
+		return err_set(e, -EINVAL,
+			       "--cpus takes a number up to %d, whose fraction "
+			       "is rounded up to a whole vCPU, not '%s'",
+			       VALUE_CPUS_MAX, text);
+	*count = (unsigned)value;
+	if (value > *count)
+		++*count;
+	return 0;
+}
+
+int value_duration(const char *text, uint64_t *ms, struct err *e)
+{
+	static const struct {
+		const char *unit;
+		double ms;
+	} units[] = {
+		{"", 1e3},   {"s", 1e3},    {"ms", 1},
+		{"m", 60e3}, {"h", 3600e3}, {"d", 86400e3},
+	};
+	char *end;
+	double value = 0;
+	unsigned i;
+
+	if (*text >= '0' && *text <= '9') {
+		value = strtod(text, &end);
+		for (i = 0; i < sizeof(units) / sizeof(units[0]); i++) {
+			if (strcmp(end, units[i].unit) != 0)
+				continue;
+			value *= units[i].ms;
+			/* A year; also no NaN, no infinity. */
+			if (!(value >= 1 && value <= 366 * 86400e3))
+				break;
+			*ms = (uint64_t)value;
+			return 0;
+		}
+	}
+	return err_set(e, -EINVAL,
+		       "'%s' is no time: seconds, or a number with ms, s, m, h "
+		       "or d behind it",
+		       text);
+}
+
+/* ---- ports and addresses ------------------------------------------------- */
+
+static bool read_port(const char *text, uint16_t *port)
+{
+	const char *end;
+	uint64_t value;
+
+	if (!read_number(text, &end, &value) || *end || value > 65535)
+		return false;
+	*port = (uint16_t)value;
+	return true;
+}
+
+bool value_is_address(const char *text)
+{
+	unsigned char bytes[16];
+
+	return inet_pton(AF_INET, text, bytes) == 1 ||
+	       inet_pton(AF_INET6, text, bytes) == 1;
+}
+
+int value_port(const char *text, struct forward_rule *port, struct err *e)
+{
+	char copy[80], *guest, *host, *address;
+	size_t len = strlen(text);
+
+	*port = (struct forward_rule){.address = "0.0.0.0"};
+	if (len > 4 && !strcmp(text + len - 4, "/tcp"))
+		len -= 4;
+	if (len >= sizeof(copy))
+		goto bad;
+	memcpy(copy, text, len);
+	copy[len] = '\0';
+	guest = strrchr(copy, ':');
+	if (!guest)
+		guest = copy;
+	else
+		*guest++ = '\0';
+	if (!read_port(guest, &port->guest) || !port->guest)
+		goto bad;
+	if (guest == copy)
+		return 0;
+	host = strrchr(copy, ':');
+	address = host ? copy : NULL;
+	if (host)
+		*host++ = '\0';
+	else
+		host = copy;
+	/* ADDRESS::GUEST leaves the host's port open. */
+	if (*host && !read_port(host, &port->host))
+		goto bad;
+	if (!address)
+		return 0;
+	len = strlen(address);
+	if (len > 2 && *address == '[' && address[len - 1] == ']') {
+		address[len - 1] = '\0';
+		address++;
+	}
+	if (!value_is_address(address) ||
+	    strlen(address) >= sizeof(port->address))
+		goto bad;
+	memcpy(port->address, address, strlen(address) + 1);
+	return 0;
+bad:
+	return err_set(e, -EINVAL,
+		       "-p takes [ADDRESS:]HOST:GUEST, TCP ports from 1 to "
+		       "65535 and an address in numbers, not '%s'",
+		       text);
+}
+
+int value_hostname(const char *text, struct err *e)
+{
+	static const char allowed[] = "abcdefghijklmnopqrstuvwxyz"
+				      "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+				      "0123456789-_";
+	const size_t len = strlen(text);
+	const char *part = text;
+	size_t n;
+
+	if (len > VALUE_HOSTNAME_MAX)
+		return err_set(e, -EINVAL,
+			       "--hostname has %zu characters; Linux takes at "
+			       "most %d, so choose a shorter one",
+			       len, VALUE_HOSTNAME_MAX);
+	for (;;) {
+		n = strspn(part, allowed);
+		if (!n || n > 63 || *part == '-' || part[n - 1] == '-' ||
+		    (part[n] && part[n] != '.'))
+			break;
+		if (!part[n])
+			return 0;
+		part += n + 1;
+	}
+	return err_set(e, -EINVAL,
+		       "--hostname takes letters, digits and hyphens, with "
+		       "dots between the parts of a domain, not '%s'",
+		       text);
+}
+
+/* ---- limits and rights ----------------------------------------------------
+ */
+
+static bool read_limit(const char *text, const char **end, uint64_t *value)
+{
+	if (!strncmp(text, "-1", 2)) {
+		*value = UINT64_MAX;
+		*end = text + 2;
+		return true;
+	}
+	if (!strncmp(text, "unlimited", 9)) {
+		*value = UINT64_MAX;
+		*end = text + 9;
+		return true;
+	}
+	return read_number(text, end, value);
+}
+
+int value_limit(const char *text, struct session_limit *limit, struct err *e)
+{
+	static const struct {
+		const char *name;
+		int resource;
+	} limits[] = {
+		{"as", RLIMIT_AS},
+		{"core", RLIMIT_CORE},
+		{"cpu", RLIMIT_CPU},
+		{"data", RLIMIT_DATA},
+		{"fsize", RLIMIT_FSIZE},
+		{"locks", RLIMIT_LOCKS},
+		{"memlock", RLIMIT_MEMLOCK},
+		{"msgqueue", RLIMIT_MSGQUEUE},
+		{"nice", RLIMIT_NICE},
+		{"nofile", RLIMIT_NOFILE},
+		{"nproc", RLIMIT_NPROC},
+		{"rss", RLIMIT_RSS},
+		{"rtprio", RLIMIT_RTPRIO},
+		{"rttime", RLIMIT_RTTIME},
+		{"sigpending", RLIMIT_SIGPENDING},
+		{"stack", RLIMIT_STACK},
+	};
+	const size_t len = strcspn(text, "=");
+	const char *end;
+	unsigned i;
+
+	for (i = 0; i < sizeof(limits) / sizeof(limits[0]); i++)
+		if (strlen(limits[i].name) == len &&
+		    !strncmp(text, limits[i].name, len))
+			break;
+	if (i == sizeof(limits) / sizeof(limits[0]) || !text[len])
+		goto bad;
+	limit->resource = limits[i].resource;
+	if (!read_limit(text + len + 1, &end, &limit->soft))
+		goto bad;
+	limit->hard = limit->soft;
+	if (*end == ':' && !read_limit(end + 1, &end, &limit->hard))
+		goto bad;
+	if (!*end && limit->soft <= limit->hard)
+		return 0;
+bad:
+	return err_set(e, -EINVAL,
+		       "--ulimit takes NAME=SOFT[:HARD], such as "
+		       "nofile=1024:4096, SOFT at most HARD and -1 for none, "
+		       "not '%s'",
+		       text);
+}
+
+int value_capability(const char *text, uint64_t *bits, struct err *e)
+{
+	/* By Linux's numbers (capability.h). */
+	static const char *const names[] = {
+		"CHOWN",
+		"DAC_OVERRIDE",
+		"DAC_READ_SEARCH",
+		"FOWNER",
+		"FSETID",
+		"KILL",
+		"SETGID",
+		"SETUID",
+		"SETPCAP",
+		"LINUX_IMMUTABLE",
+		"NET_BIND_SERVICE",
+		"NET_BROADCAST",
+		"NET_ADMIN",
+		"NET_RAW",
+		"IPC_LOCK",
+		"IPC_OWNER",
+		"SYS_MODULE",
+		"SYS_RAWIO",
+		"SYS_CHROOT",
+		"SYS_PTRACE",
+		"SYS_PACCT",
+		"SYS_ADMIN",
+		"SYS_BOOT",
+		"SYS_NICE",
+		"SYS_RESOURCE",
+		"SYS_TIME",
+		"SYS_TTY_CONFIG",
+		"MKNOD",
+		"LEASE",
+		"AUDIT_WRITE",
+		"AUDIT_CONTROL",
+		"SETFCAP",
+		"MAC_OVERRIDE",
+		"MAC_ADMIN",
+		"SYSLOG",
+		"WAKE_ALARM",
+		"BLOCK_SUSPEND",
+		"AUDIT_READ",
+		"PERFMON",
+		"BPF",
+		"CHECKPOINT_RESTORE",
+	};
+	const char *name = strncasecmp(text, "CAP_", 4) ? text : text + 4;
+	unsigned i;
+
+	if (!strcasecmp(name, "ALL")) {
+		*bits = UINT64_MAX;
+		return 0;
+	}
+	for (i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (!strcasecmp(name, names[i])) {
+			*bits = 1ull << i;
+			return 0;
+		}
+	return err_set(e, -EINVAL,
+		       "there is no capability '%s'; capabilities(7) lists "
+		       "them, NET_ADMIN and ALL would be such",
+		       text);
+}
+
+/* ---- paths --------------------------------------------------------------- */
+
+int value_target(const char *option, const char *text, struct err *e)
+{
+	static const char *const taken[] = {"/", "/dev", "/proc", "/sys"};
+	size_t len = strlen(text);
+	const char *at;
+	unsigned i;
+
+	while (len > 1 && text[len - 1] == '/')
+		len--;
+	if (*text != '/')
+		return err_set(e, -EINVAL,
+			       "%s takes a path of the container from / on, "
+			       "not '%s'",
+			       option, text);
+	for (i = 0; i < sizeof(taken) / sizeof(taken[0]); i++)
+		if (strlen(taken[i]) == len && !strncmp(text, taken[i], len))
+			return err_set(
+				e, -EINVAL,
+				"%s can't cover %s of a container; choose a "
+				"directory below it%s",
+				option, taken[i],
+				i ? "" : ", or import a root as an image");
+	for (at = text; (at = strstr(at, "/..")); at += 3)
+		if (!at[3] || at[3] == '/')
+			return err_set(e, -EINVAL,
+				       "%s takes a path without .., not '%s'",
+				       option, text);
+	return 0;
+}

@@ -1,0 +1,62 @@
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "api/ctl/agent/session.h"
+#include "api/ctl/vm/forward.h"
+#include "vmm/base/err.h"
+
+/*
+ * What stands behind options, in docker's spellings. Each reads all of text, or
+ * returns -EINVAL with a sentence that says what it takes.
+ */
+
+enum {
+	VALUE_MEMORY_MIN_MIB = 32,
+	VALUE_MEMORY_MAX_MIB = 1 << 20,
+	VALUE_CPUS_MAX = 32,
+	VALUE_HOSTNAME_MAX = 64
+};
+
+/*
+ * "268435456", "64k", "512mb", "1.5GiB" as bytes. False where it is no size or
+ * not below 2^63.
+ */
+bool value_bytes(const char *text, uint64_t *bytes);
+
+/*
+ * The same as MiB, for --memory: rounded up; a bare number that is too small
+ * to be bytes is MiB. Between VALUE_MEMORY_MIN_MIB and _MAX_MIB.
+ */
+int value_memory(const char *text, uint64_t *mib, struct err *e);
+
+/* "2", "0.5", "1.5": whole vCPUs, rounded up. */
+int value_cpus(const char *text, unsigned *count, struct err *e);
+
+/* "10", "10s", "1.5s", "2m", "1h", "500ms", as ms. */
+int value_duration(const char *text, uint64_t *ms, struct err *e);
+
+/*
+ * "8080:80", "127.0.0.1:8080:80", "[::1]:8080:80" or "80", with or without
+ * /tcp.
+ */
+int value_port(const char *text, struct forward_rule *port, struct err *e);
+
+/* An address in numbers, IPv4 or IPv6. */
+bool value_is_address(const char *text);
+
+/*
+ * "box", "box.example.com": at most VALUE_HOSTNAME_MAX characters; letters,
+ * digits, hyphens and underscores in parts of at most 63.
+ */
+int value_hostname(const char *text, struct err *e);
+
+/* "nofile=1024:2048", "core=-1". */
+int value_limit(const char *text, struct session_limit *limit, struct err *e);
+
+/* "NET_ADMIN", "cap_net_admin"; "ALL" is all bits. */
+int value_capability(const char *text, uint64_t *bits, struct err *e);
+
+/* A path in a container: from / on, without ".."; not / itself. */
+int value_target(const char *option, const char *text, struct err *e);
