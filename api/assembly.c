@@ -58,6 +58,9 @@ int assembly_make(struct machine **out, const struct vm_config *config,
 		.pages = pages[m->huge_pages],
 		.vcpus = m->vcpu_count,
 		.smt = m->smt,
+		.template = m->cpu_template == CONFIG_TEMPLATE_T2
+				    ? ARCH_TEMPLATE_T2
+				    : ARCH_TEMPLATE_NONE,
 		.kvm_fd = config->kvm_fd,
 	};
 	int rc = check_memory(m, e);
@@ -178,20 +181,29 @@ static int add_net(struct machine *m, const struct vm_config *config,
 	return machine_add(m, d, e);
 }
 
-static int add_vsock(struct machine *m, const struct vm_config *config,
-		     struct err *e)
+int assembly_vsock(struct device **out, const struct config_vsock *config,
+		   struct err *e)
 {
 	const struct vsock_config vsock = {
 		.id = "vsock",
-		.cid = config->vsock.guest_cid,
-		.uds_path = config->vsock.uds_path,
+		.cid = config->guest_cid,
+		.uds_path = config->uds_path,
 	};
-	struct device *d;
-	int rc;
 
-	if (!config->vsock.uds_path)
+	return vsock_new(out, &vsock, e);
+}
+
+static int add_vsock(struct machine *m, const struct config_vsock *config,
+		     struct device **made, struct err *e)
+{
+	struct device *d = *made;
+	int rc = 0;
+
+	if (!config->uds_path)
 		return 0;
-	rc = vsock_new(&d, &vsock, e);
+	*made = NULL;
+	if (!d)
+		rc = assembly_vsock(&d, config, e);
 	return rc ? rc : machine_add(m, d, e);
 }
 
@@ -252,19 +264,21 @@ static int add_platform(struct machine *m, const struct vm_config *config,
 }
 
 static int add_devices(struct machine *m, const struct vm_config *config,
-		       bool has_boot_timer, struct assembly *out, struct err *e)
+		       struct device **vsock, bool has_boot_timer,
+		       struct assembly *out, struct err *e)
 {
 	uint32_t i;
 	int rc = add_drives(m, config, out, e);
 
 	for (i = 0; i < config->net_count && !rc; i++)
 		rc = add_net(m, config, i, out, e);
-	rc = rc ? rc : add_vsock(m, config, e);
+	rc = rc ? rc : add_vsock(m, &config->vsock, vsock, e);
 	return rc ? rc : add_platform(m, config, has_boot_timer, out, e);
 }
 
 int assembly_start(struct machine *m, const struct vm_config *config,
-		   bool has_boot_timer, struct assembly *out, struct err *e)
+		   struct device **vsock, bool has_boot_timer,
+		   struct assembly *out, struct err *e)
 {
 	const struct config_boot *boot = &config->boot;
 	CLEAN_FD int kernel_fd = -1;
@@ -283,7 +297,7 @@ int assembly_start(struct machine *m, const struct vm_config *config,
 		return initrd_fd;
 	rc = config_cmdline(config, cmdline, sizeof(cmdline), e);
 	if (!rc)
-		rc = add_devices(m, config, has_boot_timer, out, e);
+		rc = add_devices(m, config, vsock, has_boot_timer, out, e);
 	if (rc)
 		return rc;
 	const struct boot_source source = {

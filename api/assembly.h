@@ -26,11 +26,21 @@ int assembly_make(struct machine **out, const struct vm_config *config,
 		  struct err *e);
 
 /*
- * Adds all devices to m, loads the kernel and starts. On failure m is to be
- * freed, and with it what *out names.
+ * Makes the vsock device, which listens from then on; the machine that it goes
+ * into comes later.
+ */
+int assembly_vsock(struct device **out, const struct config_vsock *config,
+		   struct err *e);
+
+/*
+ * Adds all devices to m, loads the kernel and starts. *vsock is a device of
+ * assembly_vsock(), which m takes over and which then is NULL; where it was
+ * NULL already, one is made if config has one. On failure m is to be freed, and
+ * with it what *out names.
  */
 int assembly_start(struct machine *m, const struct vm_config *config,
-		   bool has_boot_timer, struct assembly *out, struct err *e);
+		   struct device **vsock, bool has_boot_timer,
+		   struct assembly *out, struct err *e);
 
 /* A limiter's configuration as devices take it. */
 struct limiter_config assembly_limiter(const struct config_limiter *l);

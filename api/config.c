@@ -3,7 +3,6 @@
  */
 #include "api/config.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -46,34 +45,23 @@ void config_fini(struct vm_config *c)
 	c->net_count = 0;
 }
 
-int config_check_id(const char *id, struct err *e)
-{
-	const char *c;
-
-	if (!*id)
-		return err_set(e, -EINVAL, "The ID cannot be empty.");
-	for (c = id; *c; c++)
-		if (!isalnum((unsigned char)*c) && *c != '_')
-			return err_set(e, -EINVAL,
-				       "API Resource IDs can only contain "
-				       "alphanumeric characters and "
-				       "underscores.");
-	if (strlen(id) > CONFIG_ID_MAX)
-		return err_set(e, -EINVAL,
-			       "An ID can have at most %d characters.",
-			       CONFIG_ID_MAX);
-	return 0;
-}
-
 int config_set_boot(struct vm_config *c, struct config_boot *body,
 		    struct err *e)
 {
+	char text[ARCH_CMDLINE_SIZE];
+	struct cmdline line;
+
 	if (!*body->kernel_image_path)
 		return err_set(e, -EINVAL, "The kernel_image_path is empty.");
 	if (body->initrd_path && !*body->initrd_path)
 		return err_set(e, -EINVAL,
 			       "The initrd_path is empty: leave it out where "
 			       "there is no initrd.");
+	/* What the start appends may still be too much, and is refused there.
+	 */
+	if (body->boot_args &&
+	    cmdline_init(&line, text, sizeof(text), body->boot_args, e))
+		return err_context(e, "boot_args");
 	json_unbind(&config_boot_table, &c->boot);
 	c->boot = *body;
 	memset(body, 0, sizeof(*body));
@@ -108,11 +96,12 @@ int config_set_machine(struct vm_config *c, const struct config_machine *body,
 			       "track_dirty_pages is not supported by this "
 			       "version of mayfly: it serves snapshots, which "
 			       "come later.");
-	if (body->cpu_template)
+	if (body->cpu_template != CONFIG_TEMPLATE_NONE &&
+	    body->cpu_template != CONFIG_TEMPLATE_T2)
 		return err_set(e, -EOPNOTSUPP,
-			       "CPU templates are not supported by this "
-			       "version of mayfly: the only cpu_template is "
-			       "None.");
+			       "This CPU template is not supported by this "
+			       "version of mayfly: a cpu_template is None or "
+			       "T2.");
 	c->machine = *body;
 	return 0;
 }

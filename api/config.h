@@ -3,7 +3,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "api/json.h"
+#include "api/json/json.h"
 #include "vmm/base/err.h"
 
 /*
@@ -19,6 +19,9 @@ struct config_boot {
 	char *boot_args;	 /* owned; NULL for the default */
 };
 
+/* Indices of the words of cpu_template; the others are refused. */
+enum { CONFIG_TEMPLATE_NONE = 0, CONFIG_TEMPLATE_T2 = 2 };
+
 /* Indices of the words of huge_pages. */
 enum config_huge { CONFIG_HUGE_NONE, CONFIG_HUGE_2M, CONFIG_HUGE_TRANSPARENT };
 
@@ -28,7 +31,7 @@ struct config_machine {
 	bool smt;
 	bool track_dirty_pages;
 	int huge_pages;	  /* enum config_huge */
-	int cpu_template; /* 0: None */
+	int cpu_template; /* CONFIG_TEMPLATE_* */
 };
 
 /* PATCH /machine-config: only what was given counts. */
@@ -175,9 +178,12 @@ int config_set_drive(struct vm_config *c, struct config_drive *body,
 		     struct err *e);
 int config_set_net(struct vm_config *c, struct config_net *body, struct err *e);
 
-/* The one vsock device; another body replaces it. */
-int config_set_vsock(struct vm_config *c, struct config_vsock *body,
-		     struct err *e);
+/*
+ * The one vsock device; another body replaces it. config_set_vsock() takes what
+ * config_check_vsock() found good.
+ */
+int config_check_vsock(const struct config_vsock *body, struct err *e);
+void config_set_vsock(struct vm_config *c, struct config_vsock *body);
 int config_set_serial(struct vm_config *c, struct config_serial *body,
 		      struct err *e);
 
@@ -219,7 +225,8 @@ int config_set_logger(struct vm_config *c, struct config_logger *body,
 int config_check_metrics(const struct config_metrics *body, struct err *e);
 void config_set_metrics(struct vm_config *c, struct config_metrics *body);
 
-/* An id as it may stand in a path: the wire's two sentences otherwise. */
+/* config_id.c: an id as it may stand in a path: the wire's two sentences
+ * otherwise. */
 int config_check_id(const char *id, struct err *e);
 
 /*

@@ -90,6 +90,7 @@ static const struct field drive_fields[] = {
 	{
 		.name = "cache_type",
 		.type = FIELD_WORD,
+		.flags = FIELD_NO_NULL,
 		.words = cache_words,
 		FIELD_AT(struct config_drive, cache_type),
 	},

@@ -38,7 +38,8 @@ static const char *const template_words[] = {"None", "C3",  "T2",  "T2S",
 
 /*
  * Rules of its own answer a wrong vCPU count or memory size, so the table
- * takes any integer that fits.
+ * takes any integer that fits. What the wire gives a default but no null is
+ * FIELD_NO_NULL; a PATCH takes null for absent throughout.
  */
 static const struct field machine_fields[] = {
 	{
@@ -56,16 +57,19 @@ static const struct field machine_fields[] = {
 	{
 		.name = "smt",
 		.type = FIELD_BOOL,
+		.flags = FIELD_NO_NULL,
 		FIELD_AT(struct config_machine, smt),
 	},
 	{
 		.name = "track_dirty_pages",
 		.type = FIELD_BOOL,
+		.flags = FIELD_NO_NULL,
 		FIELD_AT(struct config_machine, track_dirty_pages),
 	},
 	{
 		.name = "huge_pages",
 		.type = FIELD_WORD,
+		.flags = FIELD_NO_NULL,
 		.words = huge_words,
 		FIELD_AT(struct config_machine, huge_pages),
 	},

@@ -3,7 +3,7 @@
 #include <stdbool.h>
 
 #include "api/config.h"
-#include "api/json.h"
+#include "api/json/json.h"
 
 /*
  * What the whole of a config file binds to, before the setters see it. The

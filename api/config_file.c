@@ -61,8 +61,11 @@ static int apply(struct vm_config *c, struct config_file *file, struct err *e)
 			return err_context(e, "metrics");
 		config_set_metrics(c, &file->metrics);
 	}
-	if (file->has_vsock && config_set_vsock(c, &file->vsock, e))
-		return err_context(e, "vsock");
+	if (file->has_vsock) {
+		if (config_check_vsock(&file->vsock, e))
+			return err_context(e, "vsock");
+		config_set_vsock(c, &file->vsock);
+	}
 	if (file->has_serial && config_set_serial(c, &file->serial, e))
 		return err_context(e, "serial");
 	rc = apply_drives(c, file, e);

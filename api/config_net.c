@@ -156,8 +156,7 @@ void config_patch_net(struct config_net *net,
 	net->has_tx_rate_limiter |= body->has_tx_rate_limiter;
 }
 
-int config_set_vsock(struct vm_config *c, struct config_vsock *body,
-		     struct err *e)
+int config_check_vsock(const struct config_vsock *body, struct err *e)
 {
 	/* A guest's connection adds "_" and a port of up to ten digits. */
 	const size_t room = sizeof(((struct sockaddr_un *)0)->sun_path) - 12;
@@ -170,10 +169,14 @@ int config_set_vsock(struct vm_config *c, struct config_vsock *body,
 			       "the path of a socket is short, and connections "
 			       "from the guest add _PORT to it.",
 			       room);
+	return 0;
+}
+
+void config_set_vsock(struct vm_config *c, struct config_vsock *body)
+{
 	json_unbind(&config_vsock_table, &c->vsock);
 	c->vsock = *body;
 	memset(body, 0, sizeof(*body));
-	return 0;
 }
 
 int config_set_serial(struct vm_config *c, struct config_serial *body,

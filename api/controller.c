@@ -2,32 +2,30 @@
 #include "api/controller.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <string.h>
-#include <time.h>
+#include <unistd.h>
 
 #include "api/console.h"
+#include "api/options.h"
 #include "devices/block.h"
 #include "devices/i8042.h"
 #include "devices/net.h"
+#include "vmm/base/clock.h"
+#include "vmm/base/fd.h"
 #include "vmm/base/log.h"
+#include "vmm/base/version.h"
 #include "vmm/kvm/kvm.h"
 
-static uint64_t clock_ns(clockid_t clock)
-{
-	struct timespec ts;
-
-	clock_gettime(clock, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000ULL + (uint64_t)ts.tv_nsec;
-}
-
-void controller_init(struct controller *c, struct loop *loop, const char *id)
+void controller_init(struct controller *c, struct loop *loop, const char *id,
+		     metrics_collect *collect)
 {
 	memset(c, 0, sizeof(*c));
 	c->loop = loop;
 	c->id = id;
 	config_init(&c->config);
-	metrics_init(&c->metrics, loop, controller_collect, c);
+	metrics_init(&c->metrics, loop, collect, c);
 }
 
 /* Keeps what is asked of a machine after its end. */
@@ -41,10 +39,18 @@ static void forget_machine(struct controller *c)
 	c->devices = (struct assembly){0};
 }
 
+static void forget_vsock(struct controller *c)
+{
+	if (c->vsock)
+		c->vsock->ops->free(c->vsock);
+	c->vsock = NULL;
+}
+
 void controller_fini(struct controller *c)
 {
 	metrics_close(&c->metrics);
 	forget_machine(c);
+	forget_vsock(c);
 	config_fini(&c->config);
 }
 
@@ -60,7 +66,7 @@ static void machine_ended(void *context, enum machine_end how,
 {
 	struct controller *c = context;
 
-	c->end_ns = clock_ns(CLOCK_MONOTONIC);
+	c->end_ns = clock_now_ns();
 	c->end = how;
 	if (how != MACHINE_FAILED)
 		log_info("the guest %s", how == MACHINE_RESET
@@ -79,8 +85,7 @@ static void machine_booted(void *context)
 	struct controller *c = context;
 	const struct machine_times *t = machine_times(c->machine);
 	uint64_t wall_us = (t->booted_ns - t->begin_ns) / 1000;
-	uint64_t cpu_us =
-		(clock_ns(CLOCK_PROCESS_CPUTIME_ID) - c->start_cpu_ns) / 1000;
+	uint64_t cpu_us = (clock_cpu_ns() - c->start_cpu_ns) / 1000;
 
 	log_info("Guest-boot-time = %6" PRIu64 " us %" PRIu64 " ms, %6" PRIu64
 		 " CPU us %" PRIu64 " CPU ms",
@@ -97,8 +102,19 @@ static int machine_confine(void *context, enum machine_thread which,
 			      e);
 }
 
+/* A machine that did not start has taken the socket along: it stands again. */
+static void restore_vsock(struct controller *c)
+{
+	struct err e;
+
+	if (assembly_vsock(&c->vsock, &c->config.vsock, &e))
+		log_warn("%s", e.text);
+}
+
 int controller_start(struct controller *c, struct err *e)
 {
+	const bool had_vsock = c->vsock;
+
 	const struct machine_hooks hooks = {
 		.confine = machine_confine,
 		.ended = machine_ended,
@@ -112,14 +128,16 @@ int controller_start(struct controller *c, struct err *e)
 			       "There is no kernel to start: give a "
 			       "boot-source first");
 	if (c->has_boot_timer)
-		c->start_cpu_ns = clock_ns(CLOCK_PROCESS_CPUTIME_ID);
+		c->start_cpu_ns = clock_cpu_ns();
 	rc = assembly_make(&c->machine, &c->config, c->loop, &hooks, e);
 	console_take();
 	if (!rc)
-		rc = assembly_start(c->machine, &c->config, c->has_boot_timer,
-				    &c->devices, e);
+		rc = assembly_start(c->machine, &c->config, &c->vsock,
+				    c->has_boot_timer, &c->devices, e);
 	if (rc) {
 		forget_machine(c);
+		if (had_vsock && !c->vsock)
+			restore_vsock(c);
 		return rc;
 	}
 	c->state = CONTROLLER_RUNNING;
@@ -178,8 +196,14 @@ int controller_patch_drive(struct controller *c,
 
 	if (i < 0)
 		return i;
+	if (!body->path_on_host && !body->has_rate_limiter)
+		return err_set(e, -EINVAL,
+			       "A PATCH of the drive %s needs a path_on_host "
+			       "or a rate_limiter; the path it has already has "
+			       "the file looked at again.",
+			       body->drive_id);
 	/* The path first, for it may fail; then nothing has changed. */
-	if (body->path_on_host || !body->has_rate_limiter) {
+	if (body->path_on_host) {
 		rc = block_set_path(c->devices.drives[i], body->path_on_host,
 				    e);
 		if (rc)
@@ -205,6 +229,26 @@ int controller_patch_net(struct controller *c,
 	tx = assembly_limiter(&body->tx_rate_limiter);
 	net_set_limiters(c->devices.nets[i], &rx, &tx);
 	config_patch_net(&c->config.nets[i], body);
+	return 0;
+}
+
+int controller_set_vsock(struct controller *c, struct config_vsock *body,
+			 struct err *e)
+{
+	struct device *made;
+	int rc = config_check_vsock(body, e);
+
+	if (rc)
+		return rc;
+	/* The same name is free only once the old one has let go of it. */
+	if (c->vsock && !strcmp(body->uds_path, c->config.vsock.uds_path))
+		forget_vsock(c);
+	rc = assembly_vsock(&made, body, e);
+	if (rc)
+		return rc;
+	forget_vsock(c);
+	c->vsock = made;
+	config_set_vsock(&c->config, body);
 	return 0;
 }
 
@@ -259,6 +303,21 @@ int controller_apply_logger(struct controller *c, struct err *e)
 	return open_log(c, &c->config.logger, c->config.logger.log_path, e);
 }
 
+/*
+ * Clients look for it at the head of a log that they asked for, whatever the
+ * level. That nobody reads a FIFO yet, or a disk is full, is no failure.
+ */
+static void write_head(const char *path)
+{
+	static const char head[] = "Running Firecracker v" WIRE_VERSION
+				   " (mayfly v" MAYFLY_VERSION ")\n";
+	CLEAN_FD int fd = open(path, O_WRONLY | O_APPEND | O_NONBLOCK |
+					     O_CLOEXEC | O_NOCTTY);
+
+	if (fd >= 0 && write(fd, head, sizeof(head) - 1) < 0)
+		log_debug("no head for the log %s", path);
+}
+
 int controller_set_logger(struct controller *c, struct config_logger *body,
 			  struct err *e)
 {
@@ -281,5 +340,7 @@ int controller_set_logger(struct controller *c, struct config_logger *body,
 	if (body->has_show_log_origin)
 		merged.show_log_origin = body->show_log_origin;
 	rc = open_log(c, &merged, body->log_path, e);
+	if (!rc && body->log_path)
+		write_head(body->log_path);
 	return rc ? rc : config_set_logger(&c->config, body, e);
 }

@@ -29,6 +29,8 @@ struct controller {
 	struct vm_config config;
 	struct machine *machine; /* owned; NULL before the start */
 	struct assembly devices; /* what requests at run time reach */
+	/* owned; listens since it was told, until the machine takes it over */
+	struct device *vsock;
 	enum controller_state state;
 	bool has_boot_timer;
 	uint64_t start_cpu_ns; /* CPU time of the process at the start */
@@ -41,9 +43,11 @@ struct controller {
 
 /*
  * A microVM that is not configured. When the machine ends, the loop is
- * stopped. id is the microVM's name.
+ * stopped. id is the microVM's name. collect, for the metrics, gets c as its
+ * context: controller_collect(), which knows the routes and so stands above.
  */
-void controller_init(struct controller *c, struct loop *loop, const char *id);
+void controller_init(struct controller *c, struct loop *loop, const char *id,
+		     metrics_collect *collect);
 
 /* Stops and frees the machine. Accepts a zeroed struct. */
 void controller_fini(struct controller *c);
@@ -74,6 +78,13 @@ int controller_patch_net(struct controller *c,
 			 const struct config_net_patch *body, struct err *e);
 
 /*
+ * The vsock device, whose socket stands from now on. On failure nothing has
+ * changed. Only of a microVM that was not started.
+ */
+int controller_set_vsock(struct controller *c, struct config_vsock *body,
+			 struct err *e);
+
+/*
  * Writes a line of metrics, where there is a file and its reader takes it.
  * -EPERM before the start.
  */
@@ -83,8 +94,8 @@ int controller_flush_metrics(struct controller *c, struct err *e);
 int controller_set_metrics(struct controller *c, struct config_metrics *body,
 			   struct err *e);
 
-/* Adds all samples of the moment; context is the controller. */
-void controller_collect(void *context, struct samples *samples);
+/* controller_metrics.c: process, requests, vCPUs and devices. */
+metrics_collect controller_collect;
 
 /*
  * Merges body into the logger's configuration and makes the log so; the file

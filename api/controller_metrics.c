@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "api/routes.h"
+#include "vmm/base/clock.h"
 #include "vmm/base/log.h"
 
 static void add_process(const struct controller *c, struct samples *s)
@@ -18,7 +19,7 @@ static void add_process(const struct controller *c, struct samples *s)
 	samples_add(s, "vmm", "", "start_utc_ms", SAMPLE_GAUGE,
 		    m->start_utc_ms);
 	samples_add(s, "vmm", "", "uptime_us", SAMPLE_GAUGE,
-		    (loop_now_ns() - m->start_ns) / 1000);
+		    (clock_now_ns() - m->start_ns) / 1000);
 	samples_add(s, "logger", "", "missed_log_count", SAMPLE_COUNTER,
 		    log_lost());
 	samples_add(s, "logger", "", "missed_metrics_count", SAMPLE_COUNTER,

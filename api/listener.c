@@ -7,11 +7,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stddef.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "vmm/base/clock.h"
+#include "vmm/base/container.h"
 #include "vmm/base/fd.h"
 #include "vmm/base/log.h"
 
@@ -29,13 +30,12 @@ static void take_spare(struct listener *l)
 static void rest(struct listener *l)
 {
 	loop_change(l->loop, &l->watch, 0);
-	loop_arm(l->loop, &l->timer, loop_now_ns() + REST_NS);
+	loop_arm(l->loop, &l->timer, clock_now_ns() + REST_NS);
 }
 
 static void timer_fire(struct loop_timer *t)
 {
-	struct listener *l =
-		(void *)((char *)t - offsetof(struct listener, timer));
+	struct listener *l = container_of(t, struct listener, timer);
 
 	take_spare(l);
 	loop_change(l->loop, &l->watch, EPOLLIN);
@@ -60,8 +60,7 @@ static void turn_away(struct listener *l)
 
 static void listener_ready(struct loop_watch *w, uint32_t events)
 {
-	struct listener *l =
-		(void *)((char *)w - offsetof(struct listener, watch));
+	struct listener *l = container_of(w, struct listener, watch);
 	unsigned i;
 
 	(void)events;

@@ -9,20 +9,21 @@
 #include <malloc.h>
 #include <poll.h>
 #include <signal.h>
-#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/signalfd.h>
-#include <time.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "api/confine.h"
 #include "api/controller.h"
 #include "api/faults.h"
-#include "api/json.h"
+#include "api/json/json.h"
 #include "api/options.h"
 #include "api/server.h"
+#include "vmm/base/clock.h"
+#include "vmm/base/container.h"
 #include "vmm/base/fd.h"
 #include "vmm/base/log.h"
 
@@ -38,14 +39,6 @@ struct monitor {
 	int signal;    /* the one that ended us, 0 for none */
 	uint64_t main_ns;
 };
-
-static uint64_t now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000ULL + (uint64_t)ts.tv_nsec;
-}
 
 static uint64_t phase_us(uint64_t from_ns, uint64_t to_ns)
 {
@@ -72,14 +65,14 @@ static void hold_standard_fds(void)
 
 static void signals_ready(struct loop_watch *w, uint32_t events)
 {
-	struct monitor *m =
-		(void *)((char *)w - offsetof(struct monitor, signals));
+	struct monitor *m = container_of(w, struct monitor, signals);
 	struct signalfd_siginfo info;
 
 	(void)events;
 	if (read(m->signal_fd, &info, sizeof(info)) != sizeof(info))
 		return;
 	m->signal = (int)info.ssi_signo;
+	m->server.is_closing = true;
 	log_info("ended by signal %d of process %u", m->signal, info.ssi_pid);
 	loop_stop(&m->loop);
 }
@@ -167,7 +160,7 @@ static int configure(struct monitor *m, struct err *e)
 	struct controller *c = &m->controller;
 
 	log_set_id(o->id);
-	controller_init(c, &m->loop, o->id);
+	controller_init(c, &m->loop, o->id, controller_collect);
 	c->has_boot_timer = o->boot_timer || o->timing;
 	c->config.kvm_fd = (int)o->kvm_fd;
 	if (take_log_options(m, e))
@@ -188,30 +181,39 @@ static void log_start(struct monitor *m)
 {
 	const struct options *o = &m->options;
 	struct metrics *metrics = &m->controller.metrics;
-	struct timespec cpu;
 
 	if (!o->start_time_us)
 		return;
-	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &cpu);
 	metrics->startup_us = phase_us(o->start_time_us * 1000, m->main_ns);
-	metrics->startup_cpu_us = (uint64_t)cpu.tv_sec * 1000000 +
-				  (uint64_t)cpu.tv_nsec / 1000 -
-				  o->start_time_cpu_us;
+	metrics->startup_cpu_us = clock_cpu_ns() / 1000 - o->start_time_cpu_us;
 	log_info("Process-start-time = %" PRIu64 " us, %" PRIu64
 		 " CPU us (its parent: %" PRIu64 " CPU us)",
 		 metrics->startup_us, metrics->startup_cpu_us,
 		 o->parent_cpu_time_us);
 }
 
+/* A signal that was there before a request counts before it. */
+static void look_for_signals(void *context)
+{
+	struct monitor *m = context;
+
+	signals_ready(&m->signals, EPOLLIN);
+}
+
 static int open_server(struct monitor *m, struct err *e)
 {
 	const struct options *o = &m->options;
+	int rc;
 
 	if (o->api_fd)
-		return server_adopt(&m->server, &m->loop, &m->controller,
-				    (int)o->api_fd, o->payload_max_bytes, e);
-	return server_open(&m->server, &m->loop, &m->controller, o->api_sock,
-			   o->payload_max_bytes, e);
+		rc = server_adopt(&m->server, &m->loop, &m->controller,
+				  (int)o->api_fd, o->payload_max_bytes, e);
+	else
+		rc = server_open(&m->server, &m->loop, &m->controller,
+				 o->api_sock, o->payload_max_bytes, e);
+	m->server.before = look_for_signals;
+	m->server.context = m;
+	return rc;
 }
 
 /* Returns an exit code; 0 to go on. */
@@ -261,7 +263,7 @@ static void print_timing(const struct monitor *m, uint64_t exits)
 	const struct machine_times *t = &m->controller.times;
 	const uint64_t exec_ns = m->options.start_time_us * 1000;
 	const uint64_t end_ns = m->controller.end_ns ? m->controller.end_ns
-						     : now_ns();
+						     : clock_now_ns();
 
 	dprintf(STDERR_FILENO,
 		"timing: exec_us=%" PRIu64 " start_us=%" PRIu64
@@ -285,6 +287,22 @@ static void finish(struct monitor *m)
 	loop_close(&m->loop);
 }
 
+/*
+ * Who waits for us learns that it was a signal, as of a monitor that handles
+ * none. As PID 1 of a namespace we can't be killed so, and the status says it.
+ */
+static int end_by(int number)
+{
+	sigset_t only;
+
+	sigemptyset(&only);
+	sigaddset(&only, number);
+	/* Not raise(), whose calls differ between C libraries: the filter. */
+	syscall(SYS_tgkill, getpid(), getpid(), number);
+	sigprocmask(SIG_UNBLOCK, &only, NULL);
+	return EXIT_SIGNAL + number;
+}
+
 static int run(struct monitor *m, struct err *e)
 {
 	uint64_t exits;
@@ -305,6 +323,8 @@ static int run(struct monitor *m, struct err *e)
 	finish(m);
 	if (m->options.timing)
 		print_timing(m, exits);
+	if (!code && m->signal && !m->controller.end_ns)
+		code = end_by(m->signal);
 	return code;
 }
 
@@ -314,7 +334,7 @@ int main(int argc, char **argv)
 	struct err e = {0};
 	int code = EXIT_BAD_ARGUMENT;
 
-	monitor.main_ns = now_ns();
+	monitor.main_ns = clock_now_ns();
 	hold_standard_fds();
 	/*
 	 * When its heap is full the C library tries another, by calls that no
@@ -332,7 +352,7 @@ int main(int argc, char **argv)
 		if (monitor.options.help || monitor.options.version)
 			return 0;
 	}
-	if (code)
+	if (code && *e.text)
 		dprintf(STDERR_FILENO, "mayfly: %s\n", e.text);
 	return code;
 }

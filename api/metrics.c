@@ -11,7 +11,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -19,6 +18,8 @@
 #include <unistd.h>
 
 #include "api/faults.h"
+#include "vmm/base/clock.h"
+#include "vmm/base/container.h"
 #include "vmm/base/fd.h"
 #include "vmm/base/log.h"
 
@@ -58,8 +59,7 @@ static void forget_rest(struct metrics *m)
 
 static void watch_ready(struct loop_watch *w, uint32_t events)
 {
-	struct metrics *m =
-		(void *)((char *)w - offsetof(struct metrics, watch));
+	struct metrics *m = container_of(w, struct metrics, watch);
 
 	(void)events;
 	if (write_rest(m) != -EAGAIN)
@@ -113,16 +113,14 @@ int metrics_flush(struct metrics *m)
 
 static void timer_fire(struct loop_timer *t)
 {
-	struct metrics *m =
-		(void *)((char *)t - offsetof(struct metrics, timer));
+	struct metrics *m = container_of(t, struct metrics, timer);
 
 	(void)metrics_flush(m);
-	loop_arm(m->loop, t, loop_now_ns() + PERIOD_NS);
+	loop_arm(m->loop, t, clock_now_ns() + PERIOD_NS);
 }
 
 void metrics_init(struct metrics *m, struct loop *loop,
-		  void (*collect)(void *context, struct samples *samples),
-		  void *context)
+		  metrics_collect *collect, void *context)
 {
 	memset(m, 0, sizeof(*m));
 	m->loop = loop;
@@ -131,7 +129,7 @@ void metrics_init(struct metrics *m, struct loop *loop,
 	m->timer.fire = timer_fire;
 	m->watch.fd = -1;
 	m->watch.ready = watch_ready;
-	m->start_ns = loop_now_ns();
+	m->start_ns = clock_now_ns();
 	m->start_utc_ms = utc_ms();
 }
 
@@ -152,7 +150,7 @@ int metrics_open(struct metrics *m, const char *path, struct err *e)
 		return err_errno(e, "can't open the metrics file %s", path);
 	m->fd = fd;
 	faults_tell(fd);
-	loop_arm(m->loop, &m->timer, loop_now_ns() + PERIOD_NS);
+	loop_arm(m->loop, &m->timer, clock_now_ns() + PERIOD_NS);
 	return 0;
 }
 
@@ -183,7 +181,7 @@ char *metrics_text(const struct metrics *m)
 void metrics_count_call(struct metrics_call *call, uint64_t begin_ns,
 			bool has_failed)
 {
-	const uint64_t us = (loop_now_ns() - begin_ns) / 1000;
+	const uint64_t us = (clock_now_ns() - begin_ns) / 1000;
 
 	call->count++;
 	call->fails += has_failed;

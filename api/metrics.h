@@ -24,9 +24,12 @@ struct metrics_call {
 	uint64_t max_us;
 };
 
+/* Adds all samples of the moment. Thread: the loop's. */
+typedef void metrics_collect(void *context, struct samples *samples);
+
 struct metrics {
 	struct loop *loop; /* borrowed: main */
-	void (*collect)(void *context, struct samples *samples);
+	metrics_collect *collect;
 	void *context;
 	struct loop_timer timer;
 	struct loop_watch watch; /* waits to write the rest of a line */
@@ -43,10 +46,8 @@ struct metrics {
 	struct metrics_call unknown;		      /* no such route */
 };
 
-/* collect adds all samples of the moment, in the loop thread. */
 void metrics_init(struct metrics *m, struct loop *loop,
-		  void (*collect)(void *context, struct samples *samples),
-		  void *context);
+		  metrics_collect *collect, void *context);
 
 /*
  * Opens the file, made where it is missing; a FIFO nobody reads is fine. Once:

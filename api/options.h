@@ -11,16 +11,10 @@
  * the names, the defaults and the exit codes are the wire's.
  */
 
-/* The version of the Firecracker API and flags that mayfly speaks. */
-#define WIRE_VERSION "1.17.0"
-
-#ifndef MAYFLY_VERSION
-#define MAYFLY_VERSION "0"
-#endif
-
 /* Exit codes of the monitor; 0 is a guest that turned itself off. */
 enum exit_code {
 	EXIT_FAILED = 1,
+	EXIT_SIGNAL = 128, /* and the number of SIGTERM or SIGINT */
 	EXIT_BAD_SYSCALL = 148,
 	EXIT_SIGBUS = 149,
 	EXIT_SIGSEGV = 150,

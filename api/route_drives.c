@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "api/host_files.h"
 #include "api/routes.h"
 
 static int check_id(const char *body, const char *path, struct err *e)
@@ -21,6 +22,7 @@ int route_drive_put(struct controller *c, const char *id, void *body,
 	int rc = check_id(drive->drive_id, id, e);
 
 	(void)json;
+	rc = rc ? rc : host_files_check_drive(drive, e);
 	return rc ? rc : config_set_drive(&c->config, drive, e);
 }
 

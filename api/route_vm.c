@@ -3,6 +3,7 @@
 
 #include "api/options.h"
 #include "api/routes.h"
+#include "vmm/base/version.h"
 
 static const char *const state_words[] = {"Paused", "Resumed", NULL};
 

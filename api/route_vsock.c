@@ -6,5 +6,5 @@ int route_vsock_put(struct controller *c, const char *id, void *body,
 {
 	(void)id;
 	(void)json;
-	return config_set_vsock(&c->config, body, e);
+	return controller_set_vsock(c, body, e);
 }

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "vmm/base/clock.h"
 #include "vmm/base/log.h"
 
 #define LATER "This version of mayfly has no "
@@ -51,7 +52,7 @@ static const struct route table[] = {
 	 &config_net_patch_table},
 	{"vsock", "PUT", BEFORE_START, route_vsock_put, &config_vsock_table},
 	{"serial", "PUT", BEFORE_START, route_serial_put, &config_serial_table},
-	{"logger", "PUT", ANY_TIME, route_logger_put, &config_logger_table},
+	{"logger", "PUT", BEFORE_START, route_logger_put, &config_logger_table},
 	{"metrics", "PUT", BEFORE_START, route_metrics_put,
 	 &config_metrics_table},
 	{"metrics", "GET", ANY_TIME, route_metrics_get},
@@ -247,6 +248,9 @@ static int route_run(struct controller *c, const struct route *route,
 	reply->status = reply->json ? 200 : 204;
 	reply->is_text = route->handler == route_metrics_get;
 	reply->is_deprecated = is_deprecated;
+	if (is_deprecated)
+		log_warn("%s /%s: a field of this request is deprecated",
+			 route->method, route->pattern);
 	return 0;
 }
 
@@ -274,7 +278,7 @@ static int serve(struct controller *c, const struct route *route,
 void routes_serve(struct controller *c, const struct http_request *request,
 		  struct reply *reply)
 {
-	const uint64_t begin_ns = loop_now_ns();
+	const uint64_t begin_ns = clock_now_ns();
 	struct metrics_call *call = &c->metrics.unknown;
 	char id[CONFIG_ID_MAX + 2];
 	const struct route *route = route_find(request, id);

@@ -28,6 +28,10 @@ struct server {
 	struct loop_timer timer; /* of the connection whose time ends first */
 	uint64_t patience_ns;	 /* for a request, an answer, a drain */
 	bool is_open;
+	bool is_closing; /* requests are answered no more */
+	/* Set afterwards or NULL: before each request, to find out that. */
+	void (*before)(void *context);
+	void *context;	    /* borrowed: main */
 	size_t payload_max; /* bytes */
 	uint64_t turn;	    /* counts reads, to find the silent longest */
 	struct connection *connections[SERVER_CONNECTIONS_MAX]; /* owned */

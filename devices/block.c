@@ -18,7 +18,6 @@
 
 #include <errno.h>
 #include <limits.h>
-#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -29,6 +28,7 @@
 #include "devices/virtio/mmio.h"
 #include "devices/virtio/ring.h"
 #include "devices/virtio/virtio.h"
+#include "vmm/base/container.h"
 #include "vmm/base/le.h"
 #include "vmm/base/log.h"
 
@@ -398,8 +398,7 @@ static void serve_queues(struct block *b) REQUIRES(b->virtio.device.lock)
 /* io_uring is done with something. */
 static void ring_ready(struct loop_watch *w, uint32_t events)
 {
-	struct block *b =
-		(void *)((char *)w - offsetof(struct block, async.uring.watch));
+	struct block *b = container_of(w, struct block, async.uring.watch);
 
 	(void)events;
 	mutex_lock(&b->virtio.device.lock);
@@ -414,7 +413,7 @@ static void ring_ready(struct loop_watch *w, uint32_t events)
 
 static void limiter_ready(struct limiter *l)
 {
-	struct block *b = (void *)((char *)l - offsetof(struct block, limiter));
+	struct block *b = container_of(l, struct block, limiter);
 
 	mutex_lock(&b->virtio.device.lock);
 	serve_queues(b);
@@ -545,7 +544,7 @@ int block_new(struct device **out, const struct block_config *config,
 	};
 	b->limiter.ready = limiter_ready;
 	limiter_set(&b->limiter, &config->limiter);
-	virtio_init(&b->virtio, &block_ops, &mmio_device_ops, b->id,
+	virtio_init(&b->virtio, &block_ops, &mmio_transport, b->id,
 		    features_of(b, config->queues), config->queues,
 		    VQ_SIZE_MAX);
 	*out = &b->virtio.device;

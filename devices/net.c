@@ -19,10 +19,10 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
 
 #include "devices/net_device.h"
 #include "devices/virtio/mmio.h"
+#include "vmm/base/container.h"
 #include "vmm/base/log.h"
 
 enum { DEVICE_ID_NET = 1, STATUS_LINK_UP = 1 };
@@ -35,39 +35,9 @@ struct net_layout {
 	le16_t mtu;
 };
 
-/*
- * What the tap can leave undone and what feature says so, the other direction
- * beside it: Linux takes from us what it would leave to us.
- */
-static const struct {
-	uint32_t tap;
-	uint64_t guest;
-	uint64_t host;
-} offloads[] = {
-	{TAP_CSUM, NET_F_GUEST_CSUM, NET_F_CSUM},
-	{TAP_TSO4, NET_F_GUEST_TSO4, NET_F_HOST_TSO4},
-	{TAP_TSO6, NET_F_GUEST_TSO6, NET_F_HOST_TSO6},
-	{TAP_ECN, NET_F_GUEST_ECN, NET_F_HOST_ECN},
-	{TAP_UFO, NET_F_GUEST_UFO, NET_F_HOST_UFO},
-	{TAP_USO4, NET_F_GUEST_USO4, NET_F_HOST_USO},
-	{TAP_USO6, NET_F_GUEST_USO6, NET_F_HOST_USO},
-};
-
-enum { OFFLOADS = sizeof(offloads) / sizeof(offloads[0]) };
-
 static struct net *net_of(struct virtio *v)
 {
 	return (struct net *)v;
-}
-
-struct vq *net_rx_queue(struct net_pair *p)
-{
-	return &p->net->virtio.queues[2 * p->index];
-}
-
-struct vq *net_tx_queue(struct net_pair *p)
-{
-	return &p->net->virtio.queues[2 * p->index + 1];
 }
 
 static unsigned ctrl_index(const struct net *n)
@@ -75,133 +45,11 @@ static unsigned ctrl_index(const struct net *n)
 	return 2 * (virtio_has(&n->virtio, NET_F_MQ) ? n->pair_count : 1);
 }
 
-/* ---- offloads ------------------------------------------------------------ */
-
-static uint64_t guest_features(uint32_t tap)
-{
-	uint64_t features = 0;
-	unsigned i;
-
-	for (i = 0; i < OFFLOADS; i++)
-		if (tap & offloads[i].tap)
-			features |= offloads[i].guest;
-	return features;
-}
-
-uint64_t net_guest_offloads(const struct net *n)
-{
-	return n->virtio.accepted & guest_features(~0U);
-}
-
-int net_apply_offloads(struct net *n, uint64_t features)
-{
-	uint32_t tap = 0;
-	unsigned i;
-	int rc;
-
-	/* 5.1.3.1: everything else needs checksums, and ECN segments. */
-	if (!(features & NET_F_GUEST_CSUM))
-		features = 0;
-	if (!(features & (NET_F_GUEST_TSO4 | NET_F_GUEST_TSO6)))
-		features &= ~NET_F_GUEST_ECN;
-	/* Linux has the two of UDP together only. */
-	if (!(features & NET_F_GUEST_USO4) || !(features & NET_F_GUEST_USO6))
-		features &= ~(NET_F_GUEST_USO4 | NET_F_GUEST_USO6);
-	for (i = 0; i < OFFLOADS; i++)
-		if (features & offloads[i].guest)
-			tap |= offloads[i].tap;
-	if (tap == n->offloads)
-		return 0;
-	rc = tap_set_offloads(&n->pairs[0].tap, tap);
-	if (!rc)
-		n->offloads = tap;
-	return rc;
-}
-
-/* ---- pairs --------------------------------------------------------------- */
-
-static void tap_ready(struct loop_watch *w, uint32_t events)
-{
-	struct net_pair *p =
-		(void *)((char *)w - offsetof(struct net_pair, watch));
-	struct virtio *v = &p->net->virtio;
-	struct loop *loop = v->device.host->loop;
-
-	mutex_lock(&v->device.lock);
-	if (p->watches_out && events & ~(uint32_t)EPOLLIN) {
-		loop_change(loop, w, EPOLLIN | EPOLLET);
-		p->watches_out = false;
-		p->tx.is_blocked = false;
-		net_tx_turn(p);
-	}
-	if (events & ~(uint32_t)EPOLLOUT) {
-		p->rx.may_have_frames = true;
-		net_rx_turn(p);
-	}
-	mutex_unlock(&v->device.lock);
-}
-
-static void watch_tap(struct net_pair *p)
-{
-	struct net *n = p->net;
-	struct err e;
-
-	p->watch.ready = tap_ready;
-	if (p->watch.fd < 0 && loop_add(n->virtio.device.host->loop, &p->watch,
-					p->tap.fd, EPOLLIN | EPOLLET, &e))
-		log_warn_limited("network interface %s: %s; nothing will come "
-				 "from it",
-				 n->id, e.text);
-	p->watches_out = false;
-}
-
-/* Both wait for a grace period of the host's kernel, at the host's expense. */
-static int enable(struct net_pair *p)
-{
-	int rc = tap_attach(&p->tap, true);
-
-	limiter_charge(&p->net->ctrl_limiter, 0);
-	if (rc)
-		return rc;
-	watch_tap(p);
-	p->tx.is_blocked = false;
-	p->rx.may_have_frames = true;
-	return 0;
-}
-
-static void disable(struct net_pair *p)
-{
-	if (!net_is_enabled(p))
-		return;
-	limiter_charge(&p->net->ctrl_limiter, 0);
-	net_rx_quiesce(p);
-	/* One that is not attached is never silent. */
-	loop_delete(p->net->virtio.device.host->loop, &p->watch);
-	(void)tap_attach(&p->tap, false);
-}
-
-int net_enable_pairs(struct net *n, unsigned count)
-{
-	unsigned before = 1;
-	unsigned i;
-	int rc = 0;
-
-	while (before < n->pair_count && net_is_enabled(&n->pairs[before]))
-		before++;
-	for (i = before; i < count && !rc; i++)
-		rc = enable(&n->pairs[i]);
-	if (rc)
-		count = before;
-	for (i = count; i < n->pair_count; i++)
-		disable(&n->pairs[i]);
-	/* Their queues are filled already. */
-	virtio_kick_again(&n->virtio);
-	return rc;
-}
+/* ---- turns --------------------------------------------------------------- */
 
 static void serve_rx(struct limiter *l)
 {
-	struct net *n = (void *)((char *)l - offsetof(struct net, rx_limiter));
+	struct net *n = container_of(l, struct net, rx_limiter);
 	unsigned i;
 
 	mutex_lock(&n->virtio.device.lock);
@@ -212,7 +60,7 @@ static void serve_rx(struct limiter *l)
 
 static void serve_tx(struct limiter *l)
 {
-	struct net *n = (void *)((char *)l - offsetof(struct net, tx_limiter));
+	struct net *n = container_of(l, struct net, tx_limiter);
 	unsigned i;
 
 	mutex_lock(&n->virtio.device.lock);
@@ -223,8 +71,7 @@ static void serve_tx(struct limiter *l)
 
 static void serve_ctrl(struct limiter *l)
 {
-	struct net *n =
-		(void *)((char *)l - offsetof(struct net, ctrl_limiter));
+	struct net *n = container_of(l, struct net, ctrl_limiter);
 
 	mutex_lock(&n->virtio.device.lock);
 	net_ctrl_turn(n, &n->virtio.queues[ctrl_index(n)]);
@@ -238,7 +85,7 @@ static void connect_to_loop(struct net *n)
 	limiter_start(&n->rx_limiter, n->virtio.device.host->loop);
 	limiter_start(&n->tx_limiter, n->virtio.device.host->loop);
 	limiter_start(&n->ctrl_limiter, n->virtio.device.host->loop);
-	watch_tap(&n->pairs[0]);
+	net_watch_tap(&n->pairs[0]);
 }
 
 /* ---- the device ---------------------------------------------------------- */
@@ -381,12 +228,8 @@ static uint64_t features_of(const struct net *n, bool has_mac)
 	const uint32_t can = n->pairs[0].tap.offloads;
 	uint64_t features = NET_F_MRG_RXBUF | NET_F_STATUS | NET_F_CTRL_VQ |
 			    NET_F_CTRL_RX | NET_F_CTRL_MAC_ADDR |
-			    guest_features(can);
-	unsigned i;
+			    net_offload_features(can);
 
-	for (i = 0; i < OFFLOADS; i++)
-		if (can & offloads[i].tap)
-			features |= offloads[i].host;
 	if (can)
 		features |= NET_F_CTRL_GUEST_OFFLOADS;
 	if (has_mac)
@@ -472,7 +315,7 @@ int net_new(struct device **out, const struct net_config *config, struct err *e)
 	limiter_set(&n->tx_limiter, &config->tx);
 	n->ctrl_limiter.ready = serve_ctrl;
 	limiter_set(&n->ctrl_limiter, &net_ctrl_limit);
-	virtio_init(&n->virtio, &net_ops, &mmio_device_ops, n->id,
+	virtio_init(&n->virtio, &net_ops, &mmio_transport, n->id,
 		    features_of(n, config->has_mac), 2 * n->pair_count + 1,
 		    VQ_SIZE_MAX);
 	*out = &n->virtio.device;

@@ -14,8 +14,10 @@
 #include "vmm/event/loop.h"
 
 /*
- * A virtio-net device as its own files see it: net.c has its life, net_rx.c
- * and net_tx.c the two directions, net_ctrl.c the driver's commands.
+ * A virtio-net device as its own files see it, each standing on those behind
+ * it: net.c has its life, net_ctrl.c the driver's commands, net_pair.c the
+ * queues of the tap, net_rx.c and net_tx.c the two directions, net_offload.c
+ * what guest and tap leave to one another.
  */
 
 /* Features (virtio 1.2, 5.1.3; 54 to 56 are those of UDP segments). */
@@ -162,10 +164,19 @@ static inline bool net_is_enabled(const struct net_pair *p)
 	return p->tap.is_attached;
 }
 
-extern const struct limiter_config net_ctrl_limit;
+/* A pair's queues. */
+static inline struct vq *net_rx_queue(struct net_pair *p)
+{
+	return &p->net->virtio.queues[2 * p->index];
+}
 
-struct vq *net_rx_queue(struct net_pair *p);
-struct vq *net_tx_queue(struct net_pair *p);
+static inline struct vq *net_tx_queue(struct net_pair *p)
+{
+	return &p->net->virtio.queues[2 * p->index + 1];
+}
+
+/* net_pair.c: has the loop tell of the tap; so its thread alone may. */
+void net_watch_tap(struct net_pair *p);
 
 /*
  * Uses so many pairs, of 1 to pair_count. 0 or a negative errno, then with as
@@ -173,10 +184,15 @@ struct vq *net_tx_queue(struct net_pair *p);
  */
 int net_enable_pairs(struct net *n, unsigned count);
 
+/* net_offload.c: what can be offered on a tap that can leave this undone. */
+uint64_t net_offload_features(uint32_t tap);
 /* The features among NET_F_GUEST_* that say what a tap may give. */
 uint64_t net_guest_offloads(const struct net *n);
 /* Has the taps give what these allow. 0 or a negative errno. */
 int net_apply_offloads(struct net *n, uint64_t features);
+
+/* What net_ctrl_turn() takes its commands from. */
+extern const struct limiter_config net_ctrl_limit;
 
 /* Serves what there is in a turn, and sees to another. Thread: the loop's. */
 void net_rx_turn(struct net_pair *p);

@@ -20,15 +20,15 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "devices/uart_sink.h"
+#include "vmm/base/clock.h"
+#include "vmm/base/container.h"
 #include "vmm/base/fd.h"
 #include "vmm/base/log.h"
 #include "vmm/kvm/irq.h"
@@ -99,9 +99,6 @@ static struct uart *uart_of(struct device *d)
 {
 	return (struct uart *)d;
 }
-
-#define UART_OF_WATCH(w, member) \
-	((struct uart *)(void *)((char *)(w) - offsetof(struct uart, member)))
 
 static uint8_t reasons(const struct uart *u)
 {
@@ -444,7 +441,7 @@ static void resume_input(struct uart *u)
 
 static void wake_ready(struct loop_watch *w, uint32_t events)
 {
-	struct uart *u = UART_OF_WATCH(w, wake_watch);
+	struct uart *u = container_of(w, struct uart, wake_watch);
 
 	(void)events;
 	fd_event_take(u->wake_fd);
@@ -455,13 +452,13 @@ static void wake_ready(struct loop_watch *w, uint32_t events)
 static void out_ready(struct loop_watch *w, uint32_t events)
 {
 	(void)events;
-	drain_and_watch(UART_OF_WATCH(w, out_watch));
+	drain_and_watch(container_of(w, struct uart, out_watch));
 }
 
 static void in_ready(struct loop_watch *w, uint32_t events)
 {
 	(void)events;
-	read_input(UART_OF_WATCH(w, in_watch));
+	read_input(container_of(w, struct uart, in_watch));
 }
 
 static int uart_start(struct device *d, struct err *e)
@@ -482,10 +479,7 @@ static int uart_start(struct device *d, struct err *e)
 
 static int64_t now_ms(void)
 {
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+	return (int64_t)(clock_now_ns() / 1000000);
 }
 
 /* The guest's last words are often the reason why: give them a moment. */

@@ -8,6 +8,7 @@
  *	vsock_tx	what the guest sends: packets to connections
  *	vsock_rx	what the guest gets: each connection in its turn
  *	vsock_host	the listening socket, and connecting to others
+ *	vsock_device	what the last three do to a connection
  *	vsock		this: the device around them
  *
  * All of it runs in the loop thread, driven by the guest's kicks, by the
@@ -24,7 +25,6 @@
 #include "devices/vsock.h"
 
 #include <errno.h>
-#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -32,6 +32,8 @@
 
 #include "devices/virtio/mmio.h"
 #include "devices/vsock_device.h"
+#include "vmm/base/clock.h"
+#include "vmm/base/container.h"
 #include "vmm/base/fd.h"
 #include "vmm/base/le.h"
 #include "vmm/base/log.h"
@@ -44,81 +46,12 @@ enum { EXPIRE_TURN = 64 };
 #define NS_PER_MS      1000000ULL
 #define VSOCK_F_STREAM (1ULL << 0)
 
-#define VSOCK_OF(member_ptr, member)                     \
-	((struct vsock *)(void *)((char *)(member_ptr) - \
-				  offsetof(struct vsock, member)))
-
 static struct vsock *vsock_of(struct virtio *v)
 {
 	return (struct vsock *)v;
 }
 
-bool vsock_is_up(const struct vsock *vs)
-{
-	return vs->virtio.queues[VSOCK_RX].live &&
-	       vs->virtio.queues[VSOCK_TX].live;
-}
-
 /* ---- connections -------------------------------------------------------- */
-
-static void close_socket(struct vsock *vs, struct vsock_conn *c)
-{
-	if (c->fd < 0)
-		return;
-	loop_delete(vs->virtio.device.host->loop, &c->watch);
-	fd_close(&c->fd);
-}
-
-void vsock_drop(struct vsock *vs, struct vsock_conn *c)
-{
-	close_socket(vs, c);
-	vsock_table_remove(&vs->table, c);
-	vs->counters.conns_removed++;
-	if (!vs->is_accepting)
-		vsock_host_resume(vs, loop_now_ns());
-}
-
-/* c says RST as soon as there is a buffer for it, and is gone. */
-static void end_by_rst(struct vsock *vs, struct vsock_conn *c)
-{
-	close_socket(vs, c);
-	vsock_table_unwait(c);
-	c->state = VSOCK_DEAD;
-	c->owes = VSOCK_OWES_RST;
-	free(c->buffer);
-	c->buffer = NULL;
-	c->buffered = 0;
-	vsock_table_ready(&vs->table, c);
-}
-
-void vsock_kill(struct vsock *vs, struct vsock_conn *c)
-{
-	vs->counters.conns_killed++;
-	end_by_rst(vs, c);
-}
-
-void vsock_settle(struct vsock *vs, struct vsock_conn *c)
-{
-	if (c->state == VSOCK_DRAINING && (!c->buffered || c->is_deaf)) {
-		vsock_drop(vs, c);
-		return;
-	}
-	vsock_conn_settle(c);
-	if ((c->state == VSOCK_OPEN || c->state == VSOCK_CLOSING) &&
-	    vsock_conn_is_over(c)) {
-		end_by_rst(vs, c);
-		return;
-	}
-	/* The socket says when it has room again only to those who wait. */
-	if (c->fd >= 0 && c->waits_out != (c->buffered > 0)) {
-		c->waits_out = c->buffered > 0;
-		loop_change(vs->virtio.device.host->loop, &c->watch,
-			    EPOLLIN | EPOLLRDHUP | EPOLLET |
-				    (c->waits_out ? EPOLLOUT : 0));
-	}
-	if (vsock_conn_has_word(c))
-		vsock_table_ready(&vs->table, c);
-}
 
 static void open_ready(struct vsock *vs, struct vsock_conn *c, uint32_t events)
 {
@@ -137,8 +70,7 @@ static void open_ready(struct vsock *vs, struct vsock_conn *c, uint32_t events)
 
 static void conn_ready(struct loop_watch *w, uint32_t events)
 {
-	struct vsock_conn *c =
-		(void *)((char *)w - offsetof(struct vsock_conn, watch));
+	struct vsock_conn *c = container_of(w, struct vsock_conn, watch);
 	struct vsock *vs = c->device;
 
 	mutex_lock(&vs->virtio.device.lock);
@@ -152,20 +84,6 @@ static void conn_ready(struct loop_watch *w, uint32_t events)
 	mutex_unlock(&vs->virtio.device.lock);
 }
 
-int vsock_watch(struct vsock *vs, struct vsock_conn *c)
-{
-	struct err e;
-	int rc;
-
-	c->device = vs;
-	c->watch.ready = conn_ready;
-	rc = loop_add(vs->virtio.device.host->loop, &c->watch, c->fd,
-		      EPOLLIN | EPOLLRDHUP | EPOLLET, &e);
-	if (rc)
-		log_warn_limited("%s: %s", vs->id, e.text);
-	return rc;
-}
-
 /* Frees what a reset has doomed. */
 static void reap(struct vsock *vs)
 {
@@ -177,7 +95,7 @@ static void reap(struct vsock *vs)
 
 static void doom_ready(struct loop_watch *w, uint32_t events)
 {
-	struct vsock *vs = VSOCK_OF(w, doom_watch);
+	struct vsock *vs = container_of(w, struct vsock, doom_watch);
 
 	(void)events;
 	mutex_lock(&vs->virtio.device.lock);
@@ -187,23 +105,6 @@ static void doom_ready(struct loop_watch *w, uint32_t events)
 }
 
 /* ---- deadlines ---------------------------------------------------------- */
-
-void vsock_set_timer(struct vsock *vs)
-{
-	uint64_t due = vsock_table_deadline(&vs->table);
-
-	if (vs->accept_again_ns && vs->accept_again_ns < due)
-		due = vs->accept_again_ns;
-	/* One that is early is harmless, and costs less than a search. */
-	if (due != UINT64_MAX && (!vs->timer.due_ns || due < vs->timer.due_ns))
-		loop_arm(vs->virtio.device.host->loop, &vs->timer, due);
-}
-
-void vsock_wait(struct vsock *vs, struct vsock_conn *c, enum vsock_wait what)
-{
-	vsock_table_wait(&vs->table, c, what);
-	vsock_set_timer(vs);
-}
 
 static void expire(struct vsock *vs, struct vsock_conn *c)
 {
@@ -230,13 +131,13 @@ static void expire(struct vsock *vs, struct vsock_conn *c)
 
 static void timer_fired(struct loop_timer *t)
 {
-	struct vsock *vs = VSOCK_OF(t, timer);
-	const uint64_t now = loop_now_ns();
+	struct vsock *vs = container_of(t, struct vsock, timer);
+	const uint64_t now = clock_now_ns();
 	struct vsock_conn *c;
 	unsigned i;
 
 	mutex_lock(&vs->virtio.device.lock);
-	vsock_host_resume(vs, now);
+	vsock_resume(vs, now);
 	for (i = 0; i < EXPIRE_TURN; i++) {
 		c = vsock_table_expired(&vs->table, now);
 		if (!c)
@@ -252,7 +153,7 @@ static void timer_fired(struct loop_timer *t)
 
 static void listen_ready(struct loop_watch *w, uint32_t events)
 {
-	struct vsock *vs = VSOCK_OF(w, listen_watch);
+	struct vsock *vs = container_of(w, struct vsock, listen_watch);
 
 	(void)events;
 	mutex_lock(&vs->virtio.device.lock);
@@ -367,7 +268,7 @@ static int vsock_start(struct device *d, struct err *e)
 {
 	struct vsock *vs = (struct vsock *)d;
 	struct loop *loop = d->host->loop;
-	int rc = mmio_device_ops.start(d, e);
+	int rc = mmio_transport.device.start(d, e);
 
 	if (rc)
 		return rc;
@@ -375,6 +276,7 @@ static int vsock_start(struct device *d, struct err *e)
 	if (vs->doom_fd < 0)
 		return err_errno(e, "eventfd");
 	vs->timer.fire = timer_fired;
+	vs->conn_ready = conn_ready;
 	vs->doom_watch.ready = doom_ready;
 	vs->listen_watch.ready = listen_ready;
 	rc = loop_add(loop, &vs->doom_watch, vs->doom_fd, EPOLLIN, e);
@@ -443,8 +345,8 @@ int vsock_new(struct device **out, const struct vsock_config *config,
 		vsock_free(&vs->virtio);
 		return rc;
 	}
-	vs->transport = mmio_device_ops;
-	vs->transport.start = vsock_start;
+	vs->transport = mmio_transport;
+	vs->transport.device.start = vsock_start;
 	virtio_init(&vs->virtio, &vsock_ops, &vs->transport, vs->id,
 		    VSOCK_F_STREAM, VSOCK_QUEUES, VQ_SIZE_MAX);
 	*out = &vs->virtio.device;

@@ -14,9 +14,13 @@
 
 /*
  * What the files of virtio-vsock share; vsock.c opens with how they divide the
- * work. Nobody else includes this.
+ * work. vsock.c stands on all others, vsock_tx.c on vsock_host.c, and these two
+ * and vsock_rx.c on vsock_device.c. Nobody else includes this.
  */
 enum { VSOCK_RX, VSOCK_TX, VSOCK_EVENT, VSOCK_QUEUES };
+
+/* Processes that have yet to say CONNECT; further ones are not taken in. */
+enum { VSOCK_GREETING_MAX = 256 };
 
 /* RSTs for what is no connection, and how many of them may wait. */
 enum { VSOCK_REFUSALS_MAX = 64 };
@@ -52,8 +56,8 @@ struct vsock_counters {
 };
 
 struct vsock {
-	struct virtio virtio;	     /* first */
-	struct device_ops transport; /* mmio's, but for start */
+	struct virtio virtio;		/* first */
+	struct transport_ops transport; /* mmio's, but for start */
 	uint32_t cid;
 	char *id;		    /* owned */
 	struct sockaddr_un address; /* of the listening socket */
@@ -66,6 +70,8 @@ struct vsock {
 	uint64_t accept_again_ns; /* 0, or no descriptors were left */
 
 	struct vsock_table table;
+	/* vsock.c's: a connection's socket has something to say. */
+	void (*conn_ready)(struct loop_watch *w, uint32_t events);
 	struct loop_timer timer;
 	int doom_fd; /* owned eventfd: connections are to be freed */
 	struct loop_watch doom_watch;
@@ -80,15 +86,14 @@ struct vsock {
 	struct vsock_counters counters;
 };
 
-/* Whether there is a driver to talk to. */
-bool vsock_is_up(const struct vsock *vs);
-
 /*
  * The functions below run in the loop thread with the device's lock held. Those
  * that take a connection may free it, unless said otherwise.
  */
 
-/* vsock.c: after any change of c: what follows from it, and whose turn. */
+/* vsock_device.c: whether there is a driver to talk to. */
+bool vsock_is_up(const struct vsock *vs);
+/* After any change of c: what follows from it, and whose turn. */
 void vsock_settle(struct vsock *vs, struct vsock_conn *c);
 /* Ends c by a RST to the guest; the host's process sees an end of file. */
 void vsock_kill(struct vsock *vs, struct vsock_conn *c);
@@ -100,11 +105,13 @@ void vsock_wait(struct vsock *vs, struct vsock_conn *c, enum vsock_wait what);
 void vsock_set_timer(struct vsock *vs);
 /* Watches c's socket. Does not free c. */
 int vsock_watch(struct vsock *vs, struct vsock_conn *c);
+/* Accepts again what it has stopped to accept, if that is possible now. */
+void vsock_resume(struct vsock *vs, uint64_t now_ns);
+/* A RST for a packet that belongs to no connection; there must be room. */
+void vsock_refuse(struct vsock *vs, const struct vsock_packet *p);
 
 /* vsock_rx.c: tells the guest what there is to tell, within a turn's bound. */
 void vsock_rx_serve(struct vsock *vs) REQUIRES(vs->virtio.device.lock);
-/* A RST for a packet that belongs to no connection; there must be room. */
-void vsock_refuse(struct vsock *vs, const struct vsock_packet *p);
 
 /* vsock_tx.c: takes what the guest sends, within a turn's bound. */
 void vsock_tx_serve(struct vsock *vs) REQUIRES(vs->virtio.device.lock);
@@ -114,8 +121,6 @@ int vsock_host_listen(struct vsock *vs, const char *path, struct err *e);
 void vsock_host_close(struct vsock *vs);
 /* Takes in processes that connect, as many as may be half-open. */
 void vsock_host_accept(struct vsock *vs);
-/* Accepts again what it has stopped to accept, if that is possible now. */
-void vsock_host_resume(struct vsock *vs, uint64_t now_ns);
 /* A process that is greeting has said something. */
 void vsock_host_greet(struct vsock *vs, struct vsock_conn *c);
 /* The guest accepts: tells the process. */

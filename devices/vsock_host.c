@@ -18,12 +18,12 @@
 #include <unistd.h>
 
 #include "devices/vsock_device.h"
+#include "vmm/base/clock.h"
 #include "vmm/base/fd.h"
 #include "vmm/base/log.h"
 
 enum {
 	GREETING_BYTES = 32, /* "CONNECT 4294967295\n" and then some */
-	GREETING_MAX = 256,
 	ACCEPT_TURN = 32,
 	BACKLOG = 4096,
 };
@@ -90,16 +90,6 @@ static void accept_less(struct vsock *vs)
 	loop_change(vs->virtio.device.host->loop, &vs->listen_watch, 0);
 }
 
-void vsock_host_resume(struct vsock *vs, uint64_t now_ns)
-{
-	if (vs->is_accepting || vs->listen_watch.fd < 0 ||
-	    vs->table.greeting >= GREETING_MAX || now_ns < vs->accept_again_ns)
-		return;
-	vs->is_accepting = true;
-	vs->accept_again_ns = 0;
-	loop_change(vs->virtio.device.host->loop, &vs->listen_watch, EPOLLIN);
-}
-
 /* No descriptors or memory: those who connect wait in the backlog. */
 static void accept_later(struct vsock *vs)
 {
@@ -108,7 +98,7 @@ static void accept_later(struct vsock *vs)
 			 "possible",
 			 vs->id, strerror(errno), VSOCK_CONNS_MAX);
 	accept_less(vs);
-	vs->accept_again_ns = loop_now_ns() + NO_FDS_NS;
+	vs->accept_again_ns = clock_now_ns() + NO_FDS_NS;
 	vsock_set_timer(vs);
 }
 
@@ -147,7 +137,7 @@ void vsock_host_accept(struct vsock *vs)
 	int fd;
 
 	for (i = 0; i < ACCEPT_TURN; i++) {
-		if (vs->table.greeting >= GREETING_MAX) {
+		if (vs->table.greeting >= VSOCK_GREETING_MAX) {
 			accept_less(vs);
 			return;
 		}
@@ -210,7 +200,7 @@ void vsock_host_greet(struct vsock *vs, struct vsock_conn *c)
 	vsock_table_hash(&vs->table, c);
 	vsock_wait(vs, c, VSOCK_WAIT_ANSWER);
 	vsock_table_ready(&vs->table, c);
-	vsock_host_resume(vs, loop_now_ns());
+	vsock_resume(vs, clock_now_ns());
 }
 
 /* From now on both sides may speak. */
@@ -275,7 +265,7 @@ void vsock_host_retry(struct vsock *vs, struct vsock_conn *c)
 {
 	int rc = try_connect(vs, c);
 
-	if (rc == -EAGAIN && loop_now_ns() < c->give_up_ns) {
+	if (rc == -EAGAIN && clock_now_ns() < c->give_up_ns) {
 		vsock_wait(vs, c, VSOCK_WAIT_RETRY);
 		return;
 	}
@@ -303,6 +293,6 @@ void vsock_host_request(struct vsock *vs, const struct vsock_packet *p)
 	c->guest_port = p->src_port;
 	c->peer_buf_alloc = p->buf_alloc;
 	vsock_table_hash(&vs->table, c);
-	c->give_up_ns = loop_now_ns() + CONNECT_NS;
+	c->give_up_ns = clock_now_ns() + CONNECT_NS;
 	vsock_host_retry(vs, c);
 }

@@ -51,19 +51,6 @@ static int put_packet(struct vsock *vs, struct vsock_packet *p)
 	return 1;
 }
 
-void vsock_refuse(struct vsock *vs, const struct vsock_packet *p)
-{
-	const unsigned at = vs->refusal_at + vs->refusal_count++;
-
-	vs->refusals[at % VSOCK_REFUSALS_MAX] = (struct vsock_refusal){
-		.cid = p->dst_cid,
-		.from_port = p->dst_port,
-		.to_port = p->src_port,
-		.type = p->type,
-	};
-	vs->counters.conns_refused++;
-}
-
 static int put_refusal(struct vsock *vs)
 {
 	const struct vsock_refusal *r = &vs->refusals[vs->refusal_at];

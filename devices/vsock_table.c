@@ -7,6 +7,9 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "vmm/base/clock.h"
+#include "vmm/base/container.h"
+
 #define NS_PER_MS 1000000ULL
 
 static const uint64_t wait_ns[VSOCK_WAITS] = {
@@ -18,10 +21,6 @@ static const uint64_t wait_ns[VSOCK_WAITS] = {
 };
 
 /* ---- lists -------------------------------------------------------------- */
-
-#define CONN_OF(link, member)                           \
-	((struct vsock_conn *)(void *)((char *)(link) - \
-				       offsetof(struct vsock_conn, member)))
 
 void vsock_link_init(struct vsock_link *head)
 {
@@ -35,7 +34,9 @@ bool vsock_link_is_empty(const struct vsock_link *head)
 
 struct vsock_conn *vsock_link_first(const struct vsock_link *head)
 {
-	return vsock_link_is_empty(head) ? NULL : CONN_OF(head->next, all);
+	return vsock_link_is_empty(head)
+		       ? NULL
+		       : container_of(head->next, struct vsock_conn, all);
 }
 
 static void append(struct vsock_link *head, struct vsock_link *l)
@@ -198,7 +199,7 @@ struct vsock_conn *vsock_table_next(struct vsock_table *t)
 
 	if (vsock_link_is_empty(&t->ready))
 		return NULL;
-	c = CONN_OF(t->ready.next, ready);
+	c = container_of(t->ready.next, struct vsock_conn, ready);
 	take_out(&c->ready);
 	return c;
 }
@@ -207,7 +208,7 @@ void vsock_table_wait(struct vsock_table *t, struct vsock_conn *c,
 		      enum vsock_wait what)
 {
 	take_out(&c->wait);
-	c->deadline_ns = loop_now_ns() + wait_ns[what];
+	c->deadline_ns = clock_now_ns() + wait_ns[what];
 	append(&t->waits[what], &c->wait);
 }
 
@@ -220,7 +221,9 @@ static struct vsock_conn *first_waiting(const struct vsock_table *t, unsigned i)
 {
 	const struct vsock_link *head = &t->waits[i];
 
-	return vsock_link_is_empty(head) ? NULL : CONN_OF(head->next, wait);
+	return vsock_link_is_empty(head)
+		       ? NULL
+		       : container_of(head->next, struct vsock_conn, wait);
 }
 
 uint64_t vsock_table_deadline(const struct vsock_table *t)

@@ -1,7 +1,7 @@
 #pragma once
 
 /*
- * The wire between the host and the guest's agent (guest/agent.c). This header
+ * The wire between the host and the guest's agent (guest/agent/). This header
  * is the whole of it and includes nothing of ours: both ends are built from it.
  *
  * Connections

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,9 +35,10 @@ struct jail {
 	struct jail_options options;
 	struct path_made made;
 	struct ns ns;
-	int program_fd; /* owned; the monitor outside */
-	int root_fd;	/* owned; the jail's directory seen from outside */
-	int null_fd;	/* owned; /dev/null, which the jail has not */
+	char program[PATH_MAX]; /* its name, without links */
+	int program_fd;		/* owned; the monitor outside */
+	int root_fd;  /* owned; the jail's directory seen from outside */
+	int null_fd;  /* owned; /dev/null, which the jail has not */
 	int proc_fd;  /* owned; /proc, where there is to be a user namespace */
 	bool is_user; /* the caller is not root */
 	struct bind devices; /* of the host, where is_user */
@@ -113,7 +115,8 @@ static int step_arguments(struct jail *j, struct err *e)
 
 static int step_caller(struct jail *j, struct err *e)
 {
-	const struct jail_options *o = &j->options;
+	struct jail_options *o = &j->options;
+	int rc;
 
 	j->is_user = geteuid() != 0;
 	if (j->is_user && !o->userns)
@@ -133,6 +136,12 @@ static int step_caller(struct jail *j, struct err *e)
 	if (o->daemonize && j->null_fd < 0)
 		return err_errno(e, "/dev/null");
 	j->userfaultfd = root_userfaultfd();
+	/* A link is the caller's word for another file, by whose name all goes.
+	 */
+	rc = root_find_program(o->exec_file, j->program, e);
+	rc = rc ? rc : jail_options_exec_file(o, j->program, e);
+	if (rc)
+		return rc;
 	j->program_fd = root_open_program(o->exec_file, e);
 	return j->program_fd < 0 ? j->program_fd : 0;
 }

@@ -11,26 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct option {
-	const char *name;
-	const char *value; /* "PATH": what --help calls it; NULL for a flag */
-	bool repeats;
-	/* Of what has a value; a flag only sets the bool at `flag`. */
-	int (*take)(struct jail_options *o, const char *value, struct err *e);
-	size_t flag;
-	const char *help;
-};
-
-static bool parse_u64(const char *text, uint64_t *out)
-{
-	char *end;
-
-	if (!isdigit((unsigned char)*text))
-		return false;
-	errno = 0;
-	*out = strtoull(text, &end, 10);
-	return !*end && !errno;
-}
+#include "vmm/base/args.h"
+#include "vmm/base/version.h"
 
 /*
  * A relative path that stays below where it starts: no empty part, no `.`, no
@@ -50,8 +32,10 @@ static bool is_plain_path(const char *path)
 	}
 }
 
-static int take_id(struct jail_options *o, const char *value, struct err *e)
+static int take_id(const struct args *a, void *into, struct err *e)
 {
+	struct jail_options *o = into;
+	const char *value = a->value;
 	size_t len = strlen(value), i;
 
 	for (i = 0; i < len; i++)
@@ -66,8 +50,8 @@ static int take_id(struct jail_options *o, const char *value, struct err *e)
 	return 0;
 }
 
-static int take_exec_file(struct jail_options *o, const char *value,
-			  struct err *e)
+int jail_options_exec_file(struct jail_options *o, const char *value,
+			   struct err *e)
 {
 	const char *slash = strrchr(value, '/');
 	const char *name = slash ? slash + 1 : value;
@@ -82,35 +66,33 @@ static int take_exec_file(struct jail_options *o, const char *value,
 	return 0;
 }
 
+static int take_exec_file(const struct args *a, void *into, struct err *e)
+{
+	return jail_options_exec_file(into, a->value, e);
+}
+
 /*
  * 2^32 - 1 is no user: setresuid() takes it for "leave as it is", which here
  * would be root.
  */
-static int take_owner(const char *flag, const char *value, uint32_t *out,
-		      struct err *e)
+static int take_owner(const struct args *a, void *into, struct err *e)
 {
+	uint32_t owner;
 	uint64_t number;
 
-	if (!parse_u64(value, &number) || number >= UINT32_MAX)
+	if (!args_number(a->value, &number) || number >= UINT32_MAX)
 		return err_set(e, -EINVAL,
 			       "--%s needs a number from 0 to %u, not '%.64s'",
-			       flag, UINT32_MAX - 1, value);
-	*out = (uint32_t)number;
+			       a->arg->name, UINT32_MAX - 1, a->value);
+	owner = (uint32_t)number;
+	memcpy((char *)into + a->arg->offset, &owner, sizeof(owner));
 	return 0;
 }
 
-static int take_uid(struct jail_options *o, const char *value, struct err *e)
+static int take_base(const struct args *a, void *into, struct err *e)
 {
-	return take_owner("uid", value, &o->uid, e);
-}
-
-static int take_gid(struct jail_options *o, const char *value, struct err *e)
-{
-	return take_owner("gid", value, &o->gid, e);
-}
-
-static int take_base(struct jail_options *o, const char *value, struct err *e)
-{
+	struct jail_options *o = into;
+	const char *value = a->value;
 	const char *at = value;
 	size_t len;
 
@@ -126,17 +108,11 @@ static int take_base(struct jail_options *o, const char *value, struct err *e)
 	return 0;
 }
 
-static int take_netns(struct jail_options *o, const char *value, struct err *e)
-{
-	(void)e;
-	o->netns = value;
-	return 0;
-}
-
 /* "3,4,7" */
-static int take_pass_fds(struct jail_options *o, const char *value,
-			 struct err *e)
+static int take_pass_fds(const struct args *a, void *into, struct err *e)
 {
+	struct jail_options *o = into;
+	const char *value = a->value;
 	const char *at = value;
 	int last = 2;
 
@@ -161,8 +137,10 @@ static int take_pass_fds(struct jail_options *o, const char *value,
 		       JAIL_FDS_MAX, value);
 }
 
-static int take_cgroup(struct jail_options *o, const char *value, struct err *e)
+static int take_cgroup(const struct args *a, void *into, struct err *e)
 {
+	struct jail_options *o = into;
+	const char *value = a->value;
 	const size_t len = strcspn(value, "=");
 	const size_t controller_len = strcspn(value, ".=");
 	struct jail_cgroup *c = &o->cgroups[o->cgroup_count];
@@ -190,9 +168,10 @@ static int take_cgroup(struct jail_options *o, const char *value, struct err *e)
 	return 0;
 }
 
-static int take_cgroup_version(struct jail_options *o, const char *value,
-			       struct err *e)
+static int take_cgroup_version(const struct args *a, void *into, struct err *e)
 {
+	struct jail_options *o = into;
+	const char *value = a->value;
 	if (strcmp(value, "1") && strcmp(value, "2"))
 		return err_set(e, -EINVAL,
 			       "--cgroup-version needs 1 or 2, not '%.64s'",
@@ -201,9 +180,10 @@ static int take_cgroup_version(struct jail_options *o, const char *value,
 	return 0;
 }
 
-static int take_parent_cgroup(struct jail_options *o, const char *value,
-			      struct err *e)
+static int take_parent_cgroup(const struct args *a, void *into, struct err *e)
 {
+	struct jail_options *o = into;
+	const char *value = a->value;
 	if (!is_plain_path(value))
 		return err_set(e, -EINVAL,
 			       "--parent-cgroup needs a path below the "
@@ -214,17 +194,18 @@ static int take_parent_cgroup(struct jail_options *o, const char *value,
 	return 0;
 }
 
-static int take_resource_limit(struct jail_options *o, const char *value,
-			       struct err *e)
+static int take_resource_limit(const struct args *a, void *into, struct err *e)
 {
+	struct jail_options *o = into;
+	const char *value = a->value;
 	uint64_t number;
 
-	if (!strncmp(value, "fsize=", 6) && parse_u64(value + 6, &number)) {
+	if (!strncmp(value, "fsize=", 6) && args_number(value + 6, &number)) {
 		o->fsize_bytes = number;
 		o->has_fsize = true;
 		return 0;
 	}
-	if (!strncmp(value, "no-file=", 8) && parse_u64(value + 8, &number)) {
+	if (!strncmp(value, "no-file=", 8) && args_number(value + 8, &number)) {
 		o->no_file = number;
 		return 0;
 	}
@@ -234,116 +215,69 @@ static int take_resource_limit(struct jail_options *o, const char *value,
 		       value);
 }
 
-#define TAKE(function) (function), 0
-#define FLAG(member)   NULL, offsetof(struct jail_options, member)
+#define AT(member) offsetof(struct jail_options, member)
 
-static const struct option table[] = {
-	{"id", "ID", false, TAKE(take_id),
+static const struct arg table[] = {
+	{"id", "ID", take_id, 0,
 	 "name of the jail: 1 to 64 letters, digits and hyphens"},
-	{"exec-file", "PATH", false, TAKE(take_exec_file),
+	{"exec-file", "PATH", take_exec_file, 0,
 	 "the monitor: a static program, copied into the jail"},
-	{"uid", "UID", false, TAKE(take_uid), "user to run it as"},
-	{"gid", "GID", false, TAKE(take_gid), "group to run it as"},
-	{"chroot-base-dir", "PATH", false, TAKE(take_base),
+	{"uid", "UID", take_owner, AT(uid), "user to run it as"},
+	{"gid", "GID", take_owner, AT(gid), "group to run it as"},
+	{"chroot-base-dir", "PATH", take_base, 0,
 	 "where jails are made (default /srv/jailer)"},
-	{"netns", "PATH", false, TAKE(take_netns), "network namespace to join"},
-	{"daemonize", NULL, false, FLAG(daemonize),
+	{"netns", "PATH", NULL, AT(netns), "network namespace to join"},
+	{"daemonize", NULL, NULL, AT(daemonize),
 	 "a session of its own, /dev/null for input and output"},
-	{"new-pid-ns", NULL, false, FLAG(new_pid_ns),
+	{"new-pid-ns", NULL, NULL, AT(new_pid_ns),
 	 "a PID namespace of its own"},
-	{"pass-fds", "N[,N]...", false, TAKE(take_pass_fds),
+	{"pass-fds", "N[,N]...", take_pass_fds, 0,
 	 "keep these descriptors open, and make no devices"},
-	{"minimal-dev", NULL, false, FLAG(minimal_dev),
+	{"minimal-dev", NULL, NULL, AT(minimal_dev),
 	 "make /dev/kvm and /dev/net/tun only"},
-	{"allow-root", NULL, false, FLAG(allow_root),
-	 "let --uid and --gid be 0"},
-	{"userns", NULL, false, FLAG(userns),
+	{"allow-root", NULL, NULL, AT(allow_root), "let --uid and --gid be 0"},
+	{"userns", NULL, NULL, AT(userns),
 	 "a user namespace of its own; needs no root"},
-	{"cgroup", "FILE=VALUE", true, TAKE(take_cgroup),
-	 "make a cgroup and write VALUE into its FILE"},
-	{"cgroup-version", "1|2", false, TAKE(take_cgroup_version),
+	{"cgroup", "FILE=VALUE", take_cgroup, 0,
+	 "make a cgroup and write VALUE into its FILE", .repeats = true},
+	{"cgroup-version", "1|2", take_cgroup_version, 0,
 	 "which kind of cgroup (default 1)"},
-	{"parent-cgroup", "PATH", false, TAKE(take_parent_cgroup),
+	{"parent-cgroup", "PATH", take_parent_cgroup, 0,
 	 "where the cgroup is made (default: the program's name)"},
-	{"resource-limit", "LIMIT", true, TAKE(take_resource_limit),
-	 "fsize=BYTES or no-file=COUNT (default no-file=2048)"},
-	{"version", NULL, false, FLAG(version), "print the version"},
-	{"help", NULL, false, FLAG(help), "print this text"},
+	{"resource-limit", "LIMIT", take_resource_limit, 0,
+	 "fsize=BYTES or no-file=COUNT (default no-file=2048)",
+	 .repeats = true},
+	{"version", NULL, NULL, AT(version), "print the version"},
+	{"help", NULL, NULL, AT(help), "print this text"},
 };
 
 enum { OPTIONS = sizeof(table) / sizeof(table[0]), REQUIRED = 4 };
 
-/* Finds `--name` or `--name=value`; *value is NULL where there is no `=`. */
-static const struct option *option_find(const char *arg, const char **value)
-{
-	const char *name = arg + 2;
-	size_t len = strcspn(name, "=");
-	unsigned i;
-
-	*value = name[len] ? name + len + 1 : NULL;
-	for (i = 0; i < OPTIONS; i++)
-		if (strlen(table[i].name) == len &&
-		    !strncmp(table[i].name, name, len))
-			return &table[i];
-	return NULL;
-}
-
-/* Reads the argument at *i, and the next where that is its value. */
-static int option_take(struct jail_options *o, int argc, char **argv, int *i,
-		       bool *seen, struct err *e)
-{
-	const struct option *option = NULL;
-	const char *value = NULL;
-
-	if (!strncmp(argv[*i], "--", 2))
-		option = option_find(argv[*i], &value);
-	if (!option)
-		return err_set(e, -EINVAL,
-			       "unknown argument '%.64s'; --help lists what "
-			       "there is, and the monitor's own go after --",
-			       argv[*i]);
-	if (seen[option - table] && !option->repeats)
-		return err_set(e, -EINVAL, "--%s is given twice", option->name);
-	seen[option - table] = true;
-	if (!option->value && value)
-		return err_set(e, -EINVAL, "--%s takes no value", option->name);
-	if (option->value && !value && *i + 1 < argc &&
-	    strncmp(argv[*i + 1], "--", 2) != 0)
-		value = argv[++*i];
-	if (option->value && (!value || !*value))
-		return err_set(e, -EINVAL, "--%s needs a value: %s",
-			       option->name, option->value);
-	if (option->take)
-		return option->take(o, value, e);
-	*(bool *)((char *)o + option->flag) = true;
-	return 0;
-}
-
 int jail_options_parse(struct jail_options *o, int argc, char **argv,
 		       struct err *e)
 {
-	bool seen[OPTIONS] = {false};
-	int i, rc;
+	struct args a = ARGS(table, ARGS_WIRE | ARGS_REST, argc, argv);
+	unsigned i;
+	int rc;
 
 	*o = (struct jail_options){
 		.chroot_base_dir = "/srv/jailer",
 		.cgroup_version = 1,
 		.no_file = 2048,
 	};
-	for (i = 1; i < argc; i++) {
-		if (!strcmp(argv[i], "--")) {
-			o->extra = argv + i + 1;
-			o->extra_count = argc - i - 1;
-			break;
-		}
-		rc = option_take(o, argc, argv, &i, seen, e);
-		if (rc)
-			return rc;
+	a.hint = "--help lists what there is, and the monitor's own go after "
+		 "--";
+	rc = args_read(&a, o, e);
+	if (rc)
+		return rc;
+	if (a.at < argc) {
+		o->extra = argv + a.at;
+		o->extra_count = argc - a.at;
 	}
 	if (o->help || o->version)
 		return 0;
 	for (i = 0; i < REQUIRED; i++)
-		if (!seen[i])
+		if (!args_has(&a, i))
 			return err_set(e, -EINVAL, "--%s %s is missing",
 				       table[i].name, table[i].value);
 	if ((!o->uid || !o->gid) && !o->allow_root)
@@ -357,26 +291,18 @@ int jail_options_parse(struct jail_options *o, int argc, char **argv,
 
 void jail_options_help(FILE *to)
 {
-	unsigned i;
-
 	fprintf(to, "usage: mayfly-jailer --id ID --exec-file PATH --uid UID "
 		    "--gid GID [OPTIONS]\n"
 		    "                     [-- MONITOR'S OPTIONS]\n\n"
 		    "Makes a jail in BASE/PROGRAM/ID/root and runs a monitor "
 		    "in it without privileges.\nNeeds to be started as "
 		    "root, or with --userns.\n\n");
-	for (i = 0; i < OPTIONS; i++) {
-		const struct option *o = &table[i];
-		char left[48];
-
-		snprintf(left, sizeof(left), "--%s%s%s", o->name,
-			 o->value ? " " : "", o->value ? o->value : "");
-		fprintf(to, "  %-26s%s%s\n", left, o->help,
-			o->repeats ? "; can be repeated" : "");
-	}
+	args_help(table, OPTIONS, 26, to);
 }
 
 void jail_options_version(FILE *to)
 {
-	fprintf(to, "mayfly-jailer v%s\n", MAYFLY_VERSION);
+	/* As the monitor's: the wire language's own first. */
+	fprintf(to, "Jailer v%s\nmayfly-jailer v%s\n", WIRE_VERSION,
+		MAYFLY_VERSION);
 }

@@ -8,10 +8,6 @@
 
 #include "vmm/base/err.h"
 
-#ifndef MAYFLY_VERSION
-#define MAYFLY_VERSION "0"
-#endif
-
 /*
  * The jailer's command line. Names, defaults and what follows `--` are those
  * of Firecracker's jailer, which clients start with fixed sets of flags.
@@ -66,6 +62,13 @@ struct jail_options {
  */
 int jail_options_parse(struct jail_options *o, int argc, char **argv,
 		       struct err *e);
+
+/*
+ * Takes value for --exec-file, and its last part for the program's name: once
+ * more where the first was a link. Borrowed. -EINVAL with a sentence.
+ */
+int jail_options_exec_file(struct jail_options *o, const char *value,
+			   struct err *e);
 
 /* What --help and --version say. */
 void jail_options_help(FILE *to);

@@ -8,9 +8,11 @@
 #include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/mount.h>
 #include <sched.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/sendfile.h>
@@ -65,6 +67,13 @@ static int check_static(int fd, const char *path, struct err *e)
 				       "the jail has none; link it statically",
 				       path);
 	}
+	return 0;
+}
+
+int root_find_program(const char *path, char found[PATH_MAX], struct err *e)
+{
+	if (!realpath(path, found))
+		return err_errno(e, "%.256s", path);
 	return 0;
 }
 

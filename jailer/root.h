@@ -1,5 +1,6 @@
 #pragma once
 
+#include <limits.h>
 #include <stdbool.h>
 #include <sys/types.h>
 
@@ -11,6 +12,9 @@
  * its devices, and nothing else. The monitor is a static program, so it needs
  * no libraries. All of it runs as root.
  */
+
+/* What path is in the end, links followed. A negative errno with a sentence. */
+int root_find_program(const char *path, char found[PATH_MAX], struct err *e);
 
 /*
  * Opens the program that will be copied and checks what would only show once

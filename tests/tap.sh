@@ -28,6 +28,21 @@ expect() {
 	if "$@"; then ok "$name"; else not_ok "$name" "failed: $*"; fi
 }
 
+# judge NAME CONDITION...: an expect about how quick something is, so only for a
+# machine that has nothing else to do: make bench sets MAYFLY_JUDGE. Elsewhere a
+# line says how it came out, and nothing fails.
+judge() {
+	local name=$1
+	shift
+	if [ -n "${MAYFLY_JUDGE-}" ]; then
+		expect "$name" "$@"
+	elif "$@"; then
+		echo "# holds here: $name"
+	else
+		echo "# figure: does not hold on this machine just now: $name"
+	fi
+}
+
 # has TEXT PATTERN: whether an extended regular expression is in a text.
 has() { grep -qE -e "$2" <<<"$1"; }
 

@@ -243,7 +243,12 @@ static bool mmio_quick(struct device *d, uint64_t offset, void *data,
 	return false;
 }
 
-void mmio_connect(struct virtio *v)
+/*
+ * Lets KVM turn the driver's notifications into events. Registering costs a
+ * grace period, so not before DRIVER_OK. Where KVM refuses, notifications take
+ * the way of any other register.
+ */
+static void mmio_connect(struct virtio *v) REQUIRES(v->device.lock)
 {
 	struct device *d = &v->device;
 	struct err e;
@@ -256,7 +261,7 @@ void mmio_connect(struct virtio *v)
 				 v->ops->name, d->id, e.text);
 }
 
-void mmio_disconnect(struct virtio *v)
+static void mmio_disconnect(struct virtio *v) REQUIRES(v->device.lock)
 {
 	struct device *d = &v->device;
 
@@ -290,14 +295,19 @@ static void mmio_free(struct device *d)
 	v->ops->free(v);
 }
 
-const struct device_ops mmio_device_ops = {
-	.name = "virtio",
-	.kind = ARCH_VIRTIO_MMIO,
-	.read = mmio_read,
-	.write = mmio_write,
-	.quick = mmio_quick,
-	.start = mmio_start,
-	.stop = mmio_stop,
-	.count = mmio_count,
-	.free = mmio_free,
+const struct transport_ops mmio_transport = {
+	.device =
+		{
+			.name = "virtio",
+			.kind = ARCH_VIRTIO_MMIO,
+			.read = mmio_read,
+			.write = mmio_write,
+			.quick = mmio_quick,
+			.start = mmio_start,
+			.stop = mmio_stop,
+			.count = mmio_count,
+			.free = mmio_free,
+		},
+	.connect = mmio_connect,
+	.disconnect = mmio_disconnect,
 };

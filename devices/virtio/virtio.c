@@ -17,12 +17,11 @@
 #include "devices/virtio/virtio.h"
 
 #include <assert.h>
-#include <stddef.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 
-#include "devices/virtio/mmio.h"
+#include "vmm/base/container.h"
 #include "vmm/base/fd.h"
 #include "vmm/base/log.h"
 
@@ -67,13 +66,14 @@ static void queue_faulted(struct vq *vq)
 }
 
 void virtio_init(struct virtio *v, const struct virtio_ops *ops,
-		 const struct device_ops *transport, const char *id,
+		 const struct transport_ops *transport, const char *id,
 		 uint64_t features, unsigned queue_count, uint16_t queue_max)
 {
 	unsigned i;
 
 	assert(queue_count <= VIRTIO_QUEUES_MAX);
-	v->device.ops = transport;
+	v->device.ops = &transport->device;
+	v->transport = transport;
 	v->device.name = ops->name;
 	v->device.id = id;
 	v->ops = ops;
@@ -90,8 +90,7 @@ void virtio_init(struct virtio *v, const struct virtio_ops *ops,
 
 static void kick_ready(struct loop_watch *w, uint32_t events)
 {
-	struct virtio *v =
-		(void *)((char *)w - offsetof(struct virtio, kick_watch));
+	struct virtio *v = container_of(w, struct virtio, kick_watch);
 	unsigned i;
 
 	(void)events;
@@ -185,7 +184,7 @@ static void reset(struct virtio *v) REQUIRES(v->device.lock)
 		v->ops->reset(v);
 	for (i = 0; i < v->queue_count; i++)
 		vq_reset(&v->queues[i]);
-	mmio_disconnect(v);
+	v->transport->disconnect(v);
 	v->status = 0;
 	v->isr = 0;
 	v->accepted = 0;
@@ -200,7 +199,7 @@ static void activate(struct virtio *v) REQUIRES(v->device.lock)
 
 	for (i = 0; i < v->queue_count; i++)
 		v->queues[i].live = v->queues[i].ready;
-	mmio_connect(v);
+	v->transport->connect(v);
 	if (v->ops->activate)
 		v->ops->activate(v);
 	/* The driver may have filled its queues before DRIVER_OK. */

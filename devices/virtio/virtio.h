@@ -74,9 +74,20 @@ struct virtio_ops {
 	void (*free)(struct virtio *v);
 };
 
+/*
+ * What carries the driver's accesses to a struct virtio: how the bus reaches
+ * it, and a way for notifications from DRIVER_OK to the next reset.
+ */
+struct transport_ops {
+	struct device_ops device;
+	void (*connect)(struct virtio *v);
+	void (*disconnect)(struct virtio *v);
+};
+
 struct virtio {
 	struct device device; /* first */
 	const struct virtio_ops *ops;
+	const struct transport_ops *transport;
 	uint64_t offered;  /* features */
 	uint64_t accepted; /* features, within offered */
 	uint8_t status;
@@ -103,7 +114,7 @@ struct virtio {
  * VIRTIO_QUEUES_MAX, queue_max a power of two of at most VQ_SIZE_MAX.
  */
 void virtio_init(struct virtio *v, const struct virtio_ops *ops,
-		 const struct device_ops *transport, const char *id,
+		 const struct transport_ops *transport, const char *id,
 		 uint64_t features, unsigned queue_count, uint16_t queue_max);
 
 /* Connects interrupt and notifications. Thread: the loop's, lock not held. */

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "api/ctl/image_tar.h"
+#include "api/ctl/image/tar.h"
 
 enum { TAR_CHECKSUM = 148, TAR_CHECKSUM_LEN = 8 };
 

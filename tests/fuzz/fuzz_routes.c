@@ -100,7 +100,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	text[size] = '\0';
 	log_configure(&(struct log_config){.level = LOG_OFF}, NULL);
 	fake_reset();
-	controller_init(&c, &loop, "fuzz");
+	controller_init(&c, &loop, "fuzz", controller_collect);
 	for (line = text; line; line = next) {
 		next = strchr(line, '\n');
 		if (next)

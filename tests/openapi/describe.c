@@ -41,6 +41,9 @@ static json_t *describe_field(const struct field *f)
 	json_object_set_new(field, "type", json_string(type_word(f->type)));
 	json_object_set_new(field, "required",
 			    json_boolean(f->flags & FIELD_REQUIRED));
+	json_object_set_new(
+		field, "nullable",
+		json_boolean(!(f->flags & (FIELD_REQUIRED | FIELD_NO_NULL))));
 	json_object_set_new(field, "deprecated",
 			    json_boolean(f->flags & FIELD_DEPRECATED));
 	if (f->type == FIELD_INTEGER) {

@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "tests/unit/fake_kvm.h"
+#include "vmm/base/clock.h"
 
 static void signalled(void *machine, enum device_signal what)
 {
@@ -99,7 +100,7 @@ void fake_host_wait(struct fake_host *h)
 {
 	struct stop stop = {.timer.fire = stop_fired, .loop = &h->loop};
 
-	loop_arm(&h->loop, &stop.timer, loop_now_ns() + 1000000);
+	loop_arm(&h->loop, &stop.timer, clock_now_ns() + 1000000);
 	assert_int_equal(loop_run(&h->loop, NULL), 0);
 	loop_disarm(&h->loop, &stop.timer);
 }

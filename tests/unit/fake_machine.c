@@ -8,11 +8,14 @@
 #include <string.h>
 
 #include "devices/block.h"
+#include "devices/block_file.h"
 #include "devices/i8042.h"
 #include "devices/net.h"
 #include "devices/power.h"
+#include "devices/tap.h"
 #include "devices/uart.h"
 #include "devices/vsock.h"
+#include "vmm/base/fd.h"
 
 struct fake_machine fake;
 
@@ -58,8 +61,9 @@ int machine_new(struct machine **out, const struct machine_config *config,
 		struct err *e)
 {
 	(void)loop;
-	note("new vcpus=%u mem=%llu pages=%d smt=%d", config->vcpus,
-	     (unsigned long long)config->mem_bytes, config->pages, config->smt);
+	note("new vcpus=%u mem=%llu pages=%d smt=%d%s", config->vcpus,
+	     (unsigned long long)config->mem_bytes, config->pages, config->smt,
+	     config->template == ARCH_TEMPLATE_T2 ? " t2" : "");
 	if (fails("new", e))
 		return -ENOMEM;
 	fake.hooks = *hooks;
@@ -144,9 +148,12 @@ void machine_count(struct machine *m, struct machine_counters *c)
 
 static int make(struct device **out, const char *id, struct err *e)
 {
+	static const struct device_ops ops = {.free = device_gone};
+
 	if (fails(id, e))
 		return -ENOMEM;
 	*out = calloc(1, sizeof(**out));
+	(*out)->ops = &ops;
 	(*out)->id = strdup(id);
 	fake.alive++;
 	return 0;
@@ -183,6 +190,40 @@ int block_new(struct device **out, const struct block_config *config,
 	     config->engine == BLOCK_ASYNC ? " async" : "", config->queues,
 	     limits("", &config->limiter));
 	return make(out, config->id, e);
+}
+
+/* Files of the host: there unless a test says "file" or "tap". */
+int block_file_open(struct block_file *f, const char *path, bool is_read_only,
+		    struct err *e)
+{
+	(void)is_read_only;
+	*f = (struct block_file){.fd = -1};
+	return fails("file", e) ? err_set(e, -ENOENT, "no file %s", path) : 0;
+}
+
+void block_file_close(struct block_file *f)
+{
+	(void)f;
+}
+
+int tap_open(struct tap *t, const char *name, bool want_multi, struct err *e)
+{
+	(void)want_multi;
+	*t = (struct tap){.fd = -1};
+	return fails("tap", e) ? err_set(e, -EBUSY, "no tap %s", name) : 0;
+}
+
+int tap_adopt(struct tap *t, int fd, const char *name, struct err *e)
+{
+	int rc = tap_open(t, name, false, e);
+
+	t->fd = rc ? -1 : fd;
+	return rc;
+}
+
+void tap_close(struct tap *t)
+{
+	fd_close(&t->fd);
 }
 
 int block_set_path(struct device *d, const char *path, struct err *e)

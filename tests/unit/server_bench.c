@@ -66,7 +66,7 @@ int server_bench_setup(void **state)
 
 	(void)state;
 	assert_int_equal(loop_open(&loop, &e), 0);
-	controller_init(&controller, &loop, "test");
+	controller_init(&controller, &loop, "test", controller_collect);
 	assert_int_equal(
 		server_open(&server, &loop, &controller, path, LIMIT, &e), 0);
 	assert_int_equal(server.patience_ns, 10000000000ULL);
@@ -96,7 +96,7 @@ int server_bench_teardown(void **state)
 
 int dial(void)
 {
-	const struct timeval patience = {.tv_sec = 5};
+	const struct timeval patience = {.tv_sec = 60};
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 

@@ -28,7 +28,7 @@ int server_bench_remove_folder(void **state);
 int server_bench_setup(void **state);
 int server_bench_teardown(void **state);
 
-/* A connection; reads give up after five seconds. */
+/* A connection; reads give up after a minute. */
 int dial(void);
 
 void put(int fd, const char *text);

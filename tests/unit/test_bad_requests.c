@@ -129,8 +129,8 @@ static const struct {
 	 BODY
 	 "'socket' is left out of mayfly by design: a drive is a file or block device of the host; use path_on_host."},
 	{"PUT", "/machine-config",
-	 "{\"vcpu_count\": 2, \"mem_size_mib\": 4, \"cpu_template\": \"T2\"}",
-	 "CPU templates are not supported by this version of mayfly: the only cpu_template is None."},
+	 "{\"vcpu_count\": 2, \"mem_size_mib\": 4, \"cpu_template\": \"C3\"}",
+	 "This CPU template is not supported by this version of mayfly: a cpu_template is None or T2."},
 	{"PUT", "/entropy", "{}",
 	 "The entropy device is left out of mayfly by design: guests seed themselves from the CPU."},
 	/* JSON */
@@ -216,7 +216,7 @@ static void each_has_its_sentence_and_changes_nothing(void **state)
 
 	(void)state;
 	fake_reset();
-	controller_init(&c, &loop, "test");
+	controller_init(&c, &loop, "test", controller_collect);
 	before = config_of(&c);
 	for (i = 0; i < sizeof(requests) / sizeof(requests[0]); i++) {
 		const struct http_request request = {

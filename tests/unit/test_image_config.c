@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "api/ctl/image_config.h"
+#include "api/ctl/image/config.h"
 
 static struct image_config config;
 static struct err err;

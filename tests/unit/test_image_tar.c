@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-#include "api/ctl/image_tar.h"
+#include "api/ctl/image/tar.h"
 
 enum { ARCHIVE_MAX = 64 * IMAGE_TAR_BLOCK };
 

@@ -23,7 +23,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "api/ctl/image_wall.h"
+#include "api/ctl/image/wall.h"
 
 struct place {
 	char outer[40];	 /* a folder */

@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-#include "api/json.h"
+#include "api/json/json.h"
 
 struct inner {
 	uint8_t small;

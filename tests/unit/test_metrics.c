@@ -22,6 +22,7 @@
 
 #include "api/controller.h"
 #include "api/metrics.h"
+#include "vmm/base/clock.h"
 #include "vmm/base/log.h"
 
 static char folder[] = "/tmp/test_metrics.XXXXXX";
@@ -97,7 +98,7 @@ static void serve(unsigned ms)
 	struct err e;
 
 	loop.stopping = false;
-	loop_arm(&loop, &stop, loop_now_ns() + ms * 1000000ULL);
+	loop_arm(&loop, &stop, clock_now_ns() + ms * 1000000ULL);
 	assert_int_equal(loop_run(&loop, &e), 0);
 	loop_disarm(&loop, &stop);
 }
@@ -216,7 +217,7 @@ static void it_is_opened_once_and_added_to(void **state)
 
 static void the_timer_flushes_every_minute(void **state)
 {
-	uint64_t now = loop_now_ns();
+	uint64_t now = clock_now_ns();
 	struct stat st;
 
 	(void)state;
@@ -311,9 +312,9 @@ static void a_controller_counts_all_there_is(void **state)
 	char *text;
 
 	(void)state;
-	controller_init(&c, &loop, "test");
-	metrics_count_call(&c.metrics.unknown, loop_now_ns() - 5000000, true);
-	metrics_count_call(&c.metrics.unknown, loop_now_ns(), false);
+	controller_init(&c, &loop, "test", controller_collect);
+	metrics_count_call(&c.metrics.unknown, clock_now_ns() - 5000000, true);
+	metrics_count_call(&c.metrics.unknown, clock_now_ns(), false);
 	text = metrics_text(&c.metrics);
 	assert_non_null(strstr(text,
 			       "mayfly_api_requests_total{method=\"other\""

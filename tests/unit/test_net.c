@@ -12,6 +12,7 @@
 
 #include "tests/unit/fake_kvm.h"
 #include "tests/unit/net_bench.h"
+#include "vmm/base/clock.h"
 #include "vmm/base/log.h"
 
 #define GUEST_OFFLOADS                                              \
@@ -363,7 +364,7 @@ static void stop_loop(struct loop_timer *t)
 static void commands_are_held_to_a_rate(void **state)
 {
 	struct loop_timer t = {.fire = stop_loop};
-	const uint64_t begin = loop_now_ns();
+	const uint64_t begin = clock_now_ns();
 	unsigned i, done = 0;
 	uint32_t id, len;
 
@@ -494,10 +495,10 @@ static void feed(struct loop_timer *t)
 	fake_write32(&host, MMIO_NOTIFY, RX0);
 	for (; filled < counter("rx_packets") + 64; filled++)
 		wire_send(0, 1, 1000);
-	if (loop_now_ns() >= stop_at)
+	if (clock_now_ns() >= stop_at)
 		loop_stop(&host.loop);
 	else
-		loop_arm(&host.loop, t, loop_now_ns() + 1000000);
+		loop_arm(&host.loop, t, clock_now_ns() + 1000000);
 }
 
 /* Runs both directions at once with frames of 1,000 bytes. */
@@ -509,7 +510,7 @@ static void run_for(uint64_t ns)
 	for (i = 0; i < RING / 2 && !filled; i++)
 		offer_room(RX0, (uint16_t)i, i * 1536ULL, 1536);
 	offer_frame(TX0, 0, &plain, 1, 1000, SENT_ROOM);
-	stop_at = loop_now_ns() + ns;
+	stop_at = clock_now_ns() + ns;
 	loop_arm(&host.loop, &t, 1);
 	assert_int_equal(loop_run(&host.loop, NULL), 0);
 	loop_disarm(&host.loop, &t);

@@ -1,5 +1,5 @@
 /* The options of mayctl run: what they mean, and what is refused. */
-#include "api/ctl/run_options.h"
+#include "api/ctl/commands/run_options.h"
 
 #include <errno.h>
 #include <setjmp.h>
@@ -154,7 +154,7 @@ static void refuses_with_a_sentence(void **state)
 
 static void reads_ports(void **state)
 {
-	struct run_port p;
+	struct forward_rule p;
 
 	(void)state;
 	assert_int_equal(run_options_port("80", &p, NULL), 0);

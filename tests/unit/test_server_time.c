@@ -23,22 +23,35 @@
 
 #include <cmocka.h>
 
+#include "tests/unit/late.h"
 #include "tests/unit/server_bench.h"
+#include "vmm/base/clock.h"
 #include "vmm/base/log.h"
 
-static int setup(void **state)
+static int setup_with(void **state, uint64_t ms)
 {
 	int rc;
 
-	patience_ms = 100;
+	patience_ms = ms;
 	rc = server_bench_setup(state);
 	patience_ms = 0;
 	return rc;
 }
 
+static int setup(void **state)
+{
+	return setup_with(state, 100);
+}
+
+/* For a client that is to be in time: it may have to wait for a processor. */
+static int setup_patient(void **state)
+{
+	return setup_with(state, 2000);
+}
+
 static uint64_t now_ms(void)
 {
-	return loop_now_ns() / 1000000;
+	return clock_now_ns() / 1000000;
 }
 
 static const char too_slow[] =
@@ -60,7 +73,7 @@ static void a_request_has_to_end_in_time(void **state)
 	put(fd, "PUT /boot-source HTTP/1.1\r\nContent-Length: 4\r\n\r\n{");
 	expect(fd, got);
 	expect(fd, too_slow);
-	assert_in_range(now_ms() - begin, 99, 2000);
+	assert_in_range(now_ms() - begin, 99, LATE_MS);
 	expect_end(fd);
 	others_are_served();
 }
@@ -71,13 +84,14 @@ static void bytes_that_trickle_buy_no_time(void **state)
 	int fd = dial();
 
 	(void)state;
-	while (now_ms() - begin < 5000 && send(fd, "G", 1, MSG_NOSIGNAL) == 1) {
+	while (now_ms() - begin < LATE_MS &&
+	       send(fd, "G", 1, MSG_NOSIGNAL) == 1) {
 		struct pollfd p = {.fd = fd, .events = POLLIN};
 
 		if (poll(&p, 1, 10))
 			break;
 	}
-	assert_in_range(now_ms() - begin, 99, 2000);
+	assert_in_range(now_ms() - begin, 99, LATE_MS);
 	expect(fd, too_slow);
 	expect_end(fd);
 }
@@ -103,7 +117,7 @@ static void a_busy_connection_is_not_cut(void **state)
 
 	(void)state;
 	put(fd, "GET /ver");
-	while (now_ms() - begin < 400) {
+	while (now_ms() - begin < 3000) {
 		usleep(20000);
 		put(fd, "sion HTTP/1.1\r\n\r\nGET /ver");
 		expect(fd, got);
@@ -121,9 +135,9 @@ static void an_answer_has_to_be_taken_in_time(void **state)
 	while (send(fd, get, strlen(get), MSG_DONTWAIT | MSG_NOSIGNAL) > 0)
 		;
 	assert_int_equal(errno, EAGAIN);
-	assert_int_equal(poll(&p, 1, 5000), 1);
+	assert_int_equal(poll(&p, 1, (int)LATE_MS), 1);
 	assert_true(p.revents & POLLHUP);
-	assert_in_range(now_ms() - begin, 99, 2000);
+	assert_in_range(now_ms() - begin, 99, LATE_MS);
 	close(fd);
 	others_are_served();
 }
@@ -136,9 +150,9 @@ static void who_never_closes_after_an_error_is_closed(void **state)
 
 	(void)state;
 	put(fd, "SSH-2.0-OpenSSH\r\n\r\n");
-	assert_int_equal(poll(&p, 1, 5000), 1);
+	assert_int_equal(poll(&p, 1, (int)LATE_MS), 1);
 	assert_true(p.revents & POLLHUP);
-	assert_in_range(now_ms() - begin, 99, 2000);
+	assert_in_range(now_ms() - begin, 99, LATE_MS);
 	close(fd);
 }
 
@@ -152,13 +166,13 @@ static void many_slow_clients_end_each_in_its_time(void **state)
 	(void)state;
 	for (i = 0; i < SERVER_CONNECTIONS_MAX; i++) {
 		p[i] = (struct pollfd){.fd = dial(), .events = POLLIN};
-		put(p[i].fd, "GET");
 		began[i] = now_ms();
+		put(p[i].fd, "GET");
 		usleep(1000);
 	}
 	for (i = 0; i < SERVER_CONNECTIONS_MAX; i++) {
-		assert_int_equal(poll(&p[i], 1, 5000), 1);
-		assert_in_range(now_ms() - began[i], 99, 2000);
+		assert_int_equal(poll(&p[i], 1, (int)LATE_MS), 1);
+		assert_in_range(now_ms() - began[i], 99, LATE_MS);
 		expect(p[i].fd, too_slow);
 		expect_end(p[i].fd);
 	}
@@ -173,7 +187,9 @@ int main(void)
 		TEST(a_request_has_to_end_in_time),
 		TEST(bytes_that_trickle_buy_no_time),
 		TEST(silence_between_requests_is_no_offence),
-		TEST(a_busy_connection_is_not_cut),
+		cmocka_unit_test_setup_teardown(a_busy_connection_is_not_cut,
+						setup_patient,
+						server_bench_teardown),
 		TEST(an_answer_has_to_be_taken_in_time),
 		TEST(who_never_closes_after_an_error_is_closed),
 		TEST(many_slow_clients_end_each_in_its_time),

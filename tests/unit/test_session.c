@@ -2,7 +2,7 @@
  * mayctl's side of the agent's protocol, against an agent that is hostile: what
  * it sends is bounded and judged, and nothing of it is believed unseen.
  */
-#include "api/ctl/session.h"
+#include "api/ctl/agent/session.h"
 
 #include <errno.h>
 #include <setjmp.h>

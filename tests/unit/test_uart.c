@@ -6,115 +6,16 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/mman.h>
-#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
 #include "devices/uart.h"
-#include "tests/unit/fake_driver.h"
 #include "tests/unit/fake_kvm.h"
+#include "tests/unit/uart_bench.h"
 #include "vmm/base/fd.h"
 #include "vmm/base/log.h"
-
-enum { DATA, IER, IIR, LCR, MCR, LSR, MSR, SCR, FCR = IIR };
-enum { RX = 1, TX = 2, LINE = 4, MODEM = 8 }; /* IER */
-enum { SAYS_MODEM = 0, SAYS_NONE = 1, SAYS_TX = 2, SAYS_RX = 4, SAYS_LINE = 6 };
-enum { DTR = 1, RTS = 2, OUT1 = 4, OUT2 = 8, LOOP = 16 }; /* MCR */
-enum { CTS = 0x10, DSR = 0x20, RI = 0x40, DCD = 0x80 };	  /* MSR */
-enum { FIFO = 64, RING = 64 * 1024, PIPE = 4096 };
-
-static struct fake_host host;
-static int out_read, out_write, in_read, in_write;
-
-static void begin(int out_fd, int in_fd)
-{
-	struct device *d;
-	struct err e;
-
-	fake_host_open(&host);
-	assert_int_equal(uart_new(&d, out_fd, in_fd, &e), 0);
-	assert_int_equal(fake_host_add(&host, d, &e), 0);
-}
-
-static int setup_pipes(void **state)
-{
-	int fds[2];
-
-	(void)state;
-	assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
-	out_read = fds[0];
-	out_write = fds[1];
-	assert_true(fcntl(out_read, F_SETFL, O_NONBLOCK) == 0);
-	assert_int_equal(fcntl(out_write, F_SETPIPE_SZ, PIPE), PIPE);
-	assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
-	in_read = fds[0];
-	in_write = fds[1];
-	return 0;
-}
-
-static int setup(void **state)
-{
-	setup_pipes(state);
-	begin(out_write, in_read);
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	fake_host_close(&host);
-	fd_close(&out_read);
-	fd_close(&out_write);
-	fd_close(&in_read);
-	fd_close(&in_write);
-	return 0;
-}
-
-static uint8_t get(unsigned reg)
-{
-	return fake_read8(&host, reg);
-}
-
-static void put(unsigned reg, uint8_t value)
-{
-	fake_write8(&host, reg, value);
-}
-
-static void settle(void)
-{
-	assert_true(fake_host_turn(&host, 64) < 64);
-}
-
-static void send_text(const char *text)
-{
-	for (; *text; text++)
-		put(DATA, (uint8_t)*text);
-}
-
-static void expect_output(const char *text)
-{
-	char buf[64] = {0};
-
-	settle();
-	assert_true(read(out_read, buf, sizeof(buf) - 1) >= -1);
-	assert_string_equal(buf, text);
-}
-
-static void type(const char *text)
-{
-	assert_int_equal(write(in_write, text, strlen(text)), strlen(text));
-	settle();
-}
-
-static unsigned edges(void)
-{
-	return fake_kvm_take_edges();
-}
 
 /* ---- registers ---------------------------------------------------------- */
 
@@ -384,7 +285,7 @@ static void without_output_bytes_vanish(void **state)
 	unsigned i;
 
 	(void)state;
-	begin(-1, -1);
+	uart_begin(-1, -1);
 	for (i = 0; i < 2 * RING; i++)
 		put(DATA, 'x');
 	settle();
@@ -412,137 +313,7 @@ static void stopping_gives_the_last_words_a_moment(void **state)
 	host.device->ops->stop(host.device);
 }
 
-/* ---- input -------------------------------------------------------------- */
-
-static void input_arrives_with_an_interrupt(void **state)
-{
-	(void)state;
-	put(MCR, OUT2);
-	put(IER, RX);
-	type("ab");
-	assert_int_equal(edges(), 1);
-	assert_int_equal(get(LSR), 0x61);
-	assert_int_equal(get(IIR), SAYS_RX);
-	assert_int_equal(get(DATA), 'a');
-	/* News, though the old has not been read yet. */
-	type("c");
-	assert_int_equal(edges(), 1);
-	assert_int_equal(get(DATA), 'b');
-	assert_int_equal(get(DATA), 'c');
-	assert_int_equal(get(DATA), 0);
-	assert_int_equal(get(IIR), SAYS_NONE);
-	assert_int_equal(edges(), 0);
-}
-
-static void input_waits_for_who_listens_later(void **state)
-{
-	(void)state;
-	type("early");
-	assert_int_equal(edges(), 0);
-	put(MCR, OUT2);
-	assert_int_equal(edges(), 0);
-	put(IER, RX);
-	assert_int_equal(edges(), 1);
-	assert_int_equal(get(DATA), 'e');
-}
-
-/* Reads all there is, as a guest that polls; returns how much. */
-static unsigned read_numbers(unsigned from)
-{
-	while (get(LSR) & 1) {
-		assert_int_equal(get(DATA), from % 251);
-		from++;
-		settle();
-	}
-	return from;
-}
-
-static void more_input_than_the_fifo_holds_waits_outside(void **state)
-{
-	uint8_t numbers[1000];
-	unsigned i;
-
-	(void)state;
-	for (i = 0; i < sizeof(numbers); i++)
-		numbers[i] = (uint8_t)(i % 251);
-	assert_int_equal(write(in_write, numbers, sizeof(numbers)),
-			 sizeof(numbers));
-	/* A full FIFO doesn't keep the loop busy. */
-	settle();
-	assert_int_equal(read_numbers(0), sizeof(numbers));
-	type("x");
-	assert_int_equal(get(DATA), 'x');
-}
-
-static void clearing_the_fifo_lets_input_go_on(void **state)
-{
-	uint8_t many[FIFO];
-
-	(void)state;
-	memset(many, 'a', sizeof(many));
-	assert_int_equal(write(in_write, many, sizeof(many)), sizeof(many));
-	settle();
-	put(FCR, 2);
-	assert_int_equal(get(LSR), 0x60);
-	settle();
-	type("b");
-	assert_int_equal(get(DATA), 'b');
-}
-
-static void the_end_of_input_is_the_end(void **state)
-{
-	(void)state;
-	assert_int_equal(write(in_write, "bye", 3), 3);
-	fd_close(&in_write);
-	settle();
-	assert_int_equal(get(DATA), 'b');
-	assert_int_equal(get(DATA), 'y');
-	assert_int_equal(get(DATA), 'e');
-	settle();
-	assert_int_equal(get(LSR), 0x60);
-	send_text("still here");
-	expect_output("still here");
-}
-
-static void input_may_be_a_file(void **state)
-{
-	uint8_t numbers[300];
-	CLEAN_FD int fd = memfd_create("input", MFD_CLOEXEC);
-	unsigned i;
-
-	(void)state;
-	for (i = 0; i < sizeof(numbers); i++)
-		numbers[i] = (uint8_t)(i % 251);
-	assert_int_equal(write(fd, numbers, sizeof(numbers)), sizeof(numbers));
-	assert_int_equal(lseek(fd, 0, SEEK_SET), 0);
-	begin(out_write, fd);
-	settle();
-	assert_int_equal(read_numbers(0), sizeof(numbers));
-	fake_host_close(&host); /* before fd is */
-	fake_host_open(&host);
-}
-
-static void both_ways_may_be_one_descriptor(void **state)
-{
-	char buf[8] = {0};
-	int fds[2];
-
-	(void)state;
-	assert_int_equal(
-		socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
-	begin(fds[0], fds[0]);
-	assert_int_equal(write(fds[1], "in", 2), 2);
-	settle();
-	assert_int_equal(get(DATA), 'i');
-	assert_int_equal(get(DATA), 'n');
-	send_text("out");
-	settle();
-	assert_int_equal(read(fds[1], buf, sizeof(buf)), 3);
-	assert_string_equal(buf, "out");
-	close(fds[1]);
-	settle();
-	close(fds[0]);
-}
+/* ---- its life ---------------------------------------------------------- */
 
 static void a_descriptor_that_is_none_is_refused(void **state)
 {
@@ -608,9 +379,6 @@ static void a_hostile_driver_breaks_nothing(void **state)
 	assert_int_equal(get(DATA), 'y');
 }
 
-#define TEST(f)	    cmocka_unit_test_setup_teardown(f, setup, teardown)
-#define TEST_OWN(f) cmocka_unit_test_setup_teardown(f, setup_pipes, teardown)
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -631,13 +399,6 @@ int main(void)
 		TEST(a_reader_that_leaves_a_full_pipe_is_no_error),
 		TEST_OWN(without_output_bytes_vanish),
 		TEST(stopping_gives_the_last_words_a_moment),
-		TEST(input_arrives_with_an_interrupt),
-		TEST(input_waits_for_who_listens_later),
-		TEST(more_input_than_the_fifo_holds_waits_outside),
-		TEST(clearing_the_fifo_lets_input_go_on),
-		TEST(the_end_of_input_is_the_end),
-		TEST_OWN(input_may_be_a_file),
-		TEST_OWN(both_ways_may_be_one_descriptor),
 		TEST_OWN(a_descriptor_that_is_none_is_refused),
 		TEST_OWN(a_line_that_can_not_be_made_stops_the_start),
 		/* Turns the log off. */

@@ -430,7 +430,7 @@ static void a_device_that_can_not_start_can_be_freed(void **state)
 	fake_kvm.fail_irq = true;
 	toy = calloc(1, sizeof(*toy));
 	assert_non_null(toy);
-	virtio_init(&toy->virtio, &toy_ops, &mmio_device_ops, "toy", 0,
+	virtio_init(&toy->virtio, &toy_ops, &mmio_transport, "toy", 0,
 		    TOY_QUEUES, TOY_QUEUE_MAX);
 	assert_int_equal(fake_host_add(&toy_host, &toy->virtio.device, &e),
 			 -ENOSPC);

@@ -111,7 +111,7 @@ static void add_toy(const struct virtio_ops *ops)
 	assert_non_null(toy);
 	memset(toy->beyond, 0xcc, sizeof(toy->beyond));
 	memcpy(toy->config, "config", sizeof(toy->config));
-	virtio_init(&toy->virtio, ops, &mmio_device_ops, "toy", TOY_FEATURE,
+	virtio_init(&toy->virtio, ops, &mmio_transport, "toy", TOY_FEATURE,
 		    TOY_QUEUES, TOY_QUEUE_MAX);
 	assert_int_equal(fake_host_add(&toy_host, &toy->virtio.device, &e), 0);
 }

@@ -19,6 +19,7 @@
 
 #include "devices/vsock.h"
 #include "devices/vsock_device.h"
+#include "vmm/base/clock.h"
 
 struct fake_host host;
 struct fake_ring rings[3];
@@ -55,7 +56,7 @@ void pass_ms(unsigned ms)
 	unsigned bound = 1000;
 
 	jumped_ns += ms * 1000000ULL;
-	while ((t = host.loop.timers) && t->due_ns <= loop_now_ns()) {
+	while ((t = host.loop.timers) && t->due_ns <= clock_now_ns()) {
 		assert_true(bound--);
 		loop_disarm(&host.loop, t);
 		t->fire(t);

@@ -48,9 +48,17 @@ struct arch_slot {
 
 enum { ARCH_SLOTS_MAX = 40, ARCH_VCPUS_MAX = 32 };
 
+/* Of a kernel's command line with its NUL; Linux has the same on all of ours.
+ */
+enum { ARCH_CMDLINE_SIZE = 2048 };
+
+/* Whose features a guest's processor shows at most. */
+enum arch_template { ARCH_TEMPLATE_NONE, ARCH_TEMPLATE_T2 };
+
 struct arch_topology {
 	uint32_t vcpus;
 	bool smt; /* two threads a core */
+	enum arch_template template;
 };
 
 /* Opaque: what an architecture keeps for a VM (interrupt controller, CPUID). */

@@ -120,6 +120,23 @@ int fd_pwrite(int fd, const void *buf, size_t len, uint64_t offset)
 	return 0;
 }
 
+int fd_write(int fd, const void *buf, size_t len)
+{
+	const uint8_t *at = buf;
+	ssize_t n;
+
+	while (len) {
+		n = write(fd, at, len);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		at += n;
+		len -= (size_t)n;
+	}
+	return 0;
+}
+
 ssize_t fd_write_ready(int fd, const void *buf, size_t len)
 {
 	struct pollfd p = {.fd = fd, .events = POLLOUT};

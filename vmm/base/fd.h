@@ -48,6 +48,9 @@ int fd_pread(int fd, void *buf, size_t len, uint64_t offset);
 /* Writes exactly len bytes at offset. Returns 0 or a negative errno. */
 int fd_pwrite(int fd, const void *buf, size_t len, uint64_t offset);
 
+/* Writes exactly len bytes where fd stands. Returns 0 or a negative errno. */
+int fd_write(int fd, const void *buf, size_t len);
+
 /*
  * Writes to a descriptor that somebody else also holds (a terminal, a pipe),
  * whose flags are therefore not ours to change, without ever blocking: asks

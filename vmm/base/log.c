@@ -17,6 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "vmm/base/clock.h"
 #include "vmm/base/fd.h"
 
 enum { LINE_MAX_BYTES = 1024 };
@@ -263,11 +264,9 @@ bool log_limit_pass(struct log_limit *limit, uint32_t *dropped)
 {
 	enum { LINES = 10 };
 	const uint64_t window_ns = 5000000000ULL;
-	struct timespec ts;
-	uint64_t now, start;
+	const uint64_t now = clock_now_ns();
+	uint64_t start;
 
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	now = (uint64_t)ts.tv_sec * 1000000000ULL + (uint64_t)ts.tv_nsec;
 	start = limit->window_start_ns;
 	if ((!start || now - start > window_ns) &&
 	    atomic_compare_exchange_strong(&limit->window_start_ns, &start,

@@ -1,12 +1,12 @@
 /* Two buckets and the timer that is armed for the moment both can give. */
 #include "vmm/event/limiter.h"
 
-#include <stddef.h>
+#include "vmm/base/clock.h"
+#include "vmm/base/container.h"
 
 static void timer_fired(struct loop_timer *t)
 {
-	struct limiter *l =
-		(void *)((char *)t - offsetof(struct limiter, timer));
+	struct limiter *l = container_of(t, struct limiter, timer);
 
 	l->ready(l);
 }
@@ -35,7 +35,7 @@ void limiter_set(struct limiter *l, const struct limiter_config *config)
 	set_bucket(&l->bytes, &config->bytes);
 	set_bucket(&l->ops, &config->ops);
 	if (l->loop && l->timer.due_ns)
-		loop_arm(l->loop, &l->timer, loop_now_ns());
+		loop_arm(l->loop, &l->timer, clock_now_ns());
 }
 
 bool limiter_is_limited(const struct limiter *l)
@@ -70,7 +70,7 @@ bool limiter_take(struct limiter *l, uint64_t bytes)
 		return true;
 	if (limiter_is_waiting(l))
 		return false;
-	now = loop_now_ns();
+	now = clock_now_ns();
 	if (!may_take(l, bytes, now))
 		return false;
 	bucket_take(&l->bytes, bytes, now);
@@ -83,7 +83,7 @@ bool limiter_may(struct limiter *l)
 	if (!l->loop || !limiter_is_limited(l))
 		return true;
 	/* A byte: with none of them left, or some owed, it is refused. */
-	return !limiter_is_waiting(l) && may_take(l, 1, loop_now_ns());
+	return !limiter_is_waiting(l) && may_take(l, 1, clock_now_ns());
 }
 
 void limiter_charge(struct limiter *l, uint64_t bytes)
@@ -92,7 +92,7 @@ void limiter_charge(struct limiter *l, uint64_t bytes)
 
 	if (!l->loop || !limiter_is_limited(l))
 		return;
-	now = loop_now_ns();
+	now = clock_now_ns();
 	bucket_take(&l->bytes, bytes, now);
 	bucket_take(&l->ops, 1, now);
 }

@@ -15,6 +15,7 @@
 #include <sys/epoll.h>
 #include <time.h>
 
+#include "vmm/base/clock.h"
 #include "vmm/base/fd.h"
 
 enum { BATCH = 32 };
@@ -86,14 +87,6 @@ static void serve(struct loop *l, const struct epoll_event *events, int count)
 	l->batch_count = 0;
 }
 
-uint64_t loop_now_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * NS_PER_S + (uint64_t)t.tv_nsec;
-}
-
 void loop_arm(struct loop *l, struct loop_timer *t, uint64_t due_ns)
 {
 	struct loop_timer **at = &l->timers;
@@ -126,7 +119,7 @@ void loop_disarm(struct loop *l, struct loop_timer *t)
  */
 static void fire_timers(struct loop *l)
 {
-	const uint64_t now = l->timers ? loop_now_ns() : 0;
+	const uint64_t now = l->timers ? clock_now_ns() : 0;
 	struct loop_timer *t;
 	unsigned left = 0;
 
@@ -147,7 +140,7 @@ static int wait_for(struct loop *l, struct epoll_event *events)
 
 	if (!l->timers)
 		return epoll_wait(l->fd, events, BATCH, -1);
-	now = loop_now_ns();
+	now = clock_now_ns();
 	ns = l->timers->due_ns > now ? l->timers->due_ns - now : 0;
 	left.tv_sec = (time_t)(ns / NS_PER_S);
 	left.tv_nsec = (long)(ns % NS_PER_S);

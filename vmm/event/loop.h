@@ -3,6 +3,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "vmm/base/clock.h"
 #include "vmm/base/err.h"
 
 /*
@@ -72,9 +73,6 @@ void loop_arm(struct loop *l, struct loop_timer *t, uint64_t due_ns);
 
 /* t does not go off any more. Does nothing where it is not armed. */
 void loop_disarm(struct loop *l, struct loop_timer *t);
-
-/* CLOCK_MONOTONIC in nanoseconds. Thread: any. */
-uint64_t loop_now_ns(void);
 
 /* Serves events until loop_stop(). Returns 0 or a negative errno. */
 int loop_run(struct loop *l, struct err *e);

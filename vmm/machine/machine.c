@@ -12,8 +12,9 @@
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
-#include <time.h>
 
+#include "vmm/base/clock.h"
+#include "vmm/base/container.h"
 #include "vmm/base/fd.h"
 #include "vmm/machine/cpus.h"
 
@@ -42,14 +43,6 @@ struct machine {
 	bool has_ended;
 };
 
-static uint64_t now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000ULL + (uint64_t)ts.tv_nsec;
-}
-
 static void machine_signal(struct machine *m, unsigned bit)
 {
 	atomic_fetch_or(&m->signals, 1U << bit);
@@ -66,7 +59,7 @@ static void device_signalled(void *machine, enum device_signal what)
 
 		/* Only the first counts: the guest may say it at any rate. */
 		if (!atomic_compare_exchange_strong(&m->booted_ns, &none,
-						    now_ns()))
+						    clock_now_ns()))
 			return;
 	}
 	machine_signal(m, what);
@@ -113,8 +106,7 @@ static void report_end(struct machine *m, enum machine_end how,
 
 static void signals_ready(struct loop_watch *w, uint32_t events)
 {
-	struct machine *m =
-		(void *)((char *)w - offsetof(struct machine, signal_watch));
+	struct machine *m = container_of(w, struct machine, signal_watch);
 	uint32_t bits;
 
 	(void)events;
@@ -146,7 +138,8 @@ static int open_signals(struct machine *m, struct err *e)
 static int machine_open(struct machine *m, struct err *e)
 {
 	const struct arch_topology topology = {.vcpus = m->config.vcpus,
-					       .smt = m->config.smt};
+					       .smt = m->config.smt,
+					       .template = m->config.template};
 	struct guest_range ranges[GUEST_MEM_REGIONS_MAX];
 	struct cpus_config cpus = {
 		.count = m->config.vcpus,
@@ -195,7 +188,7 @@ int machine_new(struct machine **out, const struct machine_config *config,
 
 	if (!m)
 		return err_set(e, -ENOMEM, "no memory for a machine");
-	m->times.begin_ns = now_ns();
+	m->times.begin_ns = clock_now_ns();
 	m->config = *config;
 	m->hooks = *hooks;
 	m->loop = loop;
@@ -314,14 +307,14 @@ int machine_start(struct machine *m, const struct boot_source *source,
 			return err_context(e, "%s %s", name_of(d),
 					   d->id ? d->id : "");
 	}
-	m->times.loaded_ns = now_ns();
+	m->times.loaded_ns = clock_now_ns();
 	rc = cpus_wait(m->cpus, e);
 	if (!rc && m->hooks.confine)
 		rc = m->hooks.confine(m->hooks.context, MACHINE_LOOP, e);
 	if (rc)
 		return rc;
 	cpus_start(m->cpus, &entry);
-	m->times.run_ns = now_ns();
+	m->times.run_ns = clock_now_ns();
 	return 0;
 }
 

@@ -3,6 +3,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "vmm/arch/arch.h"
 #include "vmm/base/err.h"
 #include "vmm/boot/boot.h"
 #include "vmm/event/loop.h"
@@ -18,6 +19,7 @@ struct machine_config {
 	enum guest_mem_pages pages;
 	uint32_t vcpus; /* 1 to ARCH_VCPUS_MAX */
 	bool smt;
+	enum arch_template template;
 	int kvm_fd; /* borrowed: /dev/kvm; 0 to open it */
 };
 

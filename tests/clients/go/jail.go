@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
@@ -74,5 +75,6 @@ func jailed(ctx context.Context, monitor, jailer, kernel, folder string) {
 	ok("jailed: StopVMM", m.StopVMM())
 	ended, stop := context.WithTimeout(ctx, 60*time.Second)
 	defer stop()
-	ok("jailed: Wait: it ends with 0", m.Wait(ended))
+	err = m.Wait(ended)
+	check("jailed: Wait: it ends by SIGTERM", err != nil && strings.Contains(err.Error(), "signal: terminated"), err)
 }

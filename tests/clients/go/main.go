@@ -190,7 +190,8 @@ func main() {
 	ok("StopVMM", m.StopVMM())
 	ended, stop := context.WithTimeout(ctx, 60*time.Second)
 	defer stop()
-	ok("Wait: it ends with 0", m.Wait(ended))
+	err = m.Wait(ended)
+	check("Wait: it ends by SIGTERM", err != nil && strings.Contains(err.Error(), "signal: terminated"), err)
 	_, err = os.Stat(c.SocketPath)
 	check("and leaves no socket", os.IsNotExist(err), err)
 	if jailer := os.Getenv("MAYFLY_JAILER"); jailer != "" {

@@ -13,6 +13,8 @@
 #include <string.h>
 #include <sys/ioctl.h>
 
+#include "vmm/arch/x86_64/template.h"
+
 enum {
 	LEAF_FEATURES = 0x1,
 	LEAF_CACHES = 0x4,
@@ -227,6 +229,7 @@ int cpuid_prepare(struct cpuid *c, const struct kvm *kvm,
 		if (is_rebuilt(c->entries[i].function))
 			continue;
 		correct(&c->entries[i], topology);
+		template_apply(&c->entries[i], topology->template);
 		c->entries[kept++] = c->entries[i];
 	}
 	c->count = kept;

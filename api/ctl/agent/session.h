@@ -1,0 +1,159 @@
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "api/ctl/base/terminal.h"
+#include "vmm/base/err.h"
+
+/*
+ * mayctl's side of the agent's protocol (guest/proto.h): one connection to the
+ * guest, with one thing done over it. The guest is hostile: whatever comes is
+ * bounded and checked, and what makes no sense ends the session.
+ */
+enum { SESSION_MOUNTS_MAX = 32 };
+
+struct session_mount {
+	unsigned volume;    /* its number */
+	const char *target; /* borrowed */
+	bool is_read_only;
+};
+
+/* How the guest is to call itself on its network; IPv4. */
+struct session_network {
+	uint8_t ip[4];
+	uint8_t gateway[4]; /* 0.0.0.0 for none */
+	uint8_t dns[4];	    /* a name server; 0.0.0.0 for none */
+	uint8_t prefix;	    /* 0: it has no address from us */
+};
+
+enum session_kind {
+	SESSION_RUN,	/* configure the guest, make the container, run it */
+	SESSION_EXEC,	/* one more command in the container */
+	SESSION_ATTACH, /* have the streams of the container's first command */
+};
+
+/* What the agent is to do; all strings are borrowed. */
+struct session_plan {
+	enum session_kind kind;
+	const char *hostname;
+	const char *const *argv; /* ends with NULL, as env */
+	const char *const *env;
+	const char *workdir; /* NULL: the container's, as user */
+	const char *user;
+	bool has_tty;
+	bool has_stdin;
+	bool is_kept;	/* it outlives this connection */
+	bool is_synced; /* there are disks to sync when it has ended */
+	struct terminal_size size;
+	int stop_signal;
+	struct session_mount mounts[SESSION_MOUNTS_MAX];
+	unsigned mount_count;
+	const struct session_network *network; /* NULL for none */
+};
+
+/* What comes from the guest. */
+enum session_event {
+	SESSION_STARTED, /* the command runs */
+	SESSION_OUTPUT,	 /* bytes of stream */
+	SESSION_EXITED,	 /* code, as a shell would say it */
+	SESSION_FAILED,	 /* it could not be started: code, text */
+	SESSION_DONE,	 /* a request without a command is done */
+	SESSION_EOF,	 /* of a stream; nothing to do */
+};
+
+struct session_frame {
+	enum session_event event;
+	int stream; /* 1 or 2 */
+	uint32_t code;
+	uint32_t error;	      /* errno of SESSION_FAILED */
+	const uint8_t *bytes; /* until the next session_next() */
+	size_t len;
+	char text[256];
+};
+
+/* Bounds of what waits in memory, each way. */
+enum { SESSION_IN_MAX = 256 << 10, SESSION_OUT_MAX = 512 << 10 };
+
+/* The agent calls here, beside vsock.sock, once it is up. */
+#define SESSION_READY_SOCKET "vsock.sock_1024"
+
+/* The serial of a disk: of the image, and of volume n. */
+#define SESSION_IMAGE_SERIAL  "image"
+#define SESSION_VOLUME_SERIAL "volume%u"
+
+struct session {
+	int fd;	     /* owned; -1 while there is none */
+	uint8_t *in; /* owned; SESSION_IN_MAX */
+	size_t in_at, in_len;
+	uint8_t *out; /* owned; SESSION_OUT_MAX */
+	size_t out_at, out_len;
+	uint64_t input_room; /* bytes of stdin that the agent has room for */
+	uint32_t used[3];    /* bytes of output not yet given back, by stream */
+	unsigned done_due;   /* DONEs that are answers to CONFIGURE */
+	bool is_greeted;     /* the agent's HELLO has come */
+	bool is_input_over;
+	/* Of that HELLO, in µs since the guest's kernel started. */
+	uint64_t agent_us;
+	uint64_t agent_ready_us;
+};
+
+/*
+ * Takes a connection on which the agent has called us (owned from now on), or
+ * makes one to a running microVM's socket (waits, at most 10 s).
+ */
+void session_adopt(struct session *s, int fd);
+int session_connect(struct session *s, const char *socket, struct err *e);
+
+/* Just the socket, before CONNECT. A descriptor, or a negative errno. */
+int session_connect_unix(const char *path, struct err *e);
+void session_fini(struct session *s);
+
+/* Asks for the plan's command. -E2BIG where it is too long to be told. */
+int session_start(struct session *s, const struct session_plan *plan,
+		  struct err *e);
+
+/*
+ * The next thing the guest has said. -EAGAIN where it has not come whole yet;
+ * other errors with a sentence, and the session is of no use after them.
+ */
+int session_next(struct session *s, struct session_frame *f, struct err *e);
+
+/* Whether bytes are waiting in memory that session_next() has not looked at. */
+bool session_has_more(const struct session *s);
+
+/* How many bytes session_input() would take now. */
+size_t session_room(const struct session *s);
+void session_input(struct session *s, const uint8_t *bytes, size_t len);
+void session_end_input(struct session *s);
+void session_signal(struct session *s, int signal);
+void session_resize(struct session *s, struct terminal_size size);
+
+/* Sends what is waiting. 0, -EAGAIN where some still is, or an error. */
+int session_flush(struct session *s);
+bool session_is_full(const struct session *s);
+
+/* Has the guest write everything to its disks; SESSION_DONE says it has. */
+void session_sync(struct session *s);
+
+/*
+ * A tar archive into a directory of the container, or out of it: see
+ * guest/proto.h. To be followed by session_input() and session_next().
+ */
+int session_copy_in(struct session *s, const char *path, struct err *e);
+int session_copy_out(struct session *s, const char *path, struct err *e);
+
+/* Gives back n bytes of a stream that were read and used. */
+void session_used(struct session *s, int stream, size_t n);
+
+/* Waits for the next frame, at most timeout_ms; -ETIMEDOUT. */
+int session_await(struct session *s, struct session_frame *f, int timeout_ms,
+		  struct err *e);
+
+/*
+ * A signal for the container's command, over a connection of its own. -ESRCH
+ * where it has ended; waits for the answer.
+ */
+int session_kill(const char *socket, int signal, struct err *e);

@@ -1,0 +1,58 @@
+/* Names of signals, as `mayctl kill -s` and images' StopSignal have them. */
+#include "api/ctl/base/signals.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+enum { RT_MIN = 34, RT_MAX = 64 };
+
+static int parse_number(const char *text)
+{
+	char *end;
+	long value = strtol(text, &end, 10);
+
+	return *text >= '0' && *text <= '9' && !*end && value >= 1 &&
+			       value <= RT_MAX
+		       ? (int)value
+		       : -1;
+}
+
+static int parse_realtime(const char *text)
+{
+	int offset;
+
+	if (!strcasecmp(text, "RTMIN"))
+		return RT_MIN;
+	if (!strcasecmp(text, "RTMAX"))
+		return RT_MAX;
+	if (!strncasecmp(text, "RTMIN+", 6)) {
+		offset = parse_number(text + 6);
+		return offset > 0 && offset <= RT_MAX - RT_MIN ? RT_MIN + offset
+							       : -1;
+	}
+	if (!strncasecmp(text, "RTMAX-", 6)) {
+		offset = parse_number(text + 6);
+		return offset > 0 && offset <= RT_MAX - RT_MIN ? RT_MAX - offset
+							       : -1;
+	}
+	return -1;
+}
+
+int signals_parse(const char *text)
+{
+	int i;
+
+	if (*text >= '0' && *text <= '9')
+		return parse_number(text);
+	if (!strncasecmp(text, "SIG", 3))
+		text += 3;
+	for (i = 1; i < 32; i++) {
+		const char *name = sigabbrev_np(i);
+
+		if (name && !strcasecmp(name, text))
+			return i;
+	}
+	return parse_realtime(text);
+}

@@ -1,0 +1,230 @@
+/* mayctl image: import, ls, rm, gc, inspect. */
+#include <errno.h>
+#include <inttypes.h>
+#include <jansson.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "api/ctl/commands/ctl.h"
+#include "api/ctl/image/image.h"
+#include "vmm/base/args.h"
+
+enum { SHORT_DIGEST = 12, SIZE_TEXT = 24 };
+
+static int usage(const char *why)
+{
+	ctl_complain("image: %s; --help shows how", why);
+	return CTL_USAGE;
+}
+
+static int refused(const struct err *e)
+{
+	ctl_complain("%s", e->text);
+	return CTL_REFUSED;
+}
+
+static const char *size_text(uint64_t bytes, char out[SIZE_TEXT])
+{
+	if (bytes < 1048576)
+		snprintf(out, SIZE_TEXT, "%.1f KiB", (double)bytes / 1024);
+	else
+		snprintf(out, SIZE_TEXT, "%.1f MiB", (double)bytes / 1048576);
+	return out;
+}
+
+/* ---- import ------------------------------------------------------------ */
+
+static int import(int argc, char **argv)
+{
+	static const struct arg table[] = {
+		{"name", "NAME", NULL, offsetof(struct image_import, name)},
+		{"quiet", NULL, NULL, offsetof(struct image_import, is_quiet)},
+	};
+	struct image_import how = {0};
+	struct image image;
+	struct err e;
+	bool was_there;
+	char size[SIZE_TEXT];
+	struct args a = ARGS(table, 0, argc, argv);
+	enum args_found found;
+
+	while ((found = args_next(&a))) {
+		if (found == ARGS_VALUELESS)
+			return usage("--name needs a name");
+		if (found == ARGS_OPTION)
+			(void)args_set(&a, &how, NULL);
+		else if (found == ARGS_WORD && !how.ref)
+			how.ref = a.word;
+		else
+			return usage("import takes one REF, --name and "
+				     "--quiet");
+	}
+	if (!how.ref)
+		return usage("import needs a REF");
+	if (image_import(&how, &image, &was_there, &e))
+		return refused(&e);
+	if (!how.is_quiet)
+		printf("%s %.*s %s%s\n", image.name, SHORT_DIGEST,
+		       image.digest + strlen("sha256:"),
+		       size_text(image.size_bytes, size),
+		       was_there ? " (was there)" : "");
+	image_fini(&image);
+	return CTL_OK;
+}
+
+/* ---- ls ---------------------------------------------------------------- */
+
+static json_t *describe(const struct image *image)
+{
+	return json_pack("{s:s, s:s, s:s, s:I, s:s, s:s}", "name", image->name,
+			 "digest", image->digest, "path", image->path, "size",
+			 (json_int_t)image->size_bytes, "architecture",
+			 image->arch, "created", image->created);
+}
+
+static int print_json(json_t *json)
+{
+	const int r = json ? json_dumpf(json, stdout, JSON_INDENT(2)) : -1;
+
+	json_decref(json);
+	putchar('\n');
+	if (!r)
+		return CTL_OK;
+	ctl_complain("image: no memory for the answer");
+	return CTL_REFUSED;
+}
+
+static void print_table(const struct image *list, size_t count)
+{
+	char size[SIZE_TEXT];
+	int width = (int)strlen("NAME");
+	size_t i;
+
+	for (i = 0; i < count; i++)
+		if ((int)strlen(list[i].name) > width)
+			width = (int)strlen(list[i].name);
+	printf("%-*s  %-*s  %10s  %s\n", width, "NAME", SHORT_DIGEST, "DIGEST",
+	       "SIZE", "CREATED");
+	for (i = 0; i < count; i++)
+		printf("%-*s  %.*s  %10s  %.19s\n", width,
+		       list[i].name[0] ? list[i].name : "-", SHORT_DIGEST,
+		       list[i].digest + strlen("sha256:"),
+		       size_text(list[i].size_bytes, size),
+		       list[i].created[0] ? list[i].created : "-");
+}
+
+static void left_out(const char *name, const struct err *why)
+{
+	ctl_complain("image %s is left out: %s", name, why->text);
+}
+
+static int ls(int argc, char **argv)
+{
+	const bool is_json = argc == 2 && !strcmp(argv[1], "--json");
+	struct image *list;
+	size_t count;
+	size_t i;
+	struct err e;
+	json_t *json;
+	int r = CTL_OK;
+
+	if (argc > 1 && !is_json)
+		return usage("ls takes --json only");
+	if (image_list(&list, &count, left_out, &e))
+		return refused(&e);
+	if (is_json) {
+		json = json_array();
+		for (i = 0; i < count; i++)
+			json_array_append_new(json, describe(&list[i]));
+		r = print_json(json);
+	} else {
+		print_table(list, count);
+	}
+	image_list_free(list, count);
+	return r;
+}
+
+/* ---- rm, gc, inspect --------------------------------------------------- */
+
+static int rm(int argc, char **argv)
+{
+	struct err e;
+	int status = CTL_OK;
+	int i;
+
+	if (argc < 2)
+		return usage("rm needs the NAME or digest of an image");
+	for (i = 1; i < argc; i++)
+		if (image_remove(argv[i], &e))
+			status = refused(&e);
+	return status;
+}
+
+static int gc(int argc, char **argv)
+{
+	struct image_gc_report report;
+	struct err e;
+	char size[SIZE_TEXT];
+
+	(void)argv;
+	if (argc > 1)
+		return usage("gc takes nothing more");
+	if (image_gc(&report, &e))
+		return refused(&e);
+	printf("%u images and %u leftovers removed, %s freed\n", report.images,
+	       report.imports, size_text(report.bytes, size));
+	return CTL_OK;
+}
+
+static json_t *list_of(char *const *strings)
+{
+	json_t *list = json_array();
+
+	for (; *strings; strings++)
+		json_array_append_new(list, json_string(*strings));
+	return list;
+}
+
+static int inspect(int argc, char **argv)
+{
+	struct image image;
+	const struct image_config *c = &image.config;
+	struct err e;
+	json_t *json;
+
+	if (argc != 2)
+		return usage("inspect needs one NAME or digest");
+	if (image_find(argv[1], &image, &e))
+		return refused(&e);
+	json = describe(&image);
+	if (json)
+		json_object_set_new(
+			json, "config",
+			json_pack("{s:o, s:o, s:o, s:o, s:s, s:s, s:s}",
+				  "Entrypoint", list_of(c->entrypoint), "Cmd",
+				  list_of(c->cmd), "Env", list_of(c->env),
+				  "ExposedPorts", list_of(c->exposed_ports),
+				  "WorkingDir", c->working_dir, "User", c->user,
+				  "StopSignal", c->stop_signal));
+	image_fini(&image);
+	return print_json(json);
+}
+
+int ctl_image(int argc, char **argv)
+{
+	static const struct {
+		const char *name;
+		int (*run)(int argc, char **argv);
+	} verbs[] = {
+		{"import", import}, {"ls", ls},		  {"rm", rm},
+		{"gc", gc},	    {"inspect", inspect},
+	};
+	unsigned i;
+
+	for (i = 0; argc > 1 && i < sizeof(verbs) / sizeof(verbs[0]); i++)
+		if (!strcmp(argv[1], verbs[i].name))
+			return verbs[i].run(argc - 1, argv + 1);
+	return usage("it is one of import, ls, rm, gc, inspect");
+}

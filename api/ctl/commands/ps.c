@@ -1,0 +1,164 @@
+/* mayctl ps and inspect: what there is, by asking the kernel who is alive. */
+#include <jansson.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "api/ctl/commands/ctl.h"
+#include "api/ctl/vm/vm.h"
+#include "vmm/base/args.h"
+
+struct listing {
+	bool has_all;
+	bool is_json;
+	json_t *json; /* NULL: a table */
+};
+
+static void format_age(uint64_t since_s, char out[32])
+{
+	static const struct {
+		uint64_t seconds;
+		const char *unit;
+	} units[] = {{86400, "d"}, {3600, "h"}, {60, "min"}, {1, "s"}};
+	const uint64_t now = (uint64_t)time(NULL);
+	const uint64_t age = now > since_s ? now - since_s : 0;
+	unsigned i = 0;
+
+	while (i < 3 && age < 2 * units[i].seconds)
+		i++;
+	snprintf(out, 32, "%llu %s",
+		 (unsigned long long)(age / units[i].seconds), units[i].unit);
+}
+
+static void format_status(const struct vm *vm, enum vm_status status,
+			  char out[32])
+{
+	if (status == VM_EXITED)
+		snprintf(out, 32, "exited (%u)", vm->state.exit_code);
+	else
+		snprintf(out, 32, "%s", vm_status_word(status));
+}
+
+static void format_ports(const struct vm_state *s, char *out, size_t size)
+{
+	const struct vm_port *ports = s->ports.items;
+	size_t len = 0;
+	uint32_t i;
+
+	*out = '\0';
+	for (i = 0; i < s->ports.count && len < size; i++)
+		len += (size_t)snprintf(out + len, size - len, "%s%s:%u->%u",
+					i ? ", " : "", ports[i].address,
+					ports[i].host, ports[i].guest);
+}
+
+/* Text of a file that might hold anything, for a terminal. */
+static void print_text(const char *text, int width)
+{
+	int n = 0;
+
+	for (; text && *text && n < width; text++, n++)
+		putchar(*text >= ' ' && *text < 127 ? *text : '?');
+	printf("%*s  ", width - n, "");
+}
+
+static int list_one(struct vm *vm, void *context)
+{
+	struct listing *l = context;
+	const enum vm_status status = vm_status(vm);
+	char age[32], word[32], ports[200];
+
+	if (!l->has_all && status == VM_EXITED)
+		return 0;
+	if (l->json)
+		return json_array_append_new(l->json, vm_dump(vm));
+	format_age(vm->state.created_s, age);
+	format_status(vm, status, word);
+	format_ports(&vm->state, ports, sizeof(ports));
+	print_text(vm->state.name, 20);
+	print_text(vm->state.image, 24);
+	print_text(vm->state.command, 24);
+	printf("%-9s %-13s %s\n", age, word, ports);
+	return 0;
+}
+
+int ctl_ps(int argc, char **argv)
+{
+	static const struct arg table[] = {
+		{"all", .offset = offsetof(struct listing, has_all),
+		 .letter = 'a'},
+		{"json", .offset = offsetof(struct listing, is_json)},
+	};
+	struct args a = ARGS(table, 0, argc, argv);
+	struct listing l = {0};
+	struct err e = {0};
+	enum args_found found;
+
+	while ((found = args_next(&a))) {
+		if (found != ARGS_OPTION || args_set(&a, &l, &e)) {
+			ctl_complain_of(&a);
+			return CTL_USAGE;
+		}
+	}
+	if (l.is_json)
+		l.json = json_array();
+	if (!l.json)
+		printf("%-20s  %-24s  %-24s  %-9s %-13s %s\n", "NAME", "IMAGE",
+		       "COMMAND", "CREATED", "STATUS", "PORTS");
+	if (vm_each(list_one, &l, &e)) {
+		ctl_complain("%s", e.text);
+		json_decref(l.json);
+		return CTL_REFUSED;
+	}
+	if (l.json) {
+		json_dumpf(l.json, stdout, JSON_INDENT(2));
+		putchar('\n');
+	}
+	json_decref(l.json);
+	return CTL_OK;
+}
+
+static int inspect_one(const char *name, json_t *all)
+{
+	char path[VM_PATH_MAX];
+	struct err e = {0};
+	struct vm vm;
+	json_t *json, *config;
+
+	if (vm_load(&vm, name, &e)) {
+		ctl_complain("%s", e.text);
+		vm_fini(&vm);
+		return CTL_REFUSED;
+	}
+	json = vm_dump(&vm);
+	config = json_load_file(vm_path(&vm, "config.json", path), 0, NULL);
+	json_object_set_new(json, "directory", json_string(vm.dir));
+	json_object_set_new(json, "api_socket",
+			    json_string(vm_path(&vm, "api.sock", path)));
+	json_object_set_new(json, "config", config ? config : json_null());
+	json_array_append_new(all, json);
+	vm_fini(&vm);
+	return CTL_OK;
+}
+
+int ctl_inspect(int argc, char **argv)
+{
+	int i, code = CTL_OK;
+	json_t *all;
+
+	if (argc < 2 || argv[1][0] == '-') {
+		ctl_complain("inspect needs the name of a microVM; `mayctl ps "
+			     "-a` lists them");
+		return CTL_USAGE;
+	}
+	all = json_array();
+	for (i = 1; i < argc; i++)
+		if (inspect_one(argv[i], all))
+			code = CTL_REFUSED;
+	json_dumpf(all, stdout, JSON_INDENT(2));
+	putchar('\n');
+	json_decref(all);
+	return code;
+}

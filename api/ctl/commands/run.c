@@ -1,0 +1,500 @@
+/*
+ * mayctl run: from a name of an image to the status of a command. What the
+ * guest can boot without is done while it boots: the shim writes states and
+ * serves ports, and the terminal is made ready.
+ *
+ * When the command has ended the guest is not shut down but ended: it has
+ * nothing to save. Where it had a disk to write to, that is synced first.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "api/ctl/base/signals.h"
+#include "api/ctl/base/terminal.h"
+#include "api/ctl/commands/ctl.h"
+#include "api/ctl/commands/foreground.h"
+#include "api/ctl/commands/run_options.h"
+#include "api/ctl/image/image.h"
+#include "api/ctl/vm/forward.h"
+#include "api/ctl/vm/monitor.h"
+#include "api/ctl/vm/network.h"
+#include "api/ctl/vm/shim.h"
+#include "api/ctl/vm/vm.h"
+#include "api/ctl/vm/volume.h"
+#include "vmm/base/clock.h"
+#include "vmm/base/fd.h"
+
+enum { COMMAND_MAX = 1000 };
+
+struct run {
+	struct run_options options;
+	struct image image;
+	struct monitor_files files;
+	struct vm vm;
+	bool has_dir; /* and it is ours, not yet the shim's */
+	struct volume volumes[VM_VOLUMES_MAX];
+	struct network network;
+	struct monitor_plan monitor;
+	struct session_plan session;
+	struct shim_plan shim;
+	const char **argv; /* owned */
+	const char **env;  /* owned, and its strings are not */
+	char **made_env;   /* owned: NAME of our own environment */
+	unsigned made_count;
+	int control; /* owned */
+	uint64_t begin_ns, image_ns;
+};
+
+/* ---- what is to run ----------------------------------------------------- */
+
+static size_t count_of(char *const *list)
+{
+	size_t n = 0;
+
+	while (list[n])
+		n++;
+	return n;
+}
+
+/* Docker's rule: the image's command goes when another entrypoint is given. */
+static int make_argv(struct run *r, struct err *e)
+{
+	const struct image_config *c = &r->image.config;
+	const struct run_options *o = &r->options;
+	char *const *command = o->command;
+	size_t n = 0, i;
+
+	if (!*command && !o->entrypoint)
+		command = c->cmd;
+	r->argv = calloc(count_of(c->entrypoint) + count_of(command) + 2,
+			 sizeof(*r->argv));
+	if (!r->argv)
+		return err_set(e, -ENOMEM, "no memory for a command");
+	if (o->entrypoint && *o->entrypoint)
+		r->argv[n++] = o->entrypoint;
+	for (i = 0; !o->entrypoint && c->entrypoint[i]; i++)
+		r->argv[n++] = c->entrypoint[i];
+	for (i = 0; command[i]; i++)
+		r->argv[n++] = command[i];
+	if (n)
+		return 0;
+	return err_set(e, -EINVAL,
+		       "the image %s names no command; say one behind it",
+		       o->image);
+}
+
+/* A later variable of the same name replaces an earlier. */
+static void put_env(const char **env, size_t *n, const char *entry)
+{
+	const size_t len = strcspn(entry, "=");
+	size_t i;
+
+	for (i = 0; i < *n; i++)
+		if (!strncmp(env[i], entry, len + 1))
+			break;
+	env[i] = entry;
+	if (i == *n)
+		(*n)++;
+}
+
+static bool has_env(const char *const *env, size_t n, const char *name)
+{
+	const size_t len = strlen(name);
+	size_t i;
+
+	for (i = 0; i < n; i++)
+		if (!strncmp(env[i], name, len) && env[i][len] == '=')
+			return true;
+	return false;
+}
+
+static int make_env(struct run *r, struct err *e)
+{
+	const struct run_options *o = &r->options;
+	char *const *image = r->image.config.env;
+	size_t n = 0, i;
+
+	r->env = calloc(count_of(image) + o->env_count + 4, sizeof(*r->env));
+	r->made_env = calloc(o->env_count + 1, sizeof(*r->made_env));
+	if (!r->env || !r->made_env)
+		return err_set(e, -ENOMEM, "no memory for the environment");
+	for (i = 0; image[i]; i++)
+		if (strchr(image[i], '='))
+			put_env(r->env, &n, image[i]);
+	for (i = 0; i < o->env_count; i++) {
+		const char *value = strchr(o->env[i], '=') ? NULL
+							   : getenv(o->env[i]);
+		char *made = NULL;
+
+		if (!strchr(o->env[i], '=')) {
+			if (!value)
+				continue;
+			if (asprintf(&made, "%s=%s", o->env[i], value) < 0)
+				return err_set(e, -ENOMEM, "no memory");
+			r->made_env[r->made_count++] = made;
+		}
+		put_env(r->env, &n, made ? made : o->env[i]);
+	}
+	if (!has_env(r->env, n, "PATH"))
+		r->env[n++] = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:"
+			      "/usr/bin:/sbin:/bin";
+	if (o->has_tty && !has_env(r->env, n, "TERM"))
+		r->env[n++] = "TERM=xterm";
+	return 0;
+}
+
+static int make_session(struct run *r, struct err *e)
+{
+	const struct run_options *o = &r->options;
+	const struct image_config *c = &r->image.config;
+	int rc = make_argv(r, e);
+
+	if (!rc)
+		rc = make_env(r, e);
+	r->session = (struct session_plan){
+		.kind = SESSION_RUN,
+		.is_kept = true,
+		.stop_signal = signals_parse(c->stop_signal),
+		.argv = r->argv,
+		.env = r->env,
+		.workdir = o->workdir ? o->workdir : c->working_dir,
+		.user = o->user ? o->user : c->user,
+		.has_tty = o->has_tty,
+		.has_stdin = o->is_interactive,
+		.size = terminal_size_now(),
+	};
+	if (r->session.stop_signal < 0)
+		r->session.stop_signal = SIGTERM;
+	return rc;
+}
+
+/* ---- what it runs in ---------------------------------------------------- */
+
+/* The words of the command for people, cut where they get long. */
+static char *describe_command(const char *const *argv)
+{
+	char text[COMMAND_MAX];
+	size_t len = 0, i;
+
+	for (i = 0; argv[i] && len < sizeof(text); i++)
+		len += (size_t)snprintf(text + len, sizeof(text) - len, "%s%s",
+					i ? " " : "", argv[i]);
+	/* JSON is UTF-8; what a cut or a byte of its own broke is not. */
+	for (i = 0; text[i]; i++)
+		if ((unsigned char)text[i] >= 127)
+			text[i] = '?';
+	return strdup(text);
+}
+
+static int fill_state(struct run *r, struct err *e)
+{
+	const struct run_options *o = &r->options;
+	struct vm_state *s = &r->vm.state;
+	struct vm_port *ports;
+	unsigned i;
+
+	s->image = strdup(o->image);
+	s->digest = strdup(r->image.digest);
+	s->stop_signal = strdup(r->image.config.stop_signal);
+	s->is_kept = !o->is_removed;
+	s->is_detached = o->is_detached;
+	s->vcpu_count = o->vcpu_count;
+	s->memory_mib = o->memory_mib;
+	ports = calloc(o->port_count + 1, sizeof(*ports));
+	for (i = 0; ports && i < o->port_count; i++) {
+		ports[i].address = strdup(o->ports[i].address);
+		ports[i].host = o->ports[i].host;
+		ports[i].guest = o->ports[i].guest;
+	}
+	s->ports = (struct field_array){.items = ports, .count = o->port_count};
+	if (o->name)
+		s->name = strdup(o->name);
+	if (!s->image || !s->digest || !ports)
+		return err_set(e, -ENOMEM, "no memory for a microVM");
+	return 0;
+}
+
+static int add_disks(struct run *r, struct err *e)
+{
+	const struct run_options *o = &r->options;
+	unsigned i;
+	int rc;
+
+	r->monitor.drives[0] = (struct monitor_drive){
+		.path = r->image.path,
+		.is_read_only = true,
+	};
+	r->monitor.drive_count = 1;
+	for (i = 0; i < o->volume_count; i++) {
+		struct volume *v = &r->volumes[i];
+
+		rc = volume_make(v, &r->vm, i, &o->volumes[i], e);
+		if (rc)
+			return rc;
+		r->session.mounts[i] = (struct session_mount){
+			.volume = i,
+			.target = o->volumes[i].target,
+			.is_read_only = v->is_read_only,
+		};
+		if (!v->is_read_only)
+			r->session.is_synced = true;
+		r->monitor.drives[r->monitor.drive_count++] =
+			(struct monitor_drive){
+				.path = v->path,
+				.is_read_only = v->is_read_only,
+			};
+	}
+	r->session.mount_count = o->volume_count;
+	return 0;
+}
+
+static int add_network(struct run *r, struct err *e)
+{
+	int rc = 0;
+
+	if (r->options.net == RUN_NET_NONE)
+		return 0;
+	if (r->options.net == RUN_NET_TAP) {
+		rc = network_use(&r->network, &r->options.tap, e);
+	} else {
+		rc = network_make(&r->network, e);
+		if (rc)
+			return rc;
+		r->vm.state.tap = strdup(r->network.tap);
+		/* Written before it can be forgotten. */
+		rc = vm_save(&r->vm, e);
+	}
+	r->monitor.tap = r->network.tap;
+	r->monitor.mac = r->network.mac;
+	r->session.network = &r->network.guest;
+	return rc;
+}
+
+/* The socket that the agent calls at as soon as it is up. */
+static int listen_for_agent(struct run *r, struct err *e)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	CLEAN_FD int fd =
+		socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	char path[VM_PATH_MAX];
+
+	vm_path(&r->vm, SESSION_READY_SOCKET, path);
+	snprintf(address.sun_path, sizeof(address.sun_path), "%.107s", path);
+	if (fd < 0 ||
+	    bind(fd, (const struct sockaddr *)&address, sizeof(address)) ||
+	    listen(fd, 4))
+		return err_errno(e, "can't listen at %s", path);
+	r->shim.ready_fd = fd_steal(&fd);
+	return 0;
+}
+
+static int open_ports(struct run *r, struct err *e)
+{
+	unsigned i;
+
+	for (i = 0; i < r->options.port_count; i++) {
+		int fd = forward_listen(&r->options.ports[i], e);
+
+		if (fd < 0)
+			return fd;
+		r->shim.port_fds[i] = fd;
+	}
+	return 0;
+}
+
+static void plan_shim(struct run *r)
+{
+	r->shim.vm = &r->vm;
+	r->shim.monitor = &r->monitor;
+	r->shim.session = &r->session;
+	r->shim.is_detached = r->options.is_detached;
+	r->shim.timeout_ms = r->options.timeout_ms;
+	r->shim.ports = r->options.ports;
+	r->shim.port_count = r->options.port_count;
+}
+
+static int prepare_vm(struct run *r, struct err *e)
+{
+	const struct run_options *o = &r->options;
+	int rc = open_ports(r, e);
+
+	if (!rc)
+		rc = fill_state(r, e);
+	if (!rc)
+		rc = make_session(r, e);
+	if (rc)
+		return rc;
+	r->vm.state.command = describe_command(r->argv);
+	rc = vm_create(&r->vm, e);
+	if (rc)
+		return rc;
+	r->has_dir = true;
+	plan_shim(r);
+	r->session.hostname = o->hostname ? o->hostname : r->vm.state.name;
+	r->monitor.files = &r->files;
+	r->monitor.vcpu_count = o->vcpu_count;
+	r->monitor.memory_mib = o->memory_mib;
+	r->monitor.has_console = o->has_console;
+	rc = add_disks(r, e);
+	if (!rc)
+		rc = add_network(r, e);
+	if (!rc)
+		rc = monitor_configure(&r->vm, &r->monitor, e);
+	return rc ? rc : listen_for_agent(r, e);
+}
+
+static int prepare(struct run *r, int argc, char **argv, struct err *e)
+{
+	int rc = run_options_parse(&r->options, argc, argv, e);
+
+	if (rc)
+		return rc;
+	if (r->options.has_tty && r->options.is_interactive &&
+	    !terminal_is_there())
+		return err_set(e, -ENOTTY,
+			       "-it needs a terminal; leave -t out where "
+			       "stdin or stdout is none");
+	/* As with docker: what a registry has is fetched where it is lacking.
+	 */
+	rc = image_find_or_import(r->options.image, &r->image, e);
+	if (rc)
+		return rc;
+	r->image_ns = clock_now_ns();
+	rc = monitor_find(&r->files, r->options.kernel, e);
+	return rc ? rc : prepare_vm(r, e);
+}
+
+/* ---- running ------------------------------------------------------------ */
+
+/* -d: mayctl is done as soon as the command runs. */
+static uint32_t await_start(struct run *r)
+{
+	struct shim_message m;
+
+	while (!shim_receive(r->control, &m)) {
+		if (m.word == SHIM_STARTED) {
+			puts(r->vm.state.name);
+			return 0;
+		}
+		if (m.word == SHIM_ENDED) {
+			if (*m.text)
+				ctl_complain("%s", m.text);
+			return m.code;
+		}
+	}
+	ctl_complain("the microVM's shim has died; `mayctl ps -a` says what is "
+		     "left");
+	return CTL_FAILED;
+}
+
+/* µs from one moment to another, 0 where one of them never came. */
+static uint64_t phase_us(uint64_t from_ns, uint64_t to_ns)
+{
+	return from_ns && to_ns > from_ns ? (to_ns - from_ns) / 1000 : 0;
+}
+
+/* The guest's own phases are by its clock, which the kernel starts. */
+static void print_timing(const struct run *r, const struct foreground *f,
+			 uint64_t end_ns)
+{
+	const uint64_t boot_us = phase_us(f->monitor_ns, f->agent_ns);
+	const uint64_t guest_us =
+		f->agent_ready_us < boot_us ? f->agent_ready_us : boot_us;
+	const uint64_t kernel_us = f->agent_us < guest_us ? f->agent_us
+							  : guest_us;
+	const struct {
+		const char *what;
+		uint64_t us;
+	} phases[] = {
+		{"image", phase_us(r->begin_ns, r->image_ns)},
+		{"prepare", phase_us(r->image_ns, f->monitor_ns)},
+		{"monitor", boot_us - guest_us},
+		{"kernel", kernel_us},
+		{"agent", guest_us - kernel_us},
+		{"start", phase_us(f->agent_ns, f->started_ns)},
+		{"command", phase_us(f->started_ns, f->ended_ns)},
+		{"end", phase_us(f->ended_ns, end_ns)},
+	};
+	unsigned i;
+
+	fprintf(stderr, "timing:");
+	for (i = 0; i < sizeof(phases) / sizeof(phases[0]); i++)
+		fprintf(stderr, " %s %.1f,", phases[i].what,
+			(double)phases[i].us / 1e3);
+	fprintf(stderr, " all %.1f ms\n",
+		(double)phase_us(r->begin_ns, end_ns) / 1e3);
+}
+
+static uint32_t run_foreground(struct run *r)
+{
+	struct foreground f = {
+		.session = &r->session,
+		.ready_fd = r->shim.ready_fd,
+		.control = r->control,
+	};
+	struct shim_message m;
+	uint32_t code = foreground_run(&f);
+
+	/* The shim ends the monitor and tidies up; then the name is free. */
+	if (!f.is_vm_over && !shim_send(r->control, SHIM_OVER, code, NULL))
+		while (!shim_receive(r->control, &m) && m.word != SHIM_ENDED)
+			;
+	if (r->options.has_timing)
+		print_timing(r, &f, clock_now_ns());
+	return code;
+}
+
+static void run_fini(struct run *r)
+{
+	unsigned i;
+
+	/* Nobody else knows of it yet. */
+	if (r->has_dir) {
+		if (r->vm.state.tap)
+			network_remove(r->vm.state.tap);
+		vm_remove(&r->vm, NULL);
+	}
+	for (i = 0; i < VM_PORTS_MAX; i++)
+		fd_close(&r->shim.port_fds[i]);
+	fd_close(&r->shim.ready_fd);
+	fd_close(&r->control);
+	for (i = 0; i < r->made_count; i++)
+		free(r->made_env[i]);
+	free(r->made_env);
+	free(r->argv);
+	free(r->env);
+	vm_fini(&r->vm);
+	image_fini(&r->image);
+	run_options_fini(&r->options);
+}
+
+int ctl_run(int argc, char **argv)
+{
+	/* Large, and there is one. */
+	static struct run r;
+	struct err e = {0};
+	uint32_t code = CTL_FAILED;
+	unsigned i;
+
+	r.begin_ns = clock_now_ns();
+	r.control = r.shim.ready_fd = r.image.fd = -1;
+	for (i = 0; i < VM_PORTS_MAX; i++)
+		r.shim.port_fds[i] = -1;
+	if (prepare(&r, argc, argv, &e) ||
+	    shim_start(&r.shim, &r.control, &e)) {
+		ctl_complain("%s", e.text);
+	} else {
+		r.has_dir = false;
+		code = r.options.is_detached ? await_start(&r)
+					     : run_foreground(&r);
+	}
+	run_fini(&r);
+	return (int)code;
+}

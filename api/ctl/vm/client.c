@@ -1,0 +1,140 @@
+/*
+ * The thin client: one request, one answer, one connection. It asks for the
+ * connection to be closed, so an answer ends where the stream does.
+ */
+#include "api/ctl/vm/client.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "vmm/base/fd.h"
+
+enum { ANSWER_MAX = 64 << 20, TIMEOUT_S = 30 };
+
+static int connect_to(const char *path, struct err *e)
+{
+	const struct timeval timeout = {.tv_sec = TIMEOUT_S};
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	CLEAN_FD int fd = -1;
+
+	if (!*path || strlen(path) >= sizeof(address.sun_path))
+		return err_set(e, -ENOTCONN,
+			       "the path of a socket has 1 to %zu bytes: %s",
+			       sizeof(address.sun_path) - 1, path);
+	memcpy(address.sun_path, path, strlen(path));
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return err_errno(e, "can't make a socket");
+	(void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout,
+			 sizeof(timeout));
+	(void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &timeout,
+			 sizeof(timeout));
+	if (connect(fd, (const struct sockaddr *)&address, sizeof(address))) {
+		err_errno(e, "can't reach a monitor at %s", path);
+		return -ENOTCONN;
+	}
+	return fd_steal(&fd);
+}
+
+/* What could not be sent is no error yet: the answer may say why. */
+static void send_all(int fd, const char *bytes, size_t len)
+{
+	while (len) {
+		ssize_t n = send(fd, bytes, len, MSG_NOSIGNAL);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return;
+		bytes += n;
+		len -= (size_t)n;
+	}
+}
+
+static int receive_all(int fd, char **out, struct err *e)
+{
+	size_t len = 0, size = 0;
+	char *text = NULL, *larger;
+	ssize_t n;
+
+	for (;;) {
+		if (len + 1 >= size) {
+			size = size ? 2 * size : 4096;
+			larger = size <= ANSWER_MAX ? realloc(text, size)
+						    : NULL;
+			if (!larger) {
+				free(text);
+				return err_set(e, -ENOMEM,
+					       "the answer is too long");
+			}
+			text = larger;
+		}
+		n = recv(fd, text + len, size - len - 1, 0);
+		if (n < 0 && errno == EINTR)
+			continue;
+		/* A reset after the answer takes nothing away from it. */
+		if (n <= 0 && (n == 0 || (errno == ECONNRESET && len)))
+			break;
+		if (n < 0) {
+			free(text);
+			return err_errno(e, "no answer");
+		}
+		len += (size_t)n;
+	}
+	text[len] = '\0';
+	*out = text;
+	return 0;
+}
+
+static int take_answer(char *text, struct client_answer *answer, struct err *e)
+{
+	char *body = strstr(text, "\r\n\r\n");
+
+	if (!body || sscanf(text, "HTTP/1.1 %d ", &answer->status) != 1)
+		return err_set(e, -EBADMSG,
+			       "the answer is not HTTP: is there another "
+			       "program behind this socket?");
+	answer->body = strdup(body + 4);
+	if (!answer->body)
+		return err_set(e, -ENOMEM, "no memory for the answer");
+	return 0;
+}
+
+int client_request(const char *socket, const char *method, const char *path,
+		   const char *body, struct client_answer *answer,
+		   struct err *e)
+{
+	CLEAN_FD int fd = -1;
+	char *request = NULL, *text = NULL;
+	int n, rc;
+
+	*answer = (struct client_answer){0};
+	fd = connect_to(socket, e);
+	if (fd < 0)
+		return fd;
+	n = asprintf(&request,
+		     "%s %s HTTP/1.1\r\nHost: localhost\r\n"
+		     "Connection: close\r\nContent-Length: %zu\r\n\r\n%s",
+		     method, path, body ? strlen(body) : 0, body ? body : "");
+	if (n < 0)
+		return err_set(e, -ENOMEM, "no memory for the request");
+	send_all(fd, request, (size_t)n);
+	free(request);
+	rc = receive_all(fd, &text, e);
+	if (!rc)
+		rc = take_answer(text, answer, e);
+	free(text);
+	return rc;
+}
+
+void client_answer_fini(struct client_answer *answer)
+{
+	free(answer->body);
+	*answer = (struct client_answer){0};
+}

@@ -1,0 +1,52 @@
+#pragma once
+
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "api/ctl/vm/vm.h"
+#include "vmm/base/err.h"
+
+/* The monitor of one microVM: its files, its configuration, its process. */
+
+enum { MONITOR_DRIVES_MAX = 1 + VM_VOLUMES_MAX };
+
+struct monitor_drive {
+	const char *path; /* borrowed */
+	bool is_read_only;
+};
+
+/* Where a microVM's programs are; found once, before anything is made. */
+struct monitor_files {
+	char program[PATH_MAX];
+	char kernel[PATH_MAX];
+	char initrd[PATH_MAX];
+};
+
+struct monitor_plan {
+	const struct monitor_files *files;
+	struct monitor_drive drives[MONITOR_DRIVES_MAX]; /* vda, vdb … */
+	unsigned drive_count;
+	unsigned vcpu_count;
+	uint64_t memory_mib;
+	const char *tap; /* NULL for none */
+	const char *mac;
+	bool has_console; /* the kernel's messages go to console.log */
+};
+
+/*
+ * Finds the monitor ($MAYFLY, beside mayctl, PATH), the guest's kernel (kernel
+ * where not NULL, else as installed or as built) and the agent's initrd. A
+ * sentence names what is missing.
+ */
+int monitor_find(struct monitor_files *f, const char *kernel, struct err *e);
+
+/* Writes config.json into the directory of vm. */
+int monitor_configure(const struct vm *vm, const struct monitor_plan *plan,
+		      struct err *e);
+
+/*
+ * Starts the monitor in the directory of vm, as a child of this process. Its
+ * stderr goes to monitor.log. Returns 0 and the pid.
+ */
+int monitor_start(const struct vm *vm, const struct monitor_plan *plan,
+		  pid_t *pid, struct err *e);

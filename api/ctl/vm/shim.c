@@ -1,0 +1,452 @@
+/*
+ * The supervisor of one microVM. It begins as a copy of `mayctl run` and lets
+ * go of everything of it: terminal, output, directory, signals. What it must do
+ * however things end: end the monitor, write down how it ended, tidy up.
+ *
+ * The monitor is started first and everything else done beside it, for the
+ * guest boots meanwhile.
+ */
+#include "api/ctl/vm/shim.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "api/ctl/agent/attach.h"
+#include "api/ctl/base/exit.h"
+#include "api/ctl/base/process.h"
+#include "api/ctl/vm/forward.h"
+#include "api/ctl/vm/network.h"
+#include "api/ctl/vm/output_log.h"
+#include "vmm/base/clock.h"
+#include "vmm/base/container.h"
+#include "vmm/base/fd.h"
+#include "vmm/event/loop.h"
+
+enum { HEIR_TRIES = 100, HEIR_PAUSE_NS = 100000000 };
+
+struct shim {
+	struct shim_plan *plan; /* borrowed */
+	struct loop loop;
+	struct loop_watch control;
+	struct loop_watch monitor;
+	struct loop_watch signals;
+	struct loop_timer timeout;
+	struct forward forward;
+	struct attach attach; /* of -d */
+	struct output_log output;
+	char vsock[VM_PATH_MAX];
+	int control_fd; /* owned; -1 when mayctl is gone */
+	int monitor_fd; /* owned; a pidfd */
+	int signal_fd;	/* owned */
+	pid_t pid;
+	bool is_taken; /* mayctl has the agent's call */
+	bool is_heir;  /* mayctl has died, and we do its work */
+	unsigned tries;
+	struct session_plan heir_plan;
+	struct loop_timer again;
+	bool has_code;
+	uint32_t code;
+	char text[512]; /* why, where the command did not end by itself */
+};
+
+/* ---- messages ----------------------------------------------------------- */
+
+int shim_send(int control, enum shim_word word, uint32_t code, const char *text)
+{
+	struct shim_message m = {.word = (uint32_t)word, .code = code};
+
+	snprintf(m.text, sizeof(m.text), "%s", text ? text : "");
+	if (send(control, &m, sizeof(m), MSG_NOSIGNAL) != sizeof(m))
+		return -errno;
+	return 0;
+}
+
+int shim_receive(int control, struct shim_message *m)
+{
+	ssize_t n;
+
+	do
+		n = recv(control, m, sizeof(*m), 0);
+	while (n < 0 && errno == EINTR);
+	if (n < 0)
+		return -errno;
+	if (n != sizeof(*m))
+		return n ? -EBADMSG : -EPIPE;
+	m->text[sizeof(m->text) - 1] = '\0';
+	return 0;
+}
+
+static void tell(struct shim *s, enum shim_word word, uint32_t code,
+		 const char *text)
+{
+	if (s->control_fd >= 0)
+		(void)shim_send(s->control_fd, word, code, text);
+}
+
+/* ---- what can end it ---------------------------------------------------- */
+
+/* The first reason counts. */
+static void finish(struct shim *s, uint32_t code, const char *text)
+{
+	if (!s->has_code) {
+		s->has_code = true;
+		s->code = code;
+		snprintf(s->text, sizeof(s->text), "%s", text ? text : "");
+	}
+	loop_stop(&s->loop);
+}
+
+static void inherit(struct shim *s);
+
+static void control_ready(struct loop_watch *w, uint32_t events)
+{
+	struct shim *s = container_of(w, struct shim, control);
+	struct shim_message m;
+
+	(void)events;
+	if (!shim_receive(s->control_fd, &m)) {
+		if (m.word == SHIM_TAKEN)
+			s->is_taken = true;
+		if (m.word == SHIM_OVER)
+			finish(s, m.code, m.text);
+		return;
+	}
+	/* mayctl is gone; the microVM is not. */
+	loop_delete(&s->loop, &s->control);
+	fd_close(&s->control_fd);
+	if (!s->plan->is_detached && !s->has_code)
+		inherit(s);
+}
+
+/* The last line of the monitor's, as the best reason there is. */
+static void monitor_said(const struct vm *vm, char *out, size_t size)
+{
+	char path[VM_PATH_MAX], *text = NULL, *line;
+
+	snprintf(out, size, "the monitor ended");
+	if (process_read_file(vm_path(vm, "monitor.log", path), 1 << 20, &text,
+			      NULL))
+		return;
+	for (line = text + strlen(text); line > text && line[-1] == '\n';)
+		*--line = '\0';
+	line = strrchr(text, '\n');
+	line = line ? line + 1 : text;
+	if (*line)
+		snprintf(out, size, "the monitor ended: %.300s", line);
+	free(text);
+}
+
+static void monitor_ready(struct loop_watch *w, uint32_t events)
+{
+	struct shim *s = container_of(w, struct shim, monitor);
+	struct shim_message m;
+	char text[380];
+
+	(void)events;
+	/* The command's status may have been on its way. */
+	while (s->control_fd >= 0 && !s->has_code &&
+	       recv(s->control_fd, &m, sizeof(m), MSG_PEEK | MSG_DONTWAIT) > 0)
+		control_ready(&s->control, EPOLLIN);
+	if (!s->has_code)
+		monitor_said(s->plan->vm, text, sizeof(text));
+	finish(s, CTL_FAILED, text);
+}
+
+static void signals_ready(struct loop_watch *w, uint32_t events)
+{
+	struct shim *s = container_of(w, struct shim, signals);
+	struct signalfd_siginfo info;
+
+	(void)events;
+	if (read(s->signal_fd, &info, sizeof(info)) == sizeof(info))
+		finish(s, 128 + info.ssi_signo, "it was told to end");
+}
+
+static void timeout_fire(struct loop_timer *t)
+{
+	struct shim *s = container_of(t, struct shim, timeout);
+
+	finish(s, CTL_TIMEOUT, "its --timeout is over");
+}
+
+/* ---- the command of -d -------------------------------------------------- */
+
+static ssize_t took_output(struct attach *a, int stream, const void *bytes,
+			   size_t len)
+{
+	struct shim *s = container_of(a, struct shim, attach);
+
+	output_log_write(&s->output, (uint8_t)stream, bytes, len);
+	return (ssize_t)len;
+}
+
+static void command_started(struct attach *a)
+{
+	struct shim *s = container_of(a, struct shim, attach);
+
+	tell(s, SHIM_STARTED, 0, NULL);
+	/* mayctl has said the name and gone by now, or does so soon. */
+	loop_delete(&s->loop, &s->control);
+	fd_close(&s->control_fd);
+}
+
+static void command_ended(struct attach *a, uint32_t code, const char *text)
+{
+	struct shim *s = container_of(a, struct shim, attach);
+
+	/* The agent may not have seen yet that mayctl's connection is gone. */
+	if (s->is_heir && a->frame.error == EBUSY && s->tries++ < HEIR_TRIES) {
+		loop_arm(&s->loop, &s->again, clock_now_ns() + HEIR_PAUSE_NS);
+		return;
+	}
+	/* Where the guest just went away the monitor's words say more. */
+	if (code == CTL_FAILED && !s->has_code &&
+	    !process_wait(s->monitor_fd, 500))
+		monitor_ready(&s->monitor, EPOLLIN);
+	finish(s, code, text);
+}
+
+static const struct attach_calls command_calls = {
+	.output = took_output,
+	.started = command_started,
+	.ended = command_ended,
+};
+
+static int begin_command(struct shim *s, struct err *e)
+{
+	int rc = output_log_open(&s->output, s->plan->vm->dir, e);
+
+	if (rc)
+		return rc;
+	return attach_await(&s->attach, &s->loop, &command_calls,
+			    s->plan->ready_fd, s->plan->session, e);
+}
+
+/* ---- when mayctl has died ----------------------------------------------- */
+
+static void inherit_again(struct loop_timer *t)
+{
+	struct shim *s = container_of(t, struct shim, again);
+	struct err e = {0};
+
+	attach_fini(&s->attach);
+	s->heir_plan = (struct session_plan){
+		.kind = SESSION_ATTACH,
+		.is_synced = s->plan->session->is_synced,
+	};
+	if (attach_connect(&s->attach, &s->loop, &command_calls, s->vsock,
+			   &s->heir_plan, &e))
+		finish(s, CTL_FAILED, e.text);
+}
+
+/*
+ * The command goes on without mayctl, as one of -d does. Where mayctl had not
+ * even begun it, we do.
+ */
+static void inherit(struct shim *s)
+{
+	struct err e = {0};
+	int rc;
+
+	s->is_heir = true;
+	s->again.fire = inherit_again;
+	if (!s->is_taken) {
+		rc = begin_command(s, &e);
+	} else {
+		rc = output_log_open(&s->output, s->plan->vm->dir, &e);
+		loop_arm(&s->loop, &s->again, clock_now_ns());
+	}
+	if (rc)
+		finish(s, CTL_FAILED, e.text);
+}
+
+/* ---- begin and end ------------------------------------------------------ */
+
+/*
+ * Nothing of the terminal's stays: neither its signals nor whatever somebody
+ * waits to see closed.
+ */
+static void let_go(struct shim *s)
+{
+	char path[VM_PATH_MAX];
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	int log = open(vm_path(s->plan->vm, "monitor.log", path),
+		       O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+
+	if (null >= 0) {
+		dup2(null, STDIN_FILENO);
+		dup2(null, STDOUT_FILENO);
+		dup2(log >= 0 ? log : null, STDERR_FILENO);
+	}
+	fd_close(&null);
+	fd_close(&log);
+	if (chdir("/"))
+		return;
+	prctl(PR_SET_NAME, "mayctl-shim");
+}
+
+static int watch_signals(struct shim *s, struct err *e)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGHUP);
+	sigprocmask(SIG_SETMASK, &set, NULL);
+	signal(SIGPIPE, SIG_IGN);
+	signal(SIGCHLD, SIG_DFL);
+	s->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (s->signal_fd < 0)
+		return err_errno(e, "signalfd");
+	s->signals.ready = signals_ready;
+	return loop_add(&s->loop, &s->signals, s->signal_fd, EPOLLIN, e);
+}
+
+static int begin_monitor(struct shim *s, struct err *e)
+{
+	struct vm_state *state = &s->plan->vm->state;
+	int rc = monitor_start(s->plan->vm, s->plan->monitor, &s->pid, e);
+
+	if (rc)
+		return rc;
+	s->monitor_fd = process_open(s->pid);
+	if (s->monitor_fd < 0)
+		return err_set(e, s->monitor_fd, "pidfd_open: %s",
+			       strerror(-s->monitor_fd));
+	state->shim = vm_process_of(getpid());
+	state->monitor = vm_process_of(s->pid);
+	state->stage = VM_STARTED;
+	tell(s, SHIM_MONITOR, (uint32_t)s->pid, NULL);
+	return vm_save(s->plan->vm, e);
+}
+
+static int begin(struct shim *s, struct err *e)
+{
+	struct shim_plan *plan = s->plan;
+	int rc = begin_monitor(s, e);
+
+	if (!rc)
+		let_go(s);
+	if (!rc)
+		rc = loop_open(&s->loop, e);
+	if (!rc)
+		rc = watch_signals(s, e);
+	s->monitor.ready = monitor_ready;
+	if (!rc)
+		rc = loop_add(&s->loop, &s->monitor, s->monitor_fd, EPOLLIN, e);
+	s->control.ready = control_ready;
+	if (!rc)
+		rc = loop_add(&s->loop, &s->control, s->control_fd, EPOLLIN, e);
+	s->timeout.fire = timeout_fire;
+	if (!rc && plan->timeout_ms)
+		loop_arm(&s->loop, &s->timeout,
+			 clock_now_ns() + plan->timeout_ms * 1000000);
+	if (!rc && plan->port_count)
+		rc = forward_start(&s->forward, &s->loop, s->vsock, plan->ports,
+				   plan->port_fds, plan->port_count, e);
+	if (!rc && plan->is_detached)
+		rc = begin_command(s, e);
+	return rc;
+}
+
+/*
+ * Ends the monitor for good; it has nothing left to save. That takes the kernel
+ * a while, which is used.
+ */
+static void kill_monitor(struct shim *s)
+{
+	if (s->pid > 0)
+		kill(s->pid, SIGKILL);
+}
+
+static void wait_monitor(struct shim *s)
+{
+	while (s->pid > 0 && waitpid(s->pid, NULL, 0) < 0 && errno == EINTR)
+		;
+}
+
+static void end(struct shim *s)
+{
+	struct vm *vm = s->plan->vm;
+	struct timespec now;
+
+	kill_monitor(s);
+	if (s->forward.loop)
+		forward_stop(&s->forward);
+	output_log_close(&s->output);
+	if (!vm->state.is_kept)
+		vm_remove(vm, NULL);
+	wait_monitor(s);
+	if (vm->state.tap)
+		network_remove(vm->state.tap);
+	if (vm->state.is_kept) {
+		clock_gettime(CLOCK_REALTIME, &now);
+		vm->state.stage = VM_ENDED;
+		vm->state.ended_s = (uint64_t)now.tv_sec;
+		vm->state.exit_code = s->code;
+		if (*s->text && !vm->state.error)
+			vm->state.error = strdup(s->text);
+		vm_save(vm, NULL);
+		vm_forget(vm);
+	}
+	tell(s, SHIM_ENDED, s->code, s->text);
+}
+
+static void shim_main(struct shim_plan *plan, int control)
+{
+	struct shim s = {
+		.plan = plan,
+		.control_fd = control,
+		.monitor_fd = -1,
+		.signal_fd = -1,
+		.control.fd = -1,
+		.monitor.fd = -1,
+		.signals.fd = -1,
+		.output = {.fd = -1, .dir_fd = -1},
+	};
+	struct err e = {0};
+
+	setsid();
+	vm_path(plan->vm, "vsock.sock", s.vsock);
+	if (begin(&s, &e))
+		finish(&s, CTL_FAILED, e.text);
+	else if (loop_run(&s.loop, &e))
+		finish(&s, CTL_FAILED, e.text);
+	end(&s);
+}
+
+int shim_start(struct shim_plan *plan, int *control, struct err *e)
+{
+	int ends[2];
+	pid_t pid;
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends))
+		return err_errno(e, "can't make a socket");
+	pid = fork();
+	if (pid < 0) {
+		close(ends[0]);
+		close(ends[1]);
+		return err_errno(e, "can't fork");
+	}
+	if (!pid) {
+		close(ends[0]);
+		shim_main(plan, ends[1]);
+		/* No exit handlers: those are mayctl's. */
+		_exit(0);
+	}
+	close(ends[1]);
+	*control = ends[0];
+	return 0;
+}

@@ -1,0 +1,557 @@
+/*
+ * Containers: the table, and the requests that name one. What the peer says is
+ * copied and judged here; the child that is made of it may trust it.
+ */
+#include "guest/agent/agent.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+enum {
+	FAILED = 125,
+	LOG_BYTES = 1 << 20,
+	LOG_MIN = 4 << 10,
+	LOG_MAX = 16 << 20,
+	ARGV_SHOWN = 1024,
+};
+
+static struct container *containers;
+static unsigned containers_len;
+
+/* ---- the table ------------------------------------------------------------
+ */
+
+struct container *containers_first(void)
+{
+	return containers;
+}
+
+struct container *container_find(struct bytes id)
+{
+	struct container *c = containers;
+
+	while (c && (strlen(c->id) != id.len || memcmp(c->id, id.at, id.len)))
+		c = c->next;
+	return c;
+}
+
+static void container_free(struct container *c)
+{
+	struct container **at = &containers;
+
+	while (*at && *at != c)
+		at = &(*at)->next;
+	if (*at) {
+		*at = c->next;
+		containers_len--;
+	}
+	if (c->pidfd >= 0)
+		close(c->pidfd);
+	if (c->mntfd >= 0)
+		close(c->mntfd);
+	free(c->user);
+	free(c->cwd);
+	free(c->argv);
+	free(c->env);
+	free(c->log.buf);
+	free(c);
+}
+
+static int remove_tree(void *arg, int in, int out, char *sentence, size_t len)
+{
+	(void)in;
+	(void)out;
+	(void)len;
+	sentence[0] = '\0';
+	return root_remove(machine.base, arg);
+}
+
+static void refuse_waiting(struct session *s, void *arg)
+{
+	if (s->container == arg)
+		session_error(s, ESRCH, FAILED, "the container is gone");
+}
+
+/* The tree is deleted by a child, after the last mount of it has gone. */
+static void container_discard(struct container *c, struct session *s)
+{
+	char id[sizeof(c->id)];
+
+	memcpy(id, c->id, sizeof(id));
+	if (s)
+		s->container = NULL;
+	sessions_each(refuse_waiting, c);
+	container_free(c);
+	process_help(s, PROCESS_HELPER, remove_tree, id, NULL);
+}
+
+static bool id_is_good(const char *id, size_t len)
+{
+	static const char letters[] =
+		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+		"0123456789_.-";
+
+	return len > 0 && len <= PROTO_ID_MAX && strspn(id, letters) == len &&
+	       strcmp(id, ".") != 0 && strcmp(id, "..") != 0;
+}
+
+/* ---- what happens to them -------------------------------------------------
+ */
+
+void container_started(struct container *c)
+{
+	c->started_ns = machine_realtime_ns();
+}
+
+/* A session that waits to remove what it has killed. */
+static struct session *remover;
+
+static void answer_waiting(struct session *s, void *arg)
+{
+	const struct container *c = arg;
+	struct proto_exited exited;
+
+	if (s->container != c)
+		return;
+	if (s->mode == SESSION_WAIT && s->removes) {
+		remover = s;
+	} else if (s->mode == SESSION_WAIT) {
+		proto_put32(&exited.status, c->status);
+		proto_put32(&exited.signal, c->signal);
+		session_answer(s, PROTO_EXITED, &exited, sizeof(exited));
+		session_idle(s);
+	} else if (s->mode == SESSION_LOGS) {
+		container_log_pump(s);
+	}
+}
+
+void container_ended(struct container *c, uint32_t status, uint32_t signal)
+{
+	c->init = NULL;
+	c->status = status;
+	c->signal = signal;
+	c->ended_ns = machine_realtime_ns();
+	remover = NULL;
+	sessions_each(answer_waiting, c);
+	if (remover)
+		container_discard(c, remover);
+	machine_container_ended();
+}
+
+void container_failed(struct container *c)
+{
+	c->init = NULL;
+	container_discard(c, NULL);
+}
+
+/* ---- RUN and EXEC ---------------------------------------------------------
+ */
+
+static bool spawn_read(struct spawn *sp, struct reader *r)
+{
+	const struct proto_process *head = reader_take(r, sizeof(*head));
+
+	*sp = (struct spawn){.pidfd = -1, .status = -1};
+	if (!head)
+		return false;
+	sp->flags = proto_get32(&head->flags);
+	sp->rows = proto_get16(&head->rows);
+	sp->columns = proto_get16(&head->columns);
+	sp->capabilities = proto_get64(&head->capabilities);
+	sp->ambient = proto_get64(&head->ambient);
+	sp->user = reader_copy(r);
+	sp->cwd = reader_copy(r);
+	sp->argv = reader_strings(r);
+	sp->env = reader_strings(r);
+	return !r->is_bad && sp->argv[0];
+}
+
+static void mounts_read(struct root *root, struct reader *r)
+{
+	const uint32_t n = reader_count(r);
+
+	if (n > ROOT_MOUNTS)
+		r->is_bad = true;
+	for (uint32_t i = 0; i < n && !r->is_bad; i++) {
+		const struct proto_mount *head = reader_take(r, sizeof(*head));
+		struct root_mount *m = &root->mounts[root->mounts_len];
+
+		if (!head)
+			return;
+		root->mounts_len++;
+		m->flags = proto_get32(&head->flags);
+		m->tmp_bytes = proto_get64(&head->tmp_bytes);
+		m->serial = reader_copy(r);
+		m->path = reader_copy(r);
+		if (!m->path || m->path[0] != '/')
+			r->is_bad = true;
+	}
+}
+
+/* A string into @to, which has @size bytes. */
+static void string_into(struct reader *r, char *to, size_t size)
+{
+	const struct bytes b = reader_string(r);
+
+	if (b.len >= size) {
+		r->is_bad = true;
+		return;
+	}
+	memcpy(to, b.at, b.len);
+	to[b.len] = '\0';
+}
+
+/* What an EXEC will want to know; moved out of @sp, which borrows it. */
+static void container_keep(struct container *c, struct spawn *sp)
+{
+	c->user = sp->user;
+	c->cwd = sp->cwd;
+	c->argv = sp->argv;
+	c->env = sp->env;
+	c->own_network = sp->flags & PROTO_OWN_NETWORK;
+}
+
+static void container_read(struct container *c, struct spawn *sp,
+			   struct root *root, struct reader *r)
+{
+	const struct proto_run *head;
+	uint32_t bytes;
+
+	if (!spawn_read(sp, r))
+		r->is_bad = true;
+	container_keep(c, sp);
+	head = reader_take(r, sizeof(*head));
+	if (!head)
+		return;
+	c->stop_signal = proto_get32(&head->stop_signal);
+	bytes = proto_get32(&head->log_bytes);
+	c->log.size = bytes ? bytes : LOG_BYTES;
+	if (c->log.size < LOG_MIN)
+		c->log.size = LOG_MIN;
+	if (c->log.size > LOG_MAX)
+		c->log.size = LOG_MAX;
+	string_into(r, c->id, sizeof(c->id));
+	string_into(r, c->image, sizeof(c->image));
+	string_into(r, c->hostname, sizeof(c->hostname));
+	mounts_read(root, r);
+	if (!reader_done(r) || c->stop_signal > 64 ||
+	    !id_is_good(c->id, strlen(c->id)))
+		r->is_bad = true;
+}
+
+static bool container_fits(struct session *s, const struct container *c)
+{
+	const struct bytes id = {c->id, strlen(c->id)};
+
+	if (container_find(id)) {
+		session_error(s, EEXIST, FAILED,
+			      "there is a container %s; REMOVE it first",
+			      c->id);
+		return false;
+	}
+	if (containers_len >= PROTO_CONTAINERS) {
+		session_error(s, ENOSPC, FAILED,
+			      "there are %d containers; REMOVE one first",
+			      PROTO_CONTAINERS);
+		return false;
+	}
+	if (!machine.is_configured) {
+		session_error(s, EAGAIN, FAILED, "CONFIGURE comes first");
+		return false;
+	}
+	return true;
+}
+
+void container_run(struct session *s, struct reader *r)
+{
+	struct container *c = calloc(1, sizeof(*c));
+	struct root root = {.base = machine.base,
+			    .tree = machine.tree,
+			    .resolv = machine.resolv};
+	struct spawn sp = {0};
+
+	if (!c) {
+		session_error(s, ENOMEM, FAILED, "no memory for a container");
+		return;
+	}
+	c->pidfd = c->mntfd = -1;
+	container_read(c, &sp, &root, r);
+	if (r->is_bad)
+		session_error(s, EPROTO, FAILED,
+			      "this RUN is not as guest/proto.h has it");
+	if (r->is_bad || !container_fits(s, c)) {
+		root_fini(&root);
+		container_free(c);
+		return;
+	}
+	if (!c->hostname[0])
+		snprintf(c->hostname, sizeof(c->hostname), "%.12s", c->id);
+	if (!c->image[0])
+		memcpy(c->image, machine.image, sizeof(c->image));
+	c->next = containers;
+	containers = c;
+	containers_len++;
+	root.id = c->id;
+	root.image = c->image;
+	sp.hostname = c->hostname;
+	sp.is_init = true;
+	process_start(s, c, &sp, &root);
+	root_fini(&root);
+}
+
+/* The container that a request's id names; answers if there is none. */
+static struct container *container_named(struct session *s, struct reader *r)
+{
+	const struct bytes id = reader_string(r);
+	struct container *c = container_find(id);
+
+	if (r->is_bad) {
+		session_error(s, EPROTO, FAILED,
+			      "this request is not as guest/proto.h has it");
+		return NULL;
+	}
+	if (!c)
+		session_error(s, ENOENT, FAILED, "there is no container %.*s",
+			      (int)(id.len > 64 ? 64 : id.len), id.at);
+	return c;
+}
+
+/* One that runs, and has come as far as its first process. */
+static struct container *container_running(struct session *s, struct reader *r)
+{
+	struct container *c = container_named(s, r);
+
+	if (!c || (c->init && c->init->is_started))
+		return c;
+	session_error(s, ESRCH, FAILED, "the container %s %s", c->id,
+		      c->init ? "is only beginning" : "has ended");
+	return NULL;
+}
+
+void container_exec(struct session *s, struct reader *r)
+{
+	struct spawn sp;
+	struct container *c;
+
+	if (!spawn_read(&sp, r))
+		r->is_bad = true;
+	c = container_running(s, r);
+	if (c && r->left) {
+		session_error(s, EPROTO, FAILED, "this EXEC is too long");
+		c = NULL;
+	}
+	if (c && sp.user && !sp.user[0]) {
+		free(sp.user);
+		sp.user = strdup(c->user);
+	}
+	if (c && sp.cwd && !sp.cwd[0]) {
+		free(sp.cwd);
+		sp.cwd = strdup(c->cwd);
+	}
+	if (c && sp.user && sp.cwd) {
+		sp.base_env = (const char *const *)c->env;
+		sp.hostname = c->hostname;
+		sp.pidfd = c->pidfd;
+		sp.flags &= ~(uint32_t)PROTO_OWN_NETWORK;
+		if (c->own_network)
+			sp.flags |= PROTO_OWN_NETWORK;
+		process_start(s, c, &sp, NULL);
+	} else if (c) {
+		session_error(s, ENOMEM, FAILED, "no memory for a process");
+	}
+	spawn_fini(&sp);
+}
+
+/* ---- the others -----------------------------------------------------------
+ */
+
+void container_attach(struct session *s, struct reader *r)
+{
+	struct container *c = container_running(s, r);
+	struct proto_started started;
+
+	if (!c)
+		return;
+	if (c->init->session) {
+		session_error(s, EBUSY, FAILED,
+			      "another connection is attached to %s", c->id);
+		return;
+	}
+	c->init->session = s;
+	c->init->flags |= PROTO_KEEP | PROTO_DETACH;
+	s->process = c->init;
+	s->mode = SESSION_PROCESS;
+	proto_put32(&started.pid, (uint32_t)c->init->pid);
+	session_answer(s, PROTO_STARTED, &started, sizeof(started));
+	process_pump(c->init);
+}
+
+void container_log_pump(struct session *s)
+{
+	const struct container *c = s->container;
+	uint8_t stream;
+
+	while (c && log_peek(&c->log, &s->log_at, &stream)) {
+		size_t room = session_room(s, stream);
+		struct proto_frame f = {.type = PROTO_DATA, .stream = stream};
+		uint8_t *to;
+
+		if (!room)
+			return;
+		if (room > PROTO_DATA_MAX)
+			room = PROTO_DATA_MAX;
+		to = writer_room(&s->tx, sizeof(f) + room);
+		if (!to)
+			return;
+		room = log_read(&c->log, &s->log_at, &stream, room,
+				to + sizeof(f));
+		proto_put32(&f.length, (uint32_t)room);
+		memcpy(to, &f, sizeof(f));
+		s->tx.to += sizeof(f) + room;
+		s->window[stream] -= (uint32_t)room;
+		session_flush(s);
+	}
+	if (c && (!s->log_follows || !c->init))
+		session_done(s);
+}
+
+void container_logs(struct session *s, struct reader *r)
+{
+	const struct proto_logs *head = reader_take(r, sizeof(*head));
+	struct container *c = container_named(s, r);
+
+	if (!c || !head)
+		return;
+	s->mode = SESSION_LOGS;
+	s->container = c;
+	s->log_follows = proto_get32(&head->follow);
+	s->log_at = c->log.buf ? log_tail(&c->log, proto_get32(&head->tail))
+			       : 0;
+	container_log_pump(s);
+}
+
+void container_wait(struct session *s, struct reader *r)
+{
+	struct container *c = container_named(s, r);
+
+	if (!c)
+		return;
+	s->mode = SESSION_WAIT;
+	s->container = c;
+	s->removes = false;
+	if (!c->init)
+		answer_waiting(s, c);
+}
+
+void container_kill(struct session *s, struct reader *r)
+{
+	const struct proto_kill *head = reader_take(r, sizeof(*head));
+	const uint32_t signal = head ? proto_get32(&head->signal) : 0;
+	struct container *c = container_named(s, r);
+
+	if (!c)
+		return;
+	if (!c->init || signal < 1 || signal > 64) {
+		session_error(s, c->init ? EINVAL : ESRCH, FAILED,
+			      c->init ? "there is no signal %u"
+				      : "the container has ended (signal %u)",
+			      signal);
+		return;
+	}
+	process_signal(c->init, (int)signal);
+	session_done(s);
+}
+
+void container_remove(struct session *s, struct reader *r)
+{
+	const struct proto_remove *head = reader_take(r, sizeof(*head));
+	struct container *c = container_named(s, r);
+
+	if (!c)
+		return;
+	if (c->init && proto_get32(&head->force)) {
+		s->mode = SESSION_WAIT;
+		s->container = c;
+		s->removes = true;
+		process_signal(c->init, SIGKILL);
+		return;
+	}
+	if (c->init) {
+		session_error(s, EBUSY, FAILED,
+			      "the container %s is running; stop it first",
+			      c->id);
+		return;
+	}
+	container_discard(c, s);
+}
+
+static void container_put(struct session *s, const struct container *c)
+{
+	const size_t begin = frame_begin(&s->tx, PROTO_CONTAINER, 0);
+	struct proto_container head;
+	struct proto_le32 count;
+	uint32_t n = 0;
+	size_t len = 0;
+
+	proto_put32(&head.state, c->init ? PROTO_RUNNING : PROTO_ENDED);
+	proto_put32(&head.pid, c->init ? (uint32_t)c->init->pid : 0);
+	proto_put32(&head.status, c->status);
+	proto_put32(&head.signal, c->signal);
+	proto_put64(&head.started_ns, c->started_ns);
+	proto_put64(&head.ended_ns, c->ended_ns);
+	writer_add(&s->tx, &head, sizeof(head));
+	writer_string(&s->tx, c->id, strlen(c->id));
+	writer_string(&s->tx, c->image, strlen(c->image));
+	writer_string(&s->tx, c->hostname, strlen(c->hostname));
+	while (c->argv[n] && len < ARGV_SHOWN)
+		len += strlen(c->argv[n++]) + 1;
+	proto_put32(&count, n);
+	writer_add(&s->tx, &count, sizeof(count));
+	for (uint32_t i = 0; i < n; i++)
+		writer_string(&s->tx, c->argv[i],
+			      strnlen(c->argv[i], ARGV_SHOWN));
+	frame_end(&s->tx, begin);
+}
+
+void container_list(struct session *s, struct reader *r)
+{
+	(void)r;
+	for (const struct container *c = containers; c; c = c->next)
+		container_put(s, c);
+	session_done(s);
+}
+
+void container_copy(struct session *s, struct reader *r, uint8_t type)
+{
+	const struct proto_copy *head = reader_take(r, sizeof(*head));
+	const bool in = type == PROTO_COPY_IN;
+	struct container *c = container_named(s, r);
+	struct copy copy;
+	char *path;
+
+	if (!c)
+		return;
+	path = reader_copy(r);
+	if (!path || path[0] != '/' || !reader_done(r)) {
+		session_error(s, EPROTO, FAILED,
+			      "a copy wants an id and an absolute path");
+		free(path);
+		return;
+	}
+	copy = (struct copy){.mntfd = c->mntfd,
+			     .flags = proto_get32(&head->flags),
+			     .path = path};
+	if (c->init && !c->init->is_started)
+		session_error(s, EAGAIN, FAILED,
+			      "the container is only "
+			      "beginning");
+	else
+		process_help(s, in ? PROCESS_COPY_IN : PROCESS_COPY_OUT,
+			     in ? tar_read : tar_write, &copy, NULL);
+	free(path);
+}

@@ -1,0 +1,38 @@
+#pragma once
+
+#include "guest/agent/spawn.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum { ROOT_MOUNTS = 32 };
+
+/* A volume of a container. */
+struct root_mount {
+	char *serial, *path; /* owned; "" is a tmpfs */
+	uint32_t flags;	     /* enum proto_mount_flags */
+	uint64_t tmp_bytes;
+};
+
+/* What a container's tree is made of. All is borrowed but the mounts. */
+struct root {
+	const char *id;
+	const char *image;  /* serial */
+	const char *tree;   /* instead of an image, in tests: a directory */
+	const char *base;   /* where containers' upper directories are */
+	const char *resolv; /* contents of /etc/resolv.conf, or NULL */
+	struct root_mount mounts[ROOT_MOUNTS];
+	size_t mounts_len;
+};
+
+/*
+ * In the child, in mount, PID, UTS and IPC namespaces of its own: makes the
+ * tree and makes it the root. Reports and exits if that fails.
+ */
+void root_enter(const struct spawn *sp, const struct root *root);
+
+/* In a child: deletes what a container wrote. 0 or a positive errno. */
+int root_remove(const char *base, const char *id);
+
+void root_fini(struct root *root);
