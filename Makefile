@@ -303,6 +303,7 @@ EXTRA_metrics := tests/unit/fake_machine
 EXTRA_controller := tests/unit/fake_machine
 EXTRA_elf := tests/unit/kernel_file tests/unit/elf_bench
 EXTRA_elf_note := $(EXTRA_elf)
+EXTRA_elf32 := tests/unit/kernel_file
 EXTRA_bzimage := tests/unit/kernel_file
 EXTRA_kernel := tests/unit/kernel_file
 EXTRA_bootpage := tests/unit/kernel_file

@@ -62,68 +62,6 @@ static void class_and_byte_order_matter(void **state)
 	refused(-ENOEXEC, "64-bit little-endian");
 }
 
-#if defined(__x86_64__)
-static void a_32_bit_kernel_is_entered_by_its_note(void **state)
-{
-	(void)state;
-	kernel_file_narrow(&file);
-	assert_int_equal(load(), 0);
-	assert_int_equal(image.pvh_entry, KERNEL_FILE_PVH_ENTRY);
-	assert_int_equal(image.entry, 0);
-	assert_int_equal(image.start, KERNEL_FILE_TEXT_GPA);
-	assert_int_equal(image.end,
-			 KERNEL_FILE_DATA_GPA + KERNEL_FILE_DATA_MEMORY);
-	assert_int_equal(mem.map[KERNEL_FILE_TEXT_GPA], 0x90);
-	assert_int_equal(mem.map[KERNEL_FILE_DATA_GPA], 0xd5);
-}
-
-static void a_32_bit_kernel_without_the_note_has_no_entry(void **state)
-{
-	(void)state;
-	note()->p_type = PT_NULL;
-	kernel_file_narrow(&file);
-	refused(-ENOEXEC, "is a 32-bit ELF file without a PVH note");
-}
-
-/* Class and machine belong together. */
-static void a_32_bit_file_is_for_a_32_bit_machine(void **state)
-{
-	(void)state;
-	kernel_file_ehdr(&file)->e_machine = EM_386;
-	refused(-ENOEXEC, "another machine (ELF machine 3,");
-	kernel_file_elf(&file);
-	kernel_file_narrow(&file);
-	kernel_file_ehdr32(&file)->e_machine = EM_X86_64;
-	refused(-ENOEXEC, "another machine (ELF machine 62,");
-	kernel_file_ehdr32(&file)->e_machine = EM_ARM;
-	refused(-ENOEXEC, "another machine (ELF machine 40,");
-}
-
-static void a_32_bit_file_is_judged_as_hard(void **state)
-{
-	const size_t whole = file.len;
-	const uint64_t data_end = data()->p_offset + data()->p_filesz;
-	size_t len;
-
-	(void)state;
-	kernel_file_narrow(&file);
-	for (len = 0; len < data_end; len++) {
-		file.len = len;
-		refused(-ENOEXEC,
-			len < sizeof(Elf32_Ehdr) ? "too short" : "truncated");
-	}
-	file.len = whole;
-	kernel_file_ehdr32(&file)->e_phentsize = sizeof(Elf64_Phdr);
-	refused(-ENOEXEC, "3 program headers of 56 bytes; 1 to 64 of 32");
-	kernel_file_ehdr32(&file)->e_phentsize = sizeof(Elf32_Phdr);
-	kernel_file_ehdr32(&file)->e_phnum = 65;
-	refused(-ENOEXEC, "65 program headers");
-	kernel_file_ehdr32(&file)->e_phnum = 3;
-	kernel_file_ehdr32(&file)->e_phoff = UINT32_MAX;
-	refused(-ENOEXEC, "truncated before its program headers");
-}
-#endif
-
 static void another_machine_is_named(void **state)
 {
 	(void)state;
@@ -436,12 +374,6 @@ int main(void)
 		ON_FILE(position_independent_kernels_are_taken),
 		ON_FILE(another_file_is_no_elf_file),
 		ON_FILE(class_and_byte_order_matter),
-#if defined(__x86_64__)
-		ON_FILE(a_32_bit_kernel_is_entered_by_its_note),
-		ON_FILE(a_32_bit_kernel_without_the_note_has_no_entry),
-		ON_FILE(a_32_bit_file_is_for_a_32_bit_machine),
-		ON_FILE(a_32_bit_file_is_judged_as_hard),
-#endif
 		ON_FILE(another_machine_is_named),
 		ON_FILE(an_object_file_is_no_kernel),
 		ON_FILE(the_count_of_program_headers_is_bounded),
