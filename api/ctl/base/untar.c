@@ -459,8 +459,9 @@ static int merge(struct untar *u, bool is_moving, struct err *e)
 
 	if (!*u->as) {
 		to = openat(u->dirfd, ".", folder_flags);
-		r = push(&m, "", "") ? fail_errno(e, u->from) : 0;
-		return r ? r : merge_all(&m, to, e);
+		if (to < 0 || push(&m, "", ""))
+			return fail_errno(e, u->from);
+		return merge_all(&m, to, e);
 	}
 	r = merge_entry(&m, u->temp, TOP, u->dirfd, u->as, "", e);
 	if (r || !m.todo)
