@@ -470,6 +470,7 @@ int tar_end(struct tar *t, struct err *e)
 void tar_header(unsigned char block[TAR_BLOCK], const char *name, char type,
 		unsigned mode, uint64_t size, uint64_t mtime_s)
 {
+	static const char magic[8] = {'u', 's', 't', 'a', 'r', 0, '0', '0'};
 	char *text = (char *)block;
 	unsigned sum = 0;
 	unsigned i;
@@ -483,7 +484,7 @@ void tar_header(unsigned char block[TAR_BLOCK], const char *name, char type,
 	snprintf(text + MTIME, NUMBER_LEN, "%011llo",
 		 (unsigned long long)mtime_s & 077777777777);
 	block[TYPE] = (unsigned char)type;
-	memcpy(block + MAGIC, "ustar\00000", 8);
+	memcpy(block + MAGIC, magic, sizeof(magic));
 	memset(block + CHECKSUM, ' ', CHECKSUM_LEN);
 	for (i = 0; i < TAR_BLOCK; i++)
 		sum += block[i];

@@ -363,7 +363,7 @@ struct merge {
 	struct path {
 		struct path *next;
 		char text[]; /* below top, and below the target */
-	} *todo, **end;
+	} *todo;
 	bool is_moving; /* else looking whether all fits */
 };
 
@@ -374,21 +374,10 @@ static int push(struct merge *m, const char *folder, const char *name)
 
 	if (!p)
 		return -1;
-	p->next = NULL;
+	p->next = m->todo;
 	snprintf(p->text, size, "%s/%s", folder, name);
-	*m->end = p;
-	m->end = &p->next;
+	m->todo = p;
 	return 0;
-}
-
-static void drop(struct merge *m)
-{
-	struct path *p = m->todo;
-
-	m->todo = p->next;
-	if (!m->todo)
-		m->end = &m->todo;
-	free(p);
 }
 
 /* One entry of the folder `from`, `name`, to the folder `to`, as `as`. */
@@ -415,26 +404,37 @@ static int merge_entry(struct merge *m, int from, const char *name, int to,
 	return 0;
 }
 
+static int merge_entries(struct merge *m, DIR *dir, int to, const char *folder,
+			 struct err *e)
+{
+	const struct dirent *d;
+	int r = 0;
+
+	while (!r && (d = readdir(dir)))
+		if (strcmp(d->d_name, ".") && strcmp(d->d_name, ".."))
+			r = merge_entry(m, dirfd(dir), d->d_name, to, d->d_name,
+					folder, e);
+	return r;
+}
+
 static int merge_folder(struct merge *m, int to_top, const char *folder,
 			struct err *e)
 {
 	CLEAN_FD int top = openat(m->u->temp, TOP, folder_flags);
 	CLEAN_FD int to = open_folder(to_top, folder);
-	const int from = top < 0 ? -1 : open_folder(top, folder);
-	DIR *dir = from < 0 ? NULL : fdopendir(from);
-	const struct dirent *d;
-	int r = 0;
+	CLEAN_FD int from = -1;
+	DIR *dir;
+	int r;
 
-	if (!dir || to < 0)
-		r = fail_errno(e, folder);
-	while (!r && (d = readdir(dir)))
-		if (strcmp(d->d_name, ".") && strcmp(d->d_name, ".."))
-			r = merge_entry(m, from, d->d_name, to, d->d_name,
-					folder, e);
-	if (dir)
-		closedir(dir);
-	else if (from >= 0)
-		close(from);
+	if (top < 0 || to < 0)
+		return fail_errno(e, folder);
+	from = open_folder(top, folder);
+	dir = from < 0 ? NULL : fdopendir(from);
+	if (!dir)
+		return fail_errno(e, folder);
+	(void)fd_steal(&from);
+	r = merge_entries(m, dir, to, folder, e);
+	closedir(dir);
 	return r;
 }
 
@@ -444,33 +444,38 @@ static int merge_all(struct merge *m, int to_top, struct err *e)
 	int r = 0;
 
 	while (m->todo) {
+		struct path *p = m->todo;
+
+		m->todo = p->next;
 		if (!r)
-			r = merge_folder(m, to_top, m->todo->text, e);
-		drop(m);
+			r = merge_folder(m, to_top, p->text, e);
+		free(p);
 	}
 	return r;
 }
 
 static int merge(struct untar *u, bool is_moving, struct err *e)
 {
-	struct merge m = {.u = u, .end = &m.todo, .is_moving = is_moving};
+	struct merge m = {.u = u, .is_moving = is_moving};
 	CLEAN_FD int to = -1;
 	int r;
 
 	if (!*u->as) {
 		to = openat(u->dirfd, ".", folder_flags);
-		r = push(&m, "", "") ? fail_errno(e, u->from) : 0;
-		return r ? r : merge_all(&m, to, e);
+		if (to < 0 || push(&m, "", ""))
+			return fail_errno(e, u->from);
+		return merge_all(&m, to, e);
 	}
 	r = merge_entry(&m, u->temp, TOP, u->dirfd, u->as, "", e);
 	if (r || !m.todo)
 		return r;
 	/* What stands there is a folder, and what comes, too. */
-	drop(&m);
+	*m.todo->text = '\0';
 	to = openat(u->dirfd, u->as, folder_flags);
-	if (to < 0 || push(&m, "", ""))
-		return fail_errno(e, u->as);
-	return merge_all(&m, to, e);
+	if (to >= 0)
+		return merge_all(&m, to, e);
+	free(m.todo);
+	return fail_errno(e, u->as);
 }
 
 /*

@@ -280,7 +280,7 @@ static int compare_inos(const void *a, const void *b)
 /* Several names of one file: the first is it. */
 static int join_links(struct erofs *x, struct err *e)
 {
-	struct by_ino *list = calloc(x->count, sizeof(*list));
+	struct by_ino *list = calloc(x->count + 1UL, sizeof(*list));
 	uint32_t count = 0, i;
 
 	if (!list)

@@ -47,6 +47,7 @@ static const uint64_t bytes_limit = 256ULL << 30;
 #define RESULT "image"
 
 static const char result_erofs[] = RESULT "/" IMAGE_EROFS;
+static const char mended_ref[] = IMAGE_LAYOUT_MENDED_REF;
 
 struct import {
 	const struct image_import *how;
@@ -172,9 +173,8 @@ static int judge_layers(struct import *m, struct err *e)
 
 static int unpack(struct import *m, struct err *e)
 {
-	const char *argv[] = {
-		"umoci", "raw", "unpack", "--image", IMAGE_LAYOUT_MENDED_REF,
-		ROOT,	 NULL,	NULL};
+	const char *argv[] = {"umoci",	  "raw", "unpack", "--image",
+			      mended_ref, ROOT,	 NULL,	   NULL};
 	const struct image_tool tool = {
 		.argv = argv,
 		.walls = IMAGE_WALL_WRITES | IMAGE_WALL_USER,
