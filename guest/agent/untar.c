@@ -251,7 +251,10 @@ static int file_read(struct in *a, const char *name)
 		a->dir, name,
 		O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 	uint64_t left = a->size;
-	int rc = fd < 0 ? in_errno(a) : 0;
+	int rc = 0;
+
+	if (fd < 0)
+		return in_errno(a);
 
 	while (!rc && left) {
 		const size_t want = left < CHUNK ? (size_t)left : CHUNK;
@@ -268,8 +271,7 @@ static int file_read(struct in *a, const char *name)
 	/* Where it ends in a hole. */
 	if (!rc && ftruncate(fd, (off_t)a->size))
 		rc = in_errno(a);
-	if (fd >= 0)
-		close(fd);
+	close(fd);
 	return rc ? rc : skip(a, padding(a->size));
 }
 

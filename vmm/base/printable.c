@@ -8,6 +8,18 @@
 #include <stdio.h>
 #include <string.h>
 
+/* What a character's first byte says of its length; 0: it is no first. */
+static size_t utf8_len(uint8_t first)
+{
+	if (first < 0x80)
+		return 1;
+	if (first < 0xc0 || first >= 0xf8)
+		return 0;
+	if (first < 0xe0)
+		return 2;
+	return first < 0xf0 ? 3 : 4;
+}
+
 /*
  * The length of the character that begins here (RFC 3629: no longer forms than
  * need be, no surrogates, nothing over U+10FFFF), or 0.
@@ -15,12 +27,7 @@
 static size_t utf8_take(const uint8_t *b, size_t left, uint32_t *code)
 {
 	static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
-	const size_t len = b[0] < 0x80	 ? 1
-			   : b[0] < 0xc0 ? 0
-			   : b[0] < 0xe0 ? 2
-			   : b[0] < 0xf0 ? 3
-			   : b[0] < 0xf8 ? 4
-					 : 0;
+	const size_t len = utf8_len(b[0]);
 
 	if (!len || len > left)
 		return 0;
