@@ -530,8 +530,7 @@ def t_volumes():
 def t_network():
     """In a machine only: elsewhere the network is not ours."""
     same(sh("cd /proc/sys/net/ipv4; cat ip_unprivileged_port_start ping_group_range")[1].split(), [b"0", b"0", b"2147483647"])
-    same(sh("nc -l -p 81 & sleep 0.5; netstat -tln | grep -c ':81 '; ping -c 1 -W 5 192.0.2.1 >/dev/null && echo pong", user="alice")[1],
-         b"1\npong\n")
+    same(sh("nc -l -p 81 & sleep 0.5; netstat -tln | grep -c ':81 '", user="alice")[1], b"1\n")
     _, out, _ = sh("ip address show dev eth0; ip route; ip -6 route; ping -c 1 -W 5 192.0.2.1")
     for word in (b"192.0.2.2/24", b"2001:db8::2/64", b"mtu 1400", b"default via 192.0.2.1", b"default via 2001:db8::1", b" 0% packet loss"):
         assert word in out, f"no {word} in {out}"

@@ -88,6 +88,265 @@ static void asks_in_one_go(void **state)
 					    proto_get32(&f.length));
 }
 
+/* What the agent would read, one after the other. */
+static const uint8_t *at;
+
+static uint32_t get_number(void)
+{
+	const uint32_t n = proto_get32((const struct proto_le32 *)at);
+
+	at += 4;
+	return n;
+}
+
+static uint64_t get_long(void)
+{
+	const uint64_t n = proto_get64((const struct proto_le64 *)at);
+
+	at += 8;
+	return n;
+}
+
+static void get_string(const char *want)
+{
+	assert_int_equal(get_number(), strlen(want));
+	assert_memory_equal(at, want, strlen(want));
+	at += strlen(want);
+}
+
+static void get_list(const char *const *want)
+{
+	uint32_t n = get_number();
+
+	for (; n; n--)
+		get_string(*want++);
+	assert_null(*want);
+}
+
+/* Its length. */
+static size_t get_frame(uint8_t type)
+{
+	const struct proto_frame *f = (const struct proto_frame *)at;
+
+	assert_int_equal(f->type, type);
+	at += sizeof(*f);
+	return proto_get32(&f->length);
+}
+
+static void get_configure(void)
+{
+	get_frame(PROTO_CONFIGURE);
+	at += sizeof(struct proto_configure);
+	get_string("box.example.com");
+	get_string(SESSION_IMAGE_SERIAL);
+	get_string("");
+	at += get_number(); /* entropy */
+	assert_int_equal(get_number(), 0);
+	get_list((const char *const[]){"192.0.2.1", "2001:db8::1", NULL});
+	get_list((const char *const[]){"example.com", NULL});
+	get_list((const char *const[]){"ndots:2", NULL});
+}
+
+static void get_mount(uint32_t flags, uint32_t mode, uint64_t bytes,
+		      const char *serial, const char *target)
+{
+	assert_int_equal(get_number(), flags);
+	assert_int_equal(get_number(), mode);
+	assert_int_equal(get_long(), bytes);
+	get_string(serial);
+	get_string(target);
+}
+
+static void get_run(uint64_t capabilities)
+{
+	get_frame(PROTO_RUN);
+	assert_int_equal(get_number(), PROTO_INIT | PROTO_READ_ONLY);
+	get_number(); /* rows and columns */
+	assert_int_equal(get_long(), capabilities);
+	assert_int_equal(get_long(), 0);
+	get_string("");
+	get_string("");
+	get_list(argv);
+	get_list(env);
+	assert_int_equal(get_number(), 15);
+	assert_int_equal(get_number(), 0);
+	assert_int_equal(get_long(), 4096);
+	get_string("main");
+	get_string("");
+	get_string("box.example.com");
+	assert_int_equal(get_number(), 3);
+	get_mount(PROTO_MOUNT_READ_ONLY, 0, 0, "volume4", "/disk");
+	get_mount(PROTO_MOUNT_NO_EXEC | PROTO_MOUNT_NO_SUID, 0700, 1 << 20, "",
+		  "/tmp");
+	get_mount(PROTO_MOUNT_READ_ONLY | PROTO_MOUNT_FILE, 0, 0, "2", "/f");
+	assert_int_equal(get_number(), 1);
+	assert_int_equal(get_number(), 7);
+	assert_int_equal(get_long(), 10);
+	assert_int_equal(get_long(), UINT64_MAX);
+	get_list((const char *const[]){"192.0.2.9 db", NULL});
+}
+
+/* All that a RUN can say, a file of two pieces before it. */
+static void runs_with_all_there_is(void **state)
+{
+	static uint8_t bytes[1 << 20], file[PROTO_FILE_MAX + 3];
+	struct session_plan full = {
+		.kind = SESSION_RUN,
+		.hostname = "box.example.com",
+		.argv = argv,
+		.env = env,
+		.stop_signal = 15,
+		.mounts = {{.volume = 4,
+			    .target = "/disk",
+			    .is_read_only = true},
+			   {.kind = SESSION_TMPFS,
+			    .target = "/tmp",
+			    .is_no_exec = true,
+			    .is_no_suid = true,
+			    .mode = 0700,
+			    .tmp_bytes = 1 << 20},
+			   {.kind = SESSION_FILE,
+			    .target = "/f",
+			    .is_read_only = true,
+			    .mode = 0640,
+			    .uid = 5,
+			    .gid = 6,
+			    .bytes = file,
+			    .len = sizeof(file)}},
+		.mount_count = 3,
+		.dns = (const char *const[]){"192.0.2.1", "2001:db8::1", NULL},
+		.search = (const char *const[]){"example.com", NULL},
+		.dns_options = (const char *const[]){"ndots:2", NULL},
+		.hosts = (const char *const[]){"192.0.2.9 db", NULL},
+		.limits = {{.resource = 7, .soft = 10, .hard = UINT64_MAX}},
+		.limit_count = 1,
+		.cap_add = 1ull << 21,
+		.cap_drop = UINT64_MAX,
+		.shm_bytes = 4096,
+		.has_init = true,
+		.is_read_only = true,
+	};
+	size_t len = 0, left;
+	ssize_t n;
+	int sent;
+
+	(void)state;
+	assert_int_equal(session_flush(&session), 0);
+	assert_true(read(agent, bytes, sizeof(bytes)) > 0);
+	memset(file, 'x', sizeof(file));
+	assert_int_equal(session_start(&session, &full, NULL), 0);
+	do {
+		sent = session_flush(&session);
+		n = recv(agent, bytes + len, sizeof(bytes) - len, MSG_DONTWAIT);
+		len += n > 0 ? (size_t)n : 0;
+	} while (sent || n > 0);
+	at = bytes;
+	at += get_frame(PROTO_HELLO);
+	get_configure();
+	for (left = sizeof(file); left; left -= left > 3 ? PROTO_FILE_MAX : 3) {
+		get_frame(PROTO_FILE);
+		assert_int_equal(get_number(), 0640);
+		assert_int_equal(get_number(), 5);
+		assert_int_equal(get_number(), 6);
+		get_string("2");
+		assert_int_equal(get_number(), left > 3 ? PROTO_FILE_MAX : 3);
+		at += left > 3 ? PROTO_FILE_MAX : 3;
+	}
+	get_run(1ull << 21);
+	assert_ptr_equal(at, bytes + len);
+	assert_int_equal(session.done_due, 3);
+}
+
+/* ALL added, and ALL but one. Others are what docker gives. */
+static void counts_capabilities(void **state)
+{
+	struct session_plan p = plan;
+	uint8_t bytes[2048];
+	const uint64_t usual = 0xa80425fb;
+	const uint64_t all = UINT64_MAX;
+	const uint64_t cases[][3] = {
+		{0, 0, usual},	       {1 << 12, 1, (usual & ~1ull) | 1 << 12},
+		{0, all, 0},	       {all, 0, all},
+		{all, 2, all & ~2ull}, {4, all, 4},
+	};
+
+	(void)state;
+	p.kind = SESSION_RUN;
+	p.stop_signal = 15;
+	assert_int_equal(session_flush(&session), 0);
+	assert_true(read(agent, bytes, sizeof(bytes)) > 0);
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		const struct proto_process *process;
+
+		p.cap_add = cases[i][0];
+		p.cap_drop = cases[i][1];
+		assert_int_equal(session_start(&session, &p, NULL), 0);
+		assert_int_equal(session_flush(&session), 0);
+		assert_true(read(agent, bytes, sizeof(bytes)) > 0);
+		at = bytes;
+		at += get_frame(PROTO_HELLO);
+		at += get_frame(PROTO_CONFIGURE);
+		get_frame(PROTO_RUN);
+		process = (const struct proto_process *)at;
+		assert_int_equal(proto_get64(&process->capabilities),
+				 cases[i][2]);
+	}
+}
+
+static void refuses_too_many_files(void **state)
+{
+	struct session_plan p = plan;
+	struct err e = {0};
+
+	(void)state;
+	p.kind = SESSION_RUN;
+	p.mount_count = 2;
+	for (int i = 0; i < 2; i++)
+		p.mounts[i] = (struct session_mount){
+			.kind = SESSION_FILE,
+			.target = "/f",
+			.len = PROTO_FILES_MAX / 2,
+		};
+	assert_int_equal(session_start(&session, &p, &e), -E2BIG);
+	assert_non_null(strstr(e.text, "give their directory"));
+}
+
+static void say_progress(uint64_t written, uint64_t left)
+{
+	struct proto_progress p;
+
+	proto_put64(&p.written, written);
+	proto_put64(&p.left, left);
+	say(PROTO_PROGRESS, 0, &p, sizeof(p));
+}
+
+/* Whoever says the same again makes none. */
+static void counts_progress(void **state)
+{
+	static const struct {
+		uint64_t written, left, moves;
+	} said[] = {{10, 100, 1}, {10, 100, 1}, {11, 100, 2}, {11, 99, 3},
+		    {5, 200, 3},  {5, 200, 3},	{6, 300, 4}};
+	struct session_frame f;
+	struct err e = {0};
+
+	(void)state;
+	say_hello(PROTO_VERSION);
+	for (size_t i = 0; i < sizeof(said) / sizeof(said[0]); i++) {
+		say_progress(said[i].written, said[i].left);
+		assert_int_equal(session_next(&session, &f, &e), -EAGAIN);
+		assert_int_equal(session.moves, said[i].moves);
+	}
+	assert_int_equal(session.written, 6);
+	assert_int_equal(session.left, 300);
+	/* And does not make one wait. */
+	for (int i = 0; i < 10; i++)
+		say_progress(6, 300);
+	assert_int_equal(session_await(&session, &f, 50, &e), -ETIMEDOUT);
+	say(PROTO_PROGRESS, 0, "short", 5);
+	assert_int_equal(session_next(&session, &f, &e), -EPROTO);
+}
+
 static void takes_output_and_status(void **state)
 {
 	struct session_frame f;
@@ -239,6 +498,14 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(asks_in_one_go, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(runs_with_all_there_is, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(counts_capabilities, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(refuses_too_many_files, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(counts_progress, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(takes_output_and_status, setup,
 						teardown),
