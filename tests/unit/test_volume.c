@@ -88,11 +88,33 @@ static void a_file_system_is_a_disk(void **state)
 	s.is_read_only = true;
 	assert_int_equal(volume_find(&v, &s, &e), 0);
 	assert_true(v.is_read_only);
+	volume_fini(&v);
 	s.source = dir;
 	assert_int_equal(volume_find(&v, &s, &e), 0);
 	assert_int_equal(v.kind, VOLUME_DIRECTORY);
 	assert_true(v.is_read_only);
 	volume_fini(&v);
+}
+
+/* One writer, or many readers. */
+static void a_disk_is_locked(void **state)
+{
+	struct volume_source s = {0};
+	struct volume first, second;
+	struct err e = {0};
+
+	(void)state;
+	s.source = make_file("shared", 4096, 0, "hsqs", 4);
+	assert_int_equal(volume_find(&first, &s, &e), 0);
+	assert_int_equal(volume_find(&second, &s, &e), -EBUSY);
+	assert_non_null(strstr(e.text, "another microVM's disk"));
+	s.is_read_only = true;
+	assert_int_equal(volume_find(&second, &s, &e), -EBUSY);
+	volume_fini(&first);
+	assert_int_equal(volume_find(&first, &s, &e), 0);
+	assert_int_equal(volume_find(&second, &s, &e), 0);
+	volume_fini(&first);
+	volume_fini(&second);
 }
 
 static void refuse(char *source, const char *says)
@@ -153,6 +175,7 @@ static void makes_a_disk_to_write_to(void **state)
 	s.source = v.path;
 	assert_int_equal(volume_find(&found, &s, &e), 0);
 	assert_int_equal(found.kind, VOLUME_DISK);
+	volume_fini(&found);
 	assert_int_equal(volume_make_scratch(&v, &vm, 1 << 30, &e), -EEXIST);
 }
 
@@ -176,6 +199,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_file_is_read),
 		cmocka_unit_test(a_file_system_is_a_disk),
+		cmocka_unit_test(a_disk_is_locked),
 		cmocka_unit_test(refuses_what_leads_nowhere),
 		cmocka_unit_test(makes_a_disk_to_write_to),
 	};

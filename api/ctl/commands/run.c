@@ -22,6 +22,7 @@
 #include "api/ctl/commands/foreground.h"
 #include "api/ctl/commands/run_disks.h"
 #include "api/ctl/commands/run_options.h"
+#include "api/ctl/commands/values.h"
 #include "api/ctl/image/image.h"
 #include "api/ctl/vm/forward.h"
 #include "api/ctl/vm/monitor.h"
@@ -325,7 +326,7 @@ static int add_exposed(struct run *r, struct err *e)
 	struct run_options *o = &r->options;
 	char *const *ports = r->image.config.exposed_ports;
 	unsigned long first, last;
-	char *end;
+	char *end, text[24];
 
 	for (; o->publishes_all && *ports; ports++) {
 		first = last = strtoul(*ports, &end, 10);
@@ -339,10 +340,9 @@ static int add_exposed(struct run *r, struct err *e)
 					       "the image exposes more than %d "
 					       "ports; say by -p which",
 					       VM_PORTS_MAX);
-			o->ports[o->port_count++] = (struct forward_rule){
-				.address = "0.0.0.0",
-				.guest = (uint16_t)first,
-			};
+			snprintf(text, sizeof(text), "%lu", first);
+			(void)value_port(text, &o->ports[o->port_count++],
+					 NULL);
 		}
 	}
 	return 0;

@@ -14,6 +14,11 @@
  * of the microVM; a block device or a file with a file system in it is given as
  * a disk; any other file is read now and handed over, read-only.
  *
+ * A file system has one machine that writes to it, or many that read: a disk is
+ * locked (flock) by everyone who has it, exclusively by who may write, and a
+ * block device that is mounted on the host is not given to write to at all. The
+ * monitor itself locks nothing, for its clients may have their own ways.
+ *
  * And --disk: a disk that the container's own files are written to.
  */
 struct volume_source {
@@ -28,6 +33,7 @@ struct volume {
 	enum volume_kind kind;
 	char path[PATH_MAX]; /* of the source, then of the disk */
 	bool is_read_only;
+	int lock_fd; /* owned; of a disk: 0 or -1 for none */
 	/* Of a file. */
 	void *bytes; /* owned */
 	size_t len;
