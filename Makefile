@@ -79,11 +79,12 @@ JAILER  := main options path root mounts bind userns fds ns cgroup rlimit caps \
 	landlock
 
 # mayctl, room by room.
-CTL_BASE     := process signals terminal tree
+CTL_BASE     := descriptors interrupt process signals terminal tree
 CTL_AGENT    := attach dial session session_request
 CTL_IMAGE    := config entry fetch image import layout name progress source \
 	store tar tool wall words
-CTL_VM       := client end forward monitor network output_log shim vm volume
+CTL_VM       := client end forward link monitor nat network orphan output_log \
+	place resolver shim vm volume
 CTL_COMMANDS := main complain api boot cp exec foreground image jail logs ps run \
 	run_options stop
 JAILS        := jail_find jail_remove
