@@ -118,6 +118,18 @@ static int shut_down(struct stop *s, uint64_t patience_ms, struct err *e)
 	return rc ? rc : process_wait(s->end, SHIM_MS);
 }
 
+/*
+ * The end of a command may be quicker than the answer to what ended it: then
+ * the connection is gone with the microVM. 0 where that is so.
+ */
+static int judge_kill(int rc, int end)
+{
+	const bool is_lost = rc == -ECONNRESET || rc == -EPIPE ||
+			     rc == -ECONNREFUSED || rc == -ENOENT;
+
+	return rc && process_wait(end, is_lost ? SHIM_MS : 0) ? rc : 0;
+}
+
 /* 0 when it has ended in good order. */
 static int end_in_order(struct stop *s, uint64_t patience_ms, struct err *e)
 {
@@ -130,14 +142,14 @@ static int end_in_order(struct stop *s, uint64_t patience_ms, struct err *e)
 	rc = session_kill(s->vsock, asked > 0 ? asked : SIGTERM, e);
 	/* -ESRCH: it has ended by itself, and is being synced. */
 	if (rc && rc != -ESRCH)
-		return process_wait(s->end, 0) ? rc : 0;
+		return judge_kill(rc, s->end);
 	if (!rc && !process_wait(s->end, (int)patience_ms))
 		return 0;
 	if (!rc) {
 		rc = session_kill(s->vsock, SIGKILL, e);
 		s->was_killed = !rc;
 		if (rc && rc != -ESRCH)
-			return process_wait(s->end, 0) ? rc : 0;
+			return judge_kill(rc, s->end);
 	}
 	rc = wait_written(s);
 	return rc ? err_set(e, rc,
@@ -184,6 +196,7 @@ int end_stop(const char *name, uint64_t patience_ms, struct err *e)
 
 int end_kill(const char *name, int signal, struct err *e)
 {
+	CLEAN_FD int monitor = -1;
 	char vsock[VM_PATH_MAX];
 	struct vm vm;
 	int rc = vm_load(&vm, name, e);
@@ -192,10 +205,13 @@ int end_kill(const char *name, int signal, struct err *e)
 		vm_fini(&vm);
 		return rc;
 	}
-	if (vm_status(&vm) != VM_RUNNING)
+	monitor = vm_process_open(&vm.state.monitor);
+	if (monitor < 0)
 		rc = err_set(e, -ESRCH, "%s does not run", name);
 	else
-		rc = session_kill(vm_path(&vm, "vsock.sock", vsock), signal, e);
+		rc = judge_kill(session_kill(vm_path(&vm, "vsock.sock", vsock),
+					     signal, e),
+				monitor);
 	/* Of all signals, this one does not depend on the guest's goodwill. */
 	if (rc && rc != -ESRCH && signal == SIGKILL)
 		rc = end_monitor(&vm, e);
