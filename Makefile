@@ -300,6 +300,7 @@ EXTRA_bootpage := tests/unit/kernel_file
 EXTRA_jailer_options := jailer/options
 EXTRA_tree := api/ctl/base/tree
 EXTRA_run_options := api/ctl/commands/run_options
+EXTRA_resolver := api/ctl/vm/resolver
 EXTRA_session := api/ctl/agent/session api/ctl/agent/session_request
 EXTRA_image_tar := api/ctl/image/tar api/ctl/image/entry
 EXTRA_image_wall := api/ctl/image/wall

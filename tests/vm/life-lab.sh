@@ -38,9 +38,9 @@ for key in sys.argv[2].split("."): at = at[key]
 print(at)' "$vms/$1/state.json" "$2"
 }
 
-# within COMMAND...: waits until COMMAND is true, at most 30 s.
+# within COMMAND...: waits until COMMAND is true, at most 200 times.
 within() {
-	for _ in $(seq 600); do
+	for _ in $(seq 200); do
 		"$@" && return
 		sleep 0.05
 	done

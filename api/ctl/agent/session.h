@@ -52,6 +52,8 @@ struct session_plan {
 	struct session_mount mounts[SESSION_MOUNTS_MAX];
 	unsigned mount_count;
 	const struct session_network *network; /* NULL for none */
+	/* Of resolv.conf, each ends with NULL; dns NULL: the network's. */
+	const char *const *dns, *const *search, *const *dns_options;
 };
 
 /* What comes from the guest. */

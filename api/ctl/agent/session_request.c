@@ -266,7 +266,9 @@ static bool configure(struct session *s, const struct session_plan *plan)
 	put_number(&p, n ? 1 : 0);
 	if (n)
 		put_interface(&p, n);
-	if (n && n->dns[0]) {
+	if (plan->dns) {
+		put_list(&p, plan->dns);
+	} else if (n && n->dns[0]) {
 		snprintf(text, sizeof(text), "%u.%u.%u.%u", n->dns[0],
 			 n->dns[1], n->dns[2], n->dns[3]);
 		put_number(&p, 1);
@@ -274,7 +276,7 @@ static bool configure(struct session *s, const struct session_plan *plan)
 	} else {
 		put_number(&p, 0);
 	}
-	put_number(&p, 0);
+	put_list(&p, plan->search);
 	s->done_due++;
 	return end_frame(s, &p, PROTO_CONFIGURE, 0);
 }

@@ -283,6 +283,11 @@ static int add_network(struct run *r, struct err *e)
 	if (!rc && r->network.resolver.is_local)
 		ctl_complain("the guest has no name server: this host's are on "
 			     "its own loopback");
+	/* As lists that nobody changes. */
+	r->session.dns = (const char *const *)r->network.resolver.servers;
+	r->session.search = (const char *const *)r->network.resolver.search;
+	r->session.dns_options =
+		(const char *const *)r->network.resolver.options;
 	r->monitor.tap = r->network.tap;
 	r->monitor.mac = r->network.mac;
 	r->session.network = &r->network.guest;

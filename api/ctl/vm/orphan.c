@@ -102,16 +102,28 @@ void orphan_end(struct vm *vm, const char *why)
 	vm_forget(vm);
 }
 
+/* Killed before there was a state, so before there was anything else. */
+static bool is_stillborn(const struct vm *vm)
+{
+	char path[VM_PATH_MAX];
+
+	return vm->owner_fd > 0 &&
+	       access(vm_path(vm, "state.json", path), F_OK);
+}
+
 /* A state that can't be read says nothing that could be ended. */
 void orphan_find(const char *name, const char *id, unsigned wait_ms)
 {
 	struct vm vm;
 
-	if (!vm_adopt(&vm, name, wait_ms, NULL) && vm.state.id &&
-	    (!id || !strcmp(vm.state.id, id)))
+	if (vm_adopt(&vm, name, wait_ms, NULL)) {
+		if (is_stillborn(&vm))
+			(void)vm_remove(&vm, NULL);
+	} else if (vm.state.id && (!id || !strcmp(vm.state.id, id))) {
 		orphan_end(&vm, vm.state.stage == VM_CREATED
 					? "mayctl was killed while it made it"
 					: "its shim was killed");
+	}
 	vm_fini(&vm);
 }
 

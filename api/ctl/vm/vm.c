@@ -277,10 +277,30 @@ static int make_disk_dir(struct vm *vm, struct err *e)
 	return rc;
 }
 
+/*
+ * The directory, and the lock on it. Who looks for what the dead have left may
+ * take it for that in the moment between, and take it away.
+ */
+static int create_owned(struct vm *vm, struct err *e)
+{
+	int i, rc = -ENOENT;
+
+	for (i = 0; rc == -ENOENT && i < NAME_TRIES; i++) {
+		rc = vm->state.name ? create_named(vm, e)
+				    : create_nameless(vm, e);
+		if (rc)
+			return rc;
+		/* Somebody may be looking whether it has an owner. */
+		rc = own(vm, 0);
+	}
+	return rc ? err_set(e, rc, "can't lock %s: %s", vm->dir, strerror(-rc))
+		  : 0;
+}
+
 int vm_create(struct vm *vm, struct err *e)
 {
 	struct timespec now;
-	int rc = vm->state.name ? create_named(vm, e) : create_nameless(vm, e);
+	int rc = create_owned(vm, e);
 
 	if (rc)
 		return rc;
@@ -289,11 +309,6 @@ int vm_create(struct vm *vm, struct err *e)
 	/* Until there is a shim, this process answers for it. */
 	vm->state.shim = vm_process_of(getpid());
 	vm->state.stage = VM_CREATED;
-	/* Somebody may be looking whether it has an owner. */
-	rc = own(vm, 0);
-	if (rc)
-		return err_set(e, rc, "%s was taken away: %s", vm->dir,
-			       strerror(-rc));
 	rc = reserve(vm, e);
 	if (!rc)
 		rc = make_disk_dir(vm, e);
