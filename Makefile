@@ -84,7 +84,7 @@ CTL_AGENT    := attach dial session session_request
 CTL_IMAGE    := config entry fetch image import layout name progress source \
 	store tar tool wall words
 CTL_VM       := client end forward link monitor nat network orphan output_log \
-	place resolver shim vm volume
+	place resolver shim vm vm_process volume
 CTL_COMMANDS := main complain api boot cp exec foreground image jail logs ps run \
 	run_options stop
 JAILS        := jail_find jail_remove

@@ -95,8 +95,10 @@ void resolver_read(struct resolver *r, const char *path, const char *upstream)
 {
 	*r = (struct resolver){0};
 	read_file(r, path ? path : "/etc/resolv.conf");
-	if (r->servers || !r->is_local)
+	if (r->servers || !r->is_local) {
+		r->is_local = false;
 		return;
+	}
 	resolver_fini(r);
 	read_file(r, upstream ? upstream : "/run/systemd/resolve/resolv.conf");
 	r->is_local = !r->servers;
