@@ -84,11 +84,12 @@ JAILER  := main options path root mounts bind userns fds ns cgroup rlimit caps \
 	landlock
 
 # mayctl, room by room.
-CTL_BASE     := pack process signals tar terminal tree untar
+CTL_BASE     := descriptors interrupt pack process signals tar terminal tree untar
 CTL_AGENT    := attach dial session session_request
 CTL_IMAGE    := archive config entry erofs fetch image import layout layout_make mend model \
 	name progress source store tar tool wall words
-CTL_VM       := client end forward monitor network output_log shim vm volume
+CTL_VM       := client end forward link monitor nat network orphan output_log \
+	place resolver shim vm vm_process volume
 CTL_COMMANDS := main complain api boot cp cp_place docker env exec foreground \
 	image jail logs ps run run_disks run_mounts run_options stop values
 JAILS        := jail_find jail_remove
@@ -312,13 +313,14 @@ EXTRA_tree := api/ctl/base/tree
 EXTRA_pack := api/ctl/base/pack api/ctl/base/untar api/ctl/base/tar \
 	api/ctl/base/tree
 EXTRA_cp_place := api/ctl/commands/cp_place
-EXTRA_vm := api/ctl/vm/vm api/ctl/base/process api/ctl/base/tree
+EXTRA_vm := $(addprefix api/ctl/,vm/vm vm/place vm/vm_process base/process base/interrupt base/tree)
 EXTRA_volume := api/ctl/vm/volume $(EXTRA_vm)
 EXTRA_run_options := api/ctl/commands/run_options api/ctl/commands/run_mounts \
 	api/ctl/commands/values api/ctl/commands/env api/ctl/commands/docker \
 	api/ctl/commands/complain api/ctl/base/signals api/ctl/vm/vm \
 	api/ctl/base/process api/ctl/base/tree
 EXTRA_untar := api/ctl/base/untar api/ctl/base/tar api/ctl/base/tree
+EXTRA_resolver := api/ctl/vm/resolver
 EXTRA_session := api/ctl/agent/session api/ctl/agent/session_request
 EXTRA_image_tar := api/ctl/image/tar api/ctl/image/entry api/ctl/base/tar
 EXTRA_image_model := api/ctl/image/model

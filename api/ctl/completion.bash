@@ -13,7 +13,7 @@ _mayctl() {
 	elif [[ $before = --chroot-base-dir ]]; then
 		mapfile -t COMPREPLY < <(compgen -d -- "$word")
 		return
-	elif [[ $before =~ ^--(cpus|memory|args|name|hostname|env|workdir|user|entrypoint|publish|timeout|time|tail|since|until|mount|tmpfs|disk|shm-size|dns|dns-search|dns-option|add-host|ulimit)$ ]]; then
+	elif [[ $before =~ ^--(cpus|memory|args|name|hostname|env|workdir|user|entrypoint|publish|timeout|start-timeout|time|tail|since|until|mount|tmpfs|disk|shm-size|dns|dns-search|dns-option|add-host|ulimit)$ ]]; then
 		return
 	elif [[ $before =~ ^--net(work)?$ ]]; then
 		words='none nat tap='
@@ -34,7 +34,7 @@ _mayctl() {
 		jail:*) words='--all-dead --chroot-base-dir --force' ;;
 		boot:*) words='--kernel --initrd --drive --cpus --memory --args --monitor' ;;
 		run:*)
-			words='--interactive --tty --detach --rm --name --hostname --env --env-file --workdir --user --entrypoint --init --stop-signal --volume --mount --tmpfs --disk --shm-size --read-only --publish --publish-all --net --network --dns --dns-search --dns-option --add-host --cpus --memory --ulimit --cap-add --cap-drop --security-opt --pull --quiet --platform --restart --no-healthcheck --timeout --kernel --console --timing'
+			words='--interactive --tty --detach --rm --name --hostname --env --env-file --workdir --user --entrypoint --init --stop-signal --volume --mount --tmpfs --disk --shm-size --read-only --publish --publish-all --net --network --dns --dns-search --dns-option --add-host --cpus --memory --ulimit --cap-add --cap-drop --security-opt --pull --quiet --platform --restart --no-healthcheck --timeout --start-timeout --kernel --console --timing'
 			[[ $word == -* ]] || words=$(mayctl image ls 2>/dev/null | awk 'NR > 1 { print $1 }')
 			;;
 		ps:*) words='--all --quiet --no-trunc --json' ;;

@@ -32,10 +32,13 @@ struct forward {
 	struct way in, out; /* to the guest's connection, and from it */
 };
 
+static unsigned forwards_len;
+
 static void forward_end(struct session *s)
 {
 	struct forward *f = s->forward;
 
+	forwards_len--;
 	s->forward = NULL;
 	s->ops = NULL;
 	watch_close(&f->tcp);
@@ -215,6 +218,12 @@ void forward_start(struct session *s, struct reader *r)
 			      "FORWARD wants a port and an address");
 		return;
 	}
+	if (forwards_len >= PROTO_FORWARDS) {
+		session_error(s, EAGAIN, FAILED,
+			      "there are %d forwarded connections already",
+			      PROTO_FORWARDS);
+		return;
+	}
 	fd = socket(to.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK,
 		    0);
 	f = fd < 0 ? NULL : calloc(1, sizeof(*f));
@@ -229,6 +238,7 @@ void forward_start(struct session *s, struct reader *r)
 	f->tcp.fd = fd;
 	s->forward = f;
 	s->ops = &forward_ops;
+	forwards_len++;
 	if (!forward_preset(f, s) ||
 	    (connect(fd, (struct sockaddr *)&to, len) &&
 	     errno != EINPROGRESS)) {

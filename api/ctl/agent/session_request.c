@@ -558,3 +558,23 @@ int session_kill(const char *socket, int signal, struct err *e)
 	session_fini(&s);
 	return rc;
 }
+
+int session_shutdown(const char *socket, uint32_t grace_ms, struct err *e)
+{
+	struct session_frame f = {0};
+	struct proto_shutdown head;
+	struct session s;
+	int rc = session_connect(&s, socket, e);
+
+	proto_put32(&head.grace_ms, grace_ms);
+	if (!rc)
+		rc = greet(&s, e);
+	if (!rc) {
+		(void)put_frame(&s, PROTO_SHUTDOWN, 0, &head, sizeof(head));
+		rc = session_await(&s, &f, (int)grace_ms + SYNC_MS, e);
+	}
+	if (!rc && f.event == SESSION_FAILED)
+		rc = err_set(e, -EIO, "%s", f.text);
+	session_fini(&s);
+	return rc;
+}

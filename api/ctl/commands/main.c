@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "api/ctl/base/descriptors.h"
 #include "api/ctl/commands/ctl.h"
 #include "api/ctl/commands/docker.h"
 #include "vmm/base/version.h"
@@ -84,6 +85,7 @@ static const struct {
 	 "                               when docker://… is fetched (missing)\n"
 	 "      -q, --quiet              no progress of that\n"
 	 "      --timeout TIME           seconds, or with ms, s, m, h behind it\n"
+	 "      --start-timeout TIME     until the guest has to have called (120)\n"
 	 "      --kernel FILE            another kernel for the guest\n"
 	 "      --console                keep the kernel's messages (console.log)\n"
 	 "      --timing                 say at the end where the time went\n"
@@ -152,6 +154,7 @@ int main(int argc, char **argv)
 	const char *instead;
 	unsigned i;
 
+	descriptors_init();
 	if (argc < 2) {
 		help(stderr);
 		return CTL_USAGE;

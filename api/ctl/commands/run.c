@@ -8,6 +8,7 @@
  */
 #include <errno.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +17,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "api/ctl/base/interrupt.h"
 #include "api/ctl/base/signals.h"
 #include "api/ctl/base/terminal.h"
 #include "api/ctl/commands/ctl.h"
@@ -27,19 +29,21 @@
 #include "api/ctl/vm/forward.h"
 #include "api/ctl/vm/monitor.h"
 #include "api/ctl/vm/network.h"
+#include "api/ctl/vm/orphan.h"
 #include "api/ctl/vm/shim.h"
 #include "api/ctl/vm/vm.h"
 #include "vmm/base/clock.h"
 #include "vmm/base/fd.h"
 
-enum { COMMAND_MAX = 1000 };
+enum { COMMAND_MAX = 1000, ADOPT_MS = 5000 };
 
 struct run {
 	struct run_options options;
 	struct image image;
 	struct monitor_files files;
 	struct vm vm;
-	bool has_dir; /* and it is ours, not yet the shim's */
+	unsigned made; /* steps that were taken, and are not the shim's yet */
+	char *id;      /* owned: the microVM's, while the shim has it */
 	struct run_disks disks;
 	char hostname[VM_NAME_MAX + 1]; /* of the name */
 	struct network network;
@@ -234,36 +238,73 @@ static int fill_state(struct run *r, struct err *e)
 
 static int add_disks(struct run *r, struct err *e)
 {
+	unsigned i, locks = 0;
+	int rc;
+
 	r->monitor.drives[0] = (struct monitor_drive){
 		.path = r->image.path,
 		.id = SESSION_IMAGE_SERIAL,
 		.is_read_only = true,
 	};
 	r->monitor.drive_count = 1;
-	return run_disks_add(&r->disks, &r->options, &r->vm, &r->monitor,
-			     &r->session, e);
+	rc = run_disks_add(&r->disks, &r->options, &r->vm, &r->monitor,
+			   &r->session, e);
+	/* The locks are the microVM's; files and directories have none. */
+	for (i = 0; i < r->options.volume_count; i++)
+		if (r->disks.volumes[i].lock_fd > 0 && locks < VM_VOLUMES_MAX)
+			r->shim.disk_fds[locks++] =
+				fd_steal(&r->disks.volumes[i].lock_fd);
+	return rc;
+}
+
+static int keep_tap(void *context, const char *tap, struct err *e)
+{
+	struct run *r = context;
+
+	free(r->vm.state.tap);
+	r->vm.state.tap = strdup(tap);
+	return vm_save(&r->vm, e);
+}
+
+/* The host's, as lists that nobody changes, where no option says another. */
+static void use_resolver(struct run *r)
+{
+	const struct resolver *host = &r->network.resolver;
+	const struct run_options *o = &r->options;
+
+	if (!o->dns.count)
+		r->session.dns = (const char *const *)host->servers;
+	if (!o->search.count)
+		r->session.search = (const char *const *)host->search;
+	if (!o->dns_options.count)
+		r->session.dns_options = (const char *const *)host->options;
 }
 
 static int add_network(struct run *r, struct err *e)
 {
-	int rc = 0;
+	const struct network_claim claim = {keep_tap, r};
+	int rc;
 
 	if (r->options.net == RUN_NET_NONE)
 		return 0;
-	if (r->options.net == RUN_NET_TAP) {
+	if (r->options.net == RUN_NET_TAP)
 		rc = network_use(&r->network, &r->options.tap, e);
-	} else {
-		rc = network_make(&r->network, e);
-		if (rc)
-			return rc;
-		r->vm.state.tap = strdup(r->network.tap);
-		/* Written before it can be forgotten. */
-		rc = vm_save(&r->vm, e);
-	}
+	else
+		rc = network_make(&r->network, r->vm.state.id, &claim, e);
+	if (!rc && r->network.resolver.is_local && !r->options.dns.count)
+		ctl_complain("the guest has no name server: this host's are on "
+			     "its own loopback");
+	use_resolver(r);
 	r->monitor.tap = r->network.tap;
 	r->monitor.mac = r->network.mac;
 	r->session.network = &r->network.guest;
 	return rc;
+}
+
+static void drop_network(struct run *r)
+{
+	if (r->vm.state.tap)
+		network_remove(r->vm.state.tap, r->vm.state.id);
 }
 
 /* The socket that the agent calls at as soon as it is up. */
@@ -305,6 +346,7 @@ static void plan_shim(struct run *r)
 	r->shim.session = &r->session;
 	r->shim.is_detached = r->options.is_detached;
 	r->shim.timeout_ms = r->options.timeout_ms;
+	r->shim.start_ms = r->options.start_timeout_ms;
 	r->shim.ports = r->options.ports;
 	r->shim.port_count = r->options.port_count;
 }
@@ -348,6 +390,49 @@ static int add_exposed(struct run *r, struct err *e)
 	return 0;
 }
 
+static int make_dir(struct run *r, struct err *e)
+{
+	int rc = vm_create(&r->vm, e);
+
+	r->session.hostname = r->options.hostname ? r->options.hostname
+						  : name_host(r);
+	return rc;
+}
+
+static void remove_dir(struct run *r)
+{
+	/* Ours only where it could be made. */
+	if (r->vm.owner_fd > 0)
+		vm_remove(&r->vm, NULL);
+}
+
+static int configure(struct run *r, struct err *e)
+{
+	return monitor_configure(&r->vm, &r->monitor, e);
+}
+
+/*
+ * What is made for a microVM, and unmade in the reverse order where a later
+ * step fails or a signal comes; each undo accepts what its step left half done.
+ * Whatever lies outside its directory is told of in the state before it is
+ * made, for who is killed undoes nothing: the next mayctl does (orphan.h).
+ */
+static const struct {
+	int (*make)(struct run *r, struct err *e);
+	void (*unmake)(struct run *r);
+} steps[] = {
+	{make_dir, remove_dir},	     {add_disks, NULL},
+	{add_network, drop_network}, {configure, NULL},
+	{listen_for_agent, NULL},
+};
+
+enum { STEPS = sizeof(steps) / sizeof(steps[0]) };
+
+static int check_interrupt(struct err *e)
+{
+	return interrupt_pending() ? err_set(e, -EINTR, "interrupted") : 0;
+}
+
 static int prepare_vm(struct run *r, struct err *e)
 {
 	const struct run_options *o = &r->options;
@@ -362,22 +447,21 @@ static int prepare_vm(struct run *r, struct err *e)
 	if (rc)
 		return rc;
 	r->vm.state.command = describe_command(r->argv);
-	rc = vm_create(&r->vm, e);
-	if (rc)
-		return rc;
-	r->has_dir = true;
 	plan_shim(r);
-	r->session.hostname = o->hostname ? o->hostname : name_host(r);
 	r->monitor.files = &r->files;
 	r->monitor.vcpu_count = o->vcpu_count;
 	r->monitor.memory_mib = o->memory_mib;
 	r->monitor.has_console = o->has_console;
-	rc = add_disks(r, e);
-	if (!rc)
-		rc = add_network(r, e);
-	if (!rc)
-		rc = monitor_configure(&r->vm, &r->monitor, e);
-	return rc ? rc : listen_for_agent(r, e);
+	interrupt_hold();
+	/* Of those that were to go when they ended some have the name, maybe.
+	 */
+	orphan_sweep();
+	while (!rc && r->made < STEPS) {
+		rc = check_interrupt(e);
+		if (!rc)
+			rc = steps[r->made++].make(r, e);
+	}
+	return rc ? rc : check_interrupt(e);
 }
 
 /* As with docker: what a registry has is fetched where it is lacking. */
@@ -420,12 +504,36 @@ static int prepare(struct run *r, int argc, char **argv, struct err *e)
 
 /* ---- running ------------------------------------------------------------ */
 
+/* The shim's next word; a signal that comes first ends the microVM. */
+static int await_word(struct run *r, struct shim_message *m)
+{
+	CLEAN_FD int signals = interrupt_open();
+	struct pollfd p[] = {{.fd = r->control, .events = POLLIN},
+			     {.fd = signals, .events = POLLIN}};
+
+	while (poll(p, 2, -1) < 0 && errno == EINTR)
+		;
+	if (p[1].revents & POLLIN) {
+		(void)shim_send(r->control, SHIM_OVER,
+				128 + (uint32_t)interrupt_pending(),
+				"interrupted");
+		interrupt_ignore();
+	}
+	return shim_receive(r->control, m);
+}
+
+/* It was killed, and with it the microVM ends; we see to it that it has. */
+static void lost_shim(struct run *r)
+{
+	orphan_find(r->vm.state.name, r->id, ADOPT_MS);
+}
+
 /* -d: mayctl is done as soon as the command runs. */
 static uint32_t await_start(struct run *r)
 {
 	struct shim_message m;
 
-	while (!shim_receive(r->control, &m)) {
+	while (!await_word(r, &m)) {
 		if (m.word == SHIM_STARTED) {
 			puts(r->vm.state.name);
 			return 0;
@@ -436,8 +544,8 @@ static uint32_t await_start(struct run *r)
 			return m.code;
 		}
 	}
-	ctl_complain("the microVM's shim has died; `mayctl ps -a` says what is "
-		     "left");
+	ctl_complain("the microVM's shim has died, and the microVM with it");
+	lost_shim(r);
 	return CTL_FAILED;
 }
 
@@ -486,13 +594,16 @@ static uint32_t run_foreground(struct run *r)
 		.ready_fd = r->shim.ready_fd,
 		.control = r->control,
 	};
-	struct shim_message m;
+	struct shim_message m = {0};
 	uint32_t code = foreground_run(&f);
 
+	interrupt_ignore();
 	/* The shim ends the monitor and tidies up; then the name is free. */
 	if (!f.is_vm_over && !shim_send(r->control, SHIM_OVER, code, NULL))
 		while (!shim_receive(r->control, &m) && m.word != SHIM_ENDED)
 			;
+	if (!f.is_vm_over && m.word != SHIM_ENDED)
+		lost_shim(r);
 	if (r->options.has_timing)
 		print_timing(r, &f, clock_now_ns());
 	return code;
@@ -502,12 +613,14 @@ static void run_fini(struct run *r)
 {
 	unsigned i;
 
-	/* Nobody else knows of it yet. */
-	if (r->has_dir) {
-		if (r->vm.state.tap)
-			network_remove(r->vm.state.tap);
-		vm_remove(&r->vm, NULL);
-	}
+	interrupt_ignore();
+	while (r->made)
+		if (steps[--r->made].unmake)
+			steps[r->made].unmake(r);
+	for (i = 0; i < VM_VOLUMES_MAX; i++)
+		fd_close(&r->shim.disk_fds[i]);
+	network_fini(&r->network);
+	free(r->id);
 	for (i = 0; i < VM_PORTS_MAX; i++)
 		fd_close(&r->shim.port_fds[i]);
 	fd_close(&r->shim.ready_fd);
@@ -529,6 +642,7 @@ int ctl_run(int argc, char **argv)
 	unsigned i;
 
 	r.begin_ns = clock_now_ns();
+	r.vm.owner_fd = -1;
 	r.control = r.shim.ready_fd = r.image.fd = -1;
 	for (i = 0; i < VM_PORTS_MAX; i++)
 		r.shim.port_fds[i] = -1;
@@ -536,10 +650,13 @@ int ctl_run(int argc, char **argv)
 	    shim_start(&r.shim, &r.control, &e)) {
 		ctl_complain("%s", e.text);
 	} else {
-		r.has_dir = false;
+		r.made = 0;
+		r.id = strdup(r.vm.state.id);
 		code = r.options.is_detached ? await_start(&r)
 					     : run_foreground(&r);
 	}
 	run_fini(&r);
+	/* Where a signal has come, it is how we end. */
+	interrupt_release();
 	return (int)code;
 }

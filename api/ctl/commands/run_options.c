@@ -17,7 +17,12 @@
 #include "api/ctl/commands/docker.h"
 #include "api/ctl/commands/values.h"
 
-enum { MEMORY_MIB = 256, DISK_MIN = 16 << 20, SHM_MIN = 4096 };
+enum {
+	MEMORY_MIB = 256,
+	DISK_MIN = 16 << 20,
+	SHM_MIN = 4096,
+	START_TIMEOUT_MS = 120000
+};
 
 /* ---- values ------------------------------------------------------------- */
 
@@ -141,6 +146,13 @@ static int take_timeout(const struct args *a, void *into, struct err *e)
 {
 	return value_duration(a->value,
 			      &((struct run_options *)into)->timeout_ms, e);
+}
+
+static int take_start_timeout(const struct args *a, void *into, struct err *e)
+{
+	struct run_options *o = into;
+
+	return value_duration(a->value, &o->start_timeout_ms, e);
 }
 
 static int take_text(const struct args *a, void *into, struct err *e)
@@ -389,6 +401,7 @@ static const struct arg table[] = {
 	{"stop-signal", "SIGNAL", take_signal, AT(stop_signal)},
 	{"kernel", "FILE", take_text, AT(kernel)},
 	{"timeout", "TIME", take_timeout},
+	{"start-timeout", "TIME", take_start_timeout},
 	{"timing", AT(has_timing)},
 	{"console", AT(has_console)},
 	/* `--entrypoint ''` clears the image's. */
@@ -442,7 +455,11 @@ int run_options_parse(struct run_options *o, int argc, char **argv,
 	enum args_found found;
 	int rc;
 
-	*o = (struct run_options){.vcpu_count = 1, .memory_mib = MEMORY_MIB};
+	*o = (struct run_options){
+		.vcpu_count = 1,
+		.memory_mib = MEMORY_MIB,
+		.start_timeout_ms = START_TIMEOUT_MS,
+	};
 	while ((found = args_next(&a)) == ARGS_OPTION) {
 		rc = args_set(&a, o, e);
 		if (rc)

@@ -54,6 +54,7 @@ struct run_options {
 	unsigned vcpu_count;
 	uint64_t memory_mib;
 	uint64_t timeout_ms; /* 0 for none */
+	uint64_t start_timeout_ms;
 	uint64_t disk_bytes; /* of what it can write; 0: half of memory */
 	uint64_t shm_bytes;  /* 0: half of memory */
 	struct volume_source volumes[RUN_VOLUMES_MAX];

@@ -166,7 +166,7 @@ int value_port(const char *text, struct forward_rule *port, struct err *e)
 	char copy[80], *guest, *host, *address;
 	size_t len = strlen(text);
 
-	*port = (struct forward_rule){.address = "0.0.0.0"};
+	*port = (struct forward_rule){0};
 	if (len > 4 && !strcmp(text + len - 4, "/tcp"))
 		len -= 4;
 	if (len >= sizeof(copy))

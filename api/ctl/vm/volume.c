@@ -142,7 +142,7 @@ int volume_find(struct volume *v, const struct volume_source *asked,
 int volume_make(struct volume *v, const struct vm *vm, unsigned index,
 		struct err *e)
 {
-	char name[32], image[VM_PATH_MAX];
+	char name[32], image[PATH_MAX];
 	const char *const mkfs[] = {"mkfs.erofs", "--quiet", image, v->path,
 				    NULL};
 	int rc;
@@ -150,7 +150,7 @@ int volume_make(struct volume *v, const struct vm *vm, unsigned index,
 	if (v->kind != VOLUME_DIRECTORY)
 		return 0;
 	snprintf(name, sizeof(name), "volume%u.erofs", index);
-	vm_path(vm, name, image);
+	vm_disk_path(vm, name, image);
 	rc = process_run(mkfs, e);
 	if (rc)
 		return err_context(e, "-v %s", v->path);
@@ -161,7 +161,7 @@ int volume_make(struct volume *v, const struct vm *vm, unsigned index,
 int volume_make_scratch(struct volume *v, const struct vm *vm, uint64_t bytes,
 			struct err *e)
 {
-	char image[VM_PATH_MAX];
+	char image[PATH_MAX];
 	/* Nothing in it outlives the microVM, so nothing need be journalled. */
 	const char *const mkfs[] = {
 		"mkfs.ext4",	"-q", "-F",
@@ -172,7 +172,7 @@ int volume_make_scratch(struct volume *v, const struct vm *vm, uint64_t bytes,
 	int rc;
 
 	*v = (struct volume){.kind = VOLUME_DISK};
-	vm_path(vm, "scratch.ext4", image);
+	vm_disk_path(vm, "scratch.ext4", image);
 	fd = open(image, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	if (fd < 0 || ftruncate(fd, (off_t)(bytes & ~4095ull)))
 		return err_errno(e, "--disk: can't make %s", image);
