@@ -139,7 +139,7 @@ static void get_configure(void)
 	at += sizeof(struct proto_configure);
 	get_string("box.example.com");
 	get_string(SESSION_IMAGE_SERIAL);
-	get_string("");
+	get_string(SESSION_UPPER_SERIAL);
 	at += get_number(); /* entropy */
 	assert_int_equal(get_number(), 0);
 	get_list((const char *const[]){"192.0.2.1", "2001:db8::1", NULL});
@@ -160,7 +160,8 @@ static void get_mount(uint32_t flags, uint32_t mode, uint64_t bytes,
 static void get_run(uint64_t capabilities)
 {
 	get_frame(PROTO_RUN);
-	assert_int_equal(get_number(), PROTO_INIT | PROTO_READ_ONLY);
+	assert_int_equal(get_number(),
+			 PROTO_INIT | PROTO_READ_ONLY | PROTO_NO_NEW_PRIVS);
 	get_number(); /* rows and columns */
 	assert_int_equal(get_long(), capabilities);
 	assert_int_equal(get_long(), 0);
@@ -186,8 +187,22 @@ static void get_run(uint64_t capabilities)
 	get_list((const char *const[]){"192.0.2.9 db", NULL});
 }
 
-/* What the session sends until it has no more. */
-static size_t receive(uint8_t *bytes, size_t size)
+/* One file, in pieces. */
+static void get_files(size_t left)
+{
+	for (; left; left -= left > 3 ? PROTO_FILE_MAX : 3) {
+		get_frame(PROTO_FILE);
+		assert_int_equal(get_number(), 0640);
+		assert_int_equal(get_number(), 5);
+		assert_int_equal(get_number(), 6);
+		get_string("2");
+		assert_int_equal(get_number(), left > 3 ? PROTO_FILE_MAX : 3);
+		at += left > 3 ? PROTO_FILE_MAX : 3;
+	}
+}
+
+/* What the session sends, to its end. */
+static size_t read_all(uint8_t *bytes, size_t size)
 {
 	size_t len = 0;
 	ssize_t n;
@@ -240,27 +255,21 @@ static void runs_with_all_there_is(void **state)
 		.shm_bytes = 4096,
 		.has_init = true,
 		.is_read_only = true,
+		.has_upper = true,
+		.has_no_new_privs = true,
 	};
-	size_t len, left;
+	size_t len;
 
 	(void)state;
 	assert_int_equal(session_flush(&session), 0);
 	assert_true(read(agent, bytes, sizeof(bytes)) > 0);
 	memset(file, 'x', sizeof(file));
 	assert_int_equal(session_start(&session, &full, NULL), 0);
-	len = receive(bytes, sizeof(bytes));
+	len = read_all(bytes, sizeof(bytes));
 	at = bytes;
 	at += get_frame(PROTO_HELLO);
 	get_configure();
-	for (left = sizeof(file); left; left -= left > 3 ? PROTO_FILE_MAX : 3) {
-		get_frame(PROTO_FILE);
-		assert_int_equal(get_number(), 0640);
-		assert_int_equal(get_number(), 5);
-		assert_int_equal(get_number(), 6);
-		get_string("2");
-		assert_int_equal(get_number(), left > 3 ? PROTO_FILE_MAX : 3);
-		at += left > 3 ? PROTO_FILE_MAX : 3;
-	}
+	get_files(sizeof(file));
 	get_run(1ull << 21);
 	assert_ptr_equal(at, bytes + len);
 	assert_int_equal(session.done_due, 3);
@@ -300,6 +309,29 @@ static void counts_capabilities(void **state)
 		assert_int_equal(proto_get64(&process->capabilities),
 				 cases[i][2]);
 	}
+}
+
+static void execs_for_nobody_to_wait(void **state)
+{
+	const struct proto_process *process;
+	struct session_plan p = plan;
+	uint8_t bytes[2048];
+
+	(void)state;
+	p.kind = SESSION_EXEC;
+	p.is_kept = p.is_detached = true;
+	assert_int_equal(session_flush(&session), 0);
+	assert_true(read(agent, bytes, sizeof(bytes)) > 0);
+	assert_int_equal(session_start(&session, &p, NULL), 0);
+	assert_int_equal(session_flush(&session), 0);
+	assert_true(read(agent, bytes, sizeof(bytes)) > 0);
+	at = bytes;
+	at += get_frame(PROTO_HELLO);
+	get_frame(PROTO_EXEC);
+	process = (const struct proto_process *)at;
+	assert_int_equal(proto_get32(&process->flags) &
+				 (PROTO_KEEP | PROTO_DETACH),
+			 PROTO_KEEP | PROTO_DETACH);
 }
 
 static void refuses_too_many_files(void **state)
@@ -511,6 +543,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(runs_with_all_there_is, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(counts_capabilities, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(execs_for_nobody_to_wait, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(refuses_too_many_files, setup,
 						teardown),

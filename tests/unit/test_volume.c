@@ -164,7 +164,7 @@ static void makes_a_disk_to_write_to(void **state)
 	struct stat st;
 
 	(void)state;
-	snprintf(vm.dir, sizeof(vm.dir), "%s", dir);
+	vm.state.disk_dir = dir;
 	if (volume_make_scratch(&v, &vm, 1 << 30, &e))
 		fail_msg("%s", e.text);
 	assert_int_equal(stat(v.path, &st), 0);
