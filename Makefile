@@ -57,7 +57,7 @@ endif
 
 # ---- sources, floor by floor (docs/floors.txt) -----------------------------
 
-BASE    := args err fd cursor clock log
+BASE    := args err fd passed cursor clock log
 EVENT   := loop bucket limiter uring
 SECCOMP := filter rules compile
 MEM     := guest_mem

@@ -19,6 +19,7 @@
 #include "devices/uart.h"
 #include "devices/vsock.h"
 #include "vmm/base/fd.h"
+#include "vmm/base/passed.h"
 
 /* No kernel of ours takes more; the architecture knows its exact limit. */
 enum { CMDLINE_MAX = 4096 };
@@ -185,6 +186,7 @@ static int add_vsock(struct machine *m, const struct vm_config *config,
 		.id = "vsock",
 		.cid = config->vsock.guest_cid,
 		.uds_path = config->vsock.uds_path,
+		.listen_fd = config->vsock_fd,
 	};
 	struct device *d;
 	int rc;
@@ -267,12 +269,12 @@ int assembly_start(struct machine *m, const struct vm_config *config,
 	char cmdline[CMDLINE_MAX];
 	int rc;
 
-	kernel_fd = open(boot->kernel_image_path, O_RDONLY | O_CLOEXEC);
+	kernel_fd = passed_open(boot->kernel_image_path, O_RDONLY);
 	if (kernel_fd < 0)
 		return err_errno(e, "can't open the kernel %s",
 				 boot->kernel_image_path);
 	if (boot->initrd_path) {
-		initrd_fd = open(boot->initrd_path, O_RDONLY | O_CLOEXEC);
+		initrd_fd = passed_open(boot->initrd_path, O_RDONLY);
 		if (initrd_fd < 0)
 			return err_errno(e, "can't open the initrd %s",
 					 boot->initrd_path);

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "vmm/base/fd.h"
+#include "vmm/base/passed.h"
 
 enum { FILE_BYTES_MAX = 1 << 20 };
 
@@ -140,7 +141,7 @@ static int read_whole(int fd, char **out, size_t *len, struct err *e)
 
 int config_load(struct vm_config *c, const char *path, struct err *e)
 {
-	CLEAN_FD int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	CLEAN_FD int fd = passed_open(path, O_RDONLY | O_NOCTTY);
 	char *text = NULL;
 	size_t len;
 	int rc;

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "vmm/base/fd.h"
+#include "vmm/base/passed.h"
 
 enum { SECTOR = 512 };
 
@@ -43,8 +44,8 @@ int block_file_open(struct block_file *f, const char *path, bool is_read_only,
 		    struct err *e)
 {
 	/* Non-blocking, or a FIFO in the disk's place would hang us. */
-	CLEAN_FD int fd = open(path, (is_read_only ? O_RDONLY : O_RDWR) |
-					     O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	CLEAN_FD int fd = passed_open(path, (is_read_only ? O_RDONLY : O_RDWR) |
+						    O_NONBLOCK | O_NOCTTY);
 	int rc;
 
 	f->fd = -1;
