@@ -83,7 +83,8 @@ CTL_BASE     := process signals terminal tree
 CTL_AGENT    := attach dial session session_request
 CTL_IMAGE    := config entry fetch image import layout name progress source \
 	store tar tool wall words
-CTL_VM       := client end forward monitor network output_log shim vm volume
+CTL_VM       := cell cell_clone cgroups client end forward handed monitor network output_log shim uids vm \
+	volume
 CTL_COMMANDS := main complain api boot cp exec foreground image jail logs ps run \
 	run_options stop
 JAILS        := jail_find jail_remove
@@ -97,7 +98,7 @@ VMM_SRC := $(BASE:%=vmm/base/%.c) $(EVENT:%=vmm/event/%.c) \
 CTL_SRC := $(CTL_BASE:%=api/ctl/base/%.c) $(CTL_AGENT:%=api/ctl/agent/%.c) \
 	$(CTL_IMAGE:%=api/ctl/image/%.c) $(CTL_VM:%=api/ctl/vm/%.c) \
 	$(CTL_COMMANDS:%=api/ctl/commands/%.c) \
-	$(JAILS:%=jailer/jails/%.c) $(JSON:%=api/json/%.c) \
+	$(JAILS:%=jailer/jails/%.c) jailer/landlock.c $(JSON:%=api/json/%.c) \
 	$(BASE:%=vmm/base/%.c) vmm/event/loop.c
 JAILER_SRC := $(JAILER:%=jailer/%.c) $(BASE:%=vmm/base/%.c)
 
@@ -298,6 +299,7 @@ EXTRA_kernel := tests/unit/kernel_file
 EXTRA_bootpage := tests/unit/kernel_file
 EXTRA_jailer_options := jailer/options
 EXTRA_tree := api/ctl/base/tree
+EXTRA_uids := api/ctl/vm/uids api/ctl/base/process
 EXTRA_run_options := api/ctl/commands/run_options
 EXTRA_session := api/ctl/agent/session api/ctl/agent/session_request
 EXTRA_image_tar := api/ctl/image/tar api/ctl/image/entry

@@ -26,9 +26,9 @@ _mayctl() {
 		api:* | status:*) words='--socket' ;;
 		jail:2) words='ls rm' ;;
 		jail:*) words='--all-dead --chroot-base-dir --force' ;;
-		boot:*) words='--kernel --initrd --drive --cpus --memory --args --monitor' ;;
+		boot:*) words='--kernel --initrd --drive --cpus --memory --args --monitor --no-jail' ;;
 		run:*)
-			words='--interactive --tty --detach --rm --name --hostname --env --workdir --user --entrypoint --volume --publish --net --cpus --memory --timeout --kernel --console --timing'
+			words='--interactive --tty --detach --rm --name --hostname --env --workdir --user --entrypoint --volume --publish --net --cpus --memory --timeout --kernel --console --no-jail --timing'
 			[[ $word == -* ]] || words=$(mayctl image ls 2>/dev/null | awk 'NR > 1 { print $1 }')
 			;;
 		ps:*) words='--all --json' ;;

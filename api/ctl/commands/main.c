@@ -18,7 +18,7 @@ static const struct {
 	 "      says what a monitor's microVM is and does"},
 	{"boot", ctl_boot,
 	 "boot --kernel FILE [--initrd FILE] [--drive FILE[:ro]]... [--cpus N]\n"
-	 "       [--memory MIB] [--args TEXT] [--monitor FILE]\n"
+	 "       [--memory MIB] [--args TEXT] [--monitor FILE] [--no-jail]\n"
 	 "      boots a microVM on this terminal and says how long it took;\n"
 	 "      without an initrd the first drive is the root; Ctrl-] ends it"},
 	{"jail", ctl_jail,
@@ -58,6 +58,7 @@ static const struct {
 	 "      --timeout TIME           seconds, or with ms, s, m, h behind it\n"
 	 "      --kernel FILE            another kernel for the guest\n"
 	 "      --console                keep the kernel's messages (console.log)\n"
+	 "      --no-jail                the monitor runs as you, with a warning\n"
 	 "      --timing                 say at the end where the time went\n"
 	 "      three Ctrl-C kill a command that does not heed them"},
 	{"exec", ctl_exec,
@@ -69,7 +70,9 @@ static const struct {
 	 "      copies a file into a container, or out of it"},
 	{"ps", ctl_ps,
 	 "ps [-a, --all] [--json]\n"
-	 "      lists microVMs, with -a also those that have ended"},
+	 "      lists microVMs and what each is jailed by, with -a also those "
+	 "that\n"
+	 "      have ended"},
 	{"inspect", ctl_inspect,
 	 "inspect NAME...\n"
 	 "      prints all that is known of a microVM, as JSON"},

@@ -12,8 +12,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "api/ctl/base/signals.h"
@@ -22,6 +20,7 @@
 #include "api/ctl/commands/foreground.h"
 #include "api/ctl/commands/run_options.h"
 #include "api/ctl/image/image.h"
+#include "api/ctl/vm/cell.h"
 #include "api/ctl/vm/forward.h"
 #include "api/ctl/vm/monitor.h"
 #include "api/ctl/vm/network.h"
@@ -38,7 +37,9 @@ struct run {
 	struct image image;
 	struct monitor_files files;
 	struct vm vm;
-	bool has_dir; /* and it is ours, not yet the shim's */
+	struct cell cell;
+	bool has_dir;  /* and it is ours, not yet the shim's */
+	bool is_shims; /* all that was made is */
 	struct volume volumes[VM_VOLUMES_MAX];
 	struct network network;
 	struct monitor_plan monitor;
@@ -280,19 +281,8 @@ static int add_network(struct run *r, struct err *e)
 /* The socket that the agent calls at as soon as it is up. */
 static int listen_for_agent(struct run *r, struct err *e)
 {
-	struct sockaddr_un address = {.sun_family = AF_UNIX};
-	CLEAN_FD int fd =
-		socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	char path[VM_PATH_MAX];
-
-	vm_path(&r->vm, SESSION_READY_SOCKET, path);
-	snprintf(address.sun_path, sizeof(address.sun_path), "%.107s", path);
-	if (fd < 0 ||
-	    bind(fd, (const struct sockaddr *)&address, sizeof(address)) ||
-	    listen(fd, 4))
-		return err_errno(e, "can't listen at %s", path);
-	r->shim.ready_fd = fd_steal(&fd);
-	return 0;
+	r->shim.ready_fd = cell_listen(&r->cell, SESSION_READY_SOCKET, e);
+	return r->shim.ready_fd < 0 ? r->shim.ready_fd : 0;
 }
 
 static int open_ports(struct run *r, struct err *e)
@@ -320,6 +310,33 @@ static void plan_shim(struct run *r)
 	r->shim.port_count = r->options.port_count;
 }
 
+/* The first state that is written tells of it. */
+static int choose_cell(struct run *r, struct err *e)
+{
+	int rc = cell_choose(&r->cell, !r->options.has_no_jail, r->files.jailer,
+			     e);
+
+	r->vm.state.jail = r->cell.kind;
+	r->vm.state.uid = r->cell.claim.uid;
+	if (!rc && cell_warning(r->cell.kind))
+		ctl_complain("warning: %s", cell_warning(r->cell.kind));
+	return rc;
+}
+
+static int make_cell(struct run *r, struct err *e)
+{
+	const struct cgroups_limits limits = {
+		.vcpu_count = r->options.vcpu_count,
+		.memory_mib = r->options.memory_mib,
+	};
+	int rc = cell_make(&r->cell, r->vm.dir, r->files.program,
+			   r->vm.state.name, &limits, e);
+
+	r->vm.state.limits = strdup(r->cell.cgroups.limits);
+	r->monitor.cell = &r->cell;
+	return rc;
+}
+
 static int prepare_vm(struct run *r, struct err *e)
 {
 	const struct run_options *o = &r->options;
@@ -332,7 +349,9 @@ static int prepare_vm(struct run *r, struct err *e)
 	if (rc)
 		return rc;
 	r->vm.state.command = describe_command(r->argv);
-	rc = vm_create(&r->vm, e);
+	rc = choose_cell(r, e);
+	if (!rc)
+		rc = vm_create(&r->vm, e);
 	if (rc)
 		return rc;
 	r->has_dir = true;
@@ -342,7 +361,9 @@ static int prepare_vm(struct run *r, struct err *e)
 	r->monitor.vcpu_count = o->vcpu_count;
 	r->monitor.memory_mib = o->memory_mib;
 	r->monitor.has_console = o->has_console;
-	rc = add_disks(r, e);
+	rc = make_cell(r, e);
+	if (!rc)
+		rc = add_disks(r, e);
 	if (!rc)
 		rc = add_network(r, e);
 	if (!rc)
@@ -455,7 +476,10 @@ static void run_fini(struct run *r)
 {
 	unsigned i;
 
+	cell_close(&r->cell);
 	/* Nobody else knows of it yet. */
+	if (!r->is_shims)
+		cell_remove(r->has_dir ? r->vm.dir : "", r->cell.claim.uid);
 	if (r->has_dir) {
 		if (r->vm.state.tap)
 			network_remove(r->vm.state.tap);
@@ -484,6 +508,7 @@ int ctl_run(int argc, char **argv)
 	unsigned i;
 
 	r.begin_ns = clock_now_ns();
+	r.cell.root_fd = r.cell.claim.fd = r.cell.cgroups.clone_fd = -1;
 	r.control = r.shim.ready_fd = r.image.fd = -1;
 	for (i = 0; i < VM_PORTS_MAX; i++)
 		r.shim.port_fds[i] = -1;
@@ -492,6 +517,9 @@ int ctl_run(int argc, char **argv)
 		ctl_complain("%s", e.text);
 	} else {
 		r.has_dir = false;
+		r.is_shims = true;
+		/* So that a claim is not held by us when the shim ends. */
+		cell_close(&r.cell);
 		code = r.options.is_detached ? await_start(&r)
 					     : run_foreground(&r);
 	}

@@ -334,6 +334,7 @@ static const struct arg table[] = {
 	{"timeout", "TIME", take_timeout},
 	{"timing", AT(has_timing)},
 	{"console", AT(has_console)},
+	{"no-jail", AT(has_no_jail)},
 	/* `--entrypoint ''` clears the image's. */
 	{"entrypoint", "PROGRAM", AT(entrypoint)},
 	{"hostname", "NAME", take_text, AT(hostname)},

@@ -22,6 +22,7 @@ struct run_options {
 	bool is_removed;
 	bool has_timing;
 	bool has_console;
+	bool has_no_jail;
 	const char *name;	/* NULL: made up */
 	const char *workdir;	/* NULL: the image's */
 	const char *user;	/* NULL: the image's */

@@ -14,6 +14,7 @@
 #include "api/ctl/agent/session.h"
 #include "api/ctl/base/process.h"
 #include "api/ctl/base/signals.h"
+#include "api/ctl/vm/cell.h"
 #include "api/ctl/vm/network.h"
 #include "api/ctl/vm/vm.h"
 #include "vmm/base/fd.h"
@@ -122,7 +123,10 @@ int end_remove(const char *name, bool is_forced, struct err *e)
 	if (!rc && vm.state.tap)
 		network_remove(vm.state.tap);
 	if (!rc)
+		cell_remove(vm.dir, vm.state.uid);
+	if (!rc)
 		rc = vm_remove(&vm, e);
+	vm_sweep();
 out:
 	vm_fini(&vm);
 	return rc;

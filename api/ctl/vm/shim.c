@@ -381,14 +381,19 @@ static void end(struct shim *s)
 {
 	struct vm *vm = s->plan->vm;
 	struct timespec now;
+	bool gone = false;
 
 	kill_monitor(s);
 	if (s->forward.loop)
 		forward_stop(&s->forward);
 	output_log_close(&s->output);
 	if (!vm->state.is_kept)
-		vm_remove(vm, NULL);
+		gone = !vm_remove(vm, NULL);
 	wait_monitor(s);
+	cell_remove(vm->dir, vm->state.uid);
+	/* Where the monitor was in the way until now. */
+	if (!vm->state.is_kept && !gone)
+		vm_remove(vm, NULL);
 	if (vm->state.tap)
 		network_remove(vm->state.tap);
 	if (vm->state.is_kept) {

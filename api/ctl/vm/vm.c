@@ -9,18 +9,19 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "api/ctl/base/process.h"
+#include "api/ctl/base/tree.h"
+#include "api/ctl/vm/cell.h"
 #include "vmm/base/fd.h"
 
 enum { STATE_MAX = 1 << 20, NAME_TRIES = 16 };
@@ -90,6 +91,12 @@ static const struct field state_fields[] = {
 	 .type = FIELD_WORD,
 	 .words = stage_words,
 	 FIELD_AT(struct vm_state, stage)},
+	{.name = "jail",
+	 .type = FIELD_WORD,
+	 .words = cell_words,
+	 FIELD_AT(struct vm_state, jail)},
+	NUMBER("uid", uid),
+	TEXT("limits", limits),
 	NUMBER("created_s", created_s),
 	NUMBER("ended_s", ended_s),
 	NUMBER("exit_code", exit_code),
@@ -242,27 +249,24 @@ int vm_create(struct vm *vm, struct err *e)
 
 /*
  * A shim that was killed in the moment between the monitor's start and the
- * state that tells of it: who listens at the API's socket is the monitor.
+ * state that tells of it: the monitor has written down who it is.
  */
 static void find_monitor(struct vm *vm)
 {
-	CLEAN_FD int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	struct sockaddr_un address = {.sun_family = AF_UNIX};
-	char path[VM_PATH_MAX];
-	struct ucred peer = {0};
-	socklen_t len = sizeof(peer);
+	struct vm_process process = {0};
+	char path[VM_PATH_MAX], *text = NULL;
 
 	if (vm->state.stage != VM_CREATED ||
-	    vm_process_is_alive(&vm->state.shim))
+	    vm_process_is_alive(&vm->state.shim) ||
+	    process_read_file(vm_path(vm, "monitor.pid", path), 64, &text,
+			      NULL))
 		return;
-	vm_path(vm, "api.sock", path);
-	memcpy(address.sun_path, path, strlen(path) + 1);
-	if (fd < 0 ||
-	    connect(fd, (const struct sockaddr *)&address, sizeof(address)) ||
-	    getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len))
-		return;
-	vm->state.monitor = vm_process_of(peer.pid);
-	vm->state.stage = VM_STARTED;
+	if (sscanf(text, "%" SCNu32 " %" SCNu64, &process.pid,
+		   &process.start) == 2) {
+		vm->state.monitor = process;
+		vm->state.stage = VM_STARTED;
+	}
+	free(text);
 }
 
 int vm_load(struct vm *vm, const char *name, struct err *e)
@@ -433,10 +437,59 @@ static int remove_files(const struct vm *vm, bool is_all, struct err *e)
 			if (!strcmp(name, kept[i]))
 				name = ".";
 		if (strcmp(name, ".") != 0 && strcmp(name, "..") != 0)
-			(void)unlinkat(dirfd(dir), name, 0);
+			(void)tree_remove(dirfd(dir), name, 0, NULL);
 	}
 	closedir(dir);
 	return 0;
+}
+
+/* ---- places without a name ---------------------------------------------- */
+
+#define PLACE ".place-"
+
+int vm_make_place(struct vm *vm, struct err *e)
+{
+	char root[VM_PATH_MAX];
+	int rc = root_dir(root, sizeof(root), e);
+
+	if (rc)
+		return rc;
+	/* A pid has no two processes; what one before it left is in the way. */
+	if (snprintf(vm->dir, sizeof(vm->dir), "%s/" PLACE "%d", root,
+		     getpid()) >= (int)sizeof(vm->dir))
+		return err_set(e, -ENAMETOOLONG, "%s is too long", root);
+	(void)vm_remove(vm, NULL);
+	if (mkdir(vm->dir, 0700))
+		return err_errno(e, "can't make %s", vm->dir);
+	return 0;
+}
+
+static int is_place(const struct dirent *entry)
+{
+	return !strncmp(entry->d_name, PLACE, sizeof(PLACE) - 1);
+}
+
+void vm_sweep(void)
+{
+	struct dirent **entries = NULL;
+	char root[VM_PATH_MAX];
+	struct vm vm = {0};
+	int i, count;
+
+	cell_sweep();
+	if (root_dir(root, sizeof(root), NULL))
+		return;
+	count = scandir(root, &entries, is_place, NULL);
+	for (i = 0; i < count; i++) {
+		const int pid = atoi(entries[i]->d_name + sizeof(PLACE) - 1);
+
+		if (pid > 0 && !process_start_time(pid) &&
+		    snprintf(vm.dir, sizeof(vm.dir), "%s/%.32s", root,
+			     entries[i]->d_name) < (int)sizeof(vm.dir))
+			(void)vm_remove(&vm, NULL);
+		free(entries[i]);
+	}
+	free(entries);
 }
 
 void vm_forget(const struct vm *vm)
