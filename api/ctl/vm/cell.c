@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -16,7 +17,7 @@
 #include "api/ctl/vm/cell_clone.h"
 #include "vmm/base/fd.h"
 
-enum { BACKLOG = 4096 };
+enum { BACKLOG = 4096, JAILER_FILES = 2048 };
 
 const char *const cell_words[] = {"none", "filters", "userns", "uid", NULL};
 
@@ -163,6 +164,7 @@ struct words {
 	char fds[256];
 	char uid[16];
 	char gid[16];
+	char limit[24];
 	const char *argv[64];
 	unsigned count;
 };
@@ -171,6 +173,19 @@ static void put(struct words *w, const char *word)
 {
 	if (w->count + 1 < sizeof(w->argv) / sizeof(w->argv[0]))
 		w->argv[w->count++] = word;
+}
+
+/* A user whose limit is below the jailer's keeps it. */
+static void put_limit(struct words *w)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) || limit.rlim_max >= JAILER_FILES)
+		return;
+	snprintf(w->limit, sizeof(w->limit), "no-file=%u",
+		 (unsigned)limit.rlim_max);
+	put(w, "--resource-limit");
+	put(w, w->limit);
 }
 
 static void put_jailer(struct words *w, const struct cell *c,
@@ -196,8 +211,10 @@ static void put_jailer(struct words *w, const struct cell *c,
 					"%s%d", i ? "," : "", m->fds[i]);
 	for (i = 0; i < sizeof(own) / sizeof(own[0]); i++)
 		put(w, own[i]);
-	if (c->kind == CELL_USERNS)
+	if (c->kind == CELL_USERNS) {
 		put(w, "--userns");
+		put_limit(w);
+	}
 	if (m->is_bound)
 		put(w, "--die-with-parent");
 	put(w, "--");
