@@ -60,7 +60,7 @@ endif
 
 # ---- sources, floor by floor (docs/floors.txt) -----------------------------
 
-BASE    := args err fd cursor clock log printable
+BASE    := args err fd passed cursor clock log printable
 EVENT   := loop bucket limiter uring
 SECCOMP := filter rules compile
 MEM     := guest_mem
@@ -88,10 +88,11 @@ CTL_BASE     := descriptors interrupt pack process signals tar terminal tree unt
 CTL_AGENT    := attach dial session session_request
 CTL_IMAGE    := archive config entry erofs fetch image import layout layout_make mend model \
 	name progress source store tar tool wall words
-CTL_VM       := client end forward link monitor nat network orphan output_log \
-	place resolver shim vm vm_process volume
+CTL_VM       := cell cell_clone cgroups client end forward handed link monitor \
+	nat network orphan output_log place resolver shim sweep uids vm vm_process \
+	vm_remove volume
 CTL_COMMANDS := main complain api boot cp cp_place docker env exec foreground \
-	image jail logs ps run run_disks run_mounts run_options stop values
+	image jail logs ps run run_disks run_mounts run_options run_plan stop values
 JAILS        := jail_find jail_remove
 
 VMM_SRC := $(BASE:%=vmm/base/%.c) $(EVENT:%=vmm/event/%.c) \
@@ -103,7 +104,7 @@ VMM_SRC := $(BASE:%=vmm/base/%.c) $(EVENT:%=vmm/event/%.c) \
 CTL_SRC := $(CTL_BASE:%=api/ctl/base/%.c) $(CTL_AGENT:%=api/ctl/agent/%.c) \
 	$(CTL_IMAGE:%=api/ctl/image/%.c) $(CTL_VM:%=api/ctl/vm/%.c) \
 	$(CTL_COMMANDS:%=api/ctl/commands/%.c) \
-	$(JAILS:%=jailer/jails/%.c) $(JSON:%=api/json/%.c) \
+	$(JAILS:%=jailer/jails/%.c) jailer/landlock.c $(JSON:%=api/json/%.c) \
 	$(BASE:%=vmm/base/%.c) vmm/event/loop.c
 JAILER_SRC := $(JAILER:%=jailer/%.c) $(BASE:%=vmm/base/%.c)
 
@@ -166,7 +167,7 @@ $(B)/musl/%.o: %.c | $(B)/musl/include
 SECCOMP_GEN := build/seccomp/generate
 
 $(SECCOMP_GEN): $(addprefix vmm/seccomp/,generate.c rules.c compile.c \
-		rules.h compile.h) vmm/base/err.c vmm/base/fd.c
+		rules.h compile.h) $(addprefix vmm/base/,err.c fd.c passed.c)
 	$(Q)mkdir -p $(@D)
 	$(call say,GEN,$@)gcc -O1 $(WARN) -I. -D_GNU_SOURCE -o $@ \
 		$(filter %.c,$^) -lseccomp
@@ -313,7 +314,7 @@ EXTRA_tree := api/ctl/base/tree
 EXTRA_pack := api/ctl/base/pack api/ctl/base/untar api/ctl/base/tar \
 	api/ctl/base/tree
 EXTRA_cp_place := api/ctl/commands/cp_place
-EXTRA_vm := $(addprefix api/ctl/,vm/vm vm/place vm/vm_process base/process base/interrupt base/tree)
+EXTRA_vm := $(addprefix api/ctl/,vm/vm vm/vm_remove vm/place vm/vm_process base/process base/interrupt base/tree)
 EXTRA_volume := api/ctl/vm/volume $(EXTRA_vm)
 EXTRA_run_options := api/ctl/commands/run_options api/ctl/commands/run_mounts \
 	api/ctl/commands/values api/ctl/commands/env api/ctl/commands/docker \
@@ -321,6 +322,7 @@ EXTRA_run_options := api/ctl/commands/run_options api/ctl/commands/run_mounts \
 	api/ctl/base/process api/ctl/base/tree
 EXTRA_untar := api/ctl/base/untar api/ctl/base/tar api/ctl/base/tree
 EXTRA_resolver := api/ctl/vm/resolver
+EXTRA_uids := api/ctl/vm/uids api/ctl/base/process api/ctl/base/interrupt
 EXTRA_session := api/ctl/agent/session api/ctl/agent/session_request
 EXTRA_image_tar := api/ctl/image/tar api/ctl/image/entry api/ctl/base/tar
 EXTRA_image_model := api/ctl/image/model

@@ -19,6 +19,7 @@
 #include "devices/uart.h"
 #include "devices/vsock.h"
 #include "vmm/base/fd.h"
+#include "vmm/base/passed.h"
 
 /* No kernel of ours takes more; the architecture knows its exact limit. */
 enum { CMDLINE_MAX = 4096 };
@@ -182,28 +183,29 @@ static int add_net(struct machine *m, const struct vm_config *config,
 }
 
 int assembly_vsock(struct device **out, const struct config_vsock *config,
-		   struct err *e)
+		   int listen_fd, struct err *e)
 {
 	const struct vsock_config vsock = {
 		.id = "vsock",
 		.cid = config->guest_cid,
 		.uds_path = config->uds_path,
+		.listen_fd = listen_fd,
 	};
 
 	return vsock_new(out, &vsock, e);
 }
 
-static int add_vsock(struct machine *m, const struct config_vsock *config,
+static int add_vsock(struct machine *m, const struct vm_config *config,
 		     struct device **made, struct err *e)
 {
 	struct device *d = *made;
 	int rc = 0;
 
-	if (!config->uds_path)
+	if (!config->vsock.uds_path)
 		return 0;
 	*made = NULL;
 	if (!d)
-		rc = assembly_vsock(&d, config, e);
+		rc = assembly_vsock(&d, &config->vsock, config->vsock_fd, e);
 	return rc ? rc : machine_add(m, d, e);
 }
 
@@ -272,7 +274,7 @@ static int add_devices(struct machine *m, const struct vm_config *config,
 
 	for (i = 0; i < config->net_count && !rc; i++)
 		rc = add_net(m, config, i, out, e);
-	rc = rc ? rc : add_vsock(m, &config->vsock, vsock, e);
+	rc = rc ? rc : add_vsock(m, config, vsock, e);
 	return rc ? rc : add_platform(m, config, has_boot_timer, out, e);
 }
 

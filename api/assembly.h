@@ -27,10 +27,10 @@ int assembly_make(struct machine **out, const struct vm_config *config,
 
 /*
  * Makes the vsock device, which listens from then on; the machine that it goes
- * into comes later.
+ * into comes later. Where listen_fd is not 0 it listens there, at a copy.
  */
 int assembly_vsock(struct device **out, const struct config_vsock *config,
-		   struct err *e);
+		   int listen_fd, struct err *e);
 
 /*
  * Adds all devices to m, loads the kernel and starts. *vsock is a device of

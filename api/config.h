@@ -140,7 +140,8 @@ struct vm_config {
 	struct config_logger logger;
 	bool has_logger;
 	struct config_metrics metrics;
-	int kvm_fd; /* borrowed from the command line; 0 for none */
+	int kvm_fd;   /* borrowed from the command line; 0 for none */
+	int vsock_fd; /* as well; it listens for those who want the guest */
 };
 
 /* The bodies of the API; the config file is made of the same. */

@@ -107,7 +107,7 @@ static void restore_vsock(struct controller *c)
 {
 	struct err e;
 
-	if (assembly_vsock(&c->vsock, &c->config.vsock, &e))
+	if (assembly_vsock(&c->vsock, &c->config.vsock, c->config.vsock_fd, &e))
 		log_warn("%s", e.text);
 }
 
@@ -243,7 +243,7 @@ int controller_set_vsock(struct controller *c, struct config_vsock *body,
 	/* The same name is free only once the old one has let go of it. */
 	if (c->vsock && !strcmp(body->uds_path, c->config.vsock.uds_path))
 		forget_vsock(c);
-	rc = assembly_vsock(&made, body, e);
+	rc = assembly_vsock(&made, body, c->config.vsock_fd, e);
 	if (rc)
 		return rc;
 	forget_vsock(c);

@@ -103,36 +103,13 @@ int listener_open(struct listener *l, const char *path, struct err *e)
 	return start(l, e);
 }
 
-static int socket_option(int fd, int option)
-{
-	socklen_t len = sizeof(int);
-	int value = -1;
-
-	return getsockopt(fd, SOL_SOCKET, option, &value, &len) ? -1 : value;
-}
-
 int listener_adopt(struct listener *l, int fd, struct err *e)
 {
-	int flags = fcntl(fd, F_GETFL);
+	int rc = fd_check_listener(fd, "for the API", e);
 
 	l->watch.fd = -1;
-	if (flags < 0)
-		return err_set(e, -EBADF,
-			       "descriptor %d, for the API, is not open", fd);
-	if (socket_option(fd, SO_DOMAIN) != AF_UNIX ||
-	    socket_option(fd, SO_TYPE) != SOCK_STREAM)
-		return err_set(e, -EINVAL,
-			       "descriptor %d, for the API, is not a Unix "
-			       "stream socket",
-			       fd);
-	if (socket_option(fd, SO_ACCEPTCONN) != 1)
-		return err_set(e, -EINVAL,
-			       "descriptor %d, for the API, is a socket that "
-			       "does not listen; call listen() first",
-			       fd);
-	if (fcntl(fd, F_SETFL, flags | O_NONBLOCK) ||
-	    fcntl(fd, F_SETFD, FD_CLOEXEC))
-		return err_errno(e, "descriptor %d, for the API", fd);
+	if (rc)
+		return rc;
 	l->fd = fd;
 	return start(l, e);
 }

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -163,6 +164,10 @@ static int configure(struct monitor *m, struct err *e)
 	controller_init(c, &m->loop, o->id, controller_collect);
 	c->has_boot_timer = o->boot_timer || o->timing;
 	c->config.kvm_fd = (int)o->kvm_fd;
+	c->config.vsock_fd = (int)o->vsock_fd;
+	/* Now, for later there are filters. */
+	if (o->vsock_fd && fd_check_listener((int)o->vsock_fd, "for vsock", e))
+		return EXIT_BAD_ARGUMENT;
 	if (take_log_options(m, e))
 		return EXIT_BAD_ARGUMENT;
 	if (o->config_file && config_load(&c->config, o->config_file, e))
@@ -335,6 +340,8 @@ int main(int argc, char **argv)
 	int code = EXIT_BAD_ARGUMENT;
 
 	monitor.main_ns = clock_now_ns();
+	/* Run out of memory, it would have the name of a descriptor. */
+	prctl(PR_SET_NAME, "mayfly");
 	hold_standard_fds();
 	/*
 	 * When its heap is full the C library tries another, by calls that no

@@ -12,6 +12,7 @@
 
 #include "vmm/base/args.h"
 #include "vmm/base/log.h"
+#include "vmm/base/passed.h"
 #include "vmm/base/version.h"
 
 /* 1 GiB: enough for anybody's metadata, and no overflow anywhere. */
@@ -43,6 +44,13 @@ static int take_fd(const struct args *a, void *into, struct err *e)
 	return take_number(a, into, e);
 }
 
+/* A list of them, which from here on may be named as files. */
+static int take_files(const struct args *a, void *into, struct err *e)
+{
+	(void)into;
+	return passed_take(a->value, e);
+}
+
 static int refuse(const struct args *a, void *into, struct err *e)
 {
 	(void)into;
@@ -62,6 +70,8 @@ static const struct arg table[] = {
 	 "give the guest a place to say that it is up, and log the time"},
 	{"config-file", "PATH", NULL, AT(config_file),
 	 "configure a microVM from a JSON file and start it"},
+	{"file-fds", "N[,N]...", take_files, 0,
+	 "descriptors of files, which then may be named fd:N"},
 	{"help", NULL, NULL, AT(help), "print this text"},
 	{"http-api-max-payload-size", "BYTES", take_number,
 	 AT(payload_max_bytes), "largest body of a request (default 51200)"},
@@ -96,6 +106,8 @@ static const struct arg table[] = {
 	 "monotonic time at which this process was started"},
 	{"timing", NULL, NULL, AT(timing),
 	 "at the end print the phases of the run in microseconds to stderr"},
+	{"vsock-fd", "N", take_fd, AT(vsock_fd),
+	 "descriptor of a listening Unix socket for the vsock device"},
 	{"version", NULL, NULL, AT(version),
 	 "print the API's version, then mayfly's"},
 	{"describe-snapshot", "PATH", refuse, 0, NULL},

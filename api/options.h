@@ -42,6 +42,7 @@ struct options {
 	uint64_t payload_max_bytes; /* of a request */
 	uint64_t api_fd;	    /* of a listening socket; 0 for none */
 	uint64_t kvm_fd;	    /* of /dev/kvm; 0 to open it */
+	uint64_t vsock_fd;	    /* of a listening socket; 0 for none */
 	bool no_api;
 	bool no_seccomp;
 	bool boot_timer;

@@ -31,6 +31,7 @@
 #include "vmm/base/container.h"
 #include "vmm/base/le.h"
 #include "vmm/base/log.h"
+#include "vmm/base/passed.h"
 
 enum { SECTOR = 512, DEVICE_ID_BLOCK = 2 };
 
@@ -555,9 +556,18 @@ int block_set_path(struct device *d, const char *path, struct err *e)
 {
 	struct block *b = (struct block *)d;
 	struct block_file file = {.fd = -1};
-	char *copy = strdup(path ? path : b->path);
-	int rc = copy ? block_file_open(&file, copy, b->disk.is_read_only, e)
-		      : err_set(e, -ENOMEM, "no memory for a path");
+	char *copy;
+	int rc;
+
+	/* To copy a descriptor is more than a running machine may do. */
+	if (passed_has(path ? path : b->path))
+		return err_set(e, -EINVAL,
+			       "the drive %s: a disk that was passed as a "
+			       "descriptor is taken before the start only",
+			       b->id);
+	copy = strdup(path ? path : b->path);
+	rc = copy ? block_file_open(&file, copy, b->disk.is_read_only, e)
+		  : err_set(e, -ENOMEM, "no memory for a path");
 
 	if (rc) {
 		free(copy);

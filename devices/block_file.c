@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "vmm/base/fd.h"
+#include "vmm/base/passed.h"
 
 enum { SECTOR = 512 };
 

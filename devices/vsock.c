@@ -339,8 +339,13 @@ int vsock_new(struct device **out, const struct vsock_config *config,
 	vs->cid = config->cid;
 	vsock_table_init(&vs->table);
 	vs->id = strdup(config->id);
-	rc = vs->id ? vsock_host_listen(vs, config->uds_path, e)
-		    : err_set(e, -ENOMEM, "no memory for vsock");
+	if (!vs->id)
+		rc = err_set(e, -ENOMEM, "no memory for vsock");
+	else if (config->listen_fd)
+		rc = vsock_host_adopt(vs, config->uds_path, config->listen_fd,
+				      e);
+	else
+		rc = vsock_host_listen(vs, config->uds_path, e);
 	if (rc) {
 		vsock_free(&vs->virtio);
 		return rc;

@@ -19,6 +19,11 @@ struct vsock_config {
 	 * socket at uds_path, then "_P".
 	 */
 	const char *uds_path;
+	/*
+	 * One that listens already (fd_check_listener()), somewhere that
+	 * uds_path need not be; copied. 0 to make it at uds_path.
+	 */
+	int listen_fd;
 };
 
 /*

@@ -118,6 +118,8 @@ void vsock_tx_serve(struct vsock *vs) REQUIRES(vs->virtio.device.lock);
 
 /* vsock_host.c: makes and removes the listening socket. */
 int vsock_host_listen(struct vsock *vs, const char *path, struct err *e);
+/* Or takes a copy of one that somebody else has made and removes. */
+int vsock_host_adopt(struct vsock *vs, const char *path, int fd, struct err *e);
 void vsock_host_close(struct vsock *vs);
 /* Takes in processes that connect, as many as may be half-open. */
 void vsock_host_accept(struct vsock *vs);

@@ -9,6 +9,7 @@
  * and how many of them may be half-open is bounded.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -33,11 +34,8 @@ enum {
 
 /* ---- the socket --------------------------------------------------------- */
 
-int vsock_host_listen(struct vsock *vs, const char *path, struct err *e)
+static int set_path(struct vsock *vs, const char *path, struct err *e)
 {
-	CLEAN_FD int fd = -1;
-	struct stat st;
-
 	vs->address.sun_family = AF_UNIX;
 	if (!*path || strlen(path) >= sizeof(vs->address.sun_path))
 		return err_set(e, -ENAMETOOLONG,
@@ -45,6 +43,17 @@ int vsock_host_listen(struct vsock *vs, const char *path, struct err *e)
 			       "\"%s\" does not; choose another uds_path",
 			       sizeof(vs->address.sun_path) - 1, path);
 	memcpy(vs->address.sun_path, path, strlen(path));
+	return 0;
+}
+
+int vsock_host_listen(struct vsock *vs, const char *path, struct err *e)
+{
+	CLEAN_FD int fd = -1;
+	struct stat st;
+	int rc = set_path(vs, path, e);
+
+	if (rc)
+		return rc;
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return err_errno(e, "vsock: socket");
@@ -69,6 +78,17 @@ int vsock_host_listen(struct vsock *vs, const char *path, struct err *e)
 	return 0;
 }
 
+int vsock_host_adopt(struct vsock *vs, const char *path, int fd, struct err *e)
+{
+	int rc = set_path(vs, path, e);
+
+	if (rc)
+		return rc;
+	/* Its own stays open, for another try after a start that failed. */
+	vs->listen_fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+	return vs->listen_fd < 0 ? err_errno(e, "vsock: descriptor %d", fd) : 0;
+}
+
 void vsock_host_close(struct vsock *vs)
 {
 	const char *path = vs->address.sun_path;
@@ -77,8 +97,9 @@ void vsock_host_close(struct vsock *vs)
 	if (vs->listen_fd < 0)
 		return;
 	fd_close(&vs->listen_fd);
-	if (!lstat(path, &st) && st.st_dev == vs->address_dev &&
-	    st.st_ino == vs->address_ino)
+	/* No file of ours has inode 0: of one we took there is none. */
+	if (vs->address_ino && !lstat(path, &st) &&
+	    st.st_dev == vs->address_dev && st.st_ino == vs->address_ino)
 		unlink(path);
 }
 

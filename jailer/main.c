@@ -37,10 +37,11 @@ struct jail {
 	struct ns ns;
 	char program[PATH_MAX]; /* its name, without links */
 	int program_fd;		/* owned; the monitor outside */
-	int root_fd;  /* owned; the jail's directory seen from outside */
-	int null_fd;  /* owned; /dev/null, which the jail has not */
-	int proc_fd;  /* owned; /proc, where there is to be a user namespace */
-	bool is_user; /* the caller is not root */
+	int memory_fd; /* owned; its copy, where there is none in the jail */
+	int root_fd;   /* owned; the jail's directory seen from outside */
+	int null_fd;   /* owned; /dev/null, which the jail has not */
+	int proc_fd;   /* owned; /proc, where there is to be a user namespace */
+	bool is_user;  /* the caller is not root */
 	struct bind devices; /* of the host, where is_user */
 	int userfaultfd;
 	uint64_t start_us; /* CLOCK_MONOTONIC */
@@ -150,8 +151,11 @@ static int step_directory(struct jail *j, struct err *e)
 {
 	const struct jail_options *o = &j->options;
 
+	const unsigned holds = (!j->is_user && !o->fd_count ? ROOT_NODES : 0) |
+			       (o->memory_exec ? 0 : ROOT_PROGRAM);
+
 	j->root_fd = root_make(&j->made, o->chroot_base_dir, o->exec_name,
-			       o->id, o->uid, !j->is_user && !o->fd_count, e);
+			       o->id, o->uid, holds, e);
 	return j->root_fd < 0 ? j->root_fd : 0;
 }
 
@@ -159,6 +163,11 @@ static int step_program(struct jail *j, struct err *e)
 {
 	const struct jail_options *o = &j->options;
 
+	if (o->memory_exec) {
+		j->memory_fd =
+			root_load_program(j->program_fd, o->exec_name, e);
+		return j->memory_fd < 0 ? j->memory_fd : 0;
+	}
 	return root_copy_program(&j->made, j->root_fd, j->program_fd,
 				 o->exec_name, o->uid, o->gid, e);
 }
@@ -279,7 +288,12 @@ static int step_privileges(struct jail *j, struct err *e)
 	int rc = late ? become_user(j, e) : 0;
 
 	fd_close(&j->proc_fd);
-	return rc ? rc : caps_drop(o->uid, o->gid, o->userns, e);
+	if (!rc)
+		rc = caps_drop(o->uid, o->gid, o->userns, e);
+	/* Another user forgets it, so it comes after that. */
+	if (!rc && o->die_with_parent && prctl(PR_SET_PDEATHSIG, SIGKILL))
+		rc = err_errno(e, "asking for an end with the parent");
+	return rc;
 }
 
 static int step_landlock(struct jail *j, struct err *e)
@@ -313,7 +327,11 @@ static int step_exec(struct jail *j, struct err *e)
 		memcpy(argv + OWN, o->extra,
 		       (size_t)o->extra_count * sizeof(*argv));
 	signal(SIGXFSZ, SIG_DFL);
-	execve(path, argv, none);
+	if (o->memory_exec)
+		syscall(SYS_execveat, j->memory_fd, "", argv, none,
+			AT_EMPTY_PATH);
+	else
+		execve(path, argv, none);
 	free(argv);
 	return err_errno(e, "%s", path);
 }
@@ -342,7 +360,7 @@ static const struct step {
 	{"exec-file", step_caller, NULL},
 	/* BASE/PROGRAM/ID/root; the undo is that of everything that is made */
 	{"directory", step_directory, undo_made},
-	/* PROGRAM in it */
+	/* PROGRAM in it, or in memory */
 	{"program", step_program, NULL},
 	/* this process in another network */
 	{"network namespace", step_netns, NULL},
@@ -388,6 +406,7 @@ int main(int argc, char **argv)
 	static struct jail jail = {
 		.ns = NS_INIT,
 		.program_fd = -1,
+		.memory_fd = -1,
 		.root_fd = -1,
 		.null_fd = -1,
 		.proc_fd = -1,

@@ -50,6 +50,8 @@ struct jail_options {
 	bool allow_root;
 	bool daemonize;
 	bool new_pid_ns;
+	bool memory_exec;
+	bool die_with_parent;
 	bool help;
 	bool version;
 	char **extra; /* what follows `--`: the monitor's own arguments */

@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/sendfile.h>
 #include <sys/stat.h>
@@ -120,15 +121,16 @@ static int check_owner(int fd, const char *name, uid_t uid, struct err *e)
 }
 
 /* A file system that knows no devices or programs makes a useless jail. */
-static int check_mount(int fd, const char *base, bool has_nodes, struct err *e)
+static int check_mount(int fd, const char *base, unsigned holds, struct err *e)
 {
-	const unsigned long unfit = has_nodes ? ST_NODEV | ST_NOEXEC
-					      : ST_NOEXEC;
+	const unsigned long unfit = (holds & ROOT_NODES ? ST_NODEV : 0) |
+				    (holds & ROOT_PROGRAM ? ST_NOEXEC : 0);
 	struct statvfs vfs;
 
 	if (fstatvfs(fd, &vfs))
 		return err_errno(e, "%.256s", base);
-	if (vfs.f_flag & unfit)
+	vfs.f_flag &= unfit;
+	if (vfs.f_flag)
 		return err_set(e, -EPERM,
 			       "%.256s: is on a file system mounted %s; give "
 			       "another --chroot-base-dir",
@@ -138,7 +140,7 @@ static int check_mount(int fd, const char *base, bool has_nodes, struct err *e)
 }
 
 int root_make(struct path_made *made, const char *base, const char *program,
-	      const char *id, uid_t uid, bool has_nodes, struct err *e)
+	      const char *id, uid_t uid, unsigned holds, struct err *e)
 {
 	const char *names[] = {program, id, "root"};
 	CLEAN_FD int dir = path_make_dirs(made, base, e);
@@ -157,7 +159,7 @@ int root_make(struct path_made *made, const char *base, const char *program,
 		if (rc)
 			return rc;
 	}
-	rc = check_mount(dir, base, has_nodes, e);
+	rc = check_mount(dir, base, holds, e);
 	return rc ? rc : fd_steal(&dir);
 }
 
@@ -174,19 +176,14 @@ static ssize_t copy_some(int to, int from, off_t *at, size_t len)
 	return n < 0 && errno != EINTR ? sendfile(to, from, at, len) : n;
 }
 
-int root_copy_program(struct path_made *made, int root_fd, int program_fd,
-		      const char *name, uid_t uid, gid_t gid, struct err *e)
+static int copy_program(int fd, int program_fd, const char *name, struct err *e)
 {
-	CLEAN_FD int fd = -1;
 	struct stat st;
 	off_t at = 0;
 	ssize_t n;
 
 	if (fstat(program_fd, &st))
 		return err_errno(e, "%.128s", name);
-	fd = path_make_file(made, root_fd, name, 0500, e);
-	if (fd < 0)
-		return fd;
 	while (at < st.st_size) {
 		n = copy_some(fd, program_fd, &at, (size_t)(st.st_size - at));
 		if (n < 0 && errno == EINTR)
@@ -199,9 +196,46 @@ int root_copy_program(struct path_made *made, int root_fd, int program_fd,
 				       "copied; start again",
 				       name);
 	}
-	if (fchown(fd, uid, gid) || fchmod(fd, 0500))
-		return err_errno(e, "owner of %.128s", name);
 	return 0;
+}
+
+int root_copy_program(struct path_made *made, int root_fd, int program_fd,
+		      const char *name, uid_t uid, gid_t gid, struct err *e)
+{
+	CLEAN_FD int fd = path_make_file(made, root_fd, name, 0500, e);
+	int rc = fd < 0 ? fd : copy_program(fd, program_fd, name, e);
+
+	if (!rc && (fchown(fd, uid, gid) || fchmod(fd, 0500)))
+		rc = err_errno(e, "owner of %.128s", name);
+	return rc;
+}
+
+/* Linux before 6.3 knows no MFD_EXEC and has them all executable. */
+static int make_memory(const char *name)
+{
+	const unsigned flags = MFD_CLOEXEC | MFD_ALLOW_SEALING;
+	const unsigned mfd_exec = 0x10;
+	int fd = memfd_create(name, flags | mfd_exec);
+
+	return fd < 0 && errno == EINVAL ? memfd_create(name, flags) : fd;
+}
+
+int root_load_program(int program_fd, const char *name, struct err *e)
+{
+	static const int seals = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW |
+				 F_SEAL_WRITE;
+	CLEAN_FD int fd = make_memory(name);
+	int rc;
+
+	if (fd < 0)
+		return err_errno(e,
+				 "a memory file for %.128s (sysctl "
+				 "vm.memfd_noexec has to be below 2)",
+				 name);
+	rc = copy_program(fd, program_fd, name, e);
+	if (!rc && (fchmod(fd, 0555) || fcntl(fd, F_ADD_SEALS, seals)))
+		rc = err_errno(e, "sealing %.128s", name);
+	return rc ? rc : fd_steal(&fd);
 }
 
 int root_userfaultfd(void)

@@ -16,6 +16,9 @@
 /* What path is in the end, links followed. A negative errno with a sentence. */
 int root_find_program(const char *path, char found[PATH_MAX], struct err *e);
 
+/* What the file system below it must be good for. */
+enum root_holds { ROOT_NODES = 1, ROOT_PROGRAM = 2 };
+
 /*
  * Opens the program that will be copied and checks what would only show once
  * it's too late to say so: that it is a regular file, executable, and static.
@@ -25,15 +28,22 @@ int root_open_program(const char *path, struct err *e);
 
 /*
  * Makes (or enters, where they exist) base, program, id and `root`. uid is who
- * may own them besides root; has_nodes says that devices will be made in there.
- * Returns an fd of the last, or a negative errno.
+ * may own them besides root; holds is of enum root_holds. Returns an fd of the
+ * last, or a negative errno.
  */
 int root_make(struct path_made *made, const char *base, const char *program,
-	      const char *id, uid_t uid, bool has_nodes, struct err *e);
+	      const char *id, uid_t uid, unsigned holds, struct err *e);
 
 /* Copies the program behind program_fd into the jail, for owner and group. */
 int root_copy_program(struct path_made *made, int root_fd, int program_fd,
 		      const char *name, uid_t uid, gid_t gid, struct err *e);
+
+/*
+ * Copies it into a sealed memory file instead, which leaves nothing in the jail
+ * that could be executed. Returns an fd, which closes on exec, or a negative
+ * errno.
+ */
+int root_load_program(int program_fd, const char *name, struct err *e);
 
 /*
  * The minor number of the host's userfaultfd device, or -1 where it has none.

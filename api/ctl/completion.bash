@@ -32,9 +32,9 @@ _mayctl() {
 		api:* | status:*) words='--socket' ;;
 		jail:2) words='ls rm' ;;
 		jail:*) words='--all-dead --chroot-base-dir --force' ;;
-		boot:*) words='--kernel --initrd --drive --cpus --memory --args --monitor' ;;
+		boot:*) words='--kernel --initrd --drive --cpus --memory --args --monitor --no-jail' ;;
 		run:*)
-			words='--interactive --tty --detach --rm --name --hostname --env --env-file --workdir --user --entrypoint --init --stop-signal --volume --mount --tmpfs --disk --shm-size --read-only --publish --publish-all --net --network --dns --dns-search --dns-option --add-host --cpus --memory --ulimit --cap-add --cap-drop --security-opt --pull --quiet --platform --restart --no-healthcheck --timeout --start-timeout --kernel --console --timing'
+			words='--interactive --tty --detach --rm --name --hostname --env --env-file --workdir --user --entrypoint --init --stop-signal --volume --mount --tmpfs --disk --shm-size --read-only --publish --publish-all --net --network --dns --dns-search --dns-option --add-host --cpus --memory --ulimit --cap-add --cap-drop --security-opt --pull --quiet --platform --restart --no-healthcheck --timeout --start-timeout --kernel --console --no-jail --timing'
 			[[ $word == -* ]] || words=$(mayctl image ls 2>/dev/null | awk 'NR > 1 { print $1 }')
 			;;
 		ps:*) words='--all --quiet --no-trunc --json' ;;

@@ -57,6 +57,7 @@ static void defaults_are_the_known_ones(void **state)
 
 	(void)state;
 	accept(NEEDED, &o);
+	assert_false(o.memory_exec || o.die_with_parent);
 	assert_string_equal(o.id, "a");
 	assert_string_equal(o.exec_file, "/bin/fc");
 	assert_string_equal(o.exec_name, "fc");
@@ -96,12 +97,14 @@ static void what_clients_pass_is_taken(void **state)
 	assert_int_equal(o.extra_count, 3);
 	assert_string_equal(o.extra[0], "--no-seccomp");
 	assert_string_equal(o.extra[2], "/run/s");
-	accept(NEEDED "--new-pid-ns --parent-cgroup vms/web "
+	accept(NEEDED "--memory-exec --die-with-parent "
+		      "--new-pid-ns --parent-cgroup vms/web "
 		      "--resource-limit fsize=250000000 "
 		      "--resource-limit no-file=1024 "
 		      "--cgroup=io.max=8:0=rbps",
 	       &o);
 	assert_true(o.new_pid_ns && o.has_fsize);
+	assert_true(o.memory_exec && o.die_with_parent);
 	assert_true(o.fsize_bytes == 250000000 && o.no_file == 1024);
 	assert_string_equal(o.parent_cgroup, "vms/web");
 	assert_string_equal(o.cgroups[0].file, "io.max");

@@ -114,6 +114,8 @@ static void mistakes_are_sentences(void **state)
 	refuse("--no-api", "--no-api needs --config-file");
 	refuse("--level loud", "not 'loud'");
 	refuse("--kvm-fd 2", "3 or more, not '2'");
+	refuse("--vsock-fd 2", "3 or more, not '2'");
+	refuse("--file-fds 4,3", "ascending order");
 	refuse("--api-fd 2147483648", "3 or more");
 	refuse("--api-fd 3x", "needs a number");
 	refuse("--api-fd 3 --no-api --config-file f", "leave one out");

@@ -51,6 +51,7 @@ static void takes_what_docker_takes(void **state)
 	assert_int_equal(o.env.count, 2);
 	assert_string_equal(o.env.list[1], "B=2");
 	assert_null(o.env.list[2]);
+	assert_false(o.has_no_jail);
 	assert_string_equal(o.workdir, "/tmp");
 	assert_string_equal(o.user, "1:2");
 	assert_int_equal(o.port_count, 1);

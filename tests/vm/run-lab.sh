@@ -8,7 +8,7 @@
 run_setup() {
 	local top=$scratch/top tool
 	mkdir -p "$top/guest/$(uname -m)" "$scratch/run" "$scratch/store" "$scratch/state/mayfly"
-	cp build/mayfly build/mayctl "$top/"
+	cp build/mayfly build/mayctl build/mayfly-jailer "$top/"
 	cp "build/guest/$(uname -m)"/{vmlinux,agent.initrd} "$top/guest/$(uname -m)/"
 	mayctl=$top/mayctl
 	export XDG_RUNTIME_DIR=$scratch/run XDG_STATE_HOME=$scratch/state MAYFLY_STORE=$scratch/store

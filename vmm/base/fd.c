@@ -6,8 +6,11 @@
 #include <limits.h>
 #include <poll.h>
 #include <stdbool.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include "vmm/base/passed.h"
 
 void fd_close(int *fd)
 {
@@ -64,12 +67,14 @@ int fd_open(const char *path, int flags, enum fd_kind kind, const char *what,
 	struct stat st;
 	int rc;
 
-	if (stat(path, &st))
-		return err_errno(e, "can't open the %s %s", what, path);
-	rc = check_kind(&st, kind, what, path, e);
-	if (rc)
-		return rc;
-	fd = open(path, flags | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	if (!passed_has(path)) {
+		if (stat(path, &st))
+			return err_errno(e, "can't open the %s %s", what, path);
+		rc = check_kind(&st, kind, what, path, e);
+		if (rc)
+			return rc;
+	}
+	fd = passed_open(path, flags | O_NONBLOCK | O_NOCTTY);
 	if (fd < 0 || fstat(fd, &st))
 		return err_errno(e, "can't open the %s %s", what, path);
 	rc = check_kind(&st, kind, what, path, e);
@@ -80,6 +85,37 @@ int fd_open(const char *path, int flags, enum fd_kind kind, const char *what,
 		return err_errno(e, "can't make the %s %s blocking", what,
 				 path);
 	return fd_steal(&fd);
+}
+
+static int socket_option(int fd, int option)
+{
+	socklen_t len = sizeof(int);
+	int value = -1;
+
+	return getsockopt(fd, SOL_SOCKET, option, &value, &len) ? -1 : value;
+}
+
+int fd_check_listener(int fd, const char *what, struct err *e)
+{
+	const int flags = fcntl(fd, F_GETFL);
+
+	if (flags < 0)
+		return err_set(e, -EBADF, "descriptor %d, %s, is not open", fd,
+			       what);
+	if (socket_option(fd, SO_DOMAIN) != AF_UNIX ||
+	    socket_option(fd, SO_TYPE) != SOCK_STREAM)
+		return err_set(e, -EINVAL,
+			       "descriptor %d, %s, is not a Unix stream socket",
+			       fd, what);
+	if (socket_option(fd, SO_ACCEPTCONN) != 1)
+		return err_set(e, -EINVAL,
+			       "descriptor %d, %s, is a socket that does not "
+			       "listen; call listen() first",
+			       fd, what);
+	if (fcntl(fd, F_SETFL, flags | O_NONBLOCK) ||
+	    fcntl(fd, F_SETFD, FD_CLOEXEC))
+		return err_errno(e, "descriptor %d, %s", fd, what);
+	return 0;
 }
 
 int fd_pread(int fd, void *buf, size_t len, uint64_t offset)

@@ -33,11 +33,19 @@ enum fd_kind { FD_REGULAR, FD_REGULAR_OR_BLOCK };
  * Opens a file that somebody else names, and never waits for it: a FIFO, a
  * terminal, a device or a directory in its place is a sentence, and isn't even
  * opened, which by itself does things to some devices. flags are open()'s;
- * close-on-exec is added. what is its name in sentences: "kernel". Returns the
- * descriptor, which blocks as usual, or a negative errno.
+ * close-on-exec is added. A descriptor that was passed is one, too (passed.h).
+ * what is its name in sentences: "kernel". Returns the descriptor, which blocks
+ * as usual, or a negative errno.
  */
 int fd_open(const char *path, int flags, enum fd_kind kind, const char *what,
 	    struct err *e);
+
+/*
+ * Whether a descriptor that somebody else opened is a Unix stream socket that
+ * listens; it is then non-blocking and close-on-exec. what follows its number
+ * in sentences: "for the API". Returns 0 or a negative errno.
+ */
+int fd_check_listener(int fd, const char *what, struct err *e);
 
 /*
  * Reads exactly len bytes at offset, however many calls it takes.

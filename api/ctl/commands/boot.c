@@ -1,30 +1,34 @@
 /*
  * mayctl boot: one microVM on this terminal. The configuration goes to the
- * monitor in a memory file, the guest's console is our stdin and stdout, and
- * of the monitor's stderr one line is kept: the phases of the boot.
+ * monitor in a memory file and its files as descriptors, the guest's console is
+ * our stdin and stdout, and of the monitor's stderr one line is kept: the
+ * phases of the boot.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <jansson.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "api/ctl/commands/ctl.h"
+#include "api/ctl/vm/cell.h"
+#include "api/ctl/vm/handed.h"
+#include "api/ctl/vm/monitor.h"
+#include "api/ctl/vm/vm.h"
 #include "vmm/base/args.h"
+#include "vmm/base/clock.h"
 #include "vmm/base/err.h"
 #include "vmm/base/fd.h"
 
-enum { DRIVES_MAX = 32, TIMING_MAX = 256 };
+enum { DRIVES_MAX = 32, TIMING_MAX = 256, MEMORY_MAX_MIB = 1 << 30 };
 
 struct boot {
 	const char *kernel;
@@ -35,6 +39,9 @@ struct boot {
 	const char *monitor;
 	const char *drives[DRIVES_MAX];
 	unsigned drive_count;
+	bool has_no_jail;
+	struct vm place; /* of which it needs the directory only */
+	struct cell cell;
 	char timing[TIMING_MAX]; /* the monitor's line, "" for none */
 };
 
@@ -58,6 +65,7 @@ static const struct arg table[] = {
 	{"memory", "MIB", NULL, AT(memory)},
 	{"monitor", "FILE", NULL, AT(monitor)},
 	{"drive", "FILE", take_drive},
+	{"no-jail", NULL, NULL, AT(has_no_jail)},
 };
 
 /* A whole number, or -1. The monitor knows which it takes. */
@@ -103,54 +111,58 @@ static int parse(struct boot *b, int argc, char **argv)
 }
 
 /* FILE or FILE:ro, as a drive of the API. */
-static json_t *make_drive(const struct boot *b, unsigned i)
+static json_t *make_drive(const struct boot *b, unsigned i,
+			  struct handed *handed, struct err *e)
 {
 	const char *file = b->drives[i];
 	size_t len = strlen(file);
 	const int is_read_only = len > 3 && !strcmp(file + len - 3, ":ro");
-	char id[16];
+	char id[16], path[PATH_MAX];
+	struct handed_name name;
 
 	snprintf(id, sizeof(id), "drive%u", i);
 	if (is_read_only)
 		len -= 3;
-	return json_pack("{s:s, s:s%, s:b, s:b}", "drive_id", id,
-			 "path_on_host", file, len, "is_root_device",
-			 i == 0 && !b->initrd, "is_read_only", is_read_only);
+	snprintf(path, sizeof(path), "%.*s", (int)len, file);
+	if (handed_open(handed, path, is_read_only ? O_RDONLY : O_RDWR, "disk",
+			&name, e) < 0)
+		return NULL;
+	return json_pack("{s:s, s:s, s:b, s:b}", "drive_id", id, "path_on_host",
+			 name.text, "is_root_device", i == 0 && !b->initrd,
+			 "is_read_only", is_read_only);
 }
 
-/* The config file's text; NULL where an argument can't be put into JSON. */
-static char *make_config(const struct boot *b)
+/* The config file's text; NULL with a sentence. */
+static char *make_config(const struct boot *b, struct handed *handed,
+			 struct err *e)
 {
-	json_t *drives = json_array(), *config;
+	struct handed_name kernel, initrd;
+	json_t *drives = json_array(), *config = NULL, *drive;
 	char *text;
 	unsigned i;
+	int rc = handed_open(handed, b->kernel, O_RDONLY, "kernel", &kernel, e);
 
-	for (i = 0; i < b->drive_count; i++)
-		json_array_append_new(drives, make_drive(b, i));
-	config = json_pack("{s:{s:s, s:s?, s:s}, s:{s:I, s:I}, s:o}",
-			   "boot-source", "kernel_image_path", b->kernel,
-			   "initrd_path", b->initrd, "boot_args", b->args,
-			   "machine-config", "vcpu_count", number(b->cpus),
-			   "mem_size_mib", number(b->memory), "drives", drives);
-	text = json_dumps(config, JSON_COMPACT);
+	if (rc >= 0 && b->initrd)
+		rc = handed_open(handed, b->initrd, O_RDONLY, "initrd", &initrd,
+				 e);
+	for (i = 0; i < b->drive_count && rc >= 0; i++) {
+		drive = make_drive(b, i, handed, e);
+		rc = drive ? json_array_append_new(drives, drive) : -EINVAL;
+	}
+	if (rc >= 0)
+		config = json_pack("{s:{s:s, s:s?, s:s}, s:{s:I, s:I}, s:O}",
+				   "boot-source", "kernel_image_path",
+				   kernel.text, "initrd_path",
+				   b->initrd ? initrd.text : NULL, "boot_args",
+				   b->args, "machine-config", "vcpu_count",
+				   number(b->cpus), "mem_size_mib",
+				   number(b->memory), "drives", drives);
+	json_decref(drives);
+	text = config ? json_dumps(config, JSON_COMPACT) : NULL;
 	json_decref(config);
+	if (!text && rc >= 0)
+		err_set(e, -EINVAL, "--args is not UTF-8");
 	return text;
-}
-
-/* A memory file that the monitor inherits. */
-static int open_config(const struct boot *b)
-{
-	CLEAN_FD int fd = memfd_create("config", 0);
-	char *text = make_config(b);
-	int rc = -1;
-
-	if (text && fd >= 0)
-		rc = fd_pwrite(fd, text, strlen(text), 0);
-	free(text);
-	if (!rc)
-		return fd_steal(&fd);
-	ctl_complain("boot: can't hand over the configuration");
-	return -1;
 }
 
 /* The monitor stands beside us, wherever that is. */
@@ -170,36 +182,78 @@ static int find_monitor(char *path, size_t size)
 	return 0;
 }
 
-static uint64_t now_us(void)
+/* A place for the monitor's jail, and the monitor's limits. */
+static int make_place(struct boot *b, const char *monitor, struct err *e)
 {
-	struct timespec ts;
+	const uint64_t memory = (uint64_t)number(b->memory);
+	const struct cgroups_limits limits = {
+		.vcpu_count = (unsigned)number(b->cpus),
+		/* The monitor knows how much is too much. */
+		.memory_mib = memory < MEMORY_MAX_MIB ? memory : MEMORY_MAX_MIB,
+	};
+	int rc = 0;
 
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
+	if (b->has_no_jail)
+		snprintf(b->place.dir, sizeof(b->place.dir), ".");
+	else
+		rc = vm_make_place(&b->place, e);
+	return rc ? rc
+		  : cell_make(&b->cell, b->place.dir, monitor, "boot", &limits,
+			      e);
 }
 
-/* In the child: becomes the monitor, or ends with what a shell would say. */
-static void become_monitor(const char *path, int config_fd, int stderr_fd)
+static void remove_place(struct boot *b)
 {
-	char config[32], start[32];
-	char *const argv[] = {(char[]){"mayfly"},
-			      (char[]){"--no-api"},
-			      (char[]){"--timing"},
-			      (char[]){"--config-file"},
-			      config,
-			      (char[]){"--start-time-us"},
-			      start,
-			      NULL};
+	cell_close(&b->cell);
+	if (b->has_no_jail)
+		return;
+	cell_remove(b->place.dir, b->cell.claim.uid);
+	(void)vm_remove(&b->place, NULL);
+}
 
-	/* No microVM outlives the terminal's command. */
-	prctl(PR_SET_PDEATHSIG, SIGTERM);
-	signal(SIGINT, SIG_DFL);
-	dup2(stderr_fd, STDERR_FILENO);
-	snprintf(config, sizeof(config), "/proc/self/fd/%d", config_fd);
-	snprintf(start, sizeof(start), "%" PRIu64, now_us());
-	execv(path, argv);
-	ctl_complain("can't run %s: %s", path, strerror(errno));
-	_exit(127);
+/* Starts the monitor on our stdin and stdout. Returns 0 and its pid. */
+static int start_monitor(struct boot *b, const char *monitor,
+			 const char *jailer, int stderr_fd, pid_t *pid,
+			 struct err *e)
+{
+	struct handed handed = {0};
+	struct handed_name config = {""};
+	char kvm[16], files[HANDED_LIST], start[32];
+	const char *const args[] = {
+		"--no-api", "--timing", "--kvm-fd", kvm, "--file-fds", files,
+		"--config-file", config.text,
+		/* Of a jail, the jailer says it. */
+		b->cell.kind == CELL_NONE || b->cell.kind == CELL_FILTERS
+			? "--start-time-us"
+			: NULL,
+		start, NULL};
+	struct cell_monitor m = {
+		.program = monitor,
+		.jailer = jailer,
+		.id = "boot",
+		.args = args,
+		.standard = {STDIN_FILENO, STDOUT_FILENO, stderr_fd},
+		.fds = handed.fds,
+		.record_fd = -1,
+		/* No microVM outlives the terminal's command. */
+		.is_bound = true,
+	};
+	char *text = make_config(b, &handed, e);
+	int rc = text ? handed_write(&handed, text, &config, e) : e->code;
+
+	if (rc >= 0)
+		rc = handed_open_kvm(&handed, e);
+	if (rc >= 0) {
+		snprintf(kvm, sizeof(kvm), "%d", rc);
+		snprintf(start, sizeof(start), "%" PRIu64,
+			 clock_now_ns() / 1000);
+		handed_list(&handed, files);
+		m.fd_count = handed.count;
+		rc = cell_start(&b->cell, &m, pid, e);
+	}
+	free(text);
+	handed_close(&handed);
+	return rc;
 }
 
 /* Passes the monitor's words on and keeps the line of its phases. */
@@ -291,9 +345,10 @@ static int wait_for(pid_t pid)
 	return CTL_REFUSED;
 }
 
-static int run(struct boot *b, const char *monitor, int config_fd)
+static int run(struct boot *b, const char *monitor, const char *jailer)
 {
-	int pipes[2], code;
+	struct err e = {0};
+	int pipes[2], code = CTL_REFUSED;
 	pid_t pid;
 
 	if (pipe2(pipes, O_CLOEXEC)) {
@@ -302,38 +357,43 @@ static int run(struct boot *b, const char *monitor, int config_fd)
 	}
 	/* Ctrl-C and Ctrl-] are the monitor's to act on; we wait for it. */
 	signal(SIGINT, SIG_IGN);
-	pid = fork();
-	if (!pid)
-		become_monitor(monitor, config_fd, pipes[1]);
-	close(pipes[1]);
-	if (pid < 0) {
+	if (make_place(b, monitor, &e) ||
+	    start_monitor(b, monitor, jailer, pipes[1], &pid, &e)) {
+		ctl_complain("boot: %s", e.text);
 		close(pipes[0]);
-		ctl_complain("can't fork: %s", strerror(errno));
-		return CTL_REFUSED;
+		close(pipes[1]);
+	} else {
+		close(pipes[1]);
+		relay_stderr(b, pipes[0]);
+		code = wait_for(pid);
+		print_timing(b);
 	}
-	relay_stderr(b, pipes[0]);
-	code = wait_for(pid);
-	print_timing(b);
 	return code;
 }
 
 int ctl_boot(int argc, char **argv)
 {
-	CLEAN_FD int config_fd = -1;
-	char monitor[4096];
+	char monitor[PATH_MAX], jailer[PATH_MAX];
+	struct err e = {0};
 	struct boot b;
+	int code;
 
 	if (parse(&b, argc, argv))
 		return CTL_USAGE;
-	if (b.monitor)
-		snprintf(monitor, sizeof(monitor), "%s", b.monitor);
-	else if (find_monitor(monitor, sizeof(monitor))) {
+	if (b.monitor ? !realpath(b.monitor, monitor)
+		      : find_monitor(monitor, sizeof(monitor))) {
 		ctl_complain("boot: can't find mayfly; say where it is with "
 			     "--monitor");
 		return CTL_REFUSED;
 	}
-	config_fd = open_config(&b);
-	if (config_fd < 0)
+	monitor_find_jailer(jailer, monitor);
+	if (cell_choose(&b.cell, !b.has_no_jail, jailer, &e)) {
+		ctl_complain("boot: %s", e.text);
 		return CTL_REFUSED;
-	return run(&b, monitor, config_fd);
+	}
+	if (cell_warning(b.cell.kind))
+		ctl_complain("warning: %s", cell_warning(b.cell.kind));
+	code = run(&b, monitor, jailer);
+	remove_place(&b);
+	return code;
 }

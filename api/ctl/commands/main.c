@@ -20,7 +20,7 @@ static const struct {
 	 "      says what a monitor's microVM is and does"},
 	{"boot", ctl_boot,
 	 "boot --kernel FILE [--initrd FILE] [--drive FILE[:ro]]... [--cpus N]\n"
-	 "       [--memory MIB] [--args TEXT] [--monitor FILE]\n"
+	 "       [--memory MIB] [--args TEXT] [--monitor FILE] [--no-jail]\n"
 	 "      boots a microVM on this terminal and says how long it took;\n"
 	 "      without an initrd the first drive is the root; Ctrl-] ends it"},
 	{"jail", ctl_jail,
@@ -88,6 +88,7 @@ static const struct {
 	 "      --start-timeout TIME     until the guest has to have called (120)\n"
 	 "      --kernel FILE            another kernel for the guest\n"
 	 "      --console                keep the kernel's messages (console.log)\n"
+	 "      --no-jail                the monitor runs as you, with a warning\n"
 	 "      --timing                 say at the end where the time went\n"
 	 "      three Ctrl-C kill a command that does not heed them; --platform,\n"
 	 "      --restart no and --no-healthcheck are taken as docker has them"},
@@ -103,8 +104,8 @@ static const struct {
 	 "      a tar archive; -L follows a link SOURCE, -a keeps owners"},
 	{"ps", ctl_ps,
 	 "ps [-a, --all] [-q, --quiet] [--no-trunc] [--json]\n"
-	 "      lists microVMs, with -a also those that have ended, with -q names\n"
-	 "      alone"},
+	 "      lists microVMs and what each is jailed by, with -a also those that\n"
+	 "      have ended, with -q names alone"},
 	{"inspect", ctl_inspect,
 	 "inspect NAME...\n"
 	 "      prints all that is known of a microVM, as JSON"},

@@ -8,6 +8,7 @@
 
 #include "api/ctl/commands/ctl.h"
 #include "api/ctl/commands/docker.h"
+#include "api/ctl/vm/cell.h"
 #include "api/ctl/vm/orphan.h"
 #include "api/ctl/vm/vm.h"
 #include "vmm/base/args.h"
@@ -61,6 +62,14 @@ static void format_ports(const struct vm_state *s, char *out, size_t size)
 					ports[i].host, ports[i].guest);
 }
 
+static void format_jail(const struct vm_state *s, char out[16])
+{
+	if (s->jail == CELL_UID)
+		snprintf(out, 16, "%u", s->uid);
+	else
+		snprintf(out, 16, "%s", cell_words[s->jail]);
+}
+
 /* Text of a file that might hold anything, for a terminal. */
 static void print_text(const char *text, int width, bool is_whole)
 {
@@ -75,7 +84,7 @@ static int list_one(struct vm *vm, void *context)
 {
 	struct listing *l = context;
 	const enum vm_status status = vm_status(vm);
-	char age[32], word[32], ports[200];
+	char age[32], word[32], jail[16], ports[200];
 
 	if (!l->has_all && status == VM_EXITED)
 		return 0;
@@ -91,7 +100,8 @@ static int list_one(struct vm *vm, void *context)
 	print_text(vm->state.name, 20, l->is_whole);
 	print_text(vm->state.image, 24, l->is_whole);
 	print_text(vm->state.command, 24, l->is_whole);
-	printf("%-9s %-13s %s\n", age, word, ports);
+	format_jail(&vm->state, jail);
+	printf("%-9s %-13s %-10s %s\n", age, word, jail, ports);
 	return 0;
 }
 
@@ -116,12 +126,10 @@ int ctl_ps(int argc, char **argv)
 			return CTL_USAGE;
 		}
 	}
-	orphan_sweep();
-	if (l.is_json)
-		l.json = json_array();
 	if (!l.json && !l.is_quiet)
-		printf("%-20s  %-24s  %-24s  %-9s %-13s %s\n", "NAME", "IMAGE",
-		       "COMMAND", "CREATED", "STATUS", "PORTS");
+		printf("%-20s  %-24s  %-24s  %-9s %-13s %-10s %s\n", "NAME",
+		       "IMAGE", "COMMAND", "CREATED", "STATUS", "JAIL",
+		       "PORTS");
 	if (vm_each(list_one, &l, &e)) {
 		ctl_complain("%s", e.text);
 		json_decref(l.json);

@@ -13,8 +13,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "api/ctl/base/interrupt.h"
@@ -22,10 +20,10 @@
 #include "api/ctl/base/terminal.h"
 #include "api/ctl/commands/ctl.h"
 #include "api/ctl/commands/foreground.h"
-#include "api/ctl/commands/run_disks.h"
-#include "api/ctl/commands/run_options.h"
+#include "api/ctl/commands/run.h"
 #include "api/ctl/commands/values.h"
 #include "api/ctl/image/image.h"
+#include "api/ctl/vm/cell.h"
 #include "api/ctl/vm/forward.h"
 #include "api/ctl/vm/monitor.h"
 #include "api/ctl/vm/network.h"
@@ -36,159 +34,6 @@
 #include "vmm/base/fd.h"
 
 enum { COMMAND_MAX = 1000, ADOPT_MS = 5000 };
-
-struct run {
-	struct run_options options;
-	struct image image;
-	struct monitor_files files;
-	struct vm vm;
-	unsigned made; /* steps that were taken, and are not the shim's yet */
-	char *id;      /* owned: the microVM's, while the shim has it */
-	struct run_disks disks;
-	char hostname[VM_NAME_MAX + 1]; /* of the name */
-	struct network network;
-	struct monitor_plan monitor;
-	struct session_plan session;
-	struct shim_plan shim;
-	const char **argv; /* owned */
-	const char **env;  /* owned, and its strings are not */
-	int control;	   /* owned */
-	uint64_t begin_ns, image_ns;
-};
-
-/* ---- what is to run ----------------------------------------------------- */
-
-static size_t count_of(char *const *list)
-{
-	size_t n = 0;
-
-	while (list[n])
-		n++;
-	return n;
-}
-
-/* Docker's rule: the image's command goes when another entrypoint is given. */
-static int make_argv(struct run *r, struct err *e)
-{
-	const struct image_config *c = &r->image.config;
-	const struct run_options *o = &r->options;
-	char *const *command = o->command;
-	size_t n = 0, i;
-
-	if (!*command && !o->entrypoint)
-		command = c->cmd;
-	r->argv = calloc(count_of(c->entrypoint) + count_of(command) + 2,
-			 sizeof(*r->argv));
-	if (!r->argv)
-		return err_set(e, -ENOMEM, "no memory for a command");
-	if (o->entrypoint && *o->entrypoint)
-		r->argv[n++] = o->entrypoint;
-	for (i = 0; !o->entrypoint && c->entrypoint[i]; i++)
-		r->argv[n++] = c->entrypoint[i];
-	for (i = 0; command[i]; i++)
-		r->argv[n++] = command[i];
-	if (n)
-		return 0;
-	return err_set(e, -EINVAL,
-		       "the image %s names no command; say one behind it",
-		       o->image);
-}
-
-/* A later variable of the same name replaces an earlier. */
-static void put_env(const char **env, size_t *n, const char *entry)
-{
-	const size_t len = strcspn(entry, "=");
-	size_t i;
-
-	for (i = 0; i < *n; i++)
-		if (!strncmp(env[i], entry, len + 1))
-			break;
-	env[i] = entry;
-	if (i == *n)
-		(*n)++;
-}
-
-static bool has_env(const char *const *env, size_t n, const char *name)
-{
-	const size_t len = strlen(name);
-	size_t i;
-
-	for (i = 0; i < n; i++)
-		if (!strncmp(env[i], name, len) && env[i][len] == '=')
-			return true;
-	return false;
-}
-
-static int make_env(struct run *r, struct err *e)
-{
-	const struct run_options *o = &r->options;
-	char *const *image = r->image.config.env;
-	size_t n = 0, i;
-
-	r->env = calloc(count_of(image) + o->env.count + 4, sizeof(*r->env));
-	if (!r->env)
-		return err_set(e, -ENOMEM, "no memory for the environment");
-	for (i = 0; image[i]; i++)
-		if (strchr(image[i], '='))
-			put_env(r->env, &n, image[i]);
-	for (i = 0; i < o->env.count; i++)
-		put_env(r->env, &n, o->env.list[i]);
-	if (!has_env(r->env, n, "PATH"))
-		r->env[n++] = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:"
-			      "/usr/bin:/sbin:/bin";
-	if (o->has_tty && !has_env(r->env, n, "TERM"))
-		r->env[n++] = "TERM=xterm";
-	return 0;
-}
-
-/* What docker's options say of the container itself. */
-static void add_options(struct session_plan *s, const struct run_options *o)
-{
-	s->dns = o->dns.count ? o->dns.list : NULL;
-	s->search = o->search.list;
-	s->dns_options = o->dns_options.list;
-	s->hosts = (const char *const *)o->hosts;
-	memcpy(s->limits, o->limits, sizeof(s->limits));
-	s->limit_count = o->limit_count;
-	s->cap_add = o->cap_add;
-	s->cap_drop = o->cap_drop;
-	s->shm_bytes = o->shm_bytes;
-	s->has_init = o->has_init;
-	s->is_read_only = o->is_read_only;
-	s->has_no_new_privs = o->has_no_new_privs;
-}
-
-static const char *stop_signal_of(const struct run *r)
-{
-	return r->options.stop_signal ? r->options.stop_signal
-				      : r->image.config.stop_signal;
-}
-
-static int make_session(struct run *r, struct err *e)
-{
-	const struct run_options *o = &r->options;
-	const struct image_config *c = &r->image.config;
-	int rc = make_argv(r, e);
-
-	if (!rc)
-		rc = make_env(r, e);
-	r->session = (struct session_plan){
-		.kind = SESSION_RUN,
-		.is_kept = true,
-		.stop_signal = signals_parse(stop_signal_of(r)),
-		.argv = r->argv,
-		.env = r->env,
-		.workdir = o->workdir ? o->workdir : c->working_dir,
-		.user = o->user ? o->user : c->user,
-		.has_tty = o->has_tty,
-		.has_stdin = o->is_interactive,
-		.size = terminal_size_now(),
-	};
-	if (r->session.stop_signal < 0)
-		r->session.stop_signal = SIGTERM;
-	add_options(&r->session, o);
-	return rc;
-}
 
 /* ---- what it runs in ---------------------------------------------------- */
 
@@ -217,7 +62,7 @@ static int fill_state(struct run *r, struct err *e)
 
 	s->image = strdup(o->image);
 	s->digest = strdup(r->image.digest);
-	s->stop_signal = strdup(stop_signal_of(r));
+	s->stop_signal = strdup(run_stop_signal(r));
 	s->is_kept = !o->is_removed;
 	s->is_detached = o->is_detached;
 	s->vcpu_count = o->vcpu_count;
@@ -310,19 +155,8 @@ static void drop_network(struct run *r)
 /* The socket that the agent calls at as soon as it is up. */
 static int listen_for_agent(struct run *r, struct err *e)
 {
-	struct sockaddr_un address = {.sun_family = AF_UNIX};
-	CLEAN_FD int fd =
-		socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	char path[VM_PATH_MAX];
-
-	vm_path(&r->vm, SESSION_READY_SOCKET, path);
-	snprintf(address.sun_path, sizeof(address.sun_path), "%.107s", path);
-	if (fd < 0 ||
-	    bind(fd, (const struct sockaddr *)&address, sizeof(address)) ||
-	    listen(fd, 4))
-		return err_errno(e, "can't listen at %s", path);
-	r->shim.ready_fd = fd_steal(&fd);
-	return 0;
+	r->shim.ready_fd = cell_listen(&r->cell, SESSION_READY_SOCKET, e);
+	return r->shim.ready_fd < 0 ? r->shim.ready_fd : 0;
 }
 
 static int open_ports(struct run *r, struct err *e)
@@ -390,6 +224,34 @@ static int add_exposed(struct run *r, struct err *e)
 	return 0;
 }
 
+/* The first state that is written tells of it. */
+static int choose_cell(struct run *r, struct err *e)
+{
+	int rc = cell_choose(&r->cell, !r->options.has_no_jail, r->files.jailer,
+			     e);
+
+	r->vm.state.jail = r->cell.kind;
+	r->vm.state.uid = r->cell.claim.uid;
+	if (!rc && cell_warning(r->cell.kind))
+		ctl_complain("warning: %s", cell_warning(r->cell.kind));
+	return rc;
+}
+
+static int make_cell(struct run *r, struct err *e)
+{
+	const struct cgroups_limits limits = {
+		.vcpu_count = r->options.vcpu_count,
+		.memory_mib = r->options.memory_mib,
+	};
+	char id[VM_ID_SIZE];
+	int rc = cell_make(&r->cell, r->vm.dir, r->files.program,
+			   vm_monitor_id(r->vm.state.name, id), &limits, e);
+
+	r->vm.state.limits = strdup(r->cell.cgroups.limits);
+	r->monitor.cell = &r->cell;
+	return rc;
+}
+
 static int make_dir(struct run *r, struct err *e)
 {
 	int rc = vm_create(&r->vm, e);
@@ -404,6 +266,13 @@ static void remove_dir(struct run *r)
 	/* Ours only where it could be made. */
 	if (r->vm.owner_fd > 0)
 		vm_remove(&r->vm, NULL);
+}
+
+/* Nobody else knows of it yet. */
+static void drop_cell(struct run *r)
+{
+	cell_close(&r->cell);
+	cell_remove(r->vm.owner_fd > 0 ? r->vm.dir : "", r->cell.claim.uid);
 }
 
 static int configure(struct run *r, struct err *e)
@@ -421,7 +290,8 @@ static const struct {
 	int (*make)(struct run *r, struct err *e);
 	void (*unmake)(struct run *r);
 } steps[] = {
-	{make_dir, remove_dir},	     {add_disks, NULL},
+	{choose_cell, drop_cell},    {make_dir, remove_dir},
+	{make_cell, drop_cell},	     {add_disks, NULL},
 	{add_network, drop_network}, {configure, NULL},
 	{listen_for_agent, NULL},
 };
@@ -443,7 +313,7 @@ static int prepare_vm(struct run *r, struct err *e)
 	if (!rc)
 		rc = fill_state(r, e);
 	if (!rc)
-		rc = make_session(r, e);
+		rc = run_make_session(r, e);
 	if (rc)
 		return rc;
 	r->vm.state.command = describe_command(r->argv);
@@ -643,6 +513,7 @@ int ctl_run(int argc, char **argv)
 
 	r.begin_ns = clock_now_ns();
 	r.vm.owner_fd = -1;
+	r.cell.root_fd = r.cell.claim.fd = r.cell.cgroups.clone_fd = -1;
 	r.control = r.shim.ready_fd = r.image.fd = -1;
 	for (i = 0; i < VM_PORTS_MAX; i++)
 		r.shim.port_fds[i] = -1;
@@ -652,6 +523,8 @@ int ctl_run(int argc, char **argv)
 	} else {
 		r.made = 0;
 		r.id = strdup(r.vm.state.id);
+		/* So that a claim is not held by us when the shim ends. */
+		cell_close(&r.cell);
 		code = r.options.is_detached ? await_start(&r)
 					     : run_foreground(&r);
 	}

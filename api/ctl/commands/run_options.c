@@ -404,6 +404,7 @@ static const struct arg table[] = {
 	{"start-timeout", "TIME", take_start_timeout},
 	{"timing", AT(has_timing)},
 	{"console", AT(has_console)},
+	{"no-jail", AT(has_no_jail)},
 	/* `--entrypoint ''` clears the image's. */
 	{"entrypoint", "PROGRAM", AT(entrypoint)},
 	{"hostname", "NAME", take_hostname, AT(hostname), .letter = 'h'},

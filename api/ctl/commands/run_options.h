@@ -35,6 +35,7 @@ struct run_options {
 	bool is_removed;
 	bool has_timing;
 	bool has_console;
+	bool has_no_jail;
 	bool is_read_only; /* the root */
 	bool has_init;	   /* before the command */
 	bool has_no_new_privs;

@@ -22,6 +22,7 @@
 #include "api/ctl/agent/session.h"
 #include "api/ctl/base/process.h"
 #include "api/ctl/base/signals.h"
+#include "api/ctl/vm/cell.h"
 #include "api/ctl/vm/network.h"
 #include "api/ctl/vm/orphan.h"
 #include "api/ctl/vm/vm.h"
@@ -265,6 +266,7 @@ int end_remove(const char *name, bool is_forced, struct err *e)
 	rc = end_monitor(&vm, e);
 	if (!rc)
 		rc = remove_all(name, vm.state.id, e);
+	vm_sweep();
 out:
 	vm_fini(&vm);
 	return rc;

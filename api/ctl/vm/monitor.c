@@ -1,6 +1,6 @@
 /*
- * How mayctl run has a microVM made: a config file in the microVM's directory,
- * a monitor that reads it.
+ * How mayctl run has a microVM made: a configuration, and a monitor in a cell
+ * that is handed it and all that it names.
  *
  * The kernel's command line is as short as the boot: no ACPI, no serial port.
  * Each byte of a serial console is an exit, and probing a port that nobody
@@ -11,8 +11,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <jansson.h>
-#include <signal.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,6 +19,7 @@
 
 #include "api/ctl/agent/session.h"
 #include "api/ctl/base/process.h"
+#include "api/ctl/vm/handed.h"
 #include "vmm/base/fd.h"
 
 #define QUIET_ARGS   "quiet acpi=off reboot=k panic=-1 8250.nr_uarts=0"
@@ -108,6 +107,21 @@ static int find_guest_file(char out[PATH_MAX], const char *own,
 		       name, own);
 }
 
+void monitor_find_jailer(char out[PATH_MAX], const char *program)
+{
+	char dir[PATH_MAX], *slash;
+
+	snprintf(dir, sizeof(dir), "%s", program);
+	slash = strrchr(dir, '/');
+	if (slash)
+		*slash = '\0';
+	if (try_path(out, dir, "mayfly-jailer") ||
+	    (!process_own_dir(dir, sizeof(dir), NULL) &&
+	     try_path(out, dir, "mayfly-jailer")))
+		return;
+	*out = '\0';
+}
+
 int monitor_find(struct monitor_files *f, const char *kernel, struct err *e)
 {
 	char own[PATH_MAX];
@@ -117,6 +131,7 @@ int monitor_find(struct monitor_files *f, const char *kernel, struct err *e)
 		rc = find_program(f->program, own, e);
 	if (rc)
 		return rc;
+	monitor_find_jailer(f->jailer, f->program);
 	if (!kernel)
 		rc = find_guest_file(f->kernel, own, "vmlinux", e);
 	else if (!realpath(kernel, f->kernel) || access(f->kernel, R_OK))
@@ -126,7 +141,17 @@ int monitor_find(struct monitor_files *f, const char *kernel, struct err *e)
 
 /* ---- the configuration -------------------------------------------------- */
 
-static json_t *make_drives(const struct monitor_plan *plan)
+/* What the configuration calls its files. */
+struct names {
+	const char *kernel;
+	const char *initrd;
+	const char *drives[MONITOR_DRIVES_MAX];
+	const char *tap;
+	const char *vsock;
+};
+
+static json_t *make_drives(const struct monitor_plan *plan,
+			   const struct names *names)
 {
 	json_t *drives = json_array();
 	char id[32];
@@ -142,52 +167,144 @@ static json_t *make_drives(const struct monitor_plan *plan)
 		json_array_append_new(
 			drives,
 			json_pack("{s:s, s:s, s:b, s:b, s:s}", "drive_id", id,
-				  "path_on_host", d->path, "is_root_device", 0,
-				  "is_read_only", d->is_read_only, "cache_type",
+				  "path_on_host", names->drives[i],
+				  "is_root_device", 0, "is_read_only",
+				  d->is_read_only, "cache_type",
 				  d->is_read_only ? "Unsafe" : "Writeback"));
 	}
 	return drives;
 }
 
-static json_t *make_config(const struct vm *vm, const struct monitor_plan *plan)
+static char *make_config(const struct monitor_plan *plan,
+			 const struct names *names, struct err *e)
 {
-	char socket[VM_PATH_MAX];
 	json_t *config;
+	char *text;
 
 	config = json_pack(
 		"{s:{s:s, s:s, s:s}, s:{s:i, s:I, s:s}, s:o, s:{s:i, s:s}}",
-		"boot-source", "kernel_image_path", plan->files->kernel,
-		"initrd_path", plan->files->initrd, "boot_args",
+		"boot-source", "kernel_image_path", names->kernel,
+		"initrd_path", names->initrd, "boot_args",
 		plan->has_console ? CONSOLE_ARGS : QUIET_ARGS, "machine-config",
 		"vcpu_count", (int)plan->vcpu_count, "mem_size_mib",
 		(json_int_t)plan->memory_mib, "huge_pages", "Transparent",
-		"drives", make_drives(plan), "vsock", "guest_cid", 3,
-		"uds_path", vm_path(vm, "vsock.sock", socket));
+		"drives", make_drives(plan, names), "vsock", "guest_cid", 3,
+		"uds_path", names->vsock);
 	if (config && plan->tap)
 		json_object_set_new(config, "network-interfaces",
 				    json_pack("[{s:s, s:s, s:s}]", "iface_id",
 					      "eth0", "host_dev_name",
-					      plan->tap, "guest_mac",
+					      names->tap, "guest_mac",
 					      plan->mac));
-	return config;
+	text = config ? json_dumps(config, JSON_COMPACT) : NULL;
+	json_decref(config);
+	if (!text)
+		err_set(e, -EINVAL,
+			"can't write the microVM's configuration: is there a "
+			"path that is not UTF-8?");
+	return text;
 }
 
 int monitor_configure(const struct vm *vm, const struct monitor_plan *plan,
 		      struct err *e)
 {
-	json_t *config = make_config(vm, plan);
-	char *text = config ? json_dumps(config, JSON_COMPACT) : NULL;
-	char path[VM_PATH_MAX];
+	struct names names = {
+		.kernel = plan->files->kernel,
+		.initrd = plan->files->initrd,
+		.tap = plan->tap,
+	};
+	char path[VM_PATH_MAX], vsock[VM_PATH_MAX], *text;
+	unsigned i;
 	int rc;
 
-	json_decref(config);
+	names.vsock = vm_path(vm, "vsock.sock", vsock);
+	for (i = 0; i < plan->drive_count; i++)
+		names.drives[i] = plan->drives[i].path;
+	text = make_config(plan, &names, e);
 	if (!text)
-		return err_set(e, -EINVAL,
-			       "can't write the microVM's configuration: is "
-			       "there a path that is not UTF-8?");
+		return e->code;
 	rc = process_write_file(vm_path(vm, "config.json", path), text, e);
 	free(text);
 	return rc;
+}
+
+/* ---- what it is handed --------------------------------------------------- */
+
+struct hands {
+	struct handed handed;
+	struct handed_name kernel, initrd, tap, config;
+	struct handed_name drives[MONITOR_DRIVES_MAX];
+	int kvm, api, vsock; /* handed's */
+};
+
+static int open_files(struct hands *h, const struct monitor_plan *plan,
+		      struct err *e)
+{
+	struct handed *to = &h->handed;
+	unsigned i;
+	int rc = handed_open(to, plan->files->kernel, O_RDONLY, "kernel",
+			     &h->kernel, e);
+
+	if (rc >= 0)
+		rc = handed_open(to, plan->files->initrd, O_RDONLY, "initrd",
+				 &h->initrd, e);
+	for (i = 0; i < plan->drive_count && rc >= 0; i++)
+		rc = handed_open(to, plan->drives[i].path,
+				 plan->drives[i].is_read_only ? O_RDONLY
+							      : O_RDWR,
+				 "disk", &h->drives[i], e);
+	if (rc >= 0 && plan->tap)
+		rc = handed_open_tap(to, plan->tap, &h->tap, e);
+	if (rc >= 0)
+		rc = h->kvm = handed_open_kvm(to, e);
+	return rc < 0 ? rc : 0;
+}
+
+static int add_socket(struct hands *h, const struct vm *vm, const char *name,
+		      int *out, struct err *e)
+{
+	CLEAN_FD int dir = open(vm->dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+	if (dir < 0)
+		return err_errno(e, "can't open %s", vm->dir);
+	*out = cell_listen_at(dir, name, e);
+	return *out < 0 ? *out : handed_add(&h->handed, *out, false, e);
+}
+
+static int add_config(struct hands *h, const struct monitor_plan *plan,
+		      struct err *e)
+{
+	struct names names = {
+		.kernel = h->kernel.text,
+		.initrd = h->initrd.text,
+		.tap = h->tap.text,
+		/* In the monitor's directory, which only it knows by name. */
+		.vsock = "vsock.sock",
+	};
+	unsigned i;
+	char *text;
+	int rc;
+
+	for (i = 0; i < plan->drive_count; i++)
+		names.drives[i] = h->drives[i].text;
+	text = make_config(plan, &names, e);
+	if (!text)
+		return e->code;
+	rc = handed_write(&h->handed, text, &h->config, e);
+	free(text);
+	return rc < 0 ? rc : 0;
+}
+
+static int hand_over(struct hands *h, const struct vm *vm,
+		     const struct monitor_plan *plan, struct err *e)
+{
+	int rc = open_files(h, plan, e);
+
+	if (!rc)
+		rc = add_socket(h, vm, "api.sock", &h->api, e);
+	if (!rc)
+		rc = add_socket(h, vm, "vsock.sock", &h->vsock, e);
+	return rc ? rc : add_config(h, plan, e);
 }
 
 /* ---- the process -------------------------------------------------------- */
@@ -199,51 +316,57 @@ static int open_log(const char *path, struct err *e)
 	return fd < 0 ? err_errno(e, "can't write %s", path) : fd;
 }
 
-static int spawn(const char *program, char *const argv[], const int fds[3],
-		 pid_t *pid)
+static int start(const struct vm *vm, const struct monitor_plan *plan,
+		 const struct hands *h, const int standard[3], pid_t *pid,
+		 struct err *e)
 {
-	posix_spawn_file_actions_t actions;
-	posix_spawnattr_t attributes;
-	static const int reset[] = {SIGHUP,  SIGINT,  SIGQUIT,
-				    SIGPIPE, SIGTERM, SIGCHLD};
-	sigset_t none, usual;
-	int i, rc;
+	char kvm[16], api[16], vsock[16], files[HANDED_LIST], id[VM_ID_SIZE];
+	const char *const args[] = {
+		"--kvm-fd",
+		kvm,
+		"--api-fd",
+		api,
+		"--vsock-fd",
+		vsock,
+		"--file-fds",
+		files,
+		"--config-file",
+		h->config.text,
+		NULL,
+	};
+	char path[VM_PATH_MAX];
+	CLEAN_FD int record = open(vm_path(vm, "monitor.pid", path),
+				   O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC,
+				   0600);
+	const struct cell_monitor monitor = {
+		.program = plan->files->program,
+		.jailer = plan->files->jailer,
+		.id = id,
+		.args = args,
+		.standard = {standard[0], standard[1], standard[2]},
+		.fds = h->handed.fds,
+		.fd_count = h->handed.count,
+		.record_fd = record,
+	};
 
-	posix_spawn_file_actions_init(&actions);
-	posix_spawnattr_init(&attributes);
-	for (i = 0; i < 3; i++)
-		posix_spawn_file_actions_adddup2(&actions, fds[i], i);
-	/* Whatever mayctl or nohup blocks or ignores is its own affair. */
-	sigemptyset(&none);
-	sigemptyset(&usual);
-	for (i = 0; i < (int)(sizeof(reset) / sizeof(reset[0])); i++)
-		sigaddset(&usual, reset[i]);
-	posix_spawnattr_setsigmask(&attributes, &none);
-	posix_spawnattr_setsigdefault(&attributes, &usual);
-	posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK |
-						      POSIX_SPAWN_SETSIGDEF);
-	rc = posix_spawn(pid, program, &actions, &attributes, argv, environ);
-	posix_spawnattr_destroy(&attributes);
-	posix_spawn_file_actions_destroy(&actions);
-	return -rc;
+	if (record < 0)
+		return err_errno(e, "can't write %s", path);
+	snprintf(kvm, sizeof(kvm), "%d", h->kvm);
+	snprintf(api, sizeof(api), "%d", h->api);
+	snprintf(vsock, sizeof(vsock), "%d", h->vsock);
+	handed_list(&h->handed, files);
+	vm_monitor_id(vm->state.name, id);
+	return cell_start(plan->cell, &monitor, pid, e);
 }
 
 int monitor_start(const struct vm *vm, const struct monitor_plan *plan,
 		  pid_t *pid, struct err *e)
 {
-	char config[VM_PATH_MAX], api[VM_PATH_MAX], id[VM_ID_SIZE];
 	CLEAN_FD int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	char path[PATH_MAX];
 	CLEAN_FD int console = -1;
 	CLEAN_FD int log = open_log(vm_path(vm, "monitor.log", path), e);
-	char *const argv[] = {(char[]){"mayfly"},
-			      (char[]){"--id"},
-			      id,
-			      (char[]){"--api-sock"},
-			      api,
-			      (char[]){"--config-file"},
-			      config,
-			      NULL};
+	struct hands hands = {0};
 	int fds[3] = {null, null, log}, rc;
 
 	if (log < 0)
@@ -256,12 +379,11 @@ int monitor_start(const struct vm *vm, const struct monitor_plan *plan,
 			return console;
 		fds[1] = console;
 	}
-	vm_monitor_id(vm->state.name, id);
-	vm_path(vm, "config.json", config);
-	vm_path(vm, "api.sock", api);
-	rc = spawn(plan->files->program, argv, fds, pid);
-	if (rc)
-		return err_set(e, rc, "can't start %s: %s",
-			       plan->files->program, strerror(-rc));
-	return 0;
+	rc = hand_over(&hands, vm, plan, e);
+	if (!rc)
+		rc = start(vm, plan, &hands, fds, pid, e);
+	handed_close(&hands.handed);
+	/* What of it the monitor needs, its process has. */
+	cell_close(plan->cell);
+	return rc;
 }

@@ -3,6 +3,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "api/ctl/vm/cell.h"
 #include "api/ctl/vm/vm.h"
 #include "vmm/base/err.h"
 
@@ -19,12 +20,14 @@ struct monitor_drive {
 /* Where a microVM's programs are; found once, before anything is made. */
 struct monitor_files {
 	char program[PATH_MAX];
+	char jailer[PATH_MAX]; /* "" where there is none */
 	char kernel[PATH_MAX];
 	char initrd[PATH_MAX];
 };
 
 struct monitor_plan {
 	const struct monitor_files *files;
+	struct cell *cell; /* borrowed; closed once the monitor runs */
 	struct monitor_drive drives[MONITOR_DRIVES_MAX]; /* vda, vdb … */
 	unsigned drive_count;
 	unsigned vcpu_count;
@@ -41,13 +44,16 @@ struct monitor_plan {
  */
 int monitor_find(struct monitor_files *f, const char *kernel, struct err *e);
 
-/* Writes config.json into the directory of vm. */
+/* mayfly-jailer beside program or beside mayctl; "" where there is none. */
+void monitor_find_jailer(char out[PATH_MAX], const char *program);
+
+/* Writes config.json into the directory of vm, for people. */
 int monitor_configure(const struct vm *vm, const struct monitor_plan *plan,
 		      struct err *e);
 
 /*
- * Starts the monitor in the directory of vm, as a child of this process. Its
- * stderr goes to monitor.log. Returns 0 and the pid.
+ * Starts the monitor in its cell, as a child of this process, with all that it
+ * needs as descriptors. Its stderr goes to monitor.log. Returns 0 and the pid.
  */
 int monitor_start(const struct vm *vm, const struct monitor_plan *plan,
 		  pid_t *pid, struct err *e);

@@ -5,10 +5,6 @@
  */
 #include "api/ctl/vm/orphan.h"
 
-#include <ctype.h>
-#include <dirent.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,61 +14,16 @@
 
 #include "api/ctl/base/exit.h"
 #include "api/ctl/base/process.h"
+#include "api/ctl/vm/cell.h"
 #include "api/ctl/vm/network.h"
 #include "vmm/base/fd.h"
 
-enum { KILL_MS = 5000, ARGS_MAX = 4096 };
-
-/* Whether a process was started with --api-sock in the microVM's directory. */
-static bool is_monitor(const struct vm *vm, const char *pid)
-{
-	static const char option[] = "--api-sock";
-	char path[300], socket[VM_PATH_MAX], args[ARGS_MAX];
-	CLEAN_FD int fd = -1;
-	const char *at;
-	ssize_t n;
-
-	snprintf(path, sizeof(path), "/proc/%s/cmdline", pid);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	n = fd < 0 ? -1 : read(fd, args, sizeof(args) - 1);
-	if (n <= 0)
-		return false;
-	args[n] = '\0';
-	vm_path(vm, "api.sock", socket);
-	for (at = args; at < args + n; at += strlen(at) + 1)
-		if (!strcmp(at, option) && at + sizeof(option) < args + n &&
-		    !strcmp(at + sizeof(option), socket))
-			return true;
-	return false;
-}
-
-/*
- * A shim that was killed between the monitor's start and the state that tells
- * of it leaves one that no state knows.
- */
-static void find_monitor(struct vm *vm)
-{
-	DIR *dir = opendir("/proc");
-	const struct dirent *entry;
-
-	while (dir && (entry = readdir(dir))) {
-		if (!isdigit((unsigned char)entry->d_name[0]) ||
-		    !is_monitor(vm, entry->d_name))
-			continue;
-		vm->state.monitor = vm_process_of((pid_t)atoi(entry->d_name));
-		break;
-	}
-	if (dir)
-		closedir(dir);
-}
+enum { KILL_MS = 5000 };
 
 static void end_monitor(struct vm *vm)
 {
-	CLEAN_FD int monitor = -1;
+	CLEAN_FD int monitor = vm_process_open(&vm->state.monitor);
 
-	if (!vm_process_is_alive(&vm->state.monitor))
-		find_monitor(vm);
-	monitor = vm_process_open(&vm->state.monitor);
 	if (monitor < 0)
 		return;
 	(void)process_signal(monitor, SIGKILL);
@@ -88,6 +39,7 @@ void orphan_end(struct vm *vm, const char *why)
 	end_monitor(vm);
 	if (vm->state.tap)
 		network_remove(vm->state.tap, vm->state.id);
+	cell_remove(vm->dir, vm->state.uid);
 	if (!vm->state.is_kept) {
 		(void)vm_remove(vm, NULL);
 		return;

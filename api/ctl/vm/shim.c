@@ -457,6 +457,7 @@ static void end(struct shim *s)
 	struct vm *vm = s->plan->vm;
 	struct timespec now;
 	unsigned i;
+	bool gone = false;
 
 	kill_monitor(s);
 	if (s->forward.loop)
@@ -466,8 +467,12 @@ static void end(struct shim *s)
 		network_remove(vm->state.tap, vm->state.id);
 	end_guard(s);
 	if (!vm->state.is_kept)
-		vm_remove(vm, NULL);
+		gone = !vm_remove(vm, NULL);
 	wait_monitor(s);
+	cell_remove(vm->dir, vm->state.uid);
+	/* Where the monitor was in the way until now. */
+	if (!vm->state.is_kept && !gone)
+		vm_remove(vm, NULL);
 	if (vm->state.is_kept) {
 		clock_gettime(CLOCK_REALTIME, &now);
 		vm->state.stage = VM_ENDED;

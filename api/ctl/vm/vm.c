@@ -9,19 +9,20 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/random.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "api/ctl/base/process.h"
+#include "api/ctl/base/tree.h"
+#include "api/ctl/vm/cell.h"
 #include "api/ctl/vm/place.h"
 #include "vmm/base/fd.h"
 
@@ -32,7 +33,6 @@ enum {
 	RETRY_NS = 5000000
 };
 
-#define STATE_FILE   "state.json"
 #define RESERVE_FILE "state.reserve"
 
 static const char *const stage_words[] = {"created", "started", "ended", NULL};
@@ -102,6 +102,12 @@ static const struct field state_fields[] = {
 	 .type = FIELD_WORD,
 	 .words = stage_words,
 	 FIELD_AT(struct vm_state, stage)},
+	{.name = "jail",
+	 .type = FIELD_WORD,
+	 .words = cell_words,
+	 FIELD_AT(struct vm_state, jail)},
+	NUMBER("uid", uid),
+	TEXT("limits", limits),
 	NUMBER("created_s", created_s),
 	NUMBER("ended_s", ended_s),
 	NUMBER("exit_code", exit_code),
@@ -384,27 +390,24 @@ int vm_adopt(struct vm *vm, const char *name, unsigned wait_ms, struct err *e)
 
 /*
  * A shim that was killed in the moment between the monitor's start and the
- * state that tells of it: who listens at the API's socket is the monitor.
+ * state that tells of it: the monitor has written down who it is.
  */
 static void find_monitor(struct vm *vm)
 {
-	CLEAN_FD int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	struct sockaddr_un address = {.sun_family = AF_UNIX};
-	char path[VM_PATH_MAX];
-	struct ucred peer = {0};
-	socklen_t len = sizeof(peer);
+	struct vm_process process = {0};
+	char path[VM_PATH_MAX], *text = NULL;
 
 	if (vm->state.stage != VM_CREATED ||
-	    vm_process_is_alive(&vm->state.shim))
+	    vm_process_is_alive(&vm->state.shim) ||
+	    process_read_file(vm_path(vm, "monitor.pid", path), 64, &text,
+			      NULL))
 		return;
-	vm_path(vm, "api.sock", path);
-	memcpy(address.sun_path, path, strlen(path) + 1);
-	if (fd < 0 ||
-	    connect(fd, (const struct sockaddr *)&address, sizeof(address)) ||
-	    getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len))
-		return;
-	vm->state.monitor = vm_process_of(peer.pid);
-	vm->state.stage = VM_STARTED;
+	if (sscanf(text, "%" SCNu32 " %" SCNu64, &process.pid,
+		   &process.start) == 2) {
+		vm->state.monitor = process;
+		vm->state.stage = VM_STARTED;
+	}
+	free(text);
 }
 
 int vm_load(struct vm *vm, const char *name, struct err *e)
@@ -423,8 +426,8 @@ int vm_load(struct vm *vm, const char *name, struct err *e)
 			       "there is no microVM named %s; `mayctl ps -a` "
 			       "lists them",
 			       name);
-	rc = process_read_file(vm_path(vm, STATE_FILE, path), STATE_MAX, &text,
-			       e);
+	rc = process_read_file(vm_path(vm, VM_STATE_FILE, path), STATE_MAX,
+			       &text, e);
 	if (!rc)
 		json = json_parse(text, strlen(text), e);
 	rc = json ? json_bind(json, &state_table, &vm->state, NULL, e)
@@ -451,7 +454,7 @@ static int save_in_reserve(const struct vm *vm, const char *text, int why,
 		open(vm_path(vm, RESERVE_FILE, reserved), O_WRONLY | O_CLOEXEC);
 
 	if (fd < 0 || fd_pwrite(fd, text, strlen(text), 0) ||
-	    rename(reserved, vm_path(vm, STATE_FILE, path)))
+	    rename(reserved, vm_path(vm, VM_STATE_FILE, path)))
 		return why;
 	if (e)
 		*e = (struct err){0};
@@ -471,7 +474,7 @@ int vm_save(const struct vm *vm, struct err *e)
 	if (!text)
 		return err_set(e, -ENOMEM, "no memory for the state of %s",
 			       vm->state.name);
-	rc = process_write_file(vm_path(vm, STATE_FILE, path), text, e);
+	rc = process_write_file(vm_path(vm, VM_STATE_FILE, path), text, e);
 	if (rc == -ENOSPC || rc == -EDQUOT)
 		rc = save_in_reserve(vm, text, rc, e);
 	free(text);
@@ -546,60 +549,5 @@ int vm_each(int (*each)(struct vm *vm, void *context), void *context,
 		free(entries[i]);
 	}
 	free(entries);
-	return rc;
-}
-
-/* Removes the files of the directory, all or those without a later use. */
-/* Empties a directory of ours, but for what is kept. It has no folders. */
-static int remove_files(const char *path, const char *const *kept,
-			struct err *e)
-{
-	DIR *dir = opendir(path);
-	const struct dirent *entry;
-	unsigned i;
-
-	if (!dir)
-		return err_errno(e, "can't open %s", path);
-	while ((entry = readdir(dir))) {
-		const char *name = entry->d_name;
-
-		for (i = 0; kept[i]; i++)
-			if (!strcmp(name, kept[i]))
-				name = ".";
-		if (strcmp(name, ".") != 0 && strcmp(name, "..") != 0)
-			(void)unlinkat(dirfd(dir), name, 0);
-	}
-	closedir(dir);
-	return 0;
-}
-
-void vm_forget(const struct vm *vm)
-{
-	static const char *const kept[] = {STATE_FILE, "config.json",
-					   "monitor.log", NULL};
-	static const char *const on_disk[] = {"console.log", "output",
-					      "output.1", NULL};
-
-	(void)remove_files(vm->dir, kept, NULL);
-	if (vm->state.disk_dir)
-		(void)remove_files(vm->state.disk_dir, on_disk, NULL);
-}
-
-int vm_remove(const struct vm *vm, struct err *e)
-{
-	static const char *const none[] = {NULL};
-	/* The state goes last: it tells of the rest. */
-	static const char *const state[] = {STATE_FILE, NULL};
-	int rc;
-
-	if (vm->state.disk_dir) {
-		(void)remove_files(vm->state.disk_dir, none, NULL);
-		(void)rmdir(vm->state.disk_dir);
-	}
-	rc = remove_files(vm->dir, state, e);
-	if (!rc)
-		rc = remove_files(vm->dir, none, e);
-	if (!rc && rmdir(vm->dir))
-		rc = err_errno(e, "can't remove %s", vm->dir);
 	return rc;
 }

@@ -15,6 +15,8 @@
  *	state.json      what it is and who runs it; replaced by rename
  *	state.reserve   room for a last state where everything is full
  *	config.json     what the monitor was told
+ *	jail            where the monitor is locked up (cell.h)
+ *	monitor.pid     its process
  *	api.sock        the monitor's API
  *	vsock.sock      the guest's ports
  *	monitor.log     what the monitor and the shim had to complain of
@@ -37,6 +39,8 @@
  * Processes are known by pid and start time, so a pid used anew is nobody we
  * know.
  */
+#define VM_STATE_FILE "state.json"
+
 enum {
 	VM_NAME_MAX = 40,
 	VM_ID_SIZE = 65,
@@ -80,6 +84,9 @@ struct vm_state {
 	uint32_t exit_code;
 	uint32_t vcpu_count;
 	uint64_t memory_mib;
+	int jail;     /* enum cell_kind: what the monitor is in */
+	uint32_t uid; /* its own, of CELL_UID; else 0 */
+	char *limits; /* what its cgroups limit: "memory cpu pids" */
 	bool is_kept; /* not --rm: the directory stays when it has ended */
 	bool is_detached;
 	struct field_array ports; /* struct vm_port */
@@ -134,6 +141,18 @@ bool vm_is_owned(const struct vm *vm);
  * after other errors it is ours, with a state that can't be read.
  */
 int vm_adopt(struct vm *vm, const char *name, unsigned wait_ms, struct err *e);
+
+/*
+ * Makes a directory for what is no microVM with a name, known to be of this
+ * process. vm_remove() removes it.
+ */
+int vm_make_place(struct vm *vm, struct err *e);
+
+/*
+ * Removes what others have left that were killed: such directories, claims and
+ * groups.
+ */
+void vm_sweep(void);
 
 /* Finds a microVM and reads its state. -ENOENT with a sentence. */
 int vm_load(struct vm *vm, const char *name, struct err *e);
