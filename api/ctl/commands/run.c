@@ -108,6 +108,8 @@ static int keep_tap(void *context, const char *tap, struct err *e)
 
 	free(r->vm.state.tap);
 	r->vm.state.tap = strdup(tap);
+	if (!r->vm.state.tap)
+		return err_set(e, -ENOMEM, "no memory for a name");
 	return vm_save(&r->vm, e);
 }
 
@@ -323,8 +325,7 @@ static int prepare_vm(struct run *r, struct err *e)
 	r->monitor.memory_mib = o->memory_mib;
 	r->monitor.has_console = o->has_console;
 	interrupt_hold();
-	/* Of those that were to go when they ended some have the name, maybe.
-	 */
+	/* What the dead have left may have the name. */
 	orphan_sweep();
 	while (!rc && r->made < STEPS) {
 		rc = check_interrupt(e);

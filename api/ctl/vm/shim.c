@@ -339,8 +339,11 @@ static int watch_signals(struct shim *s, struct err *e)
 static int begin_monitor(struct shim *s, struct err *e)
 {
 	struct vm_state *state = &s->plan->vm->state;
-	int rc = monitor_start(s->plan->vm, s->plan->monitor, &s->pid, e);
+	int rc;
 
+	/* The monitor looks after nothing. */
+	(void)fcntl(s->plan->vm->owner_fd, F_SETFD, FD_CLOEXEC);
+	rc = monitor_start(s->plan->vm, s->plan->monitor, &s->pid, e);
 	if (rc)
 		return rc;
 	s->monitor_fd = process_open(s->pid);

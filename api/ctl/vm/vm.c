@@ -248,12 +248,12 @@ static bool is_dir(int fd, const char *path)
 
 /*
  * Takes the lock that says a microVM is looked after; flags may be LOCK_NB:
- * -EBUSY where it is.
+ * -EBUSY where it is. Programs that we run have it, too: one that outlives us
+ * may still be making what another would already be looking for.
  */
 static int own(struct vm *vm, int flags)
 {
-	CLEAN_FD int fd =
-		open(vm->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	CLEAN_FD int fd = open(vm->dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
 
 	if (fd < 0)
 		return -errno;
