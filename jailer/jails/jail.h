@@ -20,7 +20,8 @@ struct jail_entry {
 	char id[256];
 	dev_t device; /* of root */
 	ino_t inode;
-	bool was_started; /* there is a PID file */
+	bool was_started; /* there is a PID file, or root is the jail's user's
+			   */
 	unsigned pid_count;
 	pid_t pids[JAIL_PIDS_MAX];	 /* the first of them */
 	char cgroups[JAIL_CGROUPS_TEXT]; /* one path a line */

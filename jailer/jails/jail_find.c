@@ -93,9 +93,9 @@ static int visit_id(struct jail_list *l, int fd, const char *name,
 	CLEAN_FD int root = jail_open(fd, "root", O_RDONLY | O_DIRECTORY);
 	struct jail_entry *more, *entry;
 	char pid_file[300];
-	struct stat st;
+	struct stat st, above;
 
-	if (root < 0 || fstat(root, &st))
+	if (root < 0 || fstat(root, &st) || fstat(fd, &above))
 		return 0;
 	more = realloc(l->entries, (l->count + 1) * sizeof(*more));
 	if (!more)
@@ -107,7 +107,13 @@ static int visit_id(struct jail_list *l, int fd, const char *name,
 	snprintf(entry->program, sizeof(entry->program), "%s", program);
 	snprintf(entry->id, sizeof(entry->id), "%s", name);
 	snprintf(pid_file, sizeof(pid_file), "%s.pid", program);
-	entry->was_started = !fstatat(root, pid_file, &st, AT_SYMLINK_NOFOLLOW);
+	/*
+	 * The jail's own may remove the file, but not give its root back to who
+	 * has what is above it. The jailer gives it away when it is in there
+	 * itself, so a jail that is being made counts as alive by then.
+	 */
+	entry->was_started = st.st_uid != above.st_uid ||
+			     !fstatat(root, pid_file, &st, AT_SYMLINK_NOFOLLOW);
 	read_cgroups(fd, entry);
 	return 0;
 }
