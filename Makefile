@@ -79,11 +79,12 @@ JAILER  := main options path root mounts bind userns fds ns cgroup rlimit caps \
 	landlock
 
 # mayctl, room by room.
-CTL_BASE     := process signals terminal tree
+CTL_BASE     := descriptors interrupt process signals terminal tree
 CTL_AGENT    := attach dial session session_request
 CTL_IMAGE    := config entry fetch image import layout name progress source \
 	store tar tool wall words
-CTL_VM       := client end forward monitor network output_log shim vm volume
+CTL_VM       := client end forward link monitor nat network orphan output_log \
+	place resolver shim vm vm_process volume
 CTL_COMMANDS := main complain api boot cp exec foreground image jail logs ps run \
 	run_options stop
 JAILS        := jail_find jail_remove
@@ -299,6 +300,7 @@ EXTRA_bootpage := tests/unit/kernel_file
 EXTRA_jailer_options := jailer/options
 EXTRA_tree := api/ctl/base/tree
 EXTRA_run_options := api/ctl/commands/run_options
+EXTRA_resolver := api/ctl/vm/resolver
 EXTRA_session := api/ctl/agent/session api/ctl/agent/session_request
 EXTRA_image_tar := api/ctl/image/tar api/ctl/image/entry
 EXTRA_image_wall := api/ctl/image/wall

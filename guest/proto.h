@@ -85,6 +85,7 @@
 #define PROTO_REQUEST_MAX (256 << 10) /* of any other frame */
 #define PROTO_WINDOW	  (256 << 10) /* of each stream at its beginning */
 #define PROTO_SESSIONS	  128	      /* more connections are closed */
+#define PROTO_FORWARDS	  96	      /* of these; the rest is for control */
 #define PROTO_CONTAINERS  64	      /* in one guest, ended ones included */
 #define PROTO_ID_MAX	  64	      /* an id: [A-Za-z0-9_.-], not . or .. */
 #define PROTO_LIST_MAX	  4096	      /* items of a list */

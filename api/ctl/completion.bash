@@ -13,7 +13,7 @@ _mayctl() {
 	elif [[ $before = --chroot-base-dir ]]; then
 		mapfile -t COMPREPLY < <(compgen -d -- "$word")
 		return
-	elif [[ $before =~ ^--(cpus|memory|args|name|hostname|env|workdir|user|entrypoint|publish|timeout|time)$ ]]; then
+	elif [[ $before =~ ^--(cpus|memory|args|name|hostname|env|workdir|user|entrypoint|publish|timeout|start-timeout|time)$ ]]; then
 		return
 	elif [ "$before" = --net ]; then
 		words='none nat tap='
@@ -28,7 +28,7 @@ _mayctl() {
 		jail:*) words='--all-dead --chroot-base-dir --force' ;;
 		boot:*) words='--kernel --initrd --drive --cpus --memory --args --monitor' ;;
 		run:*)
-			words='--interactive --tty --detach --rm --name --hostname --env --workdir --user --entrypoint --volume --publish --net --cpus --memory --timeout --kernel --console --timing'
+			words='--interactive --tty --detach --rm --name --hostname --env --workdir --user --entrypoint --volume --publish --net --cpus --memory --timeout --start-timeout --kernel --console --timing'
 			[[ $word == -* ]] || words=$(mayctl image ls 2>/dev/null | awk 'NR > 1 { print $1 }')
 			;;
 		ps:*) words='--all --json' ;;

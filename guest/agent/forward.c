@@ -32,10 +32,13 @@ struct forward {
 	struct way in, out; /* to the guest's connection, and from it */
 };
 
+static unsigned forwards_len;
+
 void forward_end(struct session *s)
 {
 	struct forward *f = s->forward;
 
+	forwards_len--;
 	s->forward = NULL;
 	watch_close(&f->tcp);
 	free(f->in.buf);
@@ -211,6 +214,12 @@ void forward_start(struct session *s, struct reader *r)
 			      "FORWARD wants a port and an address");
 		return;
 	}
+	if (forwards_len >= PROTO_FORWARDS) {
+		session_error(s, EAGAIN, FAILED,
+			      "there are %d forwarded connections already",
+			      PROTO_FORWARDS);
+		return;
+	}
 	fd = socket(to.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK,
 		    0);
 	f = fd < 0 ? NULL : calloc(1, sizeof(*f));
@@ -224,6 +233,7 @@ void forward_start(struct session *s, struct reader *r)
 	f->session = s;
 	f->tcp.fd = fd;
 	s->forward = f;
+	forwards_len++;
 	if (!forward_preset(f, s) ||
 	    (connect(fd, (struct sockaddr *)&to, len) &&
 	     errno != EINPROGRESS)) {

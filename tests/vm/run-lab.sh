@@ -7,11 +7,11 @@
 
 run_setup() {
 	local top=$scratch/top tool
-	mkdir -p "$top/guest/$(uname -m)" "$scratch/run" "$scratch/store"
+	mkdir -p "$top/guest/$(uname -m)" "$scratch/run" "$scratch/store" "$scratch/state/mayfly"
 	cp build/mayfly build/mayctl "$top/"
 	cp "build/guest/$(uname -m)"/{vmlinux,agent.initrd} "$top/guest/$(uname -m)/"
 	mayctl=$top/mayctl
-	export XDG_RUNTIME_DIR=$scratch/run MAYFLY_STORE=$scratch/store
+	export XDG_RUNTIME_DIR=$scratch/run XDG_STATE_HOME=$scratch/state MAYFLY_STORE=$scratch/store
 	[ -z "${RUN_STORE-}" ] || { cp -r "$RUN_STORE/." "$MAYFLY_STORE"; return; }
 	run_rootfs "$scratch/rootfs"
 	"$mayctl" image import "$scratch/rootfs" --name busybox >"$scratch/import" 2>&1 || {
@@ -70,7 +70,7 @@ run_leftovers() {
 	pgrep -a 'mayfly|mayctl' || true
 	wc -l </proc/mounts
 	find /dev/shm /run -xdev \( -name '*mayfly*' -o -type s \) 2>/dev/null | sort
-	find "$XDG_RUNTIME_DIR" "$MAYFLY_STORE" | sort
+	find "$XDG_RUNTIME_DIR" "$XDG_STATE_HOME" "$MAYFLY_STORE" | sort
 	losetup -a
 	ls /sys/class/net
 }

@@ -13,6 +13,9 @@
 #include "guest/proto.h"
 #include "vmm/base/fd.h"
 
+_Static_assert(DIAL_MAX == PROTO_FORWARDS && DIAL_MAX < PROTO_SESSIONS,
+	       "there are sessions that no port's client can have");
+
 static size_t put_request(uint8_t *out, uint16_t port)
 {
 	struct {

@@ -6,6 +6,12 @@
 #include "vmm/base/err.h"
 
 /*
+ * How many the agent serves at a time (PROTO_FORWARDS): fewer than it has
+ * sessions, so that clients of a port can't lock out who controls it.
+ */
+enum { DIAL_MAX = 96 };
+
+/*
  * A connection to a TCP port in the guest, made without ever waiting: for -p.
  */
 struct dial {

@@ -52,6 +52,8 @@ struct session_plan {
 	struct session_mount mounts[SESSION_MOUNTS_MAX];
 	unsigned mount_count;
 	const struct session_network *network; /* NULL for none */
+	/* Of resolv.conf, each ends with NULL; dns NULL: the network's. */
+	const char *const *dns, *const *search, *const *dns_options;
 };
 
 /* What comes from the guest. */
@@ -157,3 +159,9 @@ int session_await(struct session *s, struct session_frame *f, int timeout_ms,
  * where it has ended; waits for the answer.
  */
 int session_kill(const char *socket, int signal, struct err *e);
+
+/*
+ * Has the agent end what runs, within grace_ms, write all to the disks, and end
+ * the machine, over a connection of its own; 0 when all is written.
+ */
+int session_shutdown(const char *socket, uint32_t grace_ms, struct err *e);

@@ -266,7 +266,9 @@ static bool configure(struct session *s, const struct session_plan *plan)
 	put_number(&p, n ? 1 : 0);
 	if (n)
 		put_interface(&p, n);
-	if (n && n->dns[0]) {
+	if (plan->dns) {
+		put_list(&p, plan->dns);
+	} else if (n && n->dns[0]) {
 		snprintf(text, sizeof(text), "%u.%u.%u.%u", n->dns[0],
 			 n->dns[1], n->dns[2], n->dns[3]);
 		put_number(&p, 1);
@@ -274,7 +276,7 @@ static bool configure(struct session *s, const struct session_plan *plan)
 	} else {
 		put_number(&p, 0);
 	}
-	put_number(&p, 0);
+	put_list(&p, plan->search);
 	s->done_due++;
 	return end_frame(s, &p, PROTO_CONFIGURE, 0);
 }
@@ -423,6 +425,26 @@ int session_kill(const char *socket, int signal, struct err *e)
 	}
 	if (!rc && f.event == SESSION_FAILED)
 		rc = err_set(e, -ESRCH, "%s", f.text);
+	session_fini(&s);
+	return rc;
+}
+
+int session_shutdown(const char *socket, uint32_t grace_ms, struct err *e)
+{
+	struct session_frame f = {0};
+	struct proto_shutdown head;
+	struct session s;
+	int rc = session_connect(&s, socket, e);
+
+	proto_put32(&head.grace_ms, grace_ms);
+	if (!rc)
+		rc = greet(&s, e);
+	if (!rc) {
+		(void)put_frame(&s, PROTO_SHUTDOWN, 0, &head, sizeof(head));
+		rc = session_await(&s, &f, (int)grace_ms + SYNC_MS, e);
+	}
+	if (!rc && f.event == SESSION_FAILED)
+		rc = err_set(e, -EIO, "%s", f.text);
 	session_fini(&s);
 	return rc;
 }

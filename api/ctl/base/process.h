@@ -28,9 +28,17 @@ int process_wait(int pidfd, int timeout_ms);
 /*
  * Runs a program with stdin from /dev/null and waits for it; what it writes to
  * stderr (its first 400 bytes) ends up in the sentence where it fails. argv
- * ends with NULL; argv[0] is looked up in PATH.
+ * ends with NULL; argv[0] is looked up in PATH. -EINTR where a signal that is
+ * heeded (interrupt.h) has ended it.
  */
 int process_run(const char *const argv[], struct err *e);
+
+/*
+ * As process_run(); *out is what it wrote to stdout: owned, NUL-terminated, at
+ * most max bytes.
+ */
+int process_ask(const char *const argv[], size_t max, char **out,
+		struct err *e);
 
 /* As process_run(), with text on its stdin. */
 int process_feed(const char *const argv[], const char *text, struct err *e);

@@ -3,10 +3,10 @@
  * whoever started us, so their flags stay as they are: what is written is what
  * poll() says there is room for, and when there is none the guest has to wait.
  *
- * Signals: with a terminal of its own (-t) the command gets keys, not signals;
- * without one, signals that we get are passed on. Ctrl-Z stops the command,
- * then us; a third Ctrl-C kills it, because the first process of a container
- * is deaf to signals that it does not handle.
+ * Signals: with a terminal of its own (-it) the command gets keys, not signals;
+ * without one, or without stdin, signals that we get are passed on. Ctrl-Z
+ * stops the command, then us; a third Ctrl-C kills it, because the first
+ * process of a container is deaf to signals that it does not handle.
  */
 #include "api/ctl/commands/foreground.h"
 
@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "api/ctl/agent/attach.h"
+#include "api/ctl/base/interrupt.h"
 #include "api/ctl/base/terminal.h"
 #include "api/ctl/commands/ctl.h"
 #include "api/ctl/vm/shim.h"
@@ -144,8 +145,10 @@ static void control_ready(struct loop_watch *w, uint32_t events)
 
 	(void)events;
 	if (shim_receive(j->f->control, &m)) {
-		/* Killed. The microVM goes on, and so do we. */
+		/* Killed. Its guard ends the microVM. */
 		loop_delete(&j->loop, w);
+		finish(j, CTL_FAILED,
+		       "the microVM's shim has died, and the microVM with it");
 		return;
 	}
 	if (m.word == SHIM_MONITOR)
@@ -206,6 +209,9 @@ static int watch_signals(struct job *j, struct err *e)
 	for (i = 0; i < sizeof(passed) / sizeof(passed[0]); i++)
 		if (passed[i] != SIGWINCH || has_tty)
 			sigaddset(&set, passed[i]);
+	/* nohup: what is not to end us is not to end the command. */
+	if (interrupt_is_nohup())
+		sigdelset(&set, SIGHUP);
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	signal(SIGPIPE, SIG_IGN);
 	j->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
@@ -260,7 +266,8 @@ uint32_t foreground_run(struct foreground *f)
 	} else {
 		if (f->session->has_stdin)
 			attach_input(&j.attach, STDIN_FILENO);
-		if (f->session->has_tty)
+		/* Where nobody reads keys, Ctrl-C has to stay a signal. */
+		if (f->session->has_tty && f->session->has_stdin)
 			terminal_make_raw();
 		if (!j.has_code && loop_run(&j.loop, &e))
 			finish(&j, CTL_FAILED, e.text);

@@ -29,19 +29,19 @@ struct follower {
 
 static int open_output(const struct vm *vm, const char *name)
 {
-	char path[VM_PATH_MAX];
+	char path[PATH_MAX];
 
-	return open(vm_path(vm, name, path), O_RDONLY | O_CLOEXEC);
+	return open(vm_disk_path(vm, name, path), O_RDONLY | O_CLOEXEC);
 }
 
 /* Whether `output` is another file by now: ours is `output.1`, or gone. */
 static bool is_rotated(const struct follower *f)
 {
-	char path[VM_PATH_MAX];
+	char path[PATH_MAX];
 	struct stat ours, now;
 
 	return !fstat(f->fd, &ours) &&
-	       !stat(vm_path(f->vm, OUTPUT_FILE, path), &now) &&
+	       !stat(vm_disk_path(f->vm, OUTPUT_FILE, path), &now) &&
 	       ours.st_ino != now.st_ino;
 }
 

@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "api/ctl/base/descriptors.h"
 #include "api/ctl/commands/ctl.h"
 #include "vmm/base/version.h"
 
@@ -56,6 +57,7 @@ static const struct {
 	 "      --cpus N                 vCPUs (1)\n"
 	 "      -m, --memory SIZE        MiB, or with m or g behind it (256)\n"
 	 "      --timeout TIME           seconds, or with ms, s, m, h behind it\n"
+	 "      --start-timeout TIME     until the guest has to have called (120)\n"
 	 "      --kernel FILE            another kernel for the guest\n"
 	 "      --console                keep the kernel's messages (console.log)\n"
 	 "      --timing                 say at the end where the time went\n"
@@ -116,6 +118,7 @@ int main(int argc, char **argv)
 {
 	unsigned i;
 
+	descriptors_init();
 	if (argc < 2) {
 		help(stderr);
 		return CTL_USAGE;

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "api/ctl/commands/ctl.h"
+#include "api/ctl/vm/orphan.h"
 #include "api/ctl/vm/vm.h"
 #include "vmm/base/args.h"
 
@@ -49,7 +50,10 @@ static void format_ports(const struct vm_state *s, char *out, size_t size)
 
 	*out = '\0';
 	for (i = 0; i < s->ports.count && len < size; i++)
-		len += (size_t)snprintf(out + len, size - len, "%s%s:%u->%u",
+		len += (size_t)snprintf(out + len, size - len,
+					strchr(ports[i].address, ':')
+						? "%s[%s]:%u->%u"
+						: "%s%s:%u->%u",
 					i ? ", " : "", ports[i].address,
 					ports[i].host, ports[i].guest);
 }
@@ -102,6 +106,7 @@ int ctl_ps(int argc, char **argv)
 			return CTL_USAGE;
 		}
 	}
+	orphan_sweep();
 	if (l.is_json)
 		l.json = json_array();
 	if (!l.json)
@@ -153,6 +158,7 @@ int ctl_inspect(int argc, char **argv)
 			     "-a` lists them");
 		return CTL_USAGE;
 	}
+	orphan_sweep();
 	all = json_array();
 	for (i = 1; i < argc; i++)
 		if (inspect_one(argv[i], all))

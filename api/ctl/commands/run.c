@@ -8,6 +8,7 @@
  */
 #include <errno.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +17,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "api/ctl/base/interrupt.h"
 #include "api/ctl/base/signals.h"
 #include "api/ctl/base/terminal.h"
 #include "api/ctl/commands/ctl.h"
@@ -25,20 +27,22 @@
 #include "api/ctl/vm/forward.h"
 #include "api/ctl/vm/monitor.h"
 #include "api/ctl/vm/network.h"
+#include "api/ctl/vm/orphan.h"
 #include "api/ctl/vm/shim.h"
 #include "api/ctl/vm/vm.h"
 #include "api/ctl/vm/volume.h"
 #include "vmm/base/clock.h"
 #include "vmm/base/fd.h"
 
-enum { COMMAND_MAX = 1000 };
+enum { COMMAND_MAX = 1000, ADOPT_MS = 5000 };
 
 struct run {
 	struct run_options options;
 	struct image image;
 	struct monitor_files files;
 	struct vm vm;
-	bool has_dir; /* and it is ours, not yet the shim's */
+	unsigned made; /* steps that were taken, and are not the shim's yet */
+	char *id;      /* owned: the microVM's, while the shim has it */
 	struct volume volumes[VM_VOLUMES_MAX];
 	struct network network;
 	struct monitor_plan monitor;
@@ -238,6 +242,7 @@ static int add_disks(struct run *r, struct err *e)
 		rc = volume_make(v, &r->vm, i, &o->volumes[i], e);
 		if (rc)
 			return rc;
+		r->shim.disk_fds[i] = fd_steal(&v->lock_fd);
 		r->session.mounts[i] = (struct session_mount){
 			.volume = i,
 			.target = o->volumes[i].target,
@@ -255,26 +260,45 @@ static int add_disks(struct run *r, struct err *e)
 	return 0;
 }
 
+static int keep_tap(void *context, const char *tap, struct err *e)
+{
+	struct run *r = context;
+
+	free(r->vm.state.tap);
+	r->vm.state.tap = strdup(tap);
+	if (!r->vm.state.tap)
+		return err_set(e, -ENOMEM, "no memory for a name");
+	return vm_save(&r->vm, e);
+}
+
 static int add_network(struct run *r, struct err *e)
 {
-	int rc = 0;
+	const struct network_claim claim = {keep_tap, r};
+	int rc;
 
 	if (r->options.net == RUN_NET_NONE)
 		return 0;
-	if (r->options.net == RUN_NET_TAP) {
+	if (r->options.net == RUN_NET_TAP)
 		rc = network_use(&r->network, &r->options.tap, e);
-	} else {
-		rc = network_make(&r->network, e);
-		if (rc)
-			return rc;
-		r->vm.state.tap = strdup(r->network.tap);
-		/* Written before it can be forgotten. */
-		rc = vm_save(&r->vm, e);
-	}
+	else
+		rc = network_make(&r->network, r->vm.state.id, &claim, e);
+	if (!rc && r->network.resolver.is_local)
+		ctl_complain("the guest has no name server: this host's are on "
+			     "its own loopback");
+	r->session.dns = (const char *const *)r->network.resolver.servers;
+	r->session.search = (const char *const *)r->network.resolver.search;
+	r->session.dns_options =
+		(const char *const *)r->network.resolver.options;
 	r->monitor.tap = r->network.tap;
 	r->monitor.mac = r->network.mac;
 	r->session.network = &r->network.guest;
 	return rc;
+}
+
+static void drop_network(struct run *r)
+{
+	if (r->vm.state.tap)
+		network_remove(r->vm.state.tap, r->vm.state.id);
 }
 
 /* The socket that the agent calls at as soon as it is up. */
@@ -316,8 +340,52 @@ static void plan_shim(struct run *r)
 	r->shim.session = &r->session;
 	r->shim.is_detached = r->options.is_detached;
 	r->shim.timeout_ms = r->options.timeout_ms;
+	r->shim.start_ms = r->options.start_timeout_ms;
 	r->shim.ports = r->options.ports;
 	r->shim.port_count = r->options.port_count;
+}
+
+static int make_dir(struct run *r, struct err *e)
+{
+	int rc = vm_create(&r->vm, e);
+
+	r->session.hostname = r->options.hostname ? r->options.hostname
+						  : r->vm.state.name;
+	return rc;
+}
+
+static void remove_dir(struct run *r)
+{
+	/* Ours only where it could be made. */
+	if (r->vm.owner_fd > 0)
+		vm_remove(&r->vm, NULL);
+}
+
+static int configure(struct run *r, struct err *e)
+{
+	return monitor_configure(&r->vm, &r->monitor, e);
+}
+
+/*
+ * What is made for a microVM, and unmade in the reverse order where a later
+ * step fails or a signal comes; each undo accepts what its step left half done.
+ * Whatever lies outside its directory is told of in the state before it is
+ * made, for who is killed undoes nothing: the next mayctl does (orphan.h).
+ */
+static const struct {
+	int (*make)(struct run *r, struct err *e);
+	void (*unmake)(struct run *r);
+} steps[] = {
+	{make_dir, remove_dir},	     {add_disks, NULL},
+	{add_network, drop_network}, {configure, NULL},
+	{listen_for_agent, NULL},
+};
+
+enum { STEPS = sizeof(steps) / sizeof(steps[0]) };
+
+static int check_interrupt(struct err *e)
+{
+	return interrupt_pending() ? err_set(e, -EINTR, "interrupted") : 0;
 }
 
 static int prepare_vm(struct run *r, struct err *e)
@@ -332,22 +400,20 @@ static int prepare_vm(struct run *r, struct err *e)
 	if (rc)
 		return rc;
 	r->vm.state.command = describe_command(r->argv);
-	rc = vm_create(&r->vm, e);
-	if (rc)
-		return rc;
-	r->has_dir = true;
 	plan_shim(r);
-	r->session.hostname = o->hostname ? o->hostname : r->vm.state.name;
 	r->monitor.files = &r->files;
 	r->monitor.vcpu_count = o->vcpu_count;
 	r->monitor.memory_mib = o->memory_mib;
 	r->monitor.has_console = o->has_console;
-	rc = add_disks(r, e);
-	if (!rc)
-		rc = add_network(r, e);
-	if (!rc)
-		rc = monitor_configure(&r->vm, &r->monitor, e);
-	return rc ? rc : listen_for_agent(r, e);
+	interrupt_hold();
+	/* What the dead have left may have the name. */
+	orphan_sweep();
+	while (!rc && r->made < STEPS) {
+		rc = check_interrupt(e);
+		if (!rc)
+			rc = steps[r->made++].make(r, e);
+	}
+	return rc ? rc : check_interrupt(e);
 }
 
 static int prepare(struct run *r, int argc, char **argv, struct err *e)
@@ -373,12 +439,36 @@ static int prepare(struct run *r, int argc, char **argv, struct err *e)
 
 /* ---- running ------------------------------------------------------------ */
 
+/* The shim's next word; a signal that comes first ends the microVM. */
+static int await_word(struct run *r, struct shim_message *m)
+{
+	CLEAN_FD int signals = interrupt_open();
+	struct pollfd p[] = {{.fd = r->control, .events = POLLIN},
+			     {.fd = signals, .events = POLLIN}};
+
+	while (poll(p, 2, -1) < 0 && errno == EINTR)
+		;
+	if (p[1].revents & POLLIN) {
+		(void)shim_send(r->control, SHIM_OVER,
+				128 + (uint32_t)interrupt_pending(),
+				"interrupted");
+		interrupt_ignore();
+	}
+	return shim_receive(r->control, m);
+}
+
+/* It was killed, and with it the microVM ends; we see to it that it has. */
+static void lost_shim(struct run *r)
+{
+	orphan_find(r->vm.state.name, r->id, ADOPT_MS);
+}
+
 /* -d: mayctl is done as soon as the command runs. */
 static uint32_t await_start(struct run *r)
 {
 	struct shim_message m;
 
-	while (!shim_receive(r->control, &m)) {
+	while (!await_word(r, &m)) {
 		if (m.word == SHIM_STARTED) {
 			puts(r->vm.state.name);
 			return 0;
@@ -389,8 +479,8 @@ static uint32_t await_start(struct run *r)
 			return m.code;
 		}
 	}
-	ctl_complain("the microVM's shim has died; `mayctl ps -a` says what is "
-		     "left");
+	ctl_complain("the microVM's shim has died, and the microVM with it");
+	lost_shim(r);
 	return CTL_FAILED;
 }
 
@@ -439,13 +529,16 @@ static uint32_t run_foreground(struct run *r)
 		.ready_fd = r->shim.ready_fd,
 		.control = r->control,
 	};
-	struct shim_message m;
+	struct shim_message m = {0};
 	uint32_t code = foreground_run(&f);
 
+	interrupt_ignore();
 	/* The shim ends the monitor and tidies up; then the name is free. */
 	if (!f.is_vm_over && !shim_send(r->control, SHIM_OVER, code, NULL))
 		while (!shim_receive(r->control, &m) && m.word != SHIM_ENDED)
 			;
+	if (!f.is_vm_over && m.word != SHIM_ENDED)
+		lost_shim(r);
 	if (r->options.has_timing)
 		print_timing(r, &f, clock_now_ns());
 	return code;
@@ -455,12 +548,14 @@ static void run_fini(struct run *r)
 {
 	unsigned i;
 
-	/* Nobody else knows of it yet. */
-	if (r->has_dir) {
-		if (r->vm.state.tap)
-			network_remove(r->vm.state.tap);
-		vm_remove(&r->vm, NULL);
-	}
+	interrupt_ignore();
+	while (r->made)
+		if (steps[--r->made].unmake)
+			steps[r->made].unmake(r);
+	for (i = 0; i < VM_VOLUMES_MAX; i++)
+		fd_close(&r->shim.disk_fds[i]);
+	network_fini(&r->network);
+	free(r->id);
 	for (i = 0; i < VM_PORTS_MAX; i++)
 		fd_close(&r->shim.port_fds[i]);
 	fd_close(&r->shim.ready_fd);
@@ -484,6 +579,7 @@ int ctl_run(int argc, char **argv)
 	unsigned i;
 
 	r.begin_ns = clock_now_ns();
+	r.vm.owner_fd = -1;
 	r.control = r.shim.ready_fd = r.image.fd = -1;
 	for (i = 0; i < VM_PORTS_MAX; i++)
 		r.shim.port_fds[i] = -1;
@@ -491,10 +587,13 @@ int ctl_run(int argc, char **argv)
 	    shim_start(&r.shim, &r.control, &e)) {
 		ctl_complain("%s", e.text);
 	} else {
-		r.has_dir = false;
+		r.made = 0;
+		r.id = strdup(r.vm.state.id);
 		code = r.options.is_detached ? await_start(&r)
 					     : run_foreground(&r);
 	}
 	run_fini(&r);
+	/* Where a signal has come, it is how we end. */
+	interrupt_release();
 	return (int)code;
 }

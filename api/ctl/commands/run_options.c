@@ -13,7 +13,7 @@
 
 #include "vmm/base/args.h"
 
-enum { MEMORY_MIB = 256, CPUS_MAX = 32 };
+enum { MEMORY_MIB = 256, CPUS_MAX = 32, START_TIMEOUT_MS = 120000 };
 enum { MEMORY_MIB_MIN = 32, MEMORY_MIB_MAX = 1 << 20 };
 
 /* ---- values ------------------------------------------------------------- */
@@ -109,7 +109,7 @@ int run_options_port(const char *text, struct forward_rule *port, struct err *e)
 	char copy[80], *guest, *host, *address;
 	size_t len = strlen(text);
 
-	*port = (struct forward_rule){.address = "0.0.0.0"};
+	*port = (struct forward_rule){0};
 	if (len > 4 && !strcmp(text + len - 4, "/tcp"))
 		len -= 4;
 	if (len >= sizeof(copy))
@@ -304,6 +304,13 @@ static int take_timeout(const struct args *a, void *into, struct err *e)
 	return run_options_duration(a->value, &o->timeout_ms, e);
 }
 
+static int take_start_timeout(const struct args *a, void *into, struct err *e)
+{
+	struct run_options *o = into;
+
+	return run_options_duration(a->value, &o->start_timeout_ms, e);
+}
+
 static int take_text(const struct args *a, void *into, struct err *e)
 {
 	if (!*a->value)
@@ -332,6 +339,7 @@ static const struct arg table[] = {
 	{"net", "NET", take_net},
 	{"kernel", "FILE", take_text, AT(kernel)},
 	{"timeout", "TIME", take_timeout},
+	{"start-timeout", "TIME", take_start_timeout},
 	{"timing", AT(has_timing)},
 	{"console", AT(has_console)},
 	/* `--entrypoint ''` clears the image's. */
@@ -363,7 +371,11 @@ int run_options_parse(struct run_options *o, int argc, char **argv,
 	enum args_found found;
 	int rc;
 
-	*o = (struct run_options){.vcpu_count = 1, .memory_mib = MEMORY_MIB};
+	*o = (struct run_options){
+		.vcpu_count = 1,
+		.memory_mib = MEMORY_MIB,
+		.start_timeout_ms = START_TIMEOUT_MS,
+	};
 	while ((found = args_next(&a)) == ARGS_OPTION) {
 		rc = args_set(&a, o, e);
 		if (rc)

@@ -33,6 +33,7 @@ struct run_options {
 	unsigned vcpu_count;
 	uint64_t memory_mib;
 	uint64_t timeout_ms; /* 0 for none */
+	uint64_t start_timeout_ms;
 	struct volume_source volumes[VM_VOLUMES_MAX];
 	unsigned volume_count;
 	struct forward_rule ports[VM_PORTS_MAX];

@@ -62,7 +62,7 @@ static int read_words(struct words *w, int argc, char **argv,
 int ctl_stop(int argc, char **argv)
 {
 	uint64_t patience_ms = STOP_MS;
-	int i, code = CTL_OK;
+	int i, rc, code = CTL_OK;
 	struct err e = {0};
 	struct words w;
 
@@ -74,15 +74,17 @@ int ctl_stop(int argc, char **argv)
 		ctl_complain("stop -t: %s", e.text);
 		return CTL_USAGE;
 	}
-	if (patience_ms > INT32_MAX)
-		patience_ms = INT32_MAX;
+	/* A week is as long as for ever. */
+	if (patience_ms > 7 * 86400000)
+		patience_ms = 7 * 86400000;
 	for (i = 0; i < w.count; i++) {
-		if (!end_stop(w.names[i], patience_ms, &e)) {
+		rc = end_stop(w.names[i], patience_ms, &e);
+		if (rc)
+			ctl_complain("%s", e.text);
+		if (rc >= 0)
 			puts(w.names[i]);
-			continue;
-		}
-		ctl_complain("%s", e.text);
-		code = CTL_REFUSED;
+		else
+			code = CTL_REFUSED;
 	}
 	return code;
 }

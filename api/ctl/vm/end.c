@@ -1,13 +1,21 @@
 /*
  * The ends of a microVM that somebody asks for. The command is told through the
- * agent; where that does not help, the monitor is ended, which no guest can
- * refuse. The shim tidies up, and where there is none any more, end_remove()
- * does.
+ * agent, and the shim, who hears of its end, has the disks synced and ends the
+ * monitor. Where that does not happen the monitor is ended from here, which no
+ * guest can refuse, and a sentence says what that may have cost.
+ *
+ * A guest may claim to be writing for ever. What is believed is what the
+ * monitor has done: bytes that went to disks. As long as there are some, the
+ * power is not cut; `kill` and `rm -f` do that.
  */
 #include "api/ctl/vm/end.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
 #include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -15,10 +23,16 @@
 #include "api/ctl/base/process.h"
 #include "api/ctl/base/signals.h"
 #include "api/ctl/vm/network.h"
+#include "api/ctl/vm/orphan.h"
 #include "api/ctl/vm/vm.h"
 #include "vmm/base/fd.h"
 
-enum { SHIM_MS = 5000 };
+enum {
+	SHIM_MS = 5000,
+	STALL_MS = 15000, /* without a byte written, nothing is */
+	LOOK_MS = 250,
+	IO_MAX = 1024
+};
 
 /* Ends the monitor, and waits until the shim has written down that it has. */
 static int end_monitor(const struct vm *vm, struct err *e)
@@ -41,40 +55,140 @@ static int end_monitor(const struct vm *vm, struct err *e)
 		(void)process_signal(shim, SIGKILL);
 		(void)process_wait(shim, SHIM_MS);
 	}
+	orphan_find(vm->state.name, vm->state.id, SHIM_MS);
 	return 0;
 }
 
 /* ---- stop --------------------------------------------------------------- */
 
+struct stop {
+	struct vm vm;
+	char vsock[VM_PATH_MAX];
+	int end;	  /* owned; readable when the microVM has ended */
+	bool was_killed;  /* the command, after its time was over */
+	bool is_answered; /* the agent took what it was told */
+};
+
+/* Bytes that a process has written to files and devices; 0 if unknown. */
+static uint64_t bytes_written(const struct vm_process *p)
+{
+	char path[64], text[IO_MAX];
+	CLEAN_FD int fd = -1;
+	uint64_t files = 0, devices = 0;
+	const char *at;
+	ssize_t n;
+
+	snprintf(path, sizeof(path), "/proc/%u/io", p->pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+	text[n > 0 ? n : 0] = '\0';
+	at = strstr(text, "wchar: ");
+	if (at)
+		(void)sscanf(at, "wchar: %" SCNu64, &files);
+	at = strstr(text, "write_bytes: ");
+	if (at)
+		(void)sscanf(at, "write_bytes: %" SCNu64, &devices);
+	return files + devices;
+}
+
+/* Waits for the end as long as something is written. 0, or -ETIMEDOUT. */
+static int wait_written(const struct stop *s)
+{
+	uint64_t before = bytes_written(&s->vm.state.monitor), now;
+	unsigned idle_ms = 0;
+
+	while (process_wait(s->end, LOOK_MS)) {
+		now = bytes_written(&s->vm.state.monitor);
+		idle_ms = now == before ? idle_ms + LOOK_MS : 0;
+		before = now;
+		if (idle_ms >= STALL_MS)
+			return -ETIMEDOUT;
+	}
+	return 0;
+}
+
+/*
+ * Where the shim is gone, nobody hears of the command's end: the agent is told
+ * to end the machine, which it does when all is on the disks.
+ */
+static int shut_down(struct stop *s, uint64_t patience_ms, struct err *e)
+{
+	int rc = session_shutdown(s->vsock, (uint32_t)patience_ms, e);
+
+	return rc ? rc : process_wait(s->end, SHIM_MS);
+}
+
+/*
+ * The end of a command may be quicker than the answer to what ended it: then
+ * the connection is gone with the microVM. 0 where that is so.
+ */
+static int judge_kill(int rc, int end)
+{
+	const bool is_lost = rc == -ECONNRESET || rc == -EPIPE ||
+			     rc == -ECONNREFUSED || rc == -ENOENT;
+
+	return rc && process_wait(end, is_lost ? SHIM_MS : 0) ? rc : 0;
+}
+
+/* 0 when it has ended in good order. */
+static int end_in_order(struct stop *s, uint64_t patience_ms, struct err *e)
+{
+	const char *word = s->vm.state.stop_signal;
+	const int asked = word ? signals_parse(word) : SIGTERM;
+	int rc;
+
+	if (!vm_process_is_alive(&s->vm.state.shim))
+		return shut_down(s, patience_ms, e);
+	rc = session_kill(s->vsock, asked > 0 ? asked : SIGTERM, e);
+	/* -ESRCH: it has ended by itself, and is being synced. */
+	if (rc && rc != -ESRCH)
+		return judge_kill(rc, s->end);
+	if (!rc && !process_wait(s->end, (int)patience_ms))
+		return 0;
+	if (!rc) {
+		rc = session_kill(s->vsock, SIGKILL, e);
+		s->was_killed = !rc;
+		if (rc && rc != -ESRCH)
+			return judge_kill(rc, s->end);
+	}
+	rc = wait_written(s);
+	return rc ? err_set(e, rc,
+			    "its disks were not synced, and nothing was "
+			    "written for %d s",
+			    STALL_MS / 1000)
+		  : 0;
+}
+
 int end_stop(const char *name, uint64_t patience_ms, struct err *e)
 {
-	CLEAN_FD int shim = -1, monitor = -1;
-	char vsock[VM_PATH_MAX];
-	struct vm vm;
-	const char *socket;
-	int rc, signal, end;
+	struct stop s = {.end = -1};
+	int rc = vm_load(&s.vm, name, e), ended = 0;
 
-	rc = vm_load(&vm, name, e);
-	if (rc)
-		goto out;
-	monitor = vm_process_open(&vm.state.monitor);
-	shim = vm_process_open(&vm.state.shim);
-	if (vm_status(&vm) == VM_RUNNING && patience_ms) {
-		signal = vm.state.stop_signal
-				 ? signals_parse(vm.state.stop_signal)
-				 : SIGTERM;
-		socket = vm_path(&vm, "vsock.sock", vsock);
-		end = shim >= 0 ? shim : monitor;
-		/* An agent that does not answer is no reason not to stop. */
-		if (!session_kill(socket, signal > 0 ? signal : SIGTERM,
-				  NULL) &&
-		    process_wait(end, (int)patience_ms) &&
-		    !session_kill(socket, SIGKILL, NULL))
-			(void)process_wait(end, SHIM_MS);
+	if (!rc && vm_status(&s.vm) == VM_RUNNING && patience_ms) {
+		vm_path(&s.vm, "vsock.sock", s.vsock);
+		s.end = vm_process_open(&s.vm.state.shim);
+		if (s.end < 0)
+			s.end = vm_process_open(&s.vm.state.monitor);
+		if (s.end >= 0)
+			ended = end_in_order(&s, patience_ms, e);
 	}
-	rc = end_monitor(&vm, e);
-out:
-	vm_fini(&vm);
+	if (!rc)
+		rc = end_monitor(&s.vm, ended ? NULL : e);
+	if (!rc && ended) {
+		err_context(e,
+			    "%s: the power was cut, and what was not yet on "
+			    "its disks is lost",
+			    name);
+		rc = ended;
+	} else if (!rc && s.was_killed) {
+		err_set(e, 0,
+			"%s: its command did not end in time and was "
+			"killed",
+			name);
+		rc = END_KILLED;
+	}
+	fd_close(&s.end);
+	vm_fini(&s.vm);
 	return rc;
 }
 
@@ -82,16 +196,24 @@ out:
 
 int end_kill(const char *name, int signal, struct err *e)
 {
+	CLEAN_FD int monitor = -1;
 	char vsock[VM_PATH_MAX];
 	struct vm vm;
 	int rc = vm_load(&vm, name, e);
 
-	if (!rc && vm_status(&vm) != VM_RUNNING)
+	if (rc) {
+		vm_fini(&vm);
+		return rc;
+	}
+	monitor = vm_process_open(&vm.state.monitor);
+	if (monitor < 0)
 		rc = err_set(e, -ESRCH, "%s does not run", name);
-	if (!rc)
-		rc = session_kill(vm_path(&vm, "vsock.sock", vsock), signal, e);
+	else
+		rc = judge_kill(session_kill(vm_path(&vm, "vsock.sock", vsock),
+					     signal, e),
+				monitor);
 	/* Of all signals, this one does not depend on the guest's goodwill. */
-	if (rc && rc != -ESRCH && rc != -ENOENT && signal == SIGKILL)
+	if (rc && rc != -ESRCH && signal == SIGKILL)
 		rc = end_monitor(&vm, e);
 	vm_fini(&vm);
 	return rc;
@@ -99,16 +221,38 @@ int end_kill(const char *name, int signal, struct err *e)
 
 /* ---- rm ----------------------------------------------------------------- */
 
+/* The directory, and what the state in it tells of. */
+static int remove_all(const char *name, const char *id, struct err *e)
+{
+	struct err why = {0};
+	struct vm vm;
+	int rc = vm_adopt(&vm, name, SHIM_MS, &why);
+
+	if (rc == -ENOENT && vm.owner_fd <= 0) {
+		/* With --rm it has gone by itself. */
+		rc = 0;
+	} else if (vm.owner_fd <= 0) {
+		rc = err_set(e, rc, "%s", why.text);
+	} else if (id && vm.state.id && strcmp(id, vm.state.id) != 0) {
+		/* So has this one, and another has its name. */
+		rc = 0;
+	} else {
+		/* A state that can't be read is no reason to keep it. */
+		vm.state.is_kept = true;
+		orphan_end(&vm, NULL);
+		rc = vm_remove(&vm, e);
+	}
+	vm_fini(&vm);
+	return rc;
+}
+
 int end_remove(const char *name, bool is_forced, struct err *e)
 {
 	struct vm vm;
 	int rc = vm_load(&vm, name, e);
 	enum vm_status status;
 
-	/* A state that can't be read is no reason to keep the directory. */
-	if (rc == -ENOENT && !vm.dir[0])
-		goto out;
-	if (rc == -ENOENT && access(vm.dir, F_OK))
+	if (!vm.dir[0] || access(vm.dir, F_OK))
 		goto out;
 	status = vm_status(&vm);
 	if ((status == VM_RUNNING || status == VM_STARTING) && !is_forced) {
@@ -119,10 +263,8 @@ int end_remove(const char *name, bool is_forced, struct err *e)
 		goto out;
 	}
 	rc = end_monitor(&vm, e);
-	if (!rc && vm.state.tap)
-		network_remove(vm.state.tap);
 	if (!rc)
-		rc = vm_remove(&vm, e);
+		rc = remove_all(name, vm.state.id, e);
 out:
 	vm_fini(&vm);
 	return rc;

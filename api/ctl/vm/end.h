@@ -11,9 +11,17 @@
  */
 
 /*
- * Sends the image's stop signal, and ends the microVM when the command has, or
- * after patience_ms; 0: at once.
+ * Sends the image's stop signal, and kills the command where it has not ended
+ * after patience_ms. Then disks that it could write to are synced, which takes
+ * as long as there is progress, and the microVM ends. patience_ms 0: the power
+ * is cut at once.
+ *
+ * Returns 0; END_KILLED with a sentence where the command was killed; or a
+ * negative errno with a sentence where the microVM has ended, but perhaps not
+ * all that its disks should have got is on them, or does not end at all.
  */
+enum { END_KILLED = 1 };
+
 int end_stop(const char *name, uint64_t patience_ms, struct err *e);
 
 /*

@@ -74,21 +74,53 @@ static socklen_t make_address(const struct forward_rule *port,
 	return sizeof(*six);
 }
 
-int forward_listen(struct forward_rule *port, struct err *e)
+/* Binds as the rule says, of IPv6 to that alone unless is_dual. */
+static int open_listener(const struct forward_rule *port, bool is_dual)
 {
 	struct sockaddr_storage address;
 	socklen_t len = make_address(port, &address);
-	const int one = 1;
+	const int one = 1, six_only = !is_dual;
 	CLEAN_FD int fd = -1;
 
+	if (!len)
+		return -EINVAL;
 	fd = socket(address.ss_family,
 		    SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (!len || fd < 0)
-		return err_errno(e, "can't make a socket for -p");
+	if (fd < 0)
+		return -errno;
 	(void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+	if (address.ss_family == AF_INET6 &&
+	    setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &six_only,
+		       sizeof(six_only)))
+		return -errno;
 	if (bind(fd, (struct sockaddr *)&address, len) || listen(fd, BACKLOG))
-		return err_errno(e, "can't listen at %s, port %u",
-				 port->address, port->host);
+		return -errno;
+	return fd_steal(&fd);
+}
+
+/* All addresses: of both families by one socket, where there is IPv6. */
+static int listen_anywhere(struct forward_rule *port)
+{
+	int fd;
+
+	memcpy(port->address, "::", sizeof("::"));
+	fd = open_listener(port, true);
+	if (fd != -EAFNOSUPPORT && fd != -EADDRNOTAVAIL)
+		return fd;
+	memcpy(port->address, "0.0.0.0", sizeof("0.0.0.0"));
+	return open_listener(port, false);
+}
+
+int forward_listen(struct forward_rule *port, struct err *e)
+{
+	CLEAN_FD int fd = *port->address ? open_listener(port, false)
+					 : listen_anywhere(port);
+	struct sockaddr_storage address;
+	socklen_t len = sizeof(address);
+
+	if (fd < 0)
+		return err_set(e, fd, "can't listen at %s, port %u: %s",
+			       port->address, port->host, strerror(-fd));
 	if (getsockname(fd, (struct sockaddr *)&address, &len))
 		return err_errno(e, "can't tell the port of -p");
 	port->host =

@@ -191,11 +191,9 @@ int monitor_configure(const struct vm *vm, const struct monitor_plan *plan,
 
 /* ---- the process -------------------------------------------------------- */
 
-static int open_log(const struct vm *vm, const char *name, struct err *e)
+static int open_log(const char *path, struct err *e)
 {
-	char path[VM_PATH_MAX];
-	int fd = open(vm_path(vm, name, path),
-		      O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+	int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
 
 	return fd < 0 ? err_errno(e, "can't write %s", path) : fd;
 }
@@ -234,7 +232,9 @@ int monitor_start(const struct vm *vm, const struct monitor_plan *plan,
 {
 	char config[VM_PATH_MAX], api[VM_PATH_MAX];
 	CLEAN_FD int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-	CLEAN_FD int console = -1, log = open_log(vm, "monitor.log", e);
+	char path[PATH_MAX];
+	CLEAN_FD int console = -1;
+	CLEAN_FD int log = open_log(vm_path(vm, "monitor.log", path), e);
 	char *const argv[] = {(char[]){"mayfly"},
 			      (char[]){"--id"},
 			      vm->state.name,
@@ -250,7 +250,7 @@ int monitor_start(const struct vm *vm, const struct monitor_plan *plan,
 	if (null < 0)
 		return err_errno(e, "can't open /dev/null");
 	if (plan->has_console) {
-		console = open_log(vm, "console.log", e);
+		console = open_log(vm_disk_path(vm, "console.log", path), e);
 		if (console < 0)
 			return console;
 		fds[1] = console;

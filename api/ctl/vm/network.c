@@ -1,8 +1,6 @@
 /*
- * The network of --net nat. Rules go into an nftables table of the tap's own
- * name, which goes as one with everything in it; so nothing is ever edited that
- * somebody else wrote. Where there is no nft, iptables does it, with a comment
- * to find its rule by.
+ * The network of --net nat, and taps of the user's. A tap becomes one that
+ * stays only when it has its alias: what is killed before that leaves none.
  */
 #include "api/ctl/vm/network.h"
 
@@ -18,17 +16,21 @@
 #include <unistd.h>
 
 #include "api/ctl/base/process.h"
+#include "api/ctl/vm/link.h"
+#include "api/ctl/vm/nat.h"
 #include "vmm/base/fd.h"
 
 /* 10.201.0.0/16 has this many /30. */
 enum { SUBNETS = 1 << 14 };
 
-#define TAP_PREFIX "mayfly"
+#define TAP_PREFIX   "mayfly"
+#define ALIAS_PREFIX "mayfly:"
 
 /* ---- the tap ------------------------------------------------------------ */
 
-/* A new tap of that name that outlives us; -EBUSY where there is one. */
-static int make_tap(const char *name, struct err *e)
+/* A new tap of that name, gone with its descriptor; -EBUSY where there is one.
+ */
+static int open_tap(const char *name, struct err *e)
 {
 	CLEAN_FD int fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC);
 	struct ifreq request = {
@@ -42,9 +44,7 @@ static int make_tap(const char *name, struct err *e)
 	if (ioctl(fd, TUNSETIFF, &request))
 		return errno == EBUSY ? -EBUSY
 				      : err_errno(e, "can't make a tap");
-	if (ioctl(fd, TUNSETPERSIST, 1))
-		return err_errno(e, "can't keep the tap %s", name);
-	return 0;
+	return fd_steal(&fd);
 }
 
 static void set_addresses(struct network *n, unsigned subnet)
@@ -65,36 +65,58 @@ static void set_addresses(struct network *n, unsigned subnet)
 		 guest[1], guest[2], guest[3]);
 }
 
-static int take_tap(struct network *n, struct err *e)
+/* Address, alias, up; by one program. */
+static int dress(const struct network *n, const char *id, struct err *e)
 {
+	static const char *const ip[] = {"ip", "-batch", "-", NULL};
+	const uint8_t *host = n->guest.gateway;
+	char text[256];
+
+	snprintf(text, sizeof(text),
+		 "link set dev %s alias " ALIAS_PREFIX "%s\n"
+		 "address add %u.%u.%u.%u/%u dev %s\n"
+		 "link set dev %s up\n",
+		 n->tap, id, host[0], host[1], host[2], host[3],
+		 n->guest.prefix, n->tap, n->tap);
+	return process_feed(ip, text, e);
+}
+
+static int make_tap(struct network *n, const char *id,
+		    const struct network_claim *claim, struct err *e)
+{
+	CLEAN_FD int fd = -1;
 	unsigned i;
 	int rc;
 
-	for (i = 0; i < SUBNETS; i++) {
+	for (i = 0; i < SUBNETS && fd < 0; i++) {
 		set_addresses(n, i);
-		rc = make_tap(n->tap, e);
-		if (rc != -EBUSY)
+		if (if_nametoindex(n->tap))
+			continue;
+		/* Written before it can be forgotten. */
+		rc = claim->keep(claim->context, n->tap, e);
+		if (rc)
 			return rc;
+		fd = open_tap(n->tap, e);
+		if (fd < 0 && fd != -EBUSY)
+			return fd;
 	}
-	return err_set(e, -EBUSY, "all of 10.201.0.0/16 is in use");
+	if (fd < 0)
+		return err_set(e, -EBUSY, "all of 10.201.0.0/16 is in use");
+	rc = dress(n, id, e);
+	if (!rc && ioctl(fd, TUNSETPERSIST, 1))
+		rc = err_errno(e, "can't keep the tap %s", n->tap);
+	return rc;
 }
 
-/* The first IPv4 name server that the guest can reach. */
+/* What can be told of one server only is told of the first. */
 static void find_dns(struct network *n)
 {
-	FILE *file = fopen("/etc/resolv.conf", "re");
-	char line[256], address[64];
-	unsigned char bytes[4];
+	char **at;
 
-	while (file && fgets(line, sizeof(line), file)) {
-		if (sscanf(line, "nameserver %63s", address) != 1 ||
-		    inet_pton(AF_INET, address, bytes) != 1 || bytes[0] == 127)
-			continue;
-		memcpy(n->guest.dns, bytes, 4);
-		break;
-	}
-	if (file)
-		fclose(file);
+	resolver_read(&n->resolver, NULL, NULL);
+	for (at = n->resolver.servers; at && *at; at++)
+		if (inet_pton(AF_INET, *at, n->guest.dns) == 1)
+			break;
 }
 
 int network_use(struct network *n, const struct network_tap *tap, struct err *e)
@@ -123,51 +145,7 @@ int network_use(struct network *n, const struct network_tap *tap, struct err *e)
 	return 0;
 }
 
-/* ---- rules -------------------------------------------------------------- */
-
-static int run_up(const struct network *n, struct err *e)
-{
-	char address[32];
-	const char *const add[] = {"ip",  "address", "add", address,
-				   "dev", n->tap,    NULL};
-	const char *const up[] = {"ip", "link", "set", n->tap, "up", NULL};
-	int rc;
-
-	snprintf(address, sizeof(address), "%u.%u.%u.%u/%u",
-		 n->guest.gateway[0], n->guest.gateway[1], n->guest.gateway[2],
-		 n->guest.gateway[3], n->guest.prefix);
-	rc = process_run(add, e);
-	return rc ? rc : process_run(up, e);
-}
-
-static void format_guest(const struct network *n, char out[16])
-{
-	snprintf(out, 16, "%u.%u.%u.%u", n->guest.ip[0], n->guest.ip[1],
-		 n->guest.ip[2], n->guest.ip[3]);
-}
-
-static int masquerade(const struct network *n, struct err *e)
-{
-	static const char *const nft[] = {"nft", "-f", "-", NULL};
-	char text[512], guest[16];
-	const char *const iptables[] = {
-		"iptables", "-t",  "nat",	 "-A",	    "POSTROUTING",
-		"-s",	    guest, "-m",	 "comment", "--comment",
-		n->tap,	    "-j",  "MASQUERADE", NULL};
-	int rc;
-
-	format_guest(n, guest);
-	snprintf(text, sizeof(text),
-		 "table ip %s {\n"
-		 " chain out {\n"
-		 "  type nat hook postrouting priority 100;\n"
-		 "  ip saddr %s oifname != \"%s\" masquerade\n"
-		 " }\n"
-		 "}\n",
-		 n->tap, guest, n->tap);
-	rc = process_feed(nft, text, e);
-	return rc == -ENOENT ? process_run(iptables, e) : rc;
-}
+/* ---- all of it ---------------------------------------------------------- */
 
 static int allow_forwarding(const struct network *n, struct err *e)
 {
@@ -197,7 +175,8 @@ static int allow_forwarding(const struct network *n, struct err *e)
 		       "net.ipv4.ip_forward=1`");
 }
 
-int network_make(struct network *n, struct err *e)
+int network_make(struct network *n, const char *id,
+		 const struct network_claim *claim, struct err *e)
 {
 	int rc;
 
@@ -208,41 +187,37 @@ int network_make(struct network *n, struct err *e)
 			"--net nat makes an interface and rules, which "
 			"needs root; without, have a tap made for you "
 			"and use --net tap=NAME, or -p for single ports");
-	rc = take_tap(n, e);
+	rc = make_tap(n, id, claim, e);
 	if (rc)
 		return rc;
-	rc = run_up(n, e);
-	if (!rc)
-		rc = allow_forwarding(n, e);
-	if (!rc)
-		rc = masquerade(n, e);
-	if (rc)
-		network_remove(n->tap);
 	find_dns(n);
-	return rc;
+	rc = allow_forwarding(n, e);
+	return rc ? rc : nat_make(n, id, e);
 }
 
-void network_remove(const char *tap)
+void network_remove(const char *tap, const char *id)
 {
-	const char *const table[] = {"nft", "delete", "table", "ip", tap, NULL};
-	const char *const link[] = {"ip", "link", "delete", tap, NULL};
-	struct network n;
-	char guest[16], *end;
-	const char *const iptables[] = {"iptables",    "-t",	    "nat", "-D",
-					"POSTROUTING", "-s",	    guest, "-m",
-					"comment",     "--comment", tap,   "-j",
-					"MASQUERADE",  NULL};
+	char alias[LINK_ALIAS_MAX], *end;
 	unsigned long subnet;
+	struct network n;
+	int index;
 
 	/* The name is out of a file: never remove what is not ours. */
-	if (strncmp(tap, TAP_PREFIX, strlen(TAP_PREFIX)) != 0)
+	if (!id || strncmp(tap, TAP_PREFIX, strlen(TAP_PREFIX)) != 0)
 		return;
 	subnet = strtoul(tap + strlen(TAP_PREFIX), &end, 10);
 	if (*end || subnet >= SUBNETS)
 		return;
+	n = (struct network){0};
 	set_addresses(&n, (unsigned)subnet);
-	format_guest(&n, guest);
-	if (process_run(table, NULL) == -ENOENT)
-		(void)process_run(iptables, NULL);
-	(void)process_run(link, NULL);
+	nat_remove(&n, id);
+	index = link_find(n.tap, alias);
+	if (index && !strncmp(alias, ALIAS_PREFIX, strlen(ALIAS_PREFIX)) &&
+	    !strcmp(alias + strlen(ALIAS_PREFIX), id))
+		(void)link_remove(index);
+}
+
+void network_fini(struct network *n)
+{
+	resolver_fini(&n->resolver);
 }

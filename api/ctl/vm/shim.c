@@ -23,17 +23,20 @@
 #include <unistd.h>
 
 #include "api/ctl/agent/attach.h"
+#include "api/ctl/base/descriptors.h"
 #include "api/ctl/base/exit.h"
+#include "api/ctl/base/interrupt.h"
 #include "api/ctl/base/process.h"
 #include "api/ctl/vm/forward.h"
 #include "api/ctl/vm/network.h"
+#include "api/ctl/vm/orphan.h"
 #include "api/ctl/vm/output_log.h"
 #include "vmm/base/clock.h"
 #include "vmm/base/container.h"
 #include "vmm/base/fd.h"
 #include "vmm/event/loop.h"
 
-enum { HEIR_TRIES = 100, HEIR_PAUSE_NS = 100000000 };
+enum { HEIR_TRIES = 100, HEIR_PAUSE_NS = 100000000, ADOPT_MS = 5000 };
 
 struct shim {
 	struct shim_plan *plan; /* borrowed */
@@ -42,6 +45,7 @@ struct shim {
 	struct loop_watch monitor;
 	struct loop_watch signals;
 	struct loop_timer timeout;
+	struct loop_timer start; /* until the guest has called */
 	struct forward forward;
 	struct attach attach; /* of -d */
 	struct output_log output;
@@ -50,6 +54,7 @@ struct shim {
 	int monitor_fd; /* owned; a pidfd */
 	int signal_fd;	/* owned */
 	pid_t pid;
+	pid_t guard;
 	bool is_taken; /* mayctl has the agent's call */
 	bool is_heir;  /* mayctl has died, and we do its work */
 	unsigned tries;
@@ -116,8 +121,10 @@ static void control_ready(struct loop_watch *w, uint32_t events)
 
 	(void)events;
 	if (!shim_receive(s->control_fd, &m)) {
-		if (m.word == SHIM_TAKEN)
+		if (m.word == SHIM_TAKEN) {
 			s->is_taken = true;
+			loop_disarm(&s->loop, &s->start);
+		}
 		if (m.word == SHIM_OVER)
 			finish(s, m.code, m.text);
 		return;
@@ -180,6 +187,19 @@ static void timeout_fire(struct loop_timer *t)
 	finish(s, CTL_TIMEOUT, "its --timeout is over");
 }
 
+/* A kernel that hangs, an image that has no agent: there is nothing to see. */
+static void start_fire(struct loop_timer *t)
+{
+	struct shim *s = container_of(t, struct shim, start);
+	char text[200];
+
+	snprintf(text, sizeof(text),
+		 "the guest has not started its command within %llu s "
+		 "(--start-timeout); --console keeps what its kernel says",
+		 (unsigned long long)(s->plan->start_ms + 999) / 1000);
+	finish(s, CTL_FAILED, text);
+}
+
 /* ---- the command of -d -------------------------------------------------- */
 
 static ssize_t took_output(struct attach *a, int stream, const void *bytes,
@@ -195,6 +215,7 @@ static void command_started(struct attach *a)
 {
 	struct shim *s = container_of(a, struct shim, attach);
 
+	loop_disarm(&s->loop, &s->start);
 	tell(s, SHIM_STARTED, 0, NULL);
 	/* mayctl has said the name and gone by now, or does so soon. */
 	loop_delete(&s->loop, &s->control);
@@ -225,7 +246,7 @@ static const struct attach_calls command_calls = {
 
 static int begin_command(struct shim *s, struct err *e)
 {
-	int rc = output_log_open(&s->output, s->plan->vm->dir, e);
+	int rc = output_log_open(&s->output, s->plan->vm->state.disk_dir, e);
 
 	if (rc)
 		return rc;
@@ -264,7 +285,8 @@ static void inherit(struct shim *s)
 	if (!s->is_taken) {
 		rc = begin_command(s, &e);
 	} else {
-		rc = output_log_open(&s->output, s->plan->vm->dir, &e);
+		rc = output_log_open(&s->output, s->plan->vm->state.disk_dir,
+				     &e);
 		loop_arm(&s->loop, &s->again, clock_now_ns());
 	}
 	if (rc)
@@ -317,8 +339,11 @@ static int watch_signals(struct shim *s, struct err *e)
 static int begin_monitor(struct shim *s, struct err *e)
 {
 	struct vm_state *state = &s->plan->vm->state;
-	int rc = monitor_start(s->plan->vm, s->plan->monitor, &s->pid, e);
+	int rc;
 
+	/* The monitor looks after nothing. */
+	(void)fcntl(s->plan->vm->owner_fd, F_SETFD, FD_CLOEXEC);
+	rc = monitor_start(s->plan->vm, s->plan->monitor, &s->pid, e);
 	if (rc)
 		return rc;
 	s->monitor_fd = process_open(s->pid);
@@ -332,6 +357,52 @@ static int begin_monitor(struct shim *s, struct err *e)
 	return vm_save(s->plan->vm, e);
 }
 
+/* ---- the guard ---------------------------------------------------------- */
+
+/*
+ * Waits until nobody holds the other end, the shim that is, and does then what
+ * the shim did not. It keeps the locks of disks until the monitor is gone.
+ */
+static void guard_main(struct shim *s, int ends[2])
+{
+	struct vm *vm = s->plan->vm;
+	char byte;
+
+	prctl(PR_SET_NAME, "mayctl-guard");
+	close(ends[1]);
+	fd_close(&s->control_fd);
+	vm_disown(vm);
+	while (read(ends[0], &byte, 1) < 0 && errno == EINTR)
+		;
+	orphan_find(vm->state.name, vm->state.id, ADOPT_MS);
+	_exit(0);
+}
+
+/* Without a guard all is as well, as long as nobody kills the shim. */
+static void begin_guard(struct shim *s)
+{
+	int ends[2];
+
+	if (pipe2(ends, O_CLOEXEC))
+		return;
+	s->guard = fork();
+	if (!s->guard)
+		guard_main(s, ends);
+	/* The other end stays open as long as we live. */
+	close(ends[0]);
+}
+
+static void end_guard(struct shim *s)
+{
+	if (s->guard <= 0)
+		return;
+	kill(s->guard, SIGKILL);
+	while (waitpid(s->guard, NULL, 0) < 0 && errno == EINTR)
+		;
+}
+
+/* ---- begin and end ------------------------------------------------------ */
+
 static int begin(struct shim *s, struct err *e)
 {
 	struct shim_plan *plan = s->plan;
@@ -343,6 +414,8 @@ static int begin(struct shim *s, struct err *e)
 		rc = loop_open(&s->loop, e);
 	if (!rc)
 		rc = watch_signals(s, e);
+	if (!rc)
+		begin_guard(s);
 	s->monitor.ready = monitor_ready;
 	if (!rc)
 		rc = loop_add(&s->loop, &s->monitor, s->monitor_fd, EPOLLIN, e);
@@ -353,6 +426,10 @@ static int begin(struct shim *s, struct err *e)
 	if (!rc && plan->timeout_ms)
 		loop_arm(&s->loop, &s->timeout,
 			 clock_now_ns() + plan->timeout_ms * 1000000);
+	s->start.fire = start_fire;
+	if (!rc && plan->start_ms)
+		loop_arm(&s->loop, &s->start,
+			 clock_now_ns() + plan->start_ms * 1000000);
 	if (!rc && plan->port_count)
 		rc = forward_start(&s->forward, &s->loop, s->vsock, plan->ports,
 				   plan->port_fds, plan->port_count, e);
@@ -377,20 +454,23 @@ static void wait_monitor(struct shim *s)
 		;
 }
 
+/* What is told stands on the disk as long as there is anything to tell of. */
 static void end(struct shim *s)
 {
 	struct vm *vm = s->plan->vm;
 	struct timespec now;
+	unsigned i;
 
 	kill_monitor(s);
 	if (s->forward.loop)
 		forward_stop(&s->forward);
 	output_log_close(&s->output);
+	if (vm->state.tap)
+		network_remove(vm->state.tap, vm->state.id);
+	end_guard(s);
 	if (!vm->state.is_kept)
 		vm_remove(vm, NULL);
 	wait_monitor(s);
-	if (vm->state.tap)
-		network_remove(vm->state.tap);
 	if (vm->state.is_kept) {
 		clock_gettime(CLOCK_REALTIME, &now);
 		vm->state.stage = VM_ENDED;
@@ -401,6 +481,10 @@ static void end(struct shim *s)
 		vm_save(vm, NULL);
 		vm_forget(vm);
 	}
+	/* Whoever hears of the end may have the name and the disks. */
+	for (i = 0; i < VM_VOLUMES_MAX; i++)
+		fd_close(&s->plan->disk_fds[i]);
+	vm_disown(vm);
 	tell(s, SHIM_ENDED, s->code, s->text);
 }
 
@@ -419,6 +503,8 @@ static void shim_main(struct shim_plan *plan, int control)
 	struct err e = {0};
 
 	setsid();
+	interrupt_ignore();
+	descriptors_drop();
 	vm_path(plan->vm, "vsock.sock", s.vsock);
 	if (begin(&s, &e))
 		finish(&s, CTL_FAILED, e.text);
@@ -447,6 +533,7 @@ int shim_start(struct shim_plan *plan, int *control, struct err *e)
 		_exit(0);
 	}
 	close(ends[1]);
+	vm_disown(plan->vm);
 	*control = ends[0];
 	return 0;
 }

@@ -12,8 +12,9 @@
  * The supervisor of one microVM: a fork of `mayctl run`, in a session of its
  * own. It is the monitor's parent, forwards ports, keeps the output of a
  * detached container, bounds the time, writes the state, and tidies up. When
- * mayctl dies the microVM lives on under the shim; when the shim dies, it lives
- * on by itself, and ps, stop and rm find it.
+ * mayctl dies the microVM lives on under the shim; when the shim is killed, a
+ * second process, the guard, which does nothing but wait for that, ends the
+ * microVM; should it be killed too, the next mayctl does (orphan.h).
  */
 struct shim_plan {
 	struct vm *vm;
@@ -21,11 +22,13 @@ struct shim_plan {
 	const struct session_plan *session; /* what the agent is to do */
 	bool is_detached;		    /* the shim has the command */
 	uint64_t timeout_ms;		    /* 0 for none */
+	uint64_t start_ms; /* until the guest has to have called */
 	const struct forward_rule *ports;
 	unsigned port_count;
 	int ready_fd; /* listens for the agent; the detached shim's */
 	int image_fd; /* held, so that the image stays; -1 for none */
-	int port_fds[VM_PORTS_MAX]; /* listen for ports, in their order */
+	int port_fds[VM_PORTS_MAX];   /* listen for ports, in their order */
+	int disk_fds[VM_VOLUMES_MAX]; /* hold locks of disks; 0 or -1: none */
 };
 
 /*
@@ -48,7 +51,7 @@ struct shim_message {
 
 /*
  * Forks the shim. *control becomes mayctl's end of the socket, owned by the
- * caller. From then on the directory of the microVM is the shim's.
+ * caller. From then on the microVM is the shim's.
  */
 int shim_start(struct shim_plan *plan, int *control, struct err *e);
 

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -21,9 +22,18 @@
 #include <unistd.h>
 
 #include "api/ctl/base/process.h"
+#include "api/ctl/vm/place.h"
 #include "vmm/base/fd.h"
 
-enum { STATE_MAX = 1 << 20, NAME_TRIES = 16 };
+enum {
+	STATE_MAX = 1 << 20,
+	NAME_TRIES = 16,
+	RESERVE_BYTES = 32 << 10, /* the largest state, and more */
+	RETRY_NS = 5000000
+};
+
+#define STATE_FILE   "state.json"
+#define RESERVE_FILE "state.reserve"
 
 static const char *const stage_words[] = {"created", "started", "ended", NULL};
 
@@ -78,6 +88,8 @@ static const struct field port_element = {
 
 static const struct field state_fields[] = {
 	TEXT("name", name),
+	TEXT("id", id),
+	TEXT("disk_dir", disk_dir),
 	TEXT("image", image),
 	TEXT("digest", digest),
 	TEXT("command", command),
@@ -109,47 +121,23 @@ static const struct field_table state_table =
 
 /* ---- where -------------------------------------------------------------- */
 
-/* Makes the folder of all microVMs where it is missing. */
-static int root_dir(char *out, size_t size, struct err *e)
-{
-	const char *runtime = getenv("XDG_RUNTIME_DIR");
-	struct stat st;
-	int n;
-
-	if (runtime && *runtime == '/')
-		n = snprintf(out, size, "%s/mayfly", runtime);
-	else if (geteuid() == 0)
-		n = snprintf(out, size, "/run/mayfly");
-	else
-		return err_set(e, -ENOENT,
-			       "there is no place for microVMs: set "
-			       "XDG_RUNTIME_DIR to a directory of yours");
-	/* Room for a name and for the longest socket below it. */
-	if (n < 0 || (size_t)n + VM_NAME_MAX + 20 > size)
-		return err_set(e, -ENAMETOOLONG,
-			       "%s is too long a path for the sockets of "
-			       "microVMs; set XDG_RUNTIME_DIR to a shorter one",
-			       runtime);
-	if (mkdir(out, 0700) && errno != EEXIST)
-		return err_errno(e, "can't make %s", out);
-	/* Others must not be able to put directories there. */
-	if (lstat(out, &st))
-		return err_errno(e, "can't look at %s", out);
-	if (!S_ISDIR(st.st_mode) || st.st_uid != geteuid() || st.st_mode & 0022)
-		return err_set(e, -EPERM,
-			       "%s is not a directory that only you can write "
-			       "to; remove it or set XDG_RUNTIME_DIR",
-			       out);
-	return 0;
-}
-
 const char *vm_path(const struct vm *vm, const char *file,
 		    char out[VM_PATH_MAX])
 {
-	/* root_dir() has seen to it that it fits. */
+	/* place_runtime() has seen to it that it fits. */
 	int n = snprintf(out, VM_PATH_MAX, "%s/%s", vm->dir, file);
 
 	if (n >= VM_PATH_MAX)
+		out[0] = '\0';
+	return out;
+}
+
+const char *vm_disk_path(const struct vm *vm, const char *file,
+			 char out[PATH_MAX])
+{
+	if (!vm->state.disk_dir ||
+	    snprintf(out, PATH_MAX, "%s/%s", vm->state.disk_dir, file) >=
+		    PATH_MAX)
 		out[0] = '\0';
 	return out;
 }
@@ -176,7 +164,7 @@ static int set_dir(struct vm *vm, const char *name, struct err *e)
 	int rc = vm_check_name(name, e);
 
 	if (!rc)
-		rc = root_dir(root, sizeof(root), e);
+		rc = place_runtime(root, sizeof(root), e);
 	if (rc)
 		return rc;
 	if (snprintf(vm->dir, sizeof(vm->dir), "%s/%s", root, name) >=
@@ -222,10 +210,97 @@ static int create_nameless(struct vm *vm, struct err *e)
 	return rc;
 }
 
+/* Whether fd is of the directory that has the name now. */
+static bool is_dir(int fd, const char *path)
+{
+	struct stat ours, now;
+
+	return !fstat(fd, &ours) && !lstat(path, &now) &&
+	       ours.st_ino == now.st_ino && ours.st_dev == now.st_dev;
+}
+
+/*
+ * Takes the lock that says a microVM is looked after; flags may be LOCK_NB:
+ * -EBUSY where it is. Programs that we run have it, too: one that outlives us
+ * may still be making what another would already be looking for.
+ */
+static int own(struct vm *vm, int flags)
+{
+	CLEAN_FD int fd = open(vm->dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+
+	if (fd < 0)
+		return -errno;
+	if (flock(fd, LOCK_EX | flags))
+		return errno == EWOULDBLOCK ? -EBUSY : -errno;
+	if (!is_dir(fd, vm->dir))
+		return -ENOENT;
+	vm->owner_fd = fd_steal(&fd);
+	return 0;
+}
+
+/*
+ * How it ended is what people want to know of a microVM when its host's memory
+ * is full, too: room for that is set aside while there is some.
+ */
+static int reserve(const struct vm *vm, struct err *e)
+{
+	char path[VM_PATH_MAX];
+	CLEAN_FD int fd = open(vm_path(vm, RESERVE_FILE, path),
+			       O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+
+	if (fd < 0)
+		return err_errno(e, "can't write %s", path);
+	if (fallocate(fd, FALLOC_FL_KEEP_SIZE, 0, RESERVE_BYTES) &&
+	    errno != EOPNOTSUPP)
+		return err_errno(e, "no room for a microVM's state in %s",
+				 vm->dir);
+	return 0;
+}
+
+static int make_disk_dir(struct vm *vm, struct err *e)
+{
+	char root[PATH_MAX];
+	uint64_t random;
+	int rc = place_disk(root, sizeof(root), e);
+
+	if (rc)
+		return rc;
+	if (getrandom(&random, sizeof(random), 0) != sizeof(random) ||
+	    asprintf(&vm->state.id, "%016llx", (unsigned long long)random) <
+		    0 ||
+	    asprintf(&vm->state.disk_dir, "%s/%s", root, vm->state.id) < 0)
+		return err_set(e, -ENOMEM, "no memory for a microVM");
+	/* Told before it is made, so that it can't be forgotten. */
+	rc = vm_save(vm, e);
+	if (!rc && mkdir(vm->state.disk_dir, 0700))
+		rc = err_errno(e, "can't make %s", vm->state.disk_dir);
+	return rc;
+}
+
+/*
+ * The directory, and the lock on it. Who looks for what the dead have left may
+ * take it for that in the moment between, and take it away.
+ */
+static int create_owned(struct vm *vm, struct err *e)
+{
+	int i, rc = -ENOENT;
+
+	for (i = 0; rc == -ENOENT && i < NAME_TRIES; i++) {
+		rc = vm->state.name ? create_named(vm, e)
+				    : create_nameless(vm, e);
+		if (rc)
+			return rc;
+		/* Somebody may be looking whether it has an owner. */
+		rc = own(vm, 0);
+	}
+	return rc ? err_set(e, rc, "can't lock %s: %s", vm->dir, strerror(-rc))
+		  : 0;
+}
+
 int vm_create(struct vm *vm, struct err *e)
 {
 	struct timespec now;
-	int rc = vm->state.name ? create_named(vm, e) : create_nameless(vm, e);
+	int rc = create_owned(vm, e);
 
 	if (rc)
 		return rc;
@@ -234,9 +309,55 @@ int vm_create(struct vm *vm, struct err *e)
 	/* Until there is a shim, this process answers for it. */
 	vm->state.shim = vm_process_of(getpid());
 	vm->state.stage = VM_CREATED;
-	rc = vm_save(vm, e);
+	rc = reserve(vm, e);
+	if (!rc)
+		rc = make_disk_dir(vm, e);
 	if (rc)
 		vm_remove(vm, NULL);
+	return rc;
+}
+
+void vm_disown(struct vm *vm)
+{
+	fd_close(&vm->owner_fd);
+}
+
+bool vm_is_owned(const struct vm *vm)
+{
+	struct vm look = *vm;
+
+	look.owner_fd = -1;
+	if (own(&look, LOCK_NB) == -EBUSY)
+		return true;
+	fd_close(&look.owner_fd);
+	return false;
+}
+
+int vm_adopt(struct vm *vm, const char *name, unsigned wait_ms, struct err *e)
+{
+	const struct timespec pause = {.tv_nsec = RETRY_NS};
+	const unsigned tries = 1 + wait_ms / (RETRY_NS / 1000000);
+	int rc = -EBUSY, owner;
+	unsigned i;
+
+	*vm = (struct vm){0};
+	if (set_dir(vm, name, e))
+		return -EINVAL;
+	for (i = 0; i < tries && rc == -EBUSY; i++) {
+		if (i)
+			nanosleep(&pause, NULL);
+		rc = own(vm, LOCK_NB);
+	}
+	if (rc)
+		return err_set(e, rc,
+			       rc == -EBUSY ? "%s is looked after by its shim, "
+					      "which does not end"
+					    : "there is no microVM named %s",
+			       name);
+	/* As it is now that nobody else can change it. */
+	owner = fd_steal(&vm->owner_fd);
+	rc = vm_load(vm, name, e);
+	vm->owner_fd = owner;
 	return rc;
 }
 
@@ -281,8 +402,8 @@ int vm_load(struct vm *vm, const char *name, struct err *e)
 			       "there is no microVM named %s; `mayctl ps -a` "
 			       "lists them",
 			       name);
-	rc = process_read_file(vm_path(vm, "state.json", path), STATE_MAX,
-			       &text, e);
+	rc = process_read_file(vm_path(vm, STATE_FILE, path), STATE_MAX, &text,
+			       e);
 	if (!rc)
 		json = json_parse(text, strlen(text), e);
 	rc = json ? json_bind(json, &state_table, &vm->state, NULL, e)
@@ -300,6 +421,24 @@ int vm_load(struct vm *vm, const char *name, struct err *e)
 	return rc;
 }
 
+/* The room that reserve() has set aside becomes the state. */
+static int save_in_reserve(const struct vm *vm, const char *text, int why,
+			   struct err *e)
+{
+	char reserved[VM_PATH_MAX], path[VM_PATH_MAX];
+	CLEAN_FD int fd =
+		open(vm_path(vm, RESERVE_FILE, reserved), O_WRONLY | O_CLOEXEC);
+
+	if (fd < 0 || fd_pwrite(fd, text, strlen(text), 0) ||
+	    rename(reserved, vm_path(vm, STATE_FILE, path)))
+		return why;
+	if (e)
+		*e = (struct err){0};
+	/* Of what the old state has given back, where nobody was quicker. */
+	(void)reserve(vm, NULL);
+	return 0;
+}
+
 int vm_save(const struct vm *vm, struct err *e)
 {
 	json_t *json = json_dump(&state_table, &vm->state);
@@ -311,7 +450,9 @@ int vm_save(const struct vm *vm, struct err *e)
 	if (!text)
 		return err_set(e, -ENOMEM, "no memory for the state of %s",
 			       vm->state.name);
-	rc = process_write_file(vm_path(vm, "state.json", path), text, e);
+	rc = process_write_file(vm_path(vm, STATE_FILE, path), text, e);
+	if (rc == -ENOSPC || rc == -EDQUOT)
+		rc = save_in_reserve(vm, text, rc, e);
 	free(text);
 	return rc;
 }
@@ -328,37 +469,11 @@ json_t *vm_dump(const struct vm *vm)
 
 void vm_fini(struct vm *vm)
 {
+	vm_disown(vm);
 	json_unbind(&state_table, &vm->state);
 }
 
 /* ---- who is alive ------------------------------------------------------- */
-
-struct vm_process vm_process_of(pid_t pid)
-{
-	struct vm_process p = {.pid = (uint32_t)pid};
-
-	p.start = process_start_time(pid);
-	return p.start ? p : (struct vm_process){0};
-}
-
-bool vm_process_is_alive(const struct vm_process *p)
-{
-	return p->pid && p->start &&
-	       process_start_time((pid_t)p->pid) == p->start;
-}
-
-int vm_process_open(const struct vm_process *p)
-{
-	CLEAN_FD int fd = -1;
-
-	if (!p->pid)
-		return -ESRCH;
-	fd = process_open((pid_t)p->pid);
-	/* Asked after the pidfd is there: so it is one of the same process. */
-	if (fd < 0 || !vm_process_is_alive(p))
-		return -ESRCH;
-	return fd_steal(&fd);
-}
 
 enum vm_status vm_status(const struct vm *vm)
 {
@@ -366,8 +481,7 @@ enum vm_status vm_status(const struct vm *vm)
 		return VM_EXITED;
 	if (vm_process_is_alive(&vm->state.monitor))
 		return VM_RUNNING;
-	if (vm->state.stage == VM_CREATED &&
-	    vm_process_is_alive(&vm->state.shim))
+	if (vm->state.stage == VM_CREATED && vm_is_owned(vm))
 		return VM_STARTING;
 	return VM_DEAD;
 }
@@ -394,7 +508,7 @@ int vm_each(int (*each)(struct vm *vm, void *context), void *context,
 	char root[VM_PATH_MAX];
 	int i, count, rc;
 
-	rc = root_dir(root, sizeof(root), e);
+	rc = place_runtime(root, sizeof(root), e);
 	if (rc)
 		return rc;
 	count = scandir(root, &entries, is_vm, alphasort);
@@ -415,21 +529,20 @@ int vm_each(int (*each)(struct vm *vm, void *context), void *context,
 }
 
 /* Removes the files of the directory, all or those without a later use. */
-static int remove_files(const struct vm *vm, bool is_all, struct err *e)
+/* Empties a directory of ours, but for what is kept. It has no folders. */
+static int remove_files(const char *path, const char *const *kept,
+			struct err *e)
 {
-	static const char *const kept[] = {"state.json",  "config.json",
-					   "monitor.log", "console.log",
-					   "output",	  "output.1"};
-	DIR *dir = opendir(vm->dir);
-	struct dirent *entry;
+	DIR *dir = opendir(path);
+	const struct dirent *entry;
 	unsigned i;
 
 	if (!dir)
-		return err_errno(e, "can't open %s", vm->dir);
+		return err_errno(e, "can't open %s", path);
 	while ((entry = readdir(dir))) {
 		const char *name = entry->d_name;
 
-		for (i = 0; !is_all && i < sizeof(kept) / sizeof(kept[0]); i++)
+		for (i = 0; kept[i]; i++)
 			if (!strcmp(name, kept[i]))
 				name = ".";
 		if (strcmp(name, ".") != 0 && strcmp(name, "..") != 0)
@@ -441,17 +554,31 @@ static int remove_files(const struct vm *vm, bool is_all, struct err *e)
 
 void vm_forget(const struct vm *vm)
 {
-	(void)remove_files(vm, false, NULL);
+	static const char *const kept[] = {STATE_FILE, "config.json",
+					   "monitor.log", NULL};
+	static const char *const on_disk[] = {"console.log", "output",
+					      "output.1", NULL};
+
+	(void)remove_files(vm->dir, kept, NULL);
+	if (vm->state.disk_dir)
+		(void)remove_files(vm->state.disk_dir, on_disk, NULL);
 }
 
 int vm_remove(const struct vm *vm, struct err *e)
 {
-	int rc = remove_files(vm, true, e);
+	static const char *const none[] = {NULL};
+	/* The state goes last: it tells of the rest. */
+	static const char *const state[] = {STATE_FILE, NULL};
+	int rc;
 
-	if (!rc && !rmdir(vm->dir))
-		return 0;
-	/* Somebody was quicker. */
-	if (access(vm->dir, F_OK) && errno == ENOENT)
-		return 0;
-	return rc ? rc : err_errno(e, "can't remove %s", vm->dir);
+	if (vm->state.disk_dir) {
+		(void)remove_files(vm->state.disk_dir, none, NULL);
+		(void)rmdir(vm->state.disk_dir);
+	}
+	rc = remove_files(vm->dir, state, e);
+	if (!rc)
+		rc = remove_files(vm->dir, none, e);
+	if (!rc && rmdir(vm->dir))
+		rc = err_errno(e, "can't remove %s", vm->dir);
+	return rc;
 }

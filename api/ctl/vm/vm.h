@@ -13,15 +13,28 @@
  * $XDG_RUNTIME_DIR/mayfly or /run/mayfly:
  *
  *	state.json      what it is and who runs it; replaced by rename
+ *	state.reserve   room for a last state where everything is full
  *	config.json     what the monitor was told
  *	api.sock        the monitor's API
  *	vsock.sock      the guest's ports
  *	monitor.log     what the monitor and the shim had to complain of
- *	output, output.1  what the container wrote, of -d (output_log.h)
- *	volumeN.erofs   images of host directories
  *
+ * That is memory, mostly. What may be large is in a directory of its id on the
+ * disk (place.h):
+ *
+ *	output, output.1  what the container wrote, of -d (output_log.h)
+ *	console.log       what the guest's kernel said, of --console
+ *	volumeN.erofs     images of host directories
+ *
+ * Names come back, ids do not: what is made outside these directories carries
+ * the id, and is removed by it alone.
+ *
+ * Who looks after a microVM holds a lock (flock) on its directory: mayctl while
+ * it makes it, then the shim, whose fork has it from mayctl. The kernel lets go
+ * of it when the last of them is gone, whatever became of them; then whoever
+ * finds the microVM may take it over. Only the owner writes the state.
  * Processes are known by pid and start time, so a pid used anew is nobody we
- * know. Only the one who made the directory, then its shim, write the state.
+ * know.
  */
 enum {
 	VM_NAME_MAX = 40,
@@ -45,7 +58,9 @@ struct vm_port {
 enum vm_stage { VM_CREATED, VM_STARTED, VM_ENDED };
 
 struct vm_state {
-	char *name;    /* owned, as all strings here */
+	char *name; /* owned, as all strings here */
+	char *id;   /* 16 hexadecimal digits, of this one alone */
+	char *disk_dir;
 	char *image;   /* as it was given */
 	char *digest;  /* the image's, NULL for none */
 	char *command; /* for people: words with blanks between */
@@ -68,6 +83,7 @@ struct vm_state {
 struct vm {
 	char dir[VM_PATH_MAX];
 	struct vm_state state;
+	int owner_fd; /* owned: the lock; 0 or -1 where it is not ours */
 };
 
 /* What a reader makes of the state and of who is alive. */
@@ -88,10 +104,24 @@ int vm_process_open(const struct vm_process *p);
 int vm_check_name(const char *name, struct err *e);
 
 /*
- * Makes the directory of the microVM vm->state.name, or, where that is NULL,
- * of a name nobody has. -EEXIST where there is one of that name.
+ * Makes the directories of the microVM vm->state.name, or, where that is NULL,
+ * of a name nobody has; it is ours then. -EEXIST where there is one of that
+ * name.
  */
 int vm_create(struct vm *vm, struct err *e);
+
+/* It is not ours any more; a fork's may be. */
+void vm_disown(struct vm *vm);
+
+/* Whether somebody looks after it. */
+bool vm_is_owned(const struct vm *vm);
+
+/*
+ * Takes over a microVM that nobody looks after, or not any more within wait_ms,
+ * and reads its state. -EBUSY where somebody does, -ENOENT where there is none;
+ * after other errors it is ours, with a state that can't be read.
+ */
+int vm_adopt(struct vm *vm, const char *name, unsigned wait_ms, struct err *e);
 
 /* Finds a microVM and reads its state. -ENOENT with a sentence. */
 int vm_load(struct vm *vm, const char *name, struct err *e);
@@ -109,6 +139,10 @@ const char *vm_status_word(enum vm_status status);
 const char *vm_path(const struct vm *vm, const char *file,
 		    char out[VM_PATH_MAX]);
 
+/* The same of the directory on the disk; "" where it has none. */
+const char *vm_disk_path(const struct vm *vm, const char *file,
+			 char out[PATH_MAX]);
+
 /*
  * Calls each() for every microVM in the order of their names; a directory
  * without a readable state counts, as one that is dead. Stops where each()
@@ -117,10 +151,16 @@ const char *vm_path(const struct vm *vm, const char *file,
 int vm_each(int (*each)(struct vm *vm, void *context), void *context,
 	    struct err *e);
 
-/* Removes the directory and what it holds; the state stays in memory. */
+/*
+ * Removes the directories and what they hold; the state stays in memory. Only
+ * for the owner.
+ */
 int vm_remove(const struct vm *vm, struct err *e);
 
-/* Removes what has no use once the microVM has ended: sockets, images. */
+/*
+ * Removes what has no use once the microVM has ended: sockets, images. Only for
+ * the owner.
+ */
 void vm_forget(const struct vm *vm);
 
 /* Frees the strings. Accepts a zeroed struct. */

@@ -11,6 +11,11 @@
  * read-only EROFS image as it is at this moment (mkfs.erofs), in the directory
  * of the microVM; a block device or a file with a file system in it is given as
  * a disk.
+ *
+ * A file system has one machine that writes to it, or many that read: a disk is
+ * locked (flock) by everyone who has it, exclusively by who may write, and a
+ * block device that is mounted on the host is not given to write to at all. The
+ * monitor itself locks nothing, for its clients may have their own ways.
  */
 struct volume_source {
 	char *source; /* owned */
@@ -21,6 +26,7 @@ struct volume_source {
 struct volume {
 	char path[PATH_MAX]; /* of the disk */
 	bool is_read_only;
+	int lock_fd; /* owned; 0 or -1 for none */
 };
 
 /* Makes v of what the user asked for; index tells the images apart. */

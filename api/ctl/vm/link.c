@@ -1,0 +1,103 @@
+/* Two questions to the kernel's table of interfaces. */
+#include "api/ctl/vm/link.h"
+
+#include <errno.h>
+#include <linux/if_link.h>
+#include <linux/netlink.h>
+#include <linux/rtnetlink.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "vmm/base/fd.h"
+
+enum { ANSWER_MAX = 32 << 10, NAME_MAX_BYTES = 16 };
+
+struct request {
+	struct nlmsghdr head;
+	struct ifinfomsg link;
+	struct rtattr attribute;
+	char name[NAME_MAX_BYTES];
+};
+
+/* One request, one answer. Its length, or a negative errno. */
+static ssize_t ask(const struct request *r, void *answer)
+{
+	CLEAN_FD int fd =
+		socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
+	const struct nlmsghdr *head = answer;
+	ssize_t n;
+	int error;
+
+	if (fd < 0 || send(fd, r, r->head.nlmsg_len, 0) < 0)
+		return -errno;
+	do
+		n = recv(fd, answer, ANSWER_MAX, 0);
+	while (n < 0 && errno == EINTR);
+	if (n < 0)
+		return -errno;
+	if (!NLMSG_OK(head, (size_t)n))
+		return -EBADMSG;
+	if (head->nlmsg_type == NLMSG_ERROR) {
+		memcpy(&error, NLMSG_DATA(head), sizeof(error));
+		return error;
+	}
+	return n;
+}
+
+int link_find(const char *name, char alias[LINK_ALIAS_MAX])
+{
+	struct request r = {
+		.head = {.nlmsg_type = RTM_GETLINK,
+			 .nlmsg_flags = NLM_F_REQUEST},
+		.attribute = {.rta_type = IFLA_IFNAME},
+	};
+	const size_t len = strlen(name) + 1;
+	static union {
+		struct nlmsghdr head;
+		char bytes[ANSWER_MAX];
+	} answer;
+	struct ifinfomsg *link;
+	struct rtattr *at;
+	ssize_t n;
+	int left;
+
+	*alias = '\0';
+	if (len > sizeof(r.name))
+		return 0;
+	memcpy(r.name, name, len);
+	r.attribute.rta_len = (unsigned short)RTA_LENGTH(len);
+	r.head.nlmsg_len =
+		NLMSG_LENGTH(sizeof(r.link)) + RTA_ALIGN(r.attribute.rta_len);
+	n = ask(&r, &answer);
+	if (n <= 0 || answer.head.nlmsg_type != RTM_NEWLINK)
+		return 0;
+	link = NLMSG_DATA(&answer.head);
+	left = (int)IFLA_PAYLOAD(&answer.head);
+	for (at = IFLA_RTA(link); RTA_OK(at, left); at = RTA_NEXT(at, left)) {
+		if (at->rta_type != IFLA_IFALIAS ||
+		    RTA_PAYLOAD(at) > LINK_ALIAS_MAX)
+			continue;
+		memcpy(alias, RTA_DATA(at), RTA_PAYLOAD(at));
+		alias[LINK_ALIAS_MAX - 1] = '\0';
+	}
+	return link->ifi_index;
+}
+
+int link_remove(int index)
+{
+	struct request r = {
+		.head = {.nlmsg_len = NLMSG_LENGTH(sizeof(r.link)),
+			 .nlmsg_type = RTM_DELLINK,
+			 .nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK},
+		.link = {.ifi_index = index},
+	};
+	union {
+		struct nlmsghdr head;
+		char bytes[ANSWER_MAX];
+	} answer;
+	ssize_t n = ask(&r, &answer);
+
+	return n < 0 ? (int)n : 0;
+}
