@@ -66,7 +66,7 @@ BOOT    := elf bzimage kernel cmdline initrd
 X86     := x86 load entry cpuid ioapic e820 bootparams pvh acpi aml mptable
 MACHINE := cpus machine
 VIRTIO  := iov ring virtio mmio
-DEVICES := block block_file block_request block_async net net_rx net_tx \
+DEVICES := block block_turn block_worker block_file block_request block_async net net_rx net_tx \
 	net_ctrl net_pair net_offload tap vsock vsock_packet vsock_conn \
 	vsock_table vsock_device vsock_tx vsock_rx vsock_host uart i8042 power
 JSON    := json

@@ -28,7 +28,8 @@ int block_async_open(struct block_async *a, const struct block_file *f,
 /* Nothing may be in flight. Accepts a zeroed or closed engine. */
 void block_async_close(struct block_async *a);
 
-/* Begins r->op, at the next block_async_send() at the latest. */
+/* Begins r->op, one of read, write and flush, at the next block_async_send() at
+ * the latest. */
 void block_async_begin(struct block_async *a, struct block_request *r);
 
 /*
@@ -39,9 +40,3 @@ bool block_async_send(struct block_async *a);
 
 /* Tells what is done by now. */
 void block_async_reap(struct block_async *a);
-
-/*
- * Waits until nothing is in flight: afterwards nothing of it touches guest
- * memory or the file. Thread: any.
- */
-void block_async_drain(struct block_async *a);
