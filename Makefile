@@ -224,7 +224,7 @@ build/guest/lab.ext4: tests/guest-root build/bench/vsock-peer
 bare-guests: $(BARE:%=build/guests/%)
 HOSTILE := start machine device transport queue ring race block net vsock
 
-bare-guests: $(BARE:%=build/guests/%) build/guests/hostile
+bare-guests: $(BARE:%=build/guests/%) build/guests/hostile build/guests/slow_disk
 
 build/guests/%: tests/guests/%.S tests/guests/bare.inc tests/guests/bare.ld
 	$(Q)mkdir -p $(@D)
@@ -238,8 +238,12 @@ BARE_CFLAGS := -m32 -march=i686 -mmmx -std=gnu17 -O2 -ffreestanding -fno-pic \
 	-fno-strict-aliasing -fno-tree-loop-distribute-patterns \
 	-mgeneral-regs-only $(WARN)
 
+SLOW := slow_disk hostile_start hostile_machine hostile_device
+
 build/guests/hostile: build/guests/obj/hostile.o \
-		$(HOSTILE:%=build/guests/obj/hostile_%.o) tests/guests/bare.ld
+		$(HOSTILE:%=build/guests/obj/hostile_%.o)
+build/guests/slow_disk: $(SLOW:%=build/guests/obj/%.o)
+build/guests/hostile build/guests/slow_disk: tests/guests/bare.ld
 	$(call say,GUEST,$@)gcc -m32 -nostdlib -static -no-pie -o $@.32 \
 		$(filter %.o,$^) -Wl,-T,tests/guests/bare.ld,--build-id=none \
 		-Wl,-z,noexecstack,--no-warn-rwx-segments
@@ -351,6 +355,11 @@ PEER := tests/vm/vsock-peer.c tests/vm/vsock-peer-server.c
 build/bench/vsock-peer: $(PEER) tests/vm/vsock-peer.h
 	$(Q)mkdir -p $(@D)
 	$(call say,CC,$@)gcc -I. -O2 -Wall -D_GNU_SOURCE -static -o $@ $(PEER)
+
+# A file system that takes its time.
+build/bench/slow-disk: tests/vm/slow-disk.c
+	$(Q)mkdir -p $(@D)
+	$(call say,CC,$@)gcc -O2 -Wall -Wextra -D_GNU_SOURCE -static -o $@ $<
 
 # Tries to get out of a jail, from the monitor's place in it.
 INSIDE := $(addprefix tests/vm/jail-inside,.c -files.c -kernel.c)

@@ -15,12 +15,12 @@
 #include "devices/block.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "devices/block_device.h"
 #include "devices/virtio/mmio.h"
+#include "vmm/base/clock.h"
 #include "vmm/base/le.h"
 
 enum { SECTOR = 512, DEVICE_ID_BLOCK = 2 };
@@ -99,7 +99,7 @@ static void wait_for_quiet(struct block *b)
 	b->virtio.is_stopping = true;
 	while (!block_quiesce(&b->virtio)) {
 		mutex_unlock(&b->virtio.device.lock);
-		(void)poll(NULL, 0, 1);
+		clock_rest();
 		mutex_lock(&b->virtio.device.lock);
 	}
 	mutex_unlock(&b->virtio.device.lock);

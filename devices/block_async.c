@@ -17,12 +17,15 @@ static const uint8_t operations[] = {IORING_OP_READV, IORING_OP_WRITEV,
 /*
  * What is longer than this goes to the kernel's threads at once: to copy it out
  * of the page cache would keep whoever submits it, the loop thread, too long.
+ * So does all of a file that can't say whether it would block: where such a one
+ * can be polled (FUSE), Linux takes that for a promise, and submitting waits.
  */
 enum { INLINE_BYTES = 1 << 20 };
 
 int block_async_open(struct block_async *a, const struct block_file *f,
 		     unsigned depth, struct err *e)
 {
+	a->is_inline = block_file_can_tell(f);
 	return uring_open(&a->uring, depth, f->fd, operations,
 			  sizeof(operations), e);
 }
@@ -31,6 +34,12 @@ void block_async_close(struct block_async *a)
 {
 	assert(!a->in_flight);
 	uring_close(&a->uring);
+}
+
+static bool may_inline(const struct block_async *a,
+		       const struct block_request *r)
+{
+	return a->is_inline && r->data.bytes <= INLINE_BYTES;
 }
 
 static void prepare(struct block_async *a, struct block_request *r)
@@ -51,9 +60,8 @@ static void prepare(struct block_async *a, struct block_request *r)
 	default:
 		io_uring_prep_fsync(sqe, 0, IORING_FSYNC_DATASYNC);
 	}
-	io_uring_sqe_set_flags(sqe, r->data.bytes > INLINE_BYTES
-					    ? IOSQE_FIXED_FILE | IOSQE_ASYNC
-					    : IOSQE_FIXED_FILE);
+	io_uring_sqe_set_flags(
+		sqe, IOSQE_FIXED_FILE | (may_inline(a, r) ? 0 : IOSQE_ASYNC));
 	io_uring_sqe_set_data(sqe, r);
 	a->unsent++;
 }

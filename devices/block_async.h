@@ -11,6 +11,7 @@
  */
 struct block_async {
 	struct uring uring;
+	bool is_inline;	    /* what does not block is done on submission */
 	unsigned in_flight; /* begun and not yet told as done */
 	unsigned unsent;    /* of those, not yet given to the kernel */
 	/* r was done: 0 or a negative errno. May begin r again. */

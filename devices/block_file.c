@@ -109,6 +109,18 @@ int block_file_read_cached(const struct block_file *f, struct iov *iov,
 	return 0;
 }
 
+bool block_file_can_tell(const struct block_file *f)
+{
+	uint8_t byte;
+	struct iovec at = {.iov_base = &byte, .iov_len = 1};
+	ssize_t n;
+
+	do
+		n = preadv2(f->fd, &at, 1, 0, RWF_NOWAIT);
+	while (n < 0 && errno == EINTR);
+	return n >= 0 || errno != EOPNOTSUPP;
+}
+
 int block_file_write(const struct block_file *f, struct iov *iov,
 		     uint64_t offset)
 {

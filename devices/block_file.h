@@ -42,6 +42,8 @@ int block_file_read(const struct block_file *f, struct iov *iov,
  */
 int block_file_read_cached(const struct block_file *f, struct iov *iov,
 			   uint64_t offset);
+/* Whether the file can tell at all; asked of its first byte. */
+bool block_file_can_tell(const struct block_file *f);
 int block_file_write(const struct block_file *f, struct iov *iov,
 		     uint64_t offset);
 

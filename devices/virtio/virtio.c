@@ -28,7 +28,6 @@
 #include "devices/virtio/virtio.h"
 
 #include <assert.h>
-#include <poll.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -208,7 +207,7 @@ bool virtio_stop(struct virtio *v)
 	v->is_stopping = true;
 	while (!(is_quiet = quiesce(v)) && clock_now_ns() < end) {
 		mutex_unlock(&v->device.lock);
-		(void)poll(NULL, 0, 1);
+		clock_rest();
 		mutex_lock(&v->device.lock);
 	}
 	v->is_stopping = false;

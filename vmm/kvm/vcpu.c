@@ -10,12 +10,12 @@
 #include "vmm/kvm/vcpu.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 
+#include "vmm/base/clock.h"
 #include "vmm/base/fd.h"
 #include "vmm/base/log.h"
 
@@ -195,7 +195,7 @@ static bool is_kicked(const struct vcpu *v)
 /*
  * Waits for what the guest's last write began, which may take as long as a
  * disk does. The guest may wait; whoever kicks may not, so a kick ends the
- * wait, and the next vcpu_run() goes on with it. The kick's signal ends poll();
+ * wait, and the next vcpu_run() goes on with it. The kick's signal ends a rest;
  * one that came just before costs a millisecond. False where it was kicked.
  */
 static bool settle(struct vcpu *v)
@@ -205,7 +205,7 @@ static bool settle(struct vcpu *v)
 	while (r && !r->settle(r->owner)) {
 		if (is_kicked(v))
 			return false;
-		(void)poll(NULL, 0, 1);
+		clock_rest();
 	}
 	v->unsettled = NULL;
 	return true;
