@@ -1,7 +1,7 @@
 /*
  * A guest that leaves its disks no rest: on each, again and again, one request
- * of every kind, then a reset, while they are in flight or when they have ended.
- * For disks that take their time; see tests/vm/slow-disk.
+ * of every kind, then a reset, while they are in flight or when they have
+ * ended. For disks that take their time; see tests/vm/slow-disk.
  */
 #include "tests/guests/hostile_block.h"
 

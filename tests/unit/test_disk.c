@@ -127,7 +127,8 @@ static void what_can_not_give_space_back_does_not_say_so(void **state)
 	assert_false(fake_driver_offered(&host) & F_DISCARD);
 	assert_true(fake_driver_offered(&host) & F_WRITE_ZEROES);
 	fake_host_close(&host);
-	/* Another file may have less; then a discard is a hint, and no error. */
+	/* Another file may have less; then a discard is a hint, and no error.
+	 */
 	up_without(0, 0, 0);
 	assert_true(fake_driver_offered(&host) & F_DISCARD);
 	missing_count = 1;

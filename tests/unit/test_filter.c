@@ -202,8 +202,10 @@ static void worker_at_work(void *confined)
 	for (i = 0; i < 4; i++) {
 		header(types[i], 0);
 		memcpy(sent + 16, range, sizeof(range));
-		request(types[i] == OUT ? 16 + SECTOR : i == 1 ? 16 : 32, 1,
-			ROOM);
+		request(types[i] == OUT ? 16 + SECTOR
+			: i == 1	? 16
+					: 32,
+			1, ROOM);
 		if (got[0] != OK)
 			_exit(2);
 	}

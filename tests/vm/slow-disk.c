@@ -196,8 +196,8 @@ int main(int argc, char **argv)
 	if (counts == MAP_FAILED || fuse < 0)
 		goto failed;
 	snprintf(options, sizeof(options),
-		 "fd=%d,rootmode=40000,user_id=%u,group_id=%u,allow_other", fuse,
-		 getuid(), getgid());
+		 "fd=%d,rootmode=40000,user_id=%u,group_id=%u,allow_other",
+		 fuse, getuid(), getgid());
 	if (mount("slow-disk", argv[1], "fuse", MS_NOSUID | MS_NODEV, options))
 		goto failed;
 	printf("mounted\n");
