@@ -188,6 +188,7 @@ static void read_much(void)
 static void worker_at_work(void *confined)
 {
 	static const uint32_t types[] = {OUT, FLUSH, 11, 13};
+	static const size_t bytes[] = {16 + SECTOR, 16, 32, 32};
 	const uint32_t range[4] = {0, 0, 8, 0};
 	struct err e;
 	unsigned i;
@@ -202,10 +203,7 @@ static void worker_at_work(void *confined)
 	for (i = 0; i < 4; i++) {
 		header(types[i], 0);
 		memcpy(sent + 16, range, sizeof(range));
-		request(types[i] == OUT ? 16 + SECTOR
-			: i == 1	? 16
-					: 32,
-			1, ROOM);
+		request(bytes[i], 1, ROOM);
 		if (got[0] != OK)
 			_exit(2);
 	}
