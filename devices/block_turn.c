@@ -331,11 +331,18 @@ static enum taken take(struct block *b, struct vq *vq, size_t *spent)
 	vq_disable_kicks(vq);
 	while (*spent < TURN && *spent < end && how == TAKEN_ENOUGH)
 		how = take_one(b, vq, spent);
-	if (how != TAKEN_ALL || !vq_enable_kicks(vq))
-		return how;
-	/* A look counts too: the driver may take offers back. */
-	++*spent;
-	return TAKEN_ENOUGH;
+	return how;
+}
+
+/* Before a rest; true where one has got something meanwhile. */
+static bool enable_kicks(struct block *b)
+{
+	bool has_more = false;
+	unsigned i;
+
+	for (i = 0; i < b->virtio.queue_count; i++)
+		has_more |= vq_enable_kicks(&b->virtio.queues[i]);
+	return has_more;
 }
 
 /* Gives the engine what it got, and the driver what was done by that. */
@@ -386,9 +393,14 @@ void block_serve(struct virtio *v)
 		how = serve_in_turns(b, &spent);
 		settle(b);
 		/* What was done within the call has made room. */
-	} while (how == TAKEN_BLOCKED && b->is_starved && !is_full(b) &&
-		 spent++ < TURN);
-	if (how == TAKEN_ENOUGH || (b->is_starved && !is_full(b)))
+		if (how == TAKEN_BLOCKED && b->is_starved && !is_full(b))
+			how = TAKEN_ENOUGH;
+		/* Late, for what came while we submitted needs no kick. */
+		if (how == TAKEN_ALL && enable_kicks(b))
+			how = TAKEN_ENOUGH;
+		/* A round counts too: the driver may take offers back. */
+	} while (how == TAKEN_ENOUGH && spent++ < TURN);
+	if (how == TAKEN_ENOUGH)
 		virtio_kick_again(v);
 }
 
