@@ -69,7 +69,7 @@ BOOT    := elf bzimage kernel cmdline initrd
 X86     := x86 load entry cpuid template ioapic e820 bootparams pvh acpi aml mptable
 MACHINE := cpus machine
 VIRTIO  := iov ring virtio mmio
-DEVICES := block block_file block_request block_async net net_rx net_tx \
+DEVICES := block block_turn block_worker block_file block_request block_async net net_rx net_tx \
 	net_ctrl net_pair net_offload tap vsock vsock_packet vsock_conn \
 	vsock_table vsock_device vsock_tx vsock_rx vsock_host uart uart_sink \
 	i8042 power
@@ -231,7 +231,7 @@ build/guest/lab.ext4: tests/guest-root build/bench/vsock-peer
 
 HOSTILE := start machine device transport queue ring race block net vsock
 
-bare-guests: $(BARE:%=build/guests/%) build/guests/hello32 build/guests/hostile
+bare-guests: $(BARE:%=build/guests/%) build/guests/hello32 build/guests/hostile build/guests/slow_disk
 
 build/guests/%: tests/guests/%.S tests/guests/bare.inc tests/guests/bare.ld
 	$(Q)mkdir -p $(@D)
@@ -249,8 +249,12 @@ BARE_CFLAGS := -m32 -march=i686 -mmmx -std=gnu17 -O2 -ffreestanding -fno-pic \
 	-fno-strict-aliasing -fno-tree-loop-distribute-patterns \
 	-mgeneral-regs-only $(WARN)
 
+SLOW := slow_disk hostile_start hostile_machine hostile_device
+
 build/guests/hostile: build/guests/obj/hostile.o \
-		$(HOSTILE:%=build/guests/obj/hostile_%.o) tests/guests/bare.ld
+		$(HOSTILE:%=build/guests/obj/hostile_%.o)
+build/guests/slow_disk: $(SLOW:%=build/guests/obj/%.o)
+build/guests/hostile build/guests/slow_disk: tests/guests/bare.ld
 	$(call say,GUEST,$@)gcc -m32 -nostdlib -static -no-pie -o $@ \
 		$(filter %.o,$^) -Wl,-T,tests/guests/bare.ld,--build-id=none \
 		-Wl,-z,noexecstack,--no-warn-rwx-segments
@@ -291,6 +295,7 @@ EXTRA_tap := $(KVM_FAKES)
 EXTRA_net := $(NET_BENCH)
 EXTRA_net_rx := $(NET_BENCH)
 EXTRA_net_tx := $(NET_BENCH)
+EXTRA_net_turns := $(NET_BENCH)
 EXTRA_uart := $(KVM_FAKES) tests/unit/uart_bench
 EXTRA_uart_input := $(EXTRA_uart)
 EXTRA_terminal := $(KVM_FAKES)
@@ -379,6 +384,11 @@ build/bench/vsock-peer: $(PEER) tests/vm/vsock-peer.h
 
 # Becomes a program that has no vDSO; tests/vm/libc runs others under it.
 build/bench/no-vdso: tests/vm/no-vdso.c
+	$(Q)mkdir -p $(@D)
+	$(call say,CC,$@)gcc -O2 -Wall -Wextra -D_GNU_SOURCE -static -o $@ $<
+
+# A file system that takes its time.
+build/bench/slow-disk: tests/vm/slow-disk.c
 	$(Q)mkdir -p $(@D)
 	$(call say,CC,$@)gcc -O2 -Wall -Wextra -D_GNU_SOURCE -static -o $@ $<
 

@@ -97,9 +97,13 @@ static int machine_confine(void *context, enum machine_thread which,
 {
 	const struct controller *c = context;
 
-	return confine_thread(c->confine,
-			      which == MACHINE_VCPU ? FILTER_VCPU : FILTER_LOOP,
-			      e);
+	static const enum filter_kind kinds[] = {
+		[MACHINE_VCPU] = FILTER_VCPU,
+		[MACHINE_LOOP] = FILTER_LOOP,
+		[MACHINE_WORKER] = FILTER_WORKER,
+	};
+
+	return confine_thread(c->confine, kinds[which], e);
 }
 
 /* A machine that did not start has taken the socket along: it stands again. */

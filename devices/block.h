@@ -8,7 +8,7 @@
 
 /* A virtio-block device on a file (virtio 1.2, 5.2). */
 enum block_engine {
-	BLOCK_SYNC,  /* one system call a request, and the loop waits for it */
+	BLOCK_SYNC,  /* one system call a request, in a thread of the drive's */
 	BLOCK_ASYNC, /* io_uring; where the host has none, as BLOCK_SYNC */
 };
 
@@ -39,8 +39,9 @@ int block_new(struct device **out, const struct block_config *config,
 /*
  * Puts another file in the place of d's, or opens the same anew where path is
  * NULL, and tells the guest the size. What is in flight ends on the old file
- * first. On failure the old one stays. d is from block_new() and has been added
- * to a machine. Thread: the loop's, d's lock not held.
+ * first: nobody waits for that here, but what the guest asks from now on is for
+ * the new one. On failure the old one stays. d is from block_new() and has been
+ * added to a machine. Thread: the loop's, d's lock not held.
  */
 int block_set_path(struct device *d, const char *path, struct err *e)
 	EXCLUDES(d->lock);

@@ -10,14 +10,22 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <poll.h>
 
 static const uint8_t operations[] = {IORING_OP_READV, IORING_OP_WRITEV,
-				     IORING_OP_FSYNC, IORING_OP_FALLOCATE};
+				     IORING_OP_FSYNC};
+
+/*
+ * What is longer than this goes to the kernel's threads at once: to copy it out
+ * of the page cache would keep whoever submits it, the loop thread, too long.
+ * So does all of a file that can't say whether it would block: where such a one
+ * can be polled (FUSE), Linux takes that for a promise, and submitting waits.
+ */
+enum { INLINE_BYTES = 1 << 20 };
 
 int block_async_open(struct block_async *a, const struct block_file *f,
 		     unsigned depth, struct err *e)
 {
+	a->is_inline = block_file_can_tell(f);
 	return uring_open(&a->uring, depth, f->fd, operations,
 			  sizeof(operations), e);
 }
@@ -26,6 +34,12 @@ void block_async_close(struct block_async *a)
 {
 	assert(!a->in_flight);
 	uring_close(&a->uring);
+}
+
+static bool may_inline(const struct block_async *a,
+		       const struct block_request *r)
+{
+	return a->is_inline && r->data.bytes <= INLINE_BYTES;
 }
 
 static void prepare(struct block_async *a, struct block_request *r)
@@ -43,19 +57,11 @@ static void prepare(struct block_async *a, struct block_request *r)
 		io_uring_prep_writev(sqe, 0, r->data.at, r->data.count,
 				     r->offset);
 		break;
-	case BLOCK_ZERO:
-		io_uring_prep_fallocate(sqe, 0, BLOCK_FILE_ZERO,
-					(off_t)r->offset, (off_t)r->length);
-		break;
-	case BLOCK_DISCARD:
-	case BLOCK_ZERO_UNMAP:
-		io_uring_prep_fallocate(sqe, 0, BLOCK_FILE_PUNCH,
-					(off_t)r->offset, (off_t)r->length);
-		break;
 	default:
 		io_uring_prep_fsync(sqe, 0, IORING_FSYNC_DATASYNC);
 	}
-	io_uring_sqe_set_flags(sqe, IOSQE_FIXED_FILE);
+	io_uring_sqe_set_flags(
+		sqe, IOSQE_FIXED_FILE | (may_inline(a, r) ? 0 : IOSQE_ASYNC));
 	io_uring_sqe_set_data(sqe, r);
 	a->unsent++;
 }
@@ -116,19 +122,4 @@ bool block_async_send(struct block_async *a)
 		block_async_reap(a);
 	}
 	return !a->unsent;
-}
-
-void block_async_drain(struct block_async *a)
-{
-	int n;
-
-	while (a->in_flight) {
-		n = io_uring_submit_and_wait(&a->uring.ring, 1);
-		if (n > 0)
-			a->unsent -= (unsigned)n;
-		/* Out of memory: what is in flight ends and gives some back. */
-		if (n < 0 && n != -EINTR)
-			(void)poll(NULL, 0, 1);
-		block_async_reap(a);
-	}
 }

@@ -11,6 +11,7 @@
  */
 struct block_async {
 	struct uring uring;
+	bool is_inline;	    /* what does not block is done on submission */
 	unsigned in_flight; /* begun and not yet told as done */
 	unsigned unsent;    /* of those, not yet given to the kernel */
 	/* r was done: 0 or a negative errno. May begin r again. */
@@ -28,7 +29,8 @@ int block_async_open(struct block_async *a, const struct block_file *f,
 /* Nothing may be in flight. Accepts a zeroed or closed engine. */
 void block_async_close(struct block_async *a);
 
-/* Begins r->op, at the next block_async_send() at the latest. */
+/* Begins r->op, one of read, write and flush, at the next block_async_send() at
+ * the latest. */
 void block_async_begin(struct block_async *a, struct block_request *r);
 
 /*
@@ -39,9 +41,3 @@ bool block_async_send(struct block_async *a);
 
 /* Tells what is done by now. */
 void block_async_reap(struct block_async *a);
-
-/*
- * Waits until nothing is in flight: afterwards nothing of it touches guest
- * memory or the file. Thread: any.
- */
-void block_async_drain(struct block_async *a);

@@ -13,7 +13,7 @@
 #include "vmm/base/fd.h"
 #include "vmm/base/passed.h"
 
-enum { SECTOR = 512 };
+enum { SECTOR = 512, ZERO_PIECES = 16 };
 
 static int find_size(int fd, const char *path, uint64_t *size, struct err *e)
 {
@@ -99,6 +99,18 @@ int block_file_read_cached(const struct block_file *f, struct iov *iov,
 	return 0;
 }
 
+bool block_file_can_tell(const struct block_file *f)
+{
+	uint8_t byte;
+	struct iovec at = {.iov_base = &byte, .iov_len = 1};
+	ssize_t n;
+
+	do
+		n = preadv2(f->fd, &at, 1, 0, RWF_NOWAIT);
+	while (n < 0 && errno == EINTR);
+	return n >= 0 || errno != EOPNOTSUPP;
+}
+
 int block_file_write(const struct block_file *f, struct iov *iov,
 		     uint64_t offset)
 {
@@ -118,6 +130,12 @@ int block_file_write(const struct block_file *f, struct iov *iov,
 	return 0;
 }
 
+enum {
+	ZERO = FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE,
+	PUNCH = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+	RESERVE = FALLOC_FL_KEEP_SIZE,
+};
+
 static int allocate(const struct block_file *f, int mode, uint64_t offset,
 		    uint64_t length)
 {
@@ -127,16 +145,87 @@ static int allocate(const struct block_file *f, int mode, uint64_t offset,
 	return 0;
 }
 
-int block_file_zero(const struct block_file *f, uint64_t offset,
-		    uint64_t length)
+/* The same, and remembers where the file system has no such mode. */
+static int try(const struct block_file *f, bool *cannot, int mode,
+	       uint64_t offset, uint64_t length)
 {
-	return allocate(f, BLOCK_FILE_ZERO, offset, length);
+	int rc = *cannot ? -EOPNOTSUPP : allocate(f, mode, offset, length);
+
+	*cannot = rc == -EOPNOTSUPP;
+	return rc;
 }
 
-int block_file_punch(const struct block_file *f, uint64_t offset,
-		     uint64_t length)
+bool block_file_can_punch(const struct block_file *f)
 {
-	return allocate(f, BLOCK_FILE_PUNCH, offset, length);
+	/* Behind the end there is nothing to lose. A device has no behind. */
+	return allocate(f, PUNCH, f->size, SECTOR) != -EOPNOTSUPP;
+}
+
+/* The slow way, in pieces, for someone may be waiting for an end. */
+static int write_zeroes(const struct block_file *f, uint64_t offset,
+			uint64_t length)
+{
+	static const uint8_t zeroes[64 << 10];
+	struct iovec at[ZERO_PIECES];
+	struct iov iov;
+	uint64_t n;
+	int rc = 0;
+
+	while (length && !rc) {
+		if (f->is_hurried)
+			return -ECANCELED;
+		iov = (struct iov){.at = at};
+		while (iov.count < ZERO_PIECES && iov.bytes < length) {
+			n = length - iov.bytes;
+			if (n > sizeof(zeroes))
+				n = sizeof(zeroes);
+			/* It is only read. */
+			at[iov.count++] = (struct iovec){
+				.iov_base = (void *)(uintptr_t)zeroes,
+				.iov_len = (size_t)n,
+			};
+			iov.bytes += (size_t)n;
+		}
+		n = iov.bytes;
+		rc = block_file_write(f, &iov, offset);
+		offset += n;
+		length -= n;
+	}
+	return rc;
+}
+
+int block_file_zero(struct block_file *f, uint64_t offset, uint64_t length)
+{
+	int rc = try(f, &f->cannot_zero, ZERO, offset, length);
+
+	if (rc != -EOPNOTSUPP)
+		return rc;
+	/* A hole reads as zeroes; then it is filled, or else it was space. */
+	rc = try(f, &f->cannot_punch, PUNCH, offset, length);
+	if (rc == -EOPNOTSUPP)
+		return write_zeroes(f, offset, length);
+	if (!rc)
+		rc = allocate(f, RESERVE, offset, length);
+	return rc == -EOPNOTSUPP ? 0 : rc;
+}
+
+int block_file_unmap(struct block_file *f, uint64_t offset, uint64_t length)
+{
+	int rc = try(f, &f->cannot_punch, PUNCH, offset, length);
+
+	return rc == -EOPNOTSUPP ? block_file_zero(f, offset, length) : rc;
+}
+
+int block_file_discard(struct block_file *f, uint64_t offset, uint64_t length)
+{
+	const uint64_t range[2] = {offset, length};
+	int rc = try(f, &f->cannot_punch, PUNCH, offset, length);
+
+	if (rc != -EOPNOTSUPP)
+		return rc;
+	/* A device may discard and not promise zeroes; a file says ENOTTY. */
+	(void)ioctl(f->fd, BLKDISCARD, range);
+	return 0;
 }
 
 int block_file_flush(const struct block_file *f)

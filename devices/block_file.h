@@ -1,6 +1,5 @@
 #pragma once
 
-#include <linux/falloc.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -15,6 +14,11 @@
 struct block_file {
 	int fd;	       /* owned; -1 while closed */
 	uint64_t size; /* bytes, a multiple of 512; 0 is an empty drive */
+	/* What its file system turned out not to know. */
+	bool cannot_zero;
+	bool cannot_punch;
+	/* Work that is done in pieces ends after the next one. Thread: any. */
+	_Atomic bool is_hurried;
 };
 
 /*
@@ -38,23 +42,28 @@ int block_file_read(const struct block_file *f, struct iov *iov,
  */
 int block_file_read_cached(const struct block_file *f, struct iov *iov,
 			   uint64_t offset);
+/* Whether the file can tell at all; asked of its first byte. */
+bool block_file_can_tell(const struct block_file *f);
 int block_file_write(const struct block_file *f, struct iov *iov,
 		     uint64_t offset);
 
-/* The modes of fallocate() behind the two, for who calls it otherwise. */
-enum {
-	BLOCK_FILE_ZERO = FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE,
-	BLOCK_FILE_PUNCH = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-};
+/*
+ * Whether the file system can give space back; asked without changing the file.
+ * True of a block device, which says so only when it is tried.
+ */
+bool block_file_can_punch(const struct block_file *f);
 
 /*
- * Make [offset, offset + length) read as zeroes; punching gives the space back
- * to the host. -EOPNOTSUPP where the file can't.
+ * Make [offset, offset + length) read as zeroes. Zeroing keeps the space the
+ * file's, unmapping gives it back to the host where that is possible; what the
+ * file system has no call for is written, which takes its time.
+ *
+ * Discarding says only that the contents are of no interest, so that it is no
+ * failure where nothing can be done with that.
  */
-int block_file_zero(const struct block_file *f, uint64_t offset,
-		    uint64_t length);
-int block_file_punch(const struct block_file *f, uint64_t offset,
-		     uint64_t length);
+int block_file_zero(struct block_file *f, uint64_t offset, uint64_t length);
+int block_file_unmap(struct block_file *f, uint64_t offset, uint64_t length);
+int block_file_discard(struct block_file *f, uint64_t offset, uint64_t length);
 
 /* Returns once everything written is on stable storage. */
 int block_file_flush(const struct block_file *f);

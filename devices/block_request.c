@@ -158,12 +158,13 @@ int block_request_parse(struct block_request *r, const struct block_disk *disk)
 	r->room = r->data.bytes;
 	r->bytes = 0;
 	r->length = 0;
+	r->syncs = false;
 	r->status = BLOCK_OK;
 	parse_type(r, disk, le32_get(&header.type), le64_get(&header.sector));
 	return 0;
 }
 
-int block_request_perform(struct block_request *r, const struct block_file *f)
+int block_request_perform(struct block_request *r, struct block_file *f)
 {
 	switch (r->op) {
 	case BLOCK_READ:
@@ -175,8 +176,9 @@ int block_request_perform(struct block_request *r, const struct block_file *f)
 	case BLOCK_ZERO:
 		return block_file_zero(f, r->offset, r->length);
 	case BLOCK_DISCARD:
+		return block_file_discard(f, r->offset, r->length);
 	case BLOCK_ZERO_UNMAP:
-		return block_file_punch(f, r->offset, r->length);
+		return block_file_unmap(f, r->offset, r->length);
 	default:
 		return 0;
 	}

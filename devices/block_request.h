@@ -43,12 +43,13 @@ struct block_request {
 	enum block_op op;
 	enum block_status status;
 	uint64_t offset;	    /* bytes into the file */
-	uint64_t length;	    /* bytes, of a discard or zeroes */
+	uint64_t length;	    /* bytes, of a discard or zeroes; else 0 */
+	bool syncs;		    /* a write that is to be safe at its end */
 	struct iov data;	    /* what is still to be moved */
 	size_t bytes;		    /* of data at first */
 	size_t room;		    /* bytes for the driver to read, at first */
 	uint8_t *status_at;	    /* guest-shared */
-	struct block_request *next; /* among those that are free */
+	struct block_request *next; /* among those that are free, or wait */
 };
 
 /* What a request is judged by. */
@@ -70,7 +71,7 @@ int block_request_parse(struct block_request *r, const struct block_disk *disk);
  * Carries out r->op now; may take as long as the file does. Takes off r->data
  * what was moved. 0 or a negative errno.
  */
-int block_request_perform(struct block_request *r, const struct block_file *f);
+int block_request_perform(struct block_request *r, struct block_file *f);
 
 /*
  * Says how r ended (0 or a negative errno, for BLOCK_NOTHING its own status

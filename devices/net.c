@@ -47,25 +47,53 @@ static unsigned ctrl_index(const struct net *n)
 
 /* ---- turns --------------------------------------------------------------- */
 
-static void serve_rx(struct limiter *l)
+/* Each pair in its turn; with the one that the limiter refuses it is over. */
+static void serve_pairs(struct net *n, struct turn *turn,
+			const struct limiter *l, const uint64_t *served,
+			void (*serve)(struct net_pair *p))
+{
+	const bool was_waiting = limiter_is_waiting(l);
+	uint64_t before;
+	unsigned i, at;
+
+	for (i = 0; i < n->pair_count; i++) {
+		at = turn_at(turn, i, n->pair_count);
+		before = *served;
+		serve(&n->pairs[at]);
+		if (!was_waiting && limiter_is_waiting(l)) {
+			turn_ends(turn, at, *served > before, n->pair_count);
+			return;
+		}
+	}
+}
+
+static void serve_rx(struct net *n)
+{
+	serve_pairs(n, &n->rx_turn, &n->rx_limiter, &n->counters.rx_packets,
+		    net_rx_turn);
+}
+
+static void serve_tx(struct net *n)
+{
+	serve_pairs(n, &n->tx_turn, &n->tx_limiter, &n->counters.tx_packets,
+		    net_tx_turn);
+}
+
+static void rx_limiter_ready(struct limiter *l)
 {
 	struct net *n = container_of(l, struct net, rx_limiter);
-	unsigned i;
 
 	mutex_lock(&n->virtio.device.lock);
-	for (i = 0; i < n->pair_count; i++)
-		net_rx_turn(&n->pairs[i]);
+	serve_rx(n);
 	mutex_unlock(&n->virtio.device.lock);
 }
 
-static void serve_tx(struct limiter *l)
+static void tx_limiter_ready(struct limiter *l)
 {
 	struct net *n = container_of(l, struct net, tx_limiter);
-	unsigned i;
 
 	mutex_lock(&n->virtio.device.lock);
-	for (i = 0; i < n->pair_count; i++)
-		net_tx_turn(&n->pairs[i]);
+	serve_tx(n);
 	mutex_unlock(&n->virtio.device.lock);
 }
 
@@ -108,13 +136,9 @@ static void net_activate(struct virtio *v)
 	struct net *n = net_of(v);
 	struct net_rx *rx;
 	unsigned i;
-	int rc = net_apply_offloads(n, net_guest_offloads(n));
 
-	/* Then frames come as they do without; nothing else is lost. */
-	if (rc)
-		log_warn_limited("network interface %s: the tap %s takes no "
-				 "offloads: %s",
-				 n->id, n->pairs[0].tap.name, strerror(-rc));
+	n->wanted_offloads = net_tap_offloads(net_guest_offloads(n));
+	n->is_settled = false;
 	for (i = 0; i < n->pair_count; i++) {
 		rx = &n->pairs[i].rx;
 		rx->may_have_frames = true;
@@ -123,15 +147,20 @@ static void net_activate(struct virtio *v)
 	n->was_up = true;
 }
 
-static void net_quiesce(struct virtio *v)
+static bool net_quiesce(struct virtio *v)
 {
 	struct net *n = net_of(v);
 	unsigned i;
 
 	for (i = 0; i < n->pair_count; i++)
 		net_rx_quiesce(&n->pairs[i]);
+	return true;
 }
 
+/*
+ * Offloads stay as they were: what comes while there is no driver is nobody's,
+ * and the next one mostly wants the same.
+ */
 static void net_reset(struct virtio *v)
 {
 	struct net *n = net_of(v);
@@ -143,35 +172,82 @@ static void net_reset(struct virtio *v)
 		p->tx.is_blocked = false;
 		p->tx.paid = 0;
 		p->rx.may_have_frames = false;
-		if (i && tap_attach(&p->tap, false))
-			log_warn_limited("network interface %s: queue %u of "
-					 "the tap %s stays",
-					 n->id, i, p->tap.name);
 	}
 	memcpy(n->guest_mac, n->mac, sizeof(n->mac));
-	if (n->was_up)
-		(void)net_apply_offloads(n, 0);
+	n->wanted_offloads = n->offloads;
+	n->is_settled = false;
 }
 
-static void net_kick(struct virtio *v, struct vq *vq) REQUIRES(v->device.lock)
+/* A pair that has to go with its driver. */
+static struct net_pair *pair_left_over(struct net *n)
+{
+	unsigned i;
+
+	for (i = 1; i < n->pair_count; i++)
+		if (net_is_enabled(&n->pairs[i]))
+			return &n->pairs[i];
+	return NULL;
+}
+
+/* One ioctl, for which the host's kernel may wait for all its processors. */
+static int settle_one(struct net *n, struct net_pair *left_over,
+		      uint32_t offloads)
+{
+	int rc;
+
+	if (left_over) {
+		rc = tap_attach(&left_over->tap, false);
+		left_over->tap.is_attached = false;
+	} else {
+		rc = net_apply_offloads(n, offloads);
+	}
+	/* Then frames come as they did before; nothing else is lost. */
+	if (rc)
+		log_warn_limited("network interface %s: the tap %s can't be "
+				 "set up for the driver: %s",
+				 n->id, n->pairs[0].tap.name, strerror(-rc));
+	return rc;
+}
+
+/*
+ * Has the taps as a driver that came or went wants them. The lock is given up,
+ * since it takes long; nobody else looks at the taps before it is done.
+ */
+static bool net_settle(struct virtio *v) REQUIRES(v->device.lock)
 {
 	struct net *n = net_of(v);
-	struct net_pair *p;
+	struct net_pair *left_over;
+	uint32_t offloads;
+	int rc;
+
+	if (n->is_settled)
+		return true;
+	while ((left_over = pair_left_over(n)) ||
+	       n->wanted_offloads != n->offloads) {
+		if (!limiter_try(&n->ctrl_limiter, 0))
+			return false;
+		offloads = n->wanted_offloads;
+		mutex_unlock(&v->device.lock);
+		rc = settle_one(n, left_over, offloads);
+		mutex_lock(&v->device.lock);
+		if (rc && !left_over)
+			n->wanted_offloads = n->offloads;
+	}
+	n->is_settled = true;
+	virtio_kick_again(v);
+	return true;
+}
+
+static void net_kick_all(struct virtio *v) REQUIRES(v->device.lock)
+{
+	struct net *n = net_of(v);
 
 	if (!n->is_connected)
 		connect_to_loop(n);
-	if (vq->index == ctrl_index(n)) {
-		net_ctrl_turn(n, vq);
-		return;
-	}
-	/* Without MQ there is no more than the first pair. */
-	if (vq->index > ctrl_index(n))
-		return;
-	p = &n->pairs[vq->index / 2];
-	if (vq->index % 2)
-		net_tx_turn(p);
-	else
-		net_rx_turn(p);
+	/* Each looks whether its queues are live, and its taps settled. */
+	net_ctrl_turn(n, &v->queues[ctrl_index(n)]);
+	serve_rx(n);
+	serve_tx(n);
 }
 
 static void net_count(struct virtio *v, struct device_counters *c)
@@ -218,7 +294,8 @@ static const struct virtio_ops net_ops = {
 	.activate = net_activate,
 	.quiesce = net_quiesce,
 	.reset = net_reset,
-	.kick = net_kick,
+	.settle = net_settle,
+	.kick_all = net_kick_all,
 	.count = net_count,
 	.free = net_free,
 };
@@ -309,8 +386,8 @@ int net_new(struct device **out, const struct net_config *config, struct err *e)
 	if (config->has_mac)
 		memcpy(n->mac, config->mac, sizeof(n->mac));
 	memcpy(n->guest_mac, n->mac, sizeof(n->mac));
-	n->rx_limiter.ready = serve_rx;
-	n->tx_limiter.ready = serve_tx;
+	n->rx_limiter.ready = rx_limiter_ready;
+	n->tx_limiter.ready = tx_limiter_ready;
 	limiter_set(&n->rx_limiter, &config->rx);
 	limiter_set(&n->tx_limiter, &config->tx);
 	n->ctrl_limiter.ready = serve_ctrl;

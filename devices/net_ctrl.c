@@ -7,7 +7,9 @@
  * Commands reach the host's kernel, where they take the one lock of all its
  * interfaces and wait for grace periods. So that a guest can't keep its
  * neighbours from theirs, it has 64 a second, in which a queue attached or
- * detached counts as one more; what is over that waits in the queue.
+ * detached counts as one more; what is over that waits in the queue. What a
+ * reset and DRIVER_OK ask of the taps is counted among them: there the vCPU
+ * waits (net_settle()).
  *
  * Filters are best effort (5.1.6.5.1): whatever the tap gives goes to the
  * guest, so what to receive is checked and forgotten.
@@ -114,7 +116,7 @@ static bool set_offloads(struct net *n, struct iov *data)
 	/* 5.1.6.5.6.2: only what was negotiated. */
 	if (features & ~net_guest_offloads(n))
 		return false;
-	return net_apply_offloads(n, features) == 0;
+	return net_apply_offloads(n, net_tap_offloads(features)) == 0;
 }
 
 static bool perform(struct net *n, const struct command *c, struct iov *data)
@@ -177,7 +179,7 @@ void net_ctrl_turn(struct net *n, struct vq *vq)
 	int rc;
 
 	mutex_held(&n->virtio.device.lock);
-	if (!vq->live)
+	if (!vq->live || !net_may_move(n))
 		return;
 	do {
 		vq_disable_kicks(vq);

@@ -8,6 +8,7 @@
 #include "devices/net.h"
 #include "devices/tap.h"
 #include "devices/virtio/ring.h"
+#include "devices/virtio/turn.h"
 #include "devices/virtio/virtio.h"
 #include "vmm/base/le.h"
 #include "vmm/event/limiter.h"
@@ -139,7 +140,11 @@ struct net {
 	uint8_t mac[6];	      /* the guest's may differ; see net_ctrl.c */
 	uint8_t guest_mac[6];
 	uint16_t mtu;
-	uint32_t offloads; /* of the tap, that are on */
+	uint32_t offloads;	  /* of the tap, that are on */
+	uint32_t wanted_offloads; /* by the driver that came up */
+	bool is_settled;	  /* the taps are as the driver wants them */
+	struct turn rx_turn;	  /* of the pairs */
+	struct turn tx_turn;
 	bool is_connected; /* to the loop */
 	bool was_up;	   /* a driver was there since the taps were empty */
 	struct limiter rx_limiter;
@@ -162,6 +167,12 @@ struct net {
 static inline bool net_is_enabled(const struct net_pair *p)
 {
 	return p->tap.is_attached;
+}
+
+/* Not while the taps are being set up, nor while the device is held. */
+static inline bool net_may_move(const struct net *n)
+{
+	return n->is_settled && !n->virtio.is_held;
 }
 
 /* A pair's queues. */
@@ -188,8 +199,10 @@ int net_enable_pairs(struct net *n, unsigned count);
 uint64_t net_offload_features(uint32_t tap);
 /* The features among NET_F_GUEST_* that say what a tap may give. */
 uint64_t net_guest_offloads(const struct net *n);
-/* Has the taps give what these allow. 0 or a negative errno. */
-int net_apply_offloads(struct net *n, uint64_t features);
+/* What these allow the taps to give, in words of tap.h. */
+uint32_t net_tap_offloads(uint64_t features);
+/* Has the taps give that. 0 or a negative errno. */
+int net_apply_offloads(struct net *n, uint32_t wanted);
 
 /* What net_ctrl_turn() takes its commands from. */
 extern const struct limiter_config net_ctrl_limit;

@@ -42,11 +42,10 @@ uint64_t net_guest_offloads(const struct net *n)
 	return n->virtio.accepted & features;
 }
 
-int net_apply_offloads(struct net *n, uint64_t features)
+uint32_t net_tap_offloads(uint64_t features)
 {
 	uint32_t tap = 0;
 	unsigned i;
-	int rc;
 
 	/* 5.1.3.1: everything else needs checksums, and ECN segments. */
 	if (!(features & NET_F_GUEST_CSUM))
@@ -59,10 +58,17 @@ int net_apply_offloads(struct net *n, uint64_t features)
 	for (i = 0; i < OFFLOADS; i++)
 		if (features & offloads[i].guest)
 			tap |= offloads[i].tap;
-	if (tap == n->offloads)
+	return tap;
+}
+
+int net_apply_offloads(struct net *n, uint32_t wanted)
+{
+	int rc;
+
+	if (wanted == n->offloads)
 		return 0;
-	rc = tap_set_offloads(&n->pairs[0].tap, tap);
+	rc = tap_set_offloads(&n->pairs[0].tap, wanted);
 	if (!rc)
-		n->offloads = tap;
+		n->offloads = wanted;
 	return rc;
 }

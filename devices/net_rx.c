@@ -310,7 +310,7 @@ void net_rx_turn(struct net_pair *p)
 	size_t bytes = 0;
 
 	mutex_held(&n->virtio.device.lock);
-	if (!net_is_enabled(p) || !vq->live ||
+	if (!net_may_move(n) || !net_is_enabled(p) || !vq->live ||
 	    !(rx->may_have_frames || rx->spilled))
 		return;
 	if (rx->is_stale)

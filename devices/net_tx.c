@@ -183,8 +183,8 @@ void net_tx_turn(struct net_pair *p)
 	int rc;
 
 	mutex_held(&n->virtio.device.lock);
-	if (!net_is_enabled(p) || !vq->live || p->tx.is_blocked ||
-	    limiter_is_waiting(&n->tx_limiter))
+	if (!net_may_move(n) || !net_is_enabled(p) || !vq->live ||
+	    p->tx.is_blocked || limiter_is_waiting(&n->tx_limiter))
 		return;
 	do {
 		vq_disable_kicks(vq);

@@ -483,7 +483,7 @@ static int64_t now_ms(void)
 }
 
 /* The guest's last words are often the reason why: give them a moment. */
-static void uart_stop(struct device *d)
+static bool uart_stop(struct device *d)
 {
 	struct uart *u = uart_of(d);
 	const int64_t end = now_ms() + FINAL_WAIT_MS;
@@ -500,6 +500,7 @@ static void uart_stop(struct device *d)
 		log_warn("serial: %llu bytes were dropped, since nobody read "
 			 "them in time",
 			 (unsigned long long)u->dropped);
+	return true;
 }
 
 static void uart_free(struct device *d)

@@ -214,6 +214,9 @@ static void mmio_write(struct device *d, uint64_t offset, const void *data,
 	}
 	if (len != sizeof(value) || offset % sizeof(value))
 		return;
+	/* Something of the driver's is under way; it may not ask for more. */
+	if (v->is_draining)
+		return;
 	memcpy(&value, data, sizeof(value));
 	write_register(v, offset, le32toh(value));
 }
@@ -248,7 +251,7 @@ static bool mmio_quick(struct device *d, uint64_t offset, void *data,
  * grace period, so not before DRIVER_OK. Where KVM refuses, notifications take
  * the way of any other register.
  */
-static void mmio_connect(struct virtio *v) REQUIRES(v->device.lock)
+static void mmio_connect(struct virtio *v)
 {
 	struct device *d = &v->device;
 	struct err e;
@@ -261,7 +264,7 @@ static void mmio_connect(struct virtio *v) REQUIRES(v->device.lock)
 				 v->ops->name, d->id, e.text);
 }
 
-static void mmio_disconnect(struct virtio *v) REQUIRES(v->device.lock)
+static void mmio_disconnect(struct virtio *v)
 {
 	struct device *d = &v->device;
 
@@ -277,9 +280,24 @@ static int mmio_start(struct device *d, struct err *e)
 	return virtio_start(virtio_of(d), e);
 }
 
-static void mmio_stop(struct device *d)
+static bool mmio_stop(struct device *d)
 {
-	virtio_stop(virtio_of(d));
+	return virtio_stop(virtio_of(d));
+}
+
+static bool mmio_settle(struct device *d)
+{
+	return virtio_settle(virtio_of(d));
+}
+
+static bool mmio_hold(struct device *d)
+{
+	return virtio_hold(virtio_of(d));
+}
+
+static void mmio_release(struct device *d)
+{
+	virtio_release(virtio_of(d));
 }
 
 static void mmio_count(struct device *d, struct device_counters *c)
@@ -304,7 +322,10 @@ const struct transport_ops mmio_transport = {
 			.write = mmio_write,
 			.quick = mmio_quick,
 			.start = mmio_start,
+			.settle = mmio_settle,
 			.stop = mmio_stop,
+			.hold = mmio_hold,
+			.release = mmio_release,
 			.count = mmio_count,
 			.free = mmio_free,
 		},

@@ -13,6 +13,17 @@
  *
  * A queue's `live` is the one gate to ring memory: DRIVER_OK opens it; a fault,
  * FAILED and a reset close it.
+ *
+ * What does not end at once: before a reset, or before a queue goes, what was
+ * taken from queues must have ended, and a disk may take its time. Nobody waits
+ * for it with the lock held. The register's write only says what is to be done
+ * then (is_resetting, leaving) and has the device drain; whatever ends
+ * comes by the loop, which does it when nothing is left (drained()). Until then
+ * the device takes no other writes, its status and the queue's ready read as
+ * before (2.4.2, 4.2.2: the driver may rely on nothing before they read 0), and
+ * the vCPU that wrote waits outside of the guest and of all locks, in
+ * virtio_settle(), since many drivers don't read again. A pause finds it there.
+ * Registering kicks with KVM takes long too, so it is done in the same place.
  */
 #include "devices/virtio/virtio.h"
 
@@ -21,9 +32,13 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 
+#include "vmm/base/clock.h"
 #include "vmm/base/container.h"
 #include "vmm/base/fd.h"
 #include "vmm/base/log.h"
+
+/* What a disk gets to end what is in flight when the machine ends. */
+#define STOP_NS 500000000ULL
 
 static void interrupt(struct virtio *v, uint8_t reason) REQUIRES(v->device.lock)
 {
@@ -40,10 +55,9 @@ static void close_queues(struct virtio *v) REQUIRES(v->device.lock)
 		v->queues[i].live = false;
 }
 
-static void quiesce(struct virtio *v) REQUIRES(v->device.lock)
+static bool quiesce(struct virtio *v) REQUIRES(v->device.lock)
 {
-	if (v->ops->quiesce)
-		v->ops->quiesce(v);
+	return !v->ops->quiesce || v->ops->quiesce(v);
 }
 
 /* 2.1.2: a driver that is up must hear of it by a configuration change. */
@@ -88,13 +102,62 @@ void virtio_init(struct virtio *v, const struct virtio_ops *ops,
 			queue_faulted, v);
 }
 
-static void kick_ready(struct loop_watch *w, uint32_t events)
+static void reset(struct virtio *v) REQUIRES(v->device.lock)
 {
-	struct virtio *v = container_of(w, struct virtio, kick_watch);
 	unsigned i;
 
-	(void)events;
-	mutex_lock(&v->device.lock);
+	v->is_resetting = false;
+	if (v->ops->reset)
+		v->ops->reset(v);
+	for (i = 0; i < v->queue_count; i++)
+		vq_reset(&v->queues[i]);
+	v->wants_kicks = false;
+	v->is_unsettled = true;
+	v->status = 0;
+	v->isr = 0;
+	v->accepted = 0;
+	v->device_features_sel = 0;
+	v->driver_features_sel = 0;
+	v->queue_sel = 0;
+}
+
+/* Nothing is in flight: what was waiting for that. */
+static void drained(struct virtio *v) REQUIRES(v->device.lock)
+{
+	unsigned i;
+
+	v->is_draining = false;
+	if (v->is_resetting)
+		reset(v);
+	for (i = 0; v->leaving; i++) {
+		if (v->leaving & 1U << i)
+			vq_disable(&v->queues[i]);
+		v->leaving &= ~(1U << i);
+	}
+}
+
+/* Begins, or looks again; and does what was waiting where it can. */
+static void drain(struct virtio *v) REQUIRES(v->device.lock)
+{
+	if (quiesce(v)) {
+		drained(v);
+		return;
+	}
+	if (v->is_draining)
+		return;
+	v->is_draining = true;
+	v->is_unsettled = true;
+	virtio_kick_again(v);
+}
+
+static void serve_queues(struct virtio *v) REQUIRES(v->device.lock)
+{
+	unsigned i;
+
+	if (v->ops->kick_all) {
+		v->ops->kick_all(v);
+		return;
+	}
 	/*
 	 * One eventfd serves all queues: which one was meant is not said, but
 	 * a look at an index costs less than a registration with KVM. A queue
@@ -104,6 +167,18 @@ static void kick_ready(struct loop_watch *w, uint32_t events)
 	for (i = 0; i < v->queue_count; i++)
 		if (v->queues[i].live)
 			v->ops->kick(v, &v->queues[i]);
+}
+
+static void kick_ready(struct loop_watch *w, uint32_t events)
+{
+	struct virtio *v = container_of(w, struct virtio, kick_watch);
+
+	(void)events;
+	mutex_lock(&v->device.lock);
+	if (v->is_draining)
+		drain(v);
+	if (!v->is_draining && !v->is_held)
+		serve_queues(v);
 	mutex_unlock(&v->device.lock);
 }
 
@@ -123,11 +198,79 @@ int virtio_start(struct virtio *v, struct err *e)
 			EPOLLIN | EPOLLET, e);
 }
 
-void virtio_stop(struct virtio *v)
+bool virtio_stop(struct virtio *v)
+{
+	const uint64_t end = clock_now_ns() + STOP_NS;
+	bool is_quiet;
+
+	mutex_lock(&v->device.lock);
+	v->is_stopping = true;
+	while (!(is_quiet = quiesce(v)) && clock_now_ns() < end) {
+		mutex_unlock(&v->device.lock);
+		clock_rest();
+		mutex_lock(&v->device.lock);
+	}
+	v->is_stopping = false;
+	mutex_unlock(&v->device.lock);
+	/* Where the machine goes on all the same, so does the driver. */
+	virtio_kick_again(v);
+	return is_quiet;
+}
+
+/* What a driver that came or went wants of KVM and of the device's host. */
+static bool settle(struct virtio *v) REQUIRES(v->device.lock)
+{
+	bool wants_kicks;
+
+	while ((wants_kicks = v->wants_kicks) != v->is_connected) {
+		mutex_unlock(&v->device.lock);
+		if (wants_kicks)
+			v->transport->connect(v);
+		else
+			v->transport->disconnect(v);
+		mutex_lock(&v->device.lock);
+		v->is_connected = wants_kicks;
+	}
+	return !v->ops->settle || v->ops->settle(v);
+}
+
+bool virtio_settle(struct virtio *v)
+{
+	bool is_done;
+
+	if (!v->is_unsettled)
+		return true;
+	mutex_lock(&v->device.lock);
+	if (!v->is_draining && !v->is_settling) {
+		v->is_settling = true;
+		is_done = settle(v) && !v->is_draining &&
+			  v->wants_kicks == v->is_connected;
+		v->is_settling = false;
+		v->is_unsettled = !is_done;
+	}
+	is_done = !v->is_unsettled;
+	mutex_unlock(&v->device.lock);
+	return is_done;
+}
+
+bool virtio_hold(struct virtio *v)
+{
+	bool is_quiet;
+
+	mutex_lock(&v->device.lock);
+	v->is_held = true;
+	drain(v);
+	is_quiet = !v->is_draining;
+	mutex_unlock(&v->device.lock);
+	return is_quiet;
+}
+
+void virtio_release(struct virtio *v)
 {
 	mutex_lock(&v->device.lock);
-	quiesce(v);
+	v->is_held = false;
 	mutex_unlock(&v->device.lock);
+	virtio_kick_again(v);
 }
 
 void virtio_count(struct virtio *v, struct device_counters *c)
@@ -143,6 +286,7 @@ void virtio_count(struct virtio *v, struct device_counters *c)
 	}
 	if (v->ops->count)
 		v->ops->count(v, c);
+	interrupts = v->interrupts;
 	mutex_unlock(&v->device.lock);
 	c->put(c, "queue_chains", chains);
 	c->put(c, "queue_faults", faults);
@@ -174,32 +318,14 @@ void virtio_accept_features(struct virtio *v, uint32_t half, uint32_t bits)
 	v->accepted |= (uint64_t)bits << shift;
 }
 
-static void reset(struct virtio *v) REQUIRES(v->device.lock)
-{
-	unsigned i;
-
-	quiesce(v);
-	close_queues(v);
-	if (v->ops->reset)
-		v->ops->reset(v);
-	for (i = 0; i < v->queue_count; i++)
-		vq_reset(&v->queues[i]);
-	v->transport->disconnect(v);
-	v->status = 0;
-	v->isr = 0;
-	v->accepted = 0;
-	v->device_features_sel = 0;
-	v->driver_features_sel = 0;
-	v->queue_sel = 0;
-}
-
 static void activate(struct virtio *v) REQUIRES(v->device.lock)
 {
 	unsigned i;
 
 	for (i = 0; i < v->queue_count; i++)
 		v->queues[i].live = v->queues[i].ready;
-	v->transport->connect(v);
+	v->wants_kicks = true;
+	v->is_unsettled = true;
 	if (v->ops->activate)
 		v->ops->activate(v);
 	/* The driver may have filled its queues before DRIVER_OK. */
@@ -233,7 +359,9 @@ void virtio_set_status(struct virtio *v, uint32_t value)
 	uint8_t added;
 
 	if (value == 0) {
-		reset(v);
+		v->is_resetting = true;
+		drain(v);
+		close_queues(v);
 		return;
 	}
 	added = (uint8_t)value & ~VIRTIO_NEEDS_RESET & ~old;
@@ -253,7 +381,7 @@ void virtio_set_status(struct virtio *v, uint32_t value)
 	v->status |= added;
 	if (v->status & VIRTIO_FAILED) {
 		/* 2.1: the driver gave up on the device. */
-		quiesce(v);
+		drain(v);
 		close_queues(v);
 		return;
 	}
@@ -277,10 +405,12 @@ void virtio_set_queue_ready(struct virtio *v, struct vq *vq, bool is_ready)
 					virtio_has(v, VIRTIO_F_INDIRECT_DESC));
 		return;
 	}
-	/* 4.2.2: on reading 0 the driver may reuse the memory of the queue. */
-	if (vq->live)
-		quiesce(v);
-	vq_disable(vq);
+	/*
+	 * 4.2.2: on reading 0 the driver may reuse the memory of the queue; so
+	 * may it after a fault, when the queue is live no more.
+	 */
+	v->leaving |= 1U << vq->index;
+	drain(v);
 }
 
 void virtio_copy_config(const void *config, size_t size, uint64_t offset,

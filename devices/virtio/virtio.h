@@ -51,12 +51,21 @@ struct virtio_ops {
 	/* The driver is up: features are settled, queues live. May be NULL. */
 	void (*activate)(struct virtio *v);
 	/*
-	 * Finishes or cancels whatever was taken from a queue: on return
-	 * nothing of it touches guest memory any more. Before a reset, before a
-	 * queue is taken away, and when the machine stops. NULL where kick()
-	 * leaves nothing in flight.
+	 * Finishes or cancels whatever was taken from a queue, without waiting
+	 * for it. True when nothing of it touches guest memory any more; until
+	 * then it is asked again, in the loop thread, after each
+	 * virtio_kick_again(), which the device calls when something has ended.
+	 * Nothing is kicked meanwhile. Before a reset, before a queue is taken
+	 * away, and when the machine stops. NULL where kick() leaves nothing in
+	 * flight.
 	 */
-	void (*quiesce)(struct virtio *v);
+	bool (*quiesce)(struct virtio *v);
+	/*
+	 * What activate() or reset() left to be done for being long: it may
+	 * give the lock up meanwhile. False to be asked again soon. May be
+	 * NULL. Thread: a vCPU's, one at a time.
+	 */
+	bool (*settle)(struct virtio *v);
 	/* Forgets what the driver told the device. May be NULL. */
 	void (*reset)(struct virtio *v);
 	/*
@@ -65,6 +74,11 @@ struct virtio_ops {
 	 * vq_enable_kicks(), or the driver stays silent. Thread: the loop's.
 	 */
 	void (*kick)(struct virtio *v, struct vq *vq);
+	/*
+	 * In the place of kick(), for a device whose queues share something
+	 * and so must be served in turns (turn.h): all that are live.
+	 */
+	void (*kick_all)(struct virtio *v);
 	/*
 	 * As device_ops.count, for what the device has beyond its queues; with
 	 * the lock held. May be NULL. Thread: the loop's.
@@ -76,7 +90,9 @@ struct virtio_ops {
 
 /*
  * What carries the driver's accesses to a struct virtio: how the bus reaches
- * it, and a way for notifications from DRIVER_OK to the next reset.
+ * it, and a way for notifications from DRIVER_OK to the next reset. The two
+ * take long, so they are called without the lock, one at a time, in the thread
+ * of a vCPU that waits for them.
  */
 struct transport_ops {
 	struct device_ops device;
@@ -106,6 +122,17 @@ struct virtio {
 	int kick_fd; /* owned eventfd: notifications from the driver */
 	struct loop_watch kick_watch;
 	bool has_ioeventfd; /* KVM raises kick_fd without leaving the guest */
+
+	/* See virtio.c on what does not end at once. */
+	bool is_draining;
+	bool is_resetting;
+	bool is_held;
+	bool is_stopping; /* what did not begin need not */
+	uint32_t leaving; /* queues that are being taken away, by index */
+	_Atomic bool is_unsettled; /* some vCPU may have to wait */
+	bool is_settling;	   /* one is at it, without the lock */
+	bool wants_kicks;
+	bool is_connected; /* the transport was told so */
 };
 
 /*
@@ -120,8 +147,16 @@ void virtio_init(struct virtio *v, const struct virtio_ops *ops,
 /* Connects interrupt and notifications. Thread: the loop's, lock not held. */
 int virtio_start(struct virtio *v, struct err *e) EXCLUDES(v->device.lock);
 
-/* Nothing is in flight afterwards. Thread: the loop's, lock not held. */
-void virtio_stop(struct virtio *v) EXCLUDES(v->device.lock);
+/*
+ * Ends what is in flight; false where some of it takes longer than half a
+ * second. Thread: the loop's, lock not held.
+ */
+bool virtio_stop(struct virtio *v) EXCLUDES(v->device.lock);
+
+/* As device_ops.settle, hold and release. */
+bool virtio_settle(struct virtio *v) EXCLUDES(v->device.lock);
+bool virtio_hold(struct virtio *v) EXCLUDES(v->device.lock);
+void virtio_release(struct virtio *v) EXCLUDES(v->device.lock);
 
 /* As device_ops.count: the device's counters and those of its queues. */
 void virtio_count(struct virtio *v, struct device_counters *c)

@@ -30,6 +30,7 @@ void fake_host_open(struct fake_host *h)
 
 	fake_kvm_reset();
 	memset(h, 0, sizeof(*h));
+	h->thread = pthread_self();
 	assert_int_equal(loop_open(&h->loop, &e), 0);
 	assert_int_equal(
 		guest_mem_open(&h->mem, ranges, 2, GUEST_MEM_SMALL, &e), 0);
@@ -119,8 +120,26 @@ void fake_read(struct fake_host *h, uint64_t offset, void *data, uint32_t len)
 	mutex_unlock(&d->lock);
 }
 
+void fake_settle(struct fake_host *h)
+{
+	struct device *d = h->device;
+
+	while (d->ops->settle && !d->ops->settle(d)) {
+		if (pthread_equal(h->thread, pthread_self()))
+			fake_host_turn(h, 64);
+		clock_rest();
+	}
+}
+
 void fake_write(struct fake_host *h, uint64_t offset, const void *data,
 		uint32_t len)
+{
+	fake_write_only(h, offset, data, len);
+	fake_settle(h);
+}
+
+void fake_write_only(struct fake_host *h, uint64_t offset, const void *data,
+		     uint32_t len)
 {
 	struct device *d = h->device;
 

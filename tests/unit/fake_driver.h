@@ -1,5 +1,6 @@
 #pragma once
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -29,6 +30,7 @@ struct fake_host {
 	struct device_host host;
 	struct device *device; /* owned from fake_host_add() on */
 	unsigned signals[3];   /* by enum device_signal */
+	pthread_t thread;      /* that plays the loop's */
 };
 
 /* They fail the test where they can't do their work. */
@@ -47,10 +49,18 @@ unsigned fake_host_turn(struct fake_host *h, unsigned most);
 /* Runs the loop, timers and all, for about a millisecond. */
 void fake_host_wait(struct fake_host *h);
 
-/* Accesses by a vCPU: as bus.c makes them, under the lock, reads zeroed. */
+/*
+ * Accesses by a vCPU: as bus.c makes them, under the lock, reads zeroed. After
+ * a write the vCPU waits for what it began (device_ops.settle); in the thread
+ * that plays the loop's it serves that meanwhile.
+ */
 void fake_read(struct fake_host *h, uint64_t offset, void *data, uint32_t len);
 void fake_write(struct fake_host *h, uint64_t offset, const void *data,
 		uint32_t len);
+/* The access alone: the vCPU does not wait. */
+void fake_write_only(struct fake_host *h, uint64_t offset, const void *data,
+		     uint32_t len);
+void fake_settle(struct fake_host *h);
 uint8_t fake_read8(struct fake_host *h, uint64_t offset);
 uint32_t fake_read32(struct fake_host *h, uint64_t offset);
 void fake_write8(struct fake_host *h, uint64_t offset, uint8_t value);

@@ -14,6 +14,7 @@
 
 #include <cmocka.h>
 
+#include "devices/virtio/virtio.h"
 #include "tests/unit/fake_kvm.h"
 #include "tests/unit/pipe_disk.h"
 
@@ -81,28 +82,124 @@ static void *reset_by_vcpu(void *unused)
 	return unused;
 }
 
-/*
- * The loop thread began the requests and now waits for the device's lock; the
- * vCPU that resets holds it until they are done.
- */
-static void a_vcpu_may_reset_while_the_loop_waits(void **state)
+static bool is_draining(void)
 {
-	pthread_t vcpu, t;
+	struct virtio *v = (struct virtio *)host.device;
+	bool is;
+
+	mutex_lock(&v->device.lock);
+	is = v->is_draining;
+	mutex_unlock(&v->device.lock);
+	return is;
+}
+
+/*
+ * The vCPU waits, and nobody else does: the loop's thread has its turns and the
+ * device's lock, and the driver is not told of an end before there is one.
+ */
+static void a_vcpu_that_resets_keeps_nobody_waiting(void **state)
+{
+	pthread_t vcpu;
+	unsigned i;
 
 	(void)state;
 	begin_reads(40);
 	assert_int_equal(pthread_create(&vcpu, NULL, reset_by_vcpu, NULL), 0);
-	usleep(10000);
-	t = feeder(40 * SECTOR);
-	assert_false(atomic_load(&is_fed));
-	mutex_lock(&host.device->lock);
-	assert_true(atomic_load(&is_fed));
-	mutex_unlock(&host.device->lock);
-	pthread_join(vcpu, NULL);
-	pthread_join(t, NULL);
+	while (!is_draining())
+		usleep(100);
+	for (i = 0; i < 20; i++) {
+		assert_true(fake_host_turn(&host, 8) < 8);
+		assert_int_equal(fake_read32(&host, MMIO_STATUS), ST_DRIVER_OK);
+		fake_write_only(&host, MMIO_STATUS, "\1\0\0", 4);
+		assert_int_equal(pthread_tryjoin_np(vcpu, NULL), EBUSY);
+		assert_true(is_draining());
+	}
+	feed(40 * SECTOR, 'F');
+	while (pthread_tryjoin_np(vcpu, NULL))
+		fake_host_turn(&host, 8);
+	assert_int_equal(fake_read32(&host, MMIO_STATUS), 0);
+	assert_int_equal(got[0], 'F');
 	fake_host_turn(&host, 8);
 	expect_silence();
+}
+
+/* A pause: the vCPU goes out, though what it waits for is still there. */
+static void who_only_asks_is_told_that_it_lasts(void **state)
+{
+	const struct device_ops *ops = host.device->ops;
+
+	(void)state;
+	begin_reads(2);
+	fake_write_only(&host, MMIO_STATUS, "\0\0\0", 4);
+	assert_false(ops->settle(host.device));
+	assert_false(ops->settle(host.device));
+	feed(2 * SECTOR, 'F');
+	fake_settle(&host);
+	assert_true(ops->settle(host.device));
 	assert_int_equal(fake_read32(&host, MMIO_STATUS), 0);
+}
+
+/* For a snapshot: nothing is in flight, nothing is taken, nothing is lost. */
+static void a_device_that_is_held_takes_nothing(void **state)
+{
+	const struct device_ops *ops = host.device->ops;
+
+	(void)state;
+	begin_reads(40);
+	assert_false(ops->hold(host.device));
+	feed(40 * SECTOR, 'h');
+	while (!ops->hold(host.device))
+		fake_host_turn(&host, 8), usleep(100);
+	take_answers(40, SECTOR + 1);
+	begin_reads(3);
+	feed(3 * SECTOR, 'H');
+	usleep(2000);
+	fake_host_turn(&host, 8);
+	assert_int_equal(unanswered(), 3);
+	assert_int_equal(got[0], UNTOUCHED);
+	assert_true(ops->hold(host.device));
+	ops->release(host.device);
+	take_answers(3, SECTOR + 1);
+	assert_int_equal(got[0], 'H');
+}
+
+/*
+ * 4.2.2: with QUEUE_READY at 0 the driver may use the memory for something
+ * else, also where the device has stopped looking at the queue long ago.
+ */
+static void a_faulted_queue_is_waited_for_when_it_goes(void **state)
+{
+	const struct device_ops *ops = host.device->ops;
+
+	(void)state;
+	begin_reads(40);
+	ring.desc[9].len = 0;
+	fake_ring_offer(&ring, 9);
+	fake_write32(&host, MMIO_NOTIFY, 0);
+	fake_host_turn(&host, 8);
+	assert_true(is_broken());
+	fake_write32(&host, MMIO_QUEUE_SEL, 0);
+	fake_write_only(&host, MMIO_QUEUE_READY, "\0\0\0", 4);
+	assert_int_equal(fake_read32(&host, MMIO_QUEUE_READY), 1);
+	assert_false(ops->settle(host.device));
+	feed(40 * SECTOR, 'Q');
+	fake_settle(&host);
+	assert_int_equal(fake_read32(&host, MMIO_QUEUE_READY), 0);
+	assert_int_equal(got[0], 'Q');
+	expect_silence();
+}
+
+/* 2.1: so may one that gave up, once its last write is through. */
+static void a_driver_that_gives_up_is_waited_for(void **state)
+{
+	(void)state;
+	begin_reads(40);
+	fake_write_only(&host, MMIO_STATUS, "\217\0\0", 4);
+	assert_false(host.device->ops->settle(host.device));
+	feed(40 * SECTOR, 'G');
+	fake_settle(&host);
+	assert_int_equal(got[0], 'G');
+	expect_silence();
 }
 
 static void a_device_goes_after_what_is_in_flight(void **state)
@@ -128,7 +225,8 @@ static void a_device_that_was_stopped_goes_on(void **state)
 	(void)state;
 	begin_reads(RING);
 	t = feeder(DEPTH * SECTOR);
-	host.device->ops->stop(host.device);
+	while (!host.device->ops->stop(host.device))
+		;
 	assert_true(atomic_load(&is_fed));
 	pthread_join(t, NULL);
 	/* The driver sees what was done, and the rest is still to come. */
@@ -207,8 +305,7 @@ static void another_file_comes_after_what_is_in_flight(void **state)
 	t = feeder(DEPTH * SECTOR);
 	/* The name stands for the file that was there before the pipe. */
 	assert_int_equal(block_set_path(host.device, NULL, &e), 0);
-	assert_true(atomic_load(&is_fed));
-	assert_int_equal(got[0], 'F');
+	assert_int_equal(unanswered(), RING);
 	pthread_join(t, NULL);
 	take_answers(RING, SECTOR + 1);
 	assert_int_equal(got[SECTOR], OK);
@@ -243,7 +340,11 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(a_reset_waits_for_what_is_in_flight),
-		TEST(a_vcpu_may_reset_while_the_loop_waits),
+		TEST(a_vcpu_that_resets_keeps_nobody_waiting),
+		TEST(who_only_asks_is_told_that_it_lasts),
+		TEST(a_device_that_is_held_takes_nothing),
+		TEST(a_faulted_queue_is_waited_for_when_it_goes),
+		TEST(a_driver_that_gives_up_is_waited_for),
 		TEST(a_device_goes_after_what_is_in_flight),
 		TEST(a_device_that_was_stopped_goes_on),
 		TEST(a_queue_goes_on_when_another_is_taken_away),

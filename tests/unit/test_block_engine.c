@@ -255,6 +255,9 @@ static void another_file_takes_the_place(void **state)
 	fake_write32(&host, MMIO_NOTIFY, 0);
 	fake_host_turn(&host, 1);
 	assert_int_equal(block_set_path(host.device, other, NULL), 0);
+	/* What is in flight ends first, and nobody waited for it. */
+	while (fake_read32(&host, MMIO_CONFIG) != 3)
+		usleep(100), fake_host_turn(&host, 8);
 	assert_int_equal(fake_read32(&host, MMIO_ISR) & 2, 2);
 	assert_int_equal(fake_read32(&host, MMIO_CONFIG), 3);
 	fake_write32(&host, MMIO_STATUS, 0);

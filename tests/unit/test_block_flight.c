@@ -173,6 +173,45 @@ static void one_answer_makes_room_for_one_request(void **state)
 	}
 }
 
+/* Two queues fill what may be in flight; then room comes one by one. */
+static void room_is_shared_by_the_queues_that_ask(void **state)
+{
+	unsigned done[2] = {0}, i, k, fed;
+	uint32_t id, len;
+	struct err e;
+
+	(void)state;
+	fake_host_close(&host);
+	bench_queues = 2;
+	assert_int_equal(open_disk("rootfs", false, true, &e), 0);
+	close(pipe_in);
+	close(pipe_out);
+	pipe_disk_open();
+	up_queues(2, F_FLUSH, RING);
+	for (i = 0; i < 2; i++) {
+		ring = rings[i];
+		describe_read(0, i * 2048, SECTOR);
+		for (k = 0; k < RING; k++)
+			fake_ring_offer(&ring, 0);
+		rings[i] = ring;
+	}
+	fake_write32(&host, MMIO_NOTIFY, 0);
+	assert_true(fake_host_turn(&host, 16) < 16);
+	for (fed = 0; fed < 2 * RING; fed++) {
+		feed(SECTOR, 'r');
+		while (done[0] + done[1] == fed) {
+			fake_host_turn(&host, 16);
+			for (i = 0; i < 2; i++)
+				done[i] += fake_ring_take(&rings[i], &id, &len);
+		}
+		/* Whoever was first, neither is far behind. */
+		if (fed == RING)
+			assert_in_range(done[0], RING / 4, 3 * RING / 4);
+	}
+	assert_int_equal(done[0], RING);
+	assert_int_equal(done[1], RING);
+}
+
 enum { LARGE = 512 << 10, LARGE_MOST = BYTES_MAX / LARGE };
 
 static void begin_large_reads(unsigned n)
@@ -280,6 +319,7 @@ int main(void)
 		TEST(an_unsafe_disk_is_not_synced),
 		TEST(a_queue_waits_while_too_much_is_in_flight),
 		TEST(one_answer_makes_room_for_one_request),
+		TEST(room_is_shared_by_the_queues_that_ask),
 		TEST(large_requests_wait_for_each_other),
 		TEST(without_a_ring_requests_are_served_one_by_one),
 		TEST(a_drive_that_is_not_used_has_no_ring),

@@ -328,6 +328,45 @@ static void every_device_of_a_full_bus_is_found(void **state)
 	}
 }
 
+static unsigned settles;
+
+static bool probe_settle(void *owner)
+{
+	struct probe *p = owner;
+
+	assert_false(is_locked(&p->lock));
+	return ++settles > 2;
+}
+
+/* What a write began is told after it, without the lock, until it has ended. */
+static void a_write_may_begin_what_has_to_settle(void **state)
+{
+	struct bus bus = {0};
+	struct probe p = {0};
+	const struct bus_range range = {
+		.base = 0x1000,
+		.size = 16,
+		.write = probe_write,
+		.settle = probe_settle,
+		.owner = &p,
+		.lock = &p.lock,
+	};
+	const struct bus_range *r;
+	uint32_t word = 0;
+
+	(void)state;
+	settles = 0;
+	mutex_init(&p.lock);
+	assert_int_equal(bus_add(&bus, &range, NULL), 0);
+	r = bus_write(&bus, 0x1000, &word, sizeof(word));
+	assert_int_equal(p.writes, 1);
+	assert_ptr_equal(r->owner, &p);
+	assert_false(r->settle(r->owner));
+	assert_true(r->settle(r->owner));
+	assert_null(bus_write(&bus, 0x1004, &word, sizeof(word)));
+	assert_null(bus_write(&bus, 0x2000, &word, sizeof(word)));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -340,6 +379,7 @@ int main(void)
 		cmocka_unit_test(a_device_may_leave_reads_or_writes_out),
 		cmocka_unit_test(a_read_never_shows_what_lay_in_the_buffer),
 		cmocka_unit_test(a_quick_access_takes_no_lock),
+		cmocka_unit_test(a_write_may_begin_what_has_to_settle),
 		cmocka_unit_test(ranges_that_meet_are_refused),
 		cmocka_unit_test(empty_and_wrapping_ranges_are_refused),
 		cmocka_unit_test(a_full_bus_says_so),

@@ -1,5 +1,6 @@
 /* The files behind virtio-block: which are refused, and which change. */
 #include <errno.h>
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -8,6 +9,7 @@
 #include <sys/fsuid.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -25,6 +27,116 @@ int fdatasync(int fd)
 	syncs++;
 	errno = sync_error;
 	return sync_error ? -1 : 0;
+}
+
+/* What the file system has no call for, and what it was asked. */
+static int missing_modes[4], asked_modes[64];
+static unsigned missing_count, asked_count;
+
+int fallocate(int fd, int mode, off_t offset, off_t length)
+{
+	unsigned i;
+
+	asked_modes[asked_count++ % 64] = mode;
+	for (i = 0; i < missing_count; i++)
+		if (mode == missing_modes[i]) {
+			errno = EOPNOTSUPP;
+			return -1;
+		}
+	return (int)syscall(SYS_fallocate, fd, mode, offset, length);
+}
+
+enum { PUNCH = 3, ZERO_RANGE = 17, RESERVE = 1 };
+
+/* Asks for zeroes over, or a discard of, sectors 2 to 9 of known ones. */
+static uint8_t ask_range(uint32_t type, uint32_t flags)
+{
+	const uint64_t sector = 2;
+	const uint32_t rest[2] = {8, flags};
+
+	make_disk(SECTORS * SECTOR);
+	header(type, 0);
+	memcpy(sent + 16, &sector, sizeof(sector));
+	memcpy(sent + 24, rest, sizeof(rest));
+	assert_int_equal(request(32, 1, ROOM), 1);
+	return got[0];
+}
+
+static void up_without(unsigned count, int first, int second)
+{
+	struct err e;
+
+	missing_count = count;
+	missing_modes[0] = first;
+	missing_modes[1] = second;
+	asked_count = 0;
+	assert_int_equal(open_disk("rootfs", false, true, &e), 0);
+	up((F_FLUSH | F_DISCARD | F_WRITE_ZEROES) & fake_driver_offered(&host));
+}
+
+static void zeroes_are_written_whatever_the_file_system_has(void **state)
+{
+	static const int lacks[][3] = {
+		{0}, {1, ZERO_RANGE}, {1, PUNCH}, {2, ZERO_RANGE, PUNCH}};
+	const uint8_t zeroes[8 * SECTOR] = {0};
+	unsigned i, unmaps;
+
+	(void)state;
+	fake_host_close(&host);
+	for (i = 0; i < 4; i++) {
+		up_without((unsigned)lacks[i][0], lacks[i][1], lacks[i][2]);
+		assert_true(fake_driver_offered(&host) & F_WRITE_ZEROES);
+		for (unmaps = 0; unmaps < 2; unmaps++) {
+			assert_int_equal(ask_range(13, unmaps), OK);
+			expect_on_disk(2 * SECTOR, zeroes, sizeof(zeroes));
+			header(IN, 0);
+			assert_int_equal(request(16, 2 * SECTOR + 1, ROOM),
+					 2 * SECTOR + 1);
+			expect_sectors(0, 2);
+		}
+		fake_host_close(&host);
+	}
+	missing_count = 0;
+	assert_int_equal(open_disk("rootfs", false, true, NULL), 0);
+}
+
+/* Without unmap the space stays the disk's, though it was a hole meanwhile. */
+static void zeroes_without_unmap_keep_their_space(void **state)
+{
+	unsigned i, n = 0;
+
+	(void)state;
+	fake_host_close(&host);
+	up_without(1, ZERO_RANGE, 0);
+	assert_int_equal(ask_range(13, 0), OK);
+	assert_true(asked_count > 1);
+	assert_int_equal(asked_modes[asked_count - 1], RESERVE);
+	/* It is asked once what it has not. */
+	assert_int_equal(ask_range(13, 0), OK);
+	for (i = 0; i < asked_count; i++)
+		n += asked_modes[i] == ZERO_RANGE;
+	assert_int_equal(n, 1);
+	missing_count = 0;
+}
+
+static void what_can_not_give_space_back_does_not_say_so(void **state)
+{
+	(void)state;
+	fake_host_close(&host);
+	up_without(1, PUNCH, 0);
+	assert_false(fake_driver_offered(&host) & F_DISCARD);
+	assert_true(fake_driver_offered(&host) & F_WRITE_ZEROES);
+	fake_host_close(&host);
+	/* Another file may have less; then a discard is a hint, and no error.
+	 */
+	up_without(0, 0, 0);
+	assert_true(fake_driver_offered(&host) & F_DISCARD);
+	missing_count = 1;
+	missing_modes[0] = PUNCH;
+	assert_int_equal(ask_range(11, 0), OK);
+	expect_disk_unharmed();
+	missing_count = 0;
+	assert_int_equal(ask_range(11, 0), OK);
 }
 
 static void a_read_only_disk_stays_as_it_is(void **state)
@@ -245,12 +357,16 @@ int main(void)
 		TEST(a_disk_that_can_not_sync_fails_the_request),
 		TEST_OWN(an_empty_disk_has_no_sector),
 		TEST(a_file_cut_underneath_fails_its_reads_only),
+		TEST(zeroes_are_written_whatever_the_file_system_has),
+		TEST(zeroes_without_unmap_keep_their_space),
+		TEST(what_can_not_give_space_back_does_not_say_so),
 		TEST_OWN(odd_disks_are_refused_with_a_reason),
 		TEST_OWN(a_disk_one_may_not_write_says_what_to_do),
 		TEST_OWN(a_long_id_is_cut),
 	};
 
 	const struct CMUnitTest async[] = {
+		TEST(zeroes_are_written_whatever_the_file_system_has),
 		TEST_OWN(a_read_only_disk_stays_as_it_is),
 		TEST_OWN(an_empty_disk_has_no_sector),
 		TEST(a_file_cut_underneath_fails_its_reads_only),

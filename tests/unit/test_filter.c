@@ -160,7 +160,9 @@ static void reset_in_flight(void *confined)
 	    pthread_create(&vcpu, &attr, vcpu_resets, confined))
 		_exit(1);
 	pthread_attr_destroy(&attr);
-	pthread_join(vcpu, NULL);
+	/* The loop has what ends; the vCPU waits for that. */
+	while (pthread_tryjoin_np(vcpu, NULL))
+		fake_host_turn(&host, 8);
 	pthread_join(disk, NULL);
 	if (got[0] != 'F')
 		_exit(2);
@@ -172,8 +174,78 @@ static void a_vcpu_may_wait_for_requests_in_flight(void **state)
 
 	(void)state;
 	assert_int_equal(in_child(reset_in_flight, &c), 0);
-	c.without = "io_uring_enter";
+	c.without = "ppoll";
 	assert_true(is_killed(in_child(reset_in_flight, &c)));
+}
+
+static int confine_worker(void *confined, struct err *e)
+{
+	(void)e;
+	confine(confined);
+	return 0;
+}
+
+/* A read of more than is looked for in the page cache. */
+static void read_much(void)
+{
+	header(IN, 0);
+	describe(0, SENT_GPA, 16, 16, 0);
+	describe(1, FAKE_HIGH, FAKE_HIGH_SIZE, FAKE_HIGH_SIZE, FAKE_WRITE);
+	describe(2, FAKE_HIGH, FAKE_HIGH_SIZE, FAKE_HIGH_SIZE, FAKE_WRITE);
+	go(describe(3, GOT_GPA, 1, 1, FAKE_WRITE));
+}
+
+/* All that a drive's thread does, until it ends. */
+static void worker_at_work(void *confined)
+{
+	static const uint32_t types[] = {OUT, FLUSH, 11, 13};
+	static const size_t bytes[] = {16 + SECTOR, 16, 32, 32};
+	const uint32_t range[4] = {0, 0, 8, 0};
+	struct err e;
+	unsigned i;
+
+	bench_engine = BLOCK_SYNC;
+	make_disk(4 << 20);
+	if (open_disk("rootfs", false, true, &e))
+		_exit(1);
+	host.host.confine = confine_worker;
+	host.host.machine = confined;
+	up(F_FLUSH | F_DISCARD | F_WRITE_ZEROES);
+	for (i = 0; i < 4; i++) {
+		header(types[i], 0);
+		memcpy(sent + 16, range, sizeof(range));
+		request(bytes[i], 1, ROOM);
+		if (got[0] != OK)
+			_exit(2);
+	}
+	read_much();
+	if (got[0] != OK)
+		_exit(3);
+	/* It has become shorter, and that is worth a line. */
+	if (truncate(bench_path, 0))
+		_exit(4);
+	read_much();
+	if (got[0] != IOERR)
+		_exit(5);
+	host.device->ops->free(host.device);
+}
+
+static void a_drive_has_a_thread_that_can_do_little(void **state)
+{
+	static const char *const needed[] = {
+		"preadv", "pwritev", "fdatasync", "fallocate", "futex",
+		"write",  "poll",    "madvise",	  "exit",
+	};
+	struct confined c = {.kind = FILTER_WORKER};
+	unsigned i;
+
+	(void)state;
+	assert_int_equal(in_child(worker_at_work, &c), 0);
+	for (i = 0; i < sizeof(needed) / sizeof(needed[0]); i++) {
+		c.without = needed[i];
+		if (!is_killed(in_child(worker_at_work, &c)))
+			fail_msg("nobody needs %s", needed[i]);
+	}
 }
 
 static void confined_then(void *confined)
@@ -417,6 +489,9 @@ int main(void)
 			pipe_disk_teardown),
 		cmocka_unit_test(the_serial_port_s_file_may_begin_anew),
 		cmocka_unit_test(a_stop_may_cut_a_poll_in_two),
+		cmocka_unit_test_setup_teardown(
+			a_drive_has_a_thread_that_can_do_little, setup,
+			pipe_disk_teardown),
 		cmocka_unit_test(what_matters_is_forbidden),
 		cmocka_unit_test(loading_takes_no_time),
 #endif

@@ -74,7 +74,7 @@ static void mistakes_are_sentences(void **state)
 	(void)state;
 	refused("", "line 1");
 	refused("{", "line 1");
-	refused("[]", "an object with vcpu, loop, start");
+	refused("[]", "an object with vcpu, loop, worker, start");
 	refused("{\"vpcu\": []}", "'vpcu' is no thread; there are vcpu");
 	refused("{\"vcpu\": [], \"vcpu\": []}", "duplicate");
 	refused("{\"vcpu\": 1}", "vcpu: a list of at most 512 rules");

@@ -46,10 +46,13 @@ static void toy_activate(struct virtio *v)
 	toy_of(v)->activations++;
 }
 
-static void toy_quiesce(struct virtio *v)
+static bool toy_quiesce(struct virtio *v)
 {
 	toy_of(v)->quiets++;
+	if (toy_of(v)->is_slow)
+		return false;
 	toy_of(v)->has_kept = false;
+	return true;
 }
 
 static void toy_reset(struct virtio *v)

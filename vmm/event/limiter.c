@@ -97,6 +97,20 @@ void limiter_charge(struct limiter *l, uint64_t bytes)
 	bucket_take(&l->ops, 1, now);
 }
 
+bool limiter_try(struct limiter *l, uint64_t bytes)
+{
+	const uint64_t now = clock_now_ns();
+
+	if (bucket_wait_ns(&l->bytes, bytes, now) ||
+	    bucket_wait_ns(&l->ops, 1, now)) {
+		l->throttled++;
+		return false;
+	}
+	bucket_take(&l->bytes, bytes, now);
+	bucket_take(&l->ops, 1, now);
+	return true;
+}
+
 bool limiter_is_waiting(const struct limiter *l)
 {
 	return l->timer.due_ns;

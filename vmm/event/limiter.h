@@ -64,5 +64,11 @@ bool limiter_take(struct limiter *l, uint64_t bytes);
 bool limiter_may(struct limiter *l);
 void limiter_charge(struct limiter *l, uint64_t bytes);
 
+/*
+ * Takes as limiter_take() does, or refuses, and that is all: who is refused
+ * asks again by itself. Thread: any, under the owner's lock.
+ */
+bool limiter_try(struct limiter *l, uint64_t bytes);
+
 /* Whether it refused and has not called ready() yet: no use in asking. */
 bool limiter_is_waiting(const struct limiter *l);

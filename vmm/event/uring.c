@@ -10,7 +10,7 @@
 
 enum { OPS_MAX = 8 };
 
-/* Only these operations, and only on the fixed file. */
+/* Only these operations, and only on the fixed file; inline or not. */
 static int restrict_to(struct uring *u, const uint8_t *ops, unsigned count)
 {
 	struct io_uring_restriction rules[OPS_MAX + 2] = {0};
@@ -23,7 +23,7 @@ static int restrict_to(struct uring *u, const uint8_t *ops, unsigned count)
 		rules[i].sqe_op = ops[i];
 	}
 	rules[i].opcode = IORING_RESTRICTION_SQE_FLAGS_ALLOWED;
-	rules[i++].sqe_flags = IOSQE_FIXED_FILE;
+	rules[i++].sqe_flags = IOSQE_FIXED_FILE | IOSQE_ASYNC;
 	rules[i].opcode = IORING_RESTRICTION_SQE_FLAGS_REQUIRED;
 	rules[i++].sqe_flags = IOSQE_FIXED_FILE;
 	return io_uring_register_restrictions(&u->ring, rules, i);

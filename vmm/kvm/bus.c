@@ -75,21 +75,23 @@ void bus_read(struct bus *b, uint64_t addr, void *data, uint32_t len)
 	mutex_unlock(r->lock);
 }
 
-void bus_write(struct bus *b, uint64_t addr, const void *data, uint32_t len)
+const struct bus_range *bus_write(struct bus *b, uint64_t addr,
+				  const void *data, uint32_t len)
 {
 	const struct bus_range *r = bus_find(b, addr, len);
 
 	if (!r || !is_width(len)) {
 		b->unclaimed++;
-		return;
+		return NULL;
 	}
 	if (!r->write)
-		return;
+		return NULL;
 	/* Quick writes only read data; one signature serves both ways. */
 	if (r->quick && r->quick(r->owner, addr - r->base,
 				 (void *)(uintptr_t)data, len, true))
-		return;
+		return NULL;
 	mutex_lock(r->lock);
 	r->write(r->owner, addr - r->base, data, len);
 	mutex_unlock(r->lock);
+	return r->settle && !r->settle(r->owner) ? r : NULL;
 }

@@ -32,6 +32,12 @@ struct bus_range {
 	 */
 	bool (*quick)(void *owner, uint64_t offset, void *data, uint32_t len,
 		      bool is_write);
+	/*
+	 * Ends what a write began and a vCPU may wait for, but not under the
+	 * lock; false while it has not ended: ask again soon. May be NULL.
+	 * Thread: a vCPU's, without *lock.
+	 */
+	bool (*settle)(void *owner);
 	void *owner;	    /* borrowed: machine */
 	struct mutex *lock; /* borrowed: the owner's */
 };
@@ -52,4 +58,9 @@ int bus_add(struct bus *b, const struct bus_range *range, struct err *e);
  * range, reads as all ones and swallows writes, as an empty bus does.
  */
 void bus_read(struct bus *b, uint64_t addr, void *data, uint32_t len);
-void bus_write(struct bus *b, uint64_t addr, const void *data, uint32_t len);
+/*
+ * Returns NULL, or the range whose settle() must have said true before the
+ * vCPU may go on.
+ */
+const struct bus_range *bus_write(struct bus *b, uint64_t addr,
+				  const void *data, uint32_t len);

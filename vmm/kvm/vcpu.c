@@ -15,6 +15,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 
+#include "vmm/base/clock.h"
 #include "vmm/base/fd.h"
 #include "vmm/base/log.h"
 
@@ -105,7 +106,8 @@ static void serve_pio(struct vcpu *v)
 		if (run->io.direction == KVM_EXIT_IO_IN)
 			bus_read(v->pio, run->io.port, data, run->io.size);
 		else
-			bus_write(v->pio, run->io.port, data, run->io.size);
+			(void)bus_write(v->pio, run->io.port, data,
+					run->io.size);
 	}
 }
 
@@ -115,8 +117,8 @@ static void serve_mmio(struct vcpu *v)
 
 	count(run->mmio.is_write ? &v->exits.mmio_write : &v->exits.mmio_read);
 	if (run->mmio.is_write)
-		bus_write(v->mmio, run->mmio.phys_addr, run->mmio.data,
-			  run->mmio.len);
+		v->unsettled = bus_write(v->mmio, run->mmio.phys_addr,
+					 run->mmio.data, run->mmio.len);
 	else
 		bus_read(v->mmio, run->mmio.phys_addr, run->mmio.data,
 			 run->mmio.len);
@@ -191,11 +193,44 @@ static bool vcpu_serve(struct vcpu *v, enum vcpu_exit *how, struct err *e)
 	}
 }
 
+static void take_kick(struct vcpu *v)
+{
+	__atomic_store_n(&v->run->immediate_exit, 0, __ATOMIC_RELEASE);
+}
+
+static bool is_kicked(const struct vcpu *v)
+{
+	return __atomic_load_n(&v->run->immediate_exit, __ATOMIC_ACQUIRE);
+}
+
+/*
+ * Waits for what the guest's last write began, which may take as long as a
+ * disk does. The guest may wait; whoever kicks may not, so a kick ends the
+ * wait, and the next vcpu_run() goes on with it. The kick's signal ends a rest;
+ * one that came just before costs a millisecond. False where it was kicked.
+ */
+static bool settle(struct vcpu *v)
+{
+	const struct bus_range *r = v->unsettled;
+
+	while (r && !r->settle(r->owner)) {
+		if (is_kicked(v))
+			return false;
+		clock_rest();
+	}
+	v->unsettled = NULL;
+	return true;
+}
+
 enum vcpu_exit vcpu_run(struct vcpu *v, struct err *e)
 {
 	enum vcpu_exit how = VCPU_KICKED;
 
 	for (;;) {
+		if (!settle(v)) {
+			take_kick(v);
+			return VCPU_KICKED;
+		}
 		if (ioctl(v->fd, KVM_RUN, 0) == 0) {
 			if (!vcpu_serve(v, &how, e))
 				return how;
@@ -207,8 +242,7 @@ enum vcpu_exit vcpu_run(struct vcpu *v, struct err *e)
 		}
 		if (errno == EINTR) {
 			count(&v->exits.interrupted);
-			__atomic_store_n(&v->run->immediate_exit, 0,
-					 __ATOMIC_RELEASE);
+			take_kick(v);
 			return VCPU_KICKED;
 		}
 		if (errno == EAGAIN)

@@ -44,6 +44,8 @@ struct vcpu {
 	struct bus *mmio; /* borrowed: machine */
 	struct bus *pio;  /* borrowed: machine */
 	pthread_t thread; /* set by whoever started it */
+	/* What must settle before the guest goes on; NULL for nothing. */
+	const struct bus_range *unsettled;
 	struct vcpu_exits exits;
 };
 

@@ -33,6 +33,11 @@ struct device_host {
 	const struct guest_mem *mem; /* borrowed: machine */
 	/* Tells the machine. Thread: any; never blocks. */
 	void (*signal)(void *machine, enum device_signal what);
+	/*
+	 * What each thread that a device makes does first; see
+	 * machine_hooks.confine. May be NULL.
+	 */
+	int (*confine)(void *machine, struct err *e);
 	void *machine;
 };
 
@@ -66,13 +71,28 @@ struct device_ops {
 	 */
 	bool (*quick)(struct device *d, uint64_t offset, void *data,
 		      uint32_t len, bool is_write);
+	/* As bus_range.settle; NULL where no write begins anything long. */
+	bool (*settle)(struct device *d);
 	/*
 	 * Thread: the loop's; no vCPU runs yet. NULL where there is nothing
 	 * to do. On failure the machine does not start.
 	 */
 	int (*start)(struct device *d, struct err *e);
-	/* Thread: the loop's; no vCPU runs. NULL where nothing is in flight. */
-	void (*stop)(struct device *d);
+	/*
+	 * Ends what is in flight, and soon: false where something still is,
+	 * and the device and the guest's memory have to stay until the process
+	 * ends. Thread: the loop's; no vCPU runs. NULL where nothing is ever
+	 * in flight.
+	 */
+	bool (*stop)(struct device *d);
+	/*
+	 * For whoever wants the device's state, or the guest's memory, to stay
+	 * as it is: takes nothing of the guest's any more, until release().
+	 * False while something is in flight; ask again then. NULL where
+	 * nothing ever is. Thread: the loop's, lock not held; no vCPU runs.
+	 */
+	bool (*hold)(struct device *d);
+	void (*release)(struct device *d);
 	/*
 	 * Tells all counters of the device, always the same ones in the same
 	 * order. NULL where there are none. Thread: the loop's, lock not held.

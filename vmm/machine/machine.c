@@ -16,6 +16,7 @@
 #include "vmm/base/clock.h"
 #include "vmm/base/container.h"
 #include "vmm/base/fd.h"
+#include "vmm/base/log.h"
 #include "vmm/machine/cpus.h"
 
 enum { SIGNAL_FAILED = 31 }; /* above every enum device_signal */
@@ -87,6 +88,16 @@ static int vcpu_confine(void *machine, struct err *e)
 	if (!hooks->confine)
 		return 0;
 	return hooks->confine(hooks->context, MACHINE_VCPU, e);
+}
+
+/* Thread: one that a device made. */
+static int worker_confine(void *machine, struct err *e)
+{
+	const struct machine_hooks *hooks = &((struct machine *)machine)->hooks;
+
+	if (!hooks->confine)
+		return 0;
+	return hooks->confine(hooks->context, MACHINE_WORKER, e);
 }
 
 static const char *name_of(const struct device *d)
@@ -198,6 +209,7 @@ int machine_new(struct machine **out, const struct machine_config *config,
 		.vm = &m->vm,
 		.mem = &m->mem,
 		.signal = device_signalled,
+		.confine = worker_confine,
 		.machine = m,
 	};
 	rc = machine_open(m, e);
@@ -209,24 +221,47 @@ int machine_new(struct machine **out, const struct machine_config *config,
 	return 0;
 }
 
+/*
+ * Stops the devices. Those whose disk does not answer are left behind, for the
+ * end of the process, with the guest's memory, where the answer may still go.
+ * True where there are none.
+ */
+static bool stop_devices(struct machine *m)
+{
+	bool are_quiet = true;
+	unsigned i;
+
+	for (i = m->device_count; i-- > 0;) {
+		struct device *d = m->devices[i];
+
+		if (!d->ops->stop || d->ops->stop(d))
+			continue;
+		log_warn("%s %s: something is in flight that does not end; it "
+			 "ends with the process",
+			 name_of(d), d->id ? d->id : "");
+		m->devices[i] = NULL;
+		are_quiet = false;
+	}
+	return are_quiet;
+}
+
 void machine_free(struct machine *m)
 {
+	bool are_quiet;
 	unsigned i;
 
 	if (!m)
 		return;
 	cpus_free(m->cpus);
 	loop_delete(m->loop, &m->signal_watch);
-	for (i = m->device_count; i-- > 0;) {
-		struct device *d = m->devices[i];
-
-		if (d->ops->stop)
-			d->ops->stop(d);
-	}
+	are_quiet = stop_devices(m);
 	for (i = m->device_count; i-- > 0;)
-		m->devices[i]->ops->free(m->devices[i]);
+		if (m->devices[i])
+			m->devices[i]->ops->free(m->devices[i]);
 	arch_free(m->arch);
 	vm_close(&m->vm);
+	if (!are_quiet)
+		return;
 	guest_mem_close(&m->mem);
 	kvm_close(&m->kvm);
 	fd_close(&m->signal_fd);
@@ -256,6 +291,13 @@ static bool device_quick(void *owner, uint64_t offset, void *data, uint32_t len,
 	return d->ops->quick(d, offset, data, len, is_write);
 }
 
+static bool device_settle(void *owner)
+{
+	struct device *d = owner;
+
+	return d->ops->settle(d);
+}
+
 static int place_device(struct machine *m, struct device *d, struct err *e)
 {
 	int rc = arch_place(m->arch, d->ops->kind, &d->slot, e);
@@ -268,6 +310,7 @@ static int place_device(struct machine *m, struct device *d, struct err *e)
 		.read = d->ops->read ? device_read : NULL,
 		.write = d->ops->write ? device_write : NULL,
 		.quick = d->ops->quick ? device_quick : NULL,
+		.settle = d->ops->settle ? device_settle : NULL,
 		.owner = d,
 		.lock = &d->lock,
 	};

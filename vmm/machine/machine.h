@@ -29,7 +29,7 @@ enum machine_end {
 	MACHINE_FAILED,	  /* the error says why */
 };
 
-enum machine_thread { MACHINE_VCPU, MACHINE_LOOP };
+enum machine_thread { MACHINE_VCPU, MACHINE_LOOP, MACHINE_WORKER };
 
 struct machine_hooks {
 	/* The guest is gone; e is set for MACHINE_FAILED. Loop thread. */
@@ -40,7 +40,7 @@ struct machine_hooks {
 	 * Before the guest's first instruction: takes from the calling thread
 	 * what it will not need any more. Returns 0 or a negative errno, which
 	 * fails the start. NULL where there is nothing to take. Thread: each
-	 * vCPU's, then the loop's.
+	 * vCPU's, then the loop's, and later each that a device makes.
 	 */
 	int (*confine)(void *context, enum machine_thread which, struct err *e);
 	void *context;

@@ -92,11 +92,9 @@ unsigned compile_tables(enum filter_kind kind,
 {
 	unsigned i, count = 0;
 
-	if (kind != FILTER_START) {
-		out[0] = tables[kind];
-		return 1;
-	}
 	for (i = 0; i < FILTERS; i++)
-		out[count++] = tables[i];
+		if (i == kind || kind == FILTER_START ||
+		    (i == FILTER_WORKER && kind == FILTER_LOOP))
+			out[count++] = tables[i];
 	return count;
 }

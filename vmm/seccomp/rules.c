@@ -53,7 +53,7 @@ static const struct rule vcpu_rules[] = {
 	CALL("write", "waking the loop thread; log lines"),
 	CALL("clock_gettime", "times of the log, where the vDSO has no clock"),
 	CALL("poll", "log lines to a terminal or pipe, without waiting"),
-	CALL("io_uring_enter", "a reset waits for requests in flight"),
+	CALL("ppoll", "waiting for what a reset began"),
 	CALL("rt_sigreturn", "back from the signal that ends KVM_RUN"),
 	CALL("rt_sigprocmask", "the thread's end"),
 	CALL("exit", "the thread's end"),
@@ -61,6 +61,14 @@ static const struct rule vcpu_rules[] = {
 	IOCTL(TCGETS, "the same: the terminal as it was"),
 	IOCTL(TCSETS, "the same: the terminal as it was"),
 };
+
+/*
+ * Of new threads only: clone3() hides its flags in memory, so it is not there
+ * (ENOSYS), and the C library falls back to clone(), which shows them.
+ */
+#define CLONE_NAMESPACES                                             \
+	(CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | \
+	 CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP)
 
 static const struct rule loop_rules[] = {
 	/* the loop itself */
@@ -74,6 +82,7 @@ static const struct rule loop_rules[] = {
 	CALL("clock_gettime", "clocks of CPU time, and all without a vDSO"),
 	CALL("poll", "writing to a terminal or pipe without waiting"),
 	CALL("restart_syscall", "a poll that a stop of the process cut in two"),
+	CALL("ppoll", "the end waits for what drives have in flight"),
 	CALL("tgkill", "the signal that takes a vCPU out of the guest"),
 	CALL("getpid", "the same, in the C library"),
 	CALL("rt_sigprocmask", "the same, in the C library"),
@@ -93,11 +102,7 @@ static const struct rule loop_rules[] = {
 	CALL("lseek", "its size, where it is a device"),
 	IOCTL(BLKGETSIZE64, "its size, where it is a device"),
 	CALL_IF("fcntl", 1, 0xffffffff, F_SETFL, "its mode"),
-	CALL("preadv", "Sync: reads"),
-	CALL("preadv2", "Async: reads of what is cached"),
-	CALL("pwritev", "Sync: writes"),
-	CALL("fdatasync", "Sync: flushes"),
-	CALL("fallocate", "Sync: discard and write zeroes"),
+	CALL("preadv2", "reads of what is cached"),
 	CALL("io_uring_setup", "Async: the ring, with the first request"),
 	CALL("io_uring_register", "Async: what the ring may do, and no more"),
 	CALL("io_uring_enter", "Async: requests"),
@@ -117,17 +122,39 @@ static const struct rule loop_rules[] = {
 		"the guest's streams to the host"),
 	CALL("connect", "the guest's streams to the host"),
 	CALL("unlink", "socket files at the end"),
+	/* threads: vCPUs' at the start, a drive's when it has work for it */
+	CALL_IF("clone", 0, CLONE_VM | CLONE_THREAD | CLONE_NAMESPACES,
+		CLONE_VM | CLONE_THREAD, "threads of vCPUs and drives"),
+	FAILS("clone3", ENOSYS, "the same, see above"),
+	NO_EXEC("mprotect", "their stacks"),
+	CALL("set_robust_list", "their start, in the C library"),
+	CALL("rseq", "their start, in the C library"),
+	CALL_IF("prctl", 0, 0xffffffff, PR_SET_NAME, "their names"),
+	CALL("seccomp", "their filters, and those of stages to come"),
 };
 
 /*
- * While the API configures, the loop thread makes what the machine is of. Of
- * new threads only: clone3() hides its flags in memory, so it is not there
- * (ENOSYS), and the C library falls back to clone(), which shows them.
+ * A drive's thread. It is the loop thread's child and so has its filter on too:
+ * what stands here stands there, with what making threads takes.
  */
-#define CLONE_NAMESPACES                                             \
-	(CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | \
-	 CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP)
+static const struct rule worker_rules[] = {
+	CALL("preadv", "Sync: reads"),
+	CALL("pwritev", "Sync: writes; zeroes"),
+	CALL("fdatasync", "Sync: flushes"),
+	CALL("fallocate", "discard and write zeroes"),
+	IOCTL(BLKDISCARD, "discard, where the disk is a device"),
+	CALL("futex", "waiting for work; the lock of the device"),
+	CALL("write", "interrupts, waking the loop thread, log lines"),
+	CALL("poll", "log lines to a terminal or pipe, without waiting"),
+	CALL("rt_sigprocmask", "the thread's end"),
+	CALL("madvise", "the thread's end gives its stack back"),
+	CALL("exit", "the thread's end"),
+	CALL("exit_group", "the end after a call that is not here"),
+	IOCTL(TCGETS, "the same: the terminal as it was"),
+	IOCTL(TCSETS, "the same: the terminal as it was"),
+};
 
+/* While the API configures, the loop thread makes what the machine is of. */
 static const struct rule start_rules[] = {
 	CALL("eventfd2", "kicks and interrupts of devices"),
 	IOCTL(KVM_IRQFD, "interrupts of devices"),
@@ -155,14 +182,6 @@ static const struct rule start_rules[] = {
 	CALL("bind", "vsock's socket"),
 	CALL("listen", "vsock's socket"),
 	CALL("rt_sigaction", "the signal that takes a vCPU out of the guest"),
-	CALL_IF("clone", 0, CLONE_VM | CLONE_THREAD | CLONE_NAMESPACES,
-		CLONE_VM | CLONE_THREAD, "threads of vCPUs"),
-	FAILS("clone3", ENOSYS, "threads of vCPUs, see above"),
-	NO_EXEC("mprotect", "their stacks"),
-	CALL("set_robust_list", "their start, in the C library"),
-	CALL("rseq", "their start, in the C library"),
-	CALL_IF("prctl", 0, 0xffffffff, PR_SET_NAME, "their names"),
-	CALL("seccomp", "the filters of the stages to come"),
 };
 
 #define TABLE(thread, rules) {thread, rules, sizeof(rules) / sizeof((rules)[0])}
@@ -170,5 +189,6 @@ static const struct rule start_rules[] = {
 const struct rules rules_tables[FILTERS] = {
 	[FILTER_VCPU] = TABLE("vcpu", vcpu_rules),
 	[FILTER_LOOP] = TABLE("loop", loop_rules),
+	[FILTER_WORKER] = TABLE("worker", worker_rules),
 	[FILTER_START] = TABLE("start", start_rules),
 };

@@ -9,12 +9,15 @@
 
 /*
  * Filters stack: a thread's calls must pass all that it, or whoever made it,
- * has put on. So the programs of FILTER_START are made of all three tables.
+ * has put on. So the program of FILTER_START is made of all tables, and that of
+ * FILTER_LOOP of its own and the workers'.
  */
 enum filter_kind {
-	FILTER_VCPU,  /* a vCPU's thread, from before it enters the guest */
-	FILTER_LOOP,  /* the loop thread, from just before the guest runs */
-	FILTER_START, /* the loop thread while the API still configures */
+	FILTER_VCPU,   /* a vCPU's thread, from before it enters the guest */
+	FILTER_LOOP,   /* the loop thread, from just before the guest runs */
+	FILTER_WORKER, /* a drive's thread, made by the loop's, from its start
+			*/
+	FILTER_START,  /* the loop thread while the API still configures */
 	FILTERS,
 };
 
@@ -42,5 +45,5 @@ struct rules {
 	unsigned count;
 };
 
-/* By enum filter_kind; FILTER_START has only what it allows beyond the rest. */
+/* By enum filter_kind; each has only what it allows beyond those within it. */
 extern const struct rules rules_tables[FILTERS];
