@@ -4,9 +4,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <linux/magic.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "vmm/base/fd.h"
@@ -45,6 +47,7 @@ int block_file_open(struct block_file *f, const char *path, bool is_read_only,
 	/* Non-blocking, or a FIFO in the disk's place would hang us. */
 	CLEAN_FD int fd = open(path, (is_read_only ? O_RDONLY : O_RDWR) |
 					     O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	struct statfs fs;
 	int rc;
 
 	f->fd = -1;
@@ -58,6 +61,7 @@ int block_file_open(struct block_file *f, const char *path, bool is_read_only,
 	rc = find_size(fd, path, &f->size, e);
 	if (rc)
 		return rc;
+	f->is_in_memory = !fstatfs(fd, &fs) && fs.f_type == TMPFS_MAGIC;
 	/* A disk that says "later" is of no use. */
 	if (fcntl(fd, F_SETFL, 0))
 		return err_errno(e, "can't make the disk %s blocking", path);

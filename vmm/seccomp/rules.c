@@ -96,6 +96,7 @@ static const struct rule loop_rules[] = {
 	/* virtio-block */
 	CALL("openat", "PATCH gives a drive another file, PUT the log"),
 	CALL("newfstatat", "its kind and size; what KVM the host has"),
+	CALL("fstatfs", "whether it is in memory"),
 	CALL("lseek", "its size, where it is a device"),
 	IOCTL(BLKGETSIZE64, "its size, where it is a device"),
 	CALL_IF("fcntl", 1, 0xffffffff, F_SETFL, "its mode"),
