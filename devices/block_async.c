@@ -25,7 +25,7 @@ enum { INLINE_BYTES = 1 << 20 };
 int block_async_open(struct block_async *a, const struct block_file *f,
 		     unsigned depth, struct err *e)
 {
-	a->is_inline = block_file_can_tell(f);
+	a->is_inline = f->is_in_memory || block_file_can_tell(f);
 	return uring_open(&a->uring, depth, f->fd, operations,
 			  sizeof(operations), e);
 }

@@ -4,10 +4,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <linux/magic.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "vmm/base/fd.h"
@@ -38,6 +40,7 @@ int block_file_open(struct block_file *f, const char *path, bool is_read_only,
 {
 	CLEAN_FD int fd = fd_open(path, is_read_only ? O_RDONLY : O_RDWR,
 				  FD_REGULAR_OR_BLOCK, "disk", e);
+	struct statfs fs;
 	int rc;
 
 	f->fd = -1;
@@ -51,6 +54,7 @@ int block_file_open(struct block_file *f, const char *path, bool is_read_only,
 	rc = find_size(fd, path, &f->size, e);
 	if (rc)
 		return rc;
+	f->is_in_memory = !fstatfs(fd, &fs) && fs.f_type == TMPFS_MAGIC;
 	f->fd = fd_steal(&fd);
 	return 0;
 }

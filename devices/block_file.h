@@ -12,8 +12,9 @@
  * that names other files.
  */
 struct block_file {
-	int fd;	       /* owned; -1 while closed */
-	uint64_t size; /* bytes, a multiple of 512; 0 is an empty drive */
+	int fd;		   /* owned; -1 while closed */
+	uint64_t size;	   /* bytes, a multiple of 512; 0 is an empty drive */
+	bool is_in_memory; /* tmpfs: no disk to wait for */
 	/* What its file system turned out not to know. */
 	bool cannot_zero;
 	bool cannot_punch;

@@ -99,6 +99,7 @@ static const struct rule loop_rules[] = {
 	/* virtio-block */
 	CALL("openat", "PATCH gives a drive another file"),
 	CALL("newfstatat", "its kind and size; what KVM the host has"),
+	CALL("fstatfs", "whether it is in memory"),
 	CALL("lseek", "its size, where it is a device"),
 	IOCTL(BLKGETSIZE64, "its size, where it is a device"),
 	CALL_IF("fcntl", 1, 0xffffffff, F_SETFL, "its mode"),
@@ -146,6 +147,7 @@ static const struct rule worker_rules[] = {
 	CALL("futex", "waiting for work; the lock of the device"),
 	CALL("write", "interrupts, waking the loop thread, log lines"),
 	CALL("poll", "log lines to a terminal or pipe, without waiting"),
+	CALL("clock_gettime", "times of the log, where the vDSO has no clock"),
 	CALL("rt_sigprocmask", "the thread's end"),
 	CALL("madvise", "the thread's end gives its stack back"),
 	CALL("exit", "the thread's end"),
