@@ -126,6 +126,9 @@ int ctl_ps(int argc, char **argv)
 			return CTL_USAGE;
 		}
 	}
+	orphan_sweep();
+	if (l.is_json)
+		l.json = json_array();
 	if (!l.json && !l.is_quiet)
 		printf("%-20s  %-24s  %-24s  %-9s %-13s %-10s %s\n", "NAME",
 		       "IMAGE", "COMMAND", "CREATED", "STATUS", "JAIL",

@@ -90,4 +90,5 @@ static int sweep_one(struct vm *vm, void *context)
 void orphan_sweep(void)
 {
 	(void)vm_each(sweep_one, NULL, NULL);
+	vm_sweep();
 }

@@ -17,5 +17,5 @@ void orphan_end(struct vm *vm, const char *why);
 /* The same for the microVM of that name and id, where it has no owner. */
 void orphan_find(const char *name, const char *id, unsigned wait_ms);
 
-/* The same for all that have no owner. */
+/* The same for all that have no owner, and vm_sweep(). */
 void orphan_sweep(void);
