@@ -117,7 +117,8 @@ static void stop(pid_t pid)
 	int status;
 
 	kill(pid, SIGTERM);
-	if (waitpid(pid, &status, 0) != pid || status)
+	if (waitpid(pid, &status, 0) != pid || !WIFSIGNALED(status) ||
+	    WTERMSIG(status) != SIGTERM)
 		die("the monitor's end");
 }
 
