@@ -241,9 +241,11 @@ static int choose_cell(struct run *r, struct err *e)
 
 static int make_cell(struct run *r, struct err *e)
 {
+	const uint64_t disks =
+		run_disks_memory(&r->disks, &r->options, r->vm.state.disk_dir);
 	const struct cgroups_limits limits = {
 		.vcpu_count = r->options.vcpu_count,
-		.memory_mib = r->options.memory_mib,
+		.memory_mib = r->options.memory_mib + (disks >> 20),
 	};
 	char id[VM_ID_SIZE];
 	int rc = cell_make(&r->cell, r->vm.dir, r->files.program,

@@ -2,6 +2,9 @@
 #include "api/ctl/commands/run_disks.h"
 
 #include <errno.h>
+#include <linux/magic.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
 
 int run_disks_find(struct run_disks *d, const struct run_options *o,
 		   struct err *e)
@@ -91,6 +94,31 @@ int run_disks_add(struct run_disks *d, const struct run_options *o,
 	add_drive(monitor, &d->scratch, SESSION_UPPER_SERIAL);
 	session->has_upper = true;
 	return 0;
+}
+
+static bool is_in_memory(const char *path)
+{
+	struct statfs fs;
+
+	return path && !statfs(path, &fs) &&
+	       (fs.f_type == TMPFS_MAGIC || fs.f_type == RAMFS_MAGIC);
+}
+
+uint64_t run_disks_memory(const struct run_disks *d,
+			  const struct run_options *o, const char *dir)
+{
+	uint64_t bytes = is_in_memory(dir) ? o->disk_bytes : 0;
+	struct stat st;
+	unsigned i;
+
+	for (i = 0; i < o->volume_count; i++) {
+		const struct volume *v = &d->volumes[i];
+
+		if (v->kind == VOLUME_DISK && !v->is_read_only &&
+		    is_in_memory(v->path) && !stat(v->path, &st))
+			bytes += (uint64_t)st.st_size;
+	}
+	return bytes;
 }
 
 void run_disks_fini(struct run_disks *d)

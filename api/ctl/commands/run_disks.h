@@ -23,5 +23,12 @@ int run_disks_add(struct run_disks *d, const struct run_options *o,
 		  const struct vm *vm, struct monitor_plan *monitor,
 		  struct session_plan *session, struct err *e);
 
+/*
+ * Bytes of the host's memory that writable disks may come to take: of those
+ * that lie in memory (tmpfs). dir is where the scratch disk is made.
+ */
+uint64_t run_disks_memory(const struct run_disks *d,
+			  const struct run_options *o, const char *dir);
+
 /* Accepts a zeroed struct. */
 void run_disks_fini(struct run_disks *d);

@@ -25,7 +25,7 @@ struct cgroups {
 
 struct cgroups_limits {
 	unsigned vcpu_count;
-	uint64_t memory_mib; /* of the guest */
+	uint64_t memory_mib; /* of the guest, and of disks in memory */
 };
 
 /*
