@@ -96,12 +96,14 @@ int run_disks_add(struct run_disks *d, const struct run_options *o,
 	return 0;
 }
 
+/* An overlay does not say what it lies on. */
 static bool is_in_memory(const char *path)
 {
 	struct statfs fs;
 
 	return path && !statfs(path, &fs) &&
-	       (fs.f_type == TMPFS_MAGIC || fs.f_type == RAMFS_MAGIC);
+	       (fs.f_type == TMPFS_MAGIC || fs.f_type == RAMFS_MAGIC ||
+		fs.f_type == OVERLAYFS_SUPER_MAGIC);
 }
 
 uint64_t run_disks_memory(const struct run_disks *d,
