@@ -222,8 +222,9 @@ static int take_resolver_word(const struct args *a, void *into, struct err *e)
 	if (!*a->value || a->value[strspn(a->value, allowed)])
 		return err_set(e, -EINVAL, "--%s takes %s, not '%s'",
 			       a->arg->name, a->arg->value, a->value);
-	return add_word((struct run_words *)((char *)into + a->arg->offset), a,
-			e);
+	return add_word(
+		(struct run_words *)(void *)((char *)into + a->arg->offset), a,
+		e);
 }
 
 /* NAME:ADDRESS, or NAME=ADDRESS; an address may be in brackets. */

@@ -97,7 +97,7 @@ int value_cpus(const char *text, unsigned *count, struct err *e)
 	double value;
 
 	if (!read_decimal(text, &end, &value) || *end || !(value > 0) ||
-	    value > VALUE_CPUS_MAX)
+	    value > (double)VALUE_CPUS_MAX)
 		return err_set(e, -EINVAL,
 			       "--cpus takes a number up to %d, whose fraction "
 			       "is rounded up to a whole vCPU, not '%s'",

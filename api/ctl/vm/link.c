@@ -40,7 +40,8 @@ static ssize_t ask(const struct request *r, void *answer)
 	if (!NLMSG_OK(head, (size_t)n))
 		return -EBADMSG;
 	if (head->nlmsg_type == NLMSG_ERROR) {
-		memcpy(&error, NLMSG_DATA(head), sizeof(error));
+		memcpy(&error, (const char *)answer + NLMSG_HDRLEN,
+		       sizeof(error));
 		return error;
 	}
 	return n;
@@ -58,10 +59,10 @@ int link_find(const char *name, char alias[LINK_ALIAS_MAX])
 		struct nlmsghdr head;
 		char bytes[ANSWER_MAX];
 	} answer;
-	struct ifinfomsg *link;
-	struct rtattr *at;
+	struct ifinfomsg link;
+	struct rtattr at;
+	size_t begin = NLMSG_HDRLEN, end;
 	ssize_t n;
-	int left;
 
 	*alias = '\0';
 	if (len > sizeof(r.name))
@@ -73,16 +74,21 @@ int link_find(const char *name, char alias[LINK_ALIAS_MAX])
 	n = ask(&r, &answer);
 	if (n <= 0 || answer.head.nlmsg_type != RTM_NEWLINK)
 		return 0;
-	link = NLMSG_DATA(&answer.head);
-	left = (int)IFLA_PAYLOAD(&answer.head);
-	for (at = IFLA_RTA(link); RTA_OK(at, left); at = RTA_NEXT(at, left)) {
-		if (at->rta_type != IFLA_IFALIAS ||
-		    RTA_PAYLOAD(at) > LINK_ALIAS_MAX)
+	memcpy(&link, answer.bytes + begin, sizeof(link));
+	end = answer.head.nlmsg_len;
+	for (begin += NLMSG_ALIGN(sizeof(link)); begin + sizeof(at) <= end;
+	     begin += RTA_ALIGN(at.rta_len)) {
+		memcpy(&at, answer.bytes + begin, sizeof(at));
+		if (at.rta_len < sizeof(at) || at.rta_len > end - begin)
+			break;
+		if (at.rta_type != IFLA_IFALIAS ||
+		    RTA_PAYLOAD(&at) > LINK_ALIAS_MAX)
 			continue;
-		memcpy(alias, RTA_DATA(at), RTA_PAYLOAD(at));
+		memcpy(alias, answer.bytes + begin + RTA_LENGTH(0),
+		       RTA_PAYLOAD(&at));
 		alias[LINK_ALIAS_MAX - 1] = '\0';
 	}
-	return link->ifi_index;
+	return link.ifi_index;
 }
 
 int link_remove(int index)
