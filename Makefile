@@ -323,8 +323,7 @@ EXTRA_vm := $(addprefix api/ctl/,vm/vm vm/vm_remove vm/place vm/vm_process base/
 EXTRA_volume := api/ctl/vm/volume $(EXTRA_vm)
 EXTRA_run_options := api/ctl/commands/run_options api/ctl/commands/run_mounts \
 	api/ctl/commands/values api/ctl/commands/env api/ctl/commands/docker \
-	api/ctl/commands/complain api/ctl/base/signals api/ctl/vm/vm \
-	api/ctl/base/process api/ctl/base/tree
+	api/ctl/commands/complain api/ctl/base/signals $(EXTRA_vm)
 EXTRA_untar := api/ctl/base/untar api/ctl/base/tar api/ctl/base/tree
 EXTRA_resolver := api/ctl/vm/resolver
 EXTRA_uids := api/ctl/vm/uids api/ctl/base/process api/ctl/base/interrupt

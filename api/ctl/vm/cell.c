@@ -19,8 +19,6 @@
 
 enum { BACKLOG = 4096, JAILER_FILES = 2048 };
 
-const char *const cell_words[] = {"none", "filters", "userns", "uid", NULL};
-
 const char *cell_warning(int kind)
 {
 	switch (kind) {

@@ -86,6 +86,9 @@ static const struct field port_element = {
 	 .nested = &process_table, \
 	 FIELD_AT(struct vm_state, member)}
 
+/* As the state has them, whoever reads it. */
+const char *const cell_words[] = {"none", "filters", "userns", "uid", NULL};
+
 static const struct field state_fields[] = {
 	TEXT("name", name),
 	TEXT("id", id),
