@@ -279,7 +279,6 @@ void virtio_count(struct virtio *v, struct device_counters *c)
 	unsigned i;
 
 	mutex_lock(&v->device.lock);
-	interrupts = v->interrupts;
 	for (i = 0; i < v->queue_count; i++) {
 		chains += v->queues[i].chains;
 		faults += v->queues[i].faults;

@@ -73,12 +73,12 @@ static void put(const char *const *entries)
 static void expect(const char *want)
 {
 	char path[4097], all[8192] = "";
-	size_t cursor = 0;
+	size_t cursor = 0, len = 0;
 
 	while (image_model_place(model, layer, &cursor, path)) {
-		if (*all)
-			strcat(all, " ");
-		strcat(all, path);
+		len += (size_t)snprintf(all + len, sizeof(all) - len, "%s%s",
+					len ? " " : "", path);
+		assert_true(len < sizeof(all));
 	}
 	assert_string_equal(all, want);
 }

@@ -20,9 +20,8 @@ static void write_file(const char *path, const char *text)
 {
 	FILE *file = fopen(path, "w");
 
-	assert_non_null(file);
-	assert_int_equal(fputs(text, file) < 0, 0);
-	assert_int_equal(fclose(file), 0);
+	if (!file || fputs(text, file) < 0 || fclose(file))
+		fail_msg("can't write %s", path);
 }
 
 static void read_both(const char *first, const char *second)
@@ -37,11 +36,13 @@ static void read_both(const char *first, const char *second)
 static const char *joined(char **list)
 {
 	static char text[1024];
+	size_t len = 0;
 
 	*text = '\0';
 	for (; list && *list; list++) {
-		strcat(text, *list);
-		strcat(text, " ");
+		len += (size_t)snprintf(text + len, sizeof(text) - len, "%s ",
+					*list);
+		assert_true(len < sizeof(text));
 	}
 	return text;
 }

@@ -40,7 +40,7 @@ enum { COMMAND_MAX = 1000, ADOPT_MS = 5000 };
 /* The words of the command for people, cut where they get long. */
 static char *describe_command(const char *const *argv)
 {
-	char text[COMMAND_MAX];
+	char text[COMMAND_MAX] = "";
 	size_t len = 0, i;
 
 	for (i = 0; argv[i] && len < sizeof(text); i++)
