@@ -176,7 +176,7 @@ static void nodes_are_bounded_and_many_are_found(void **state)
 		assert_int_equal(add('0', path, ""), 0);
 	}
 	next_layer();
-	snprintf(path, sizeof(path), "d%u/f%u/x", 4321 % 100, 4321);
+	snprintf(path, sizeof(path), "d%u/f%u/x", 4321u % 100, 4321u);
 	assert_int_equal(add('0', path, ""), 0);
 	expect("d21/f4321");
 	/* Folders that no layer names count, too. */

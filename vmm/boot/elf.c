@@ -285,7 +285,7 @@ int elf_load(int fd, const struct guest_mem *mem, uint64_t min_gpa,
 	     struct kernel_image *out, struct err *e)
 {
 	Elf64_Phdr p[PHDRS_MAX];
-	Elf64_Ehdr h;
+	Elf64_Ehdr h = {0};
 	unsigned i;
 	int rc;
 
