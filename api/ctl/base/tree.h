@@ -28,3 +28,9 @@ int tree_remove(int dirfd, const char *name, unsigned flags,
 
 /* The same for all that is in the folder `name`, which stays. */
 int tree_empty(int dirfd, const char *name);
+
+/*
+ * mkdir -p: what is there already stays as it is, and only the last folder is
+ * the caller's alone. Returns 0 or a negative errno.
+ */
+int tree_make(const char *path);

@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "api/ctl/base/tree.h"
 #include "vmm/base/fd.h"
 
 static int find_path(char *out, size_t size, struct err *e)
@@ -36,23 +37,6 @@ static int find_path(char *out, size_t size, struct err *e)
 			       "the store's path is too long; set "
 			       "MAYFLY_STORE to a shorter one");
 	return 0;
-}
-
-/* mkdir -p. Only the last folder is ours alone. */
-static int make_folders(const char *path)
-{
-	char part[PATH_MAX];
-	char *slash;
-
-	snprintf(part, sizeof(part), "%s", path);
-	for (slash = strchr(part + 1, '/'); slash;
-	     slash = strchr(slash + 1, '/')) {
-		*slash = 0;
-		if (mkdir(part, 0755) && errno != EEXIST)
-			return -errno;
-		*slash = '/';
-	}
-	return mkdir(part, 0700) && errno != EEXIST ? -errno : 0;
 }
 
 static int open_parts(struct image_store *s, bool is_made)
@@ -87,7 +71,7 @@ int image_store_open(struct image_store *s, bool is_made, struct err *e)
 	if (r)
 		return r;
 	snprintf(s->path, sizeof(s->path), "%s", given);
-	if (is_made && (r = make_folders(given)))
+	if (is_made && (r = tree_make(given)))
 		return err_set(e, r, "can't make the store %s: %s", given,
 			       strerror(-r));
 	real = realpath(given, NULL);

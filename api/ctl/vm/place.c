@@ -1,5 +1,6 @@
 /* The two folders of all microVMs. */
 #include "api/ctl/vm/place.h"
+#include "api/ctl/base/tree.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -51,23 +52,6 @@ int place_runtime(char *out, size_t size, struct err *e)
 	return check(out, "XDG_RUNTIME_DIR", e);
 }
 
-/* mkdir -p. The last folder is ours alone. */
-static int make_folders(const char *path)
-{
-	char part[PATH_MAX];
-	char *slash;
-
-	snprintf(part, sizeof(part), "%s", path);
-	for (slash = strchr(part + 1, '/'); slash;
-	     slash = strchr(slash + 1, '/')) {
-		*slash = '\0';
-		if (mkdir(part, 0755) && errno != EEXIST)
-			return -errno;
-		*slash = '/';
-	}
-	return mkdir(part, 0700) && errno != EEXIST ? -errno : 0;
-}
-
 int place_disk(char *out, size_t size, struct err *e)
 {
 	const char *state = getenv("XDG_STATE_HOME");
@@ -87,7 +71,7 @@ int place_disk(char *out, size_t size, struct err *e)
 	if (n < 0 || (size_t)n + FILE_MAX > size)
 		return err_set(e, -ENAMETOOLONG,
 			       "set XDG_STATE_HOME to a shorter path");
-	rc = make_folders(out);
+	rc = tree_make(out);
 	if (rc)
 		return err_set(e, rc, "can't make %s: %s", out, strerror(-rc));
 	return check(out, "XDG_STATE_HOME", e);
