@@ -9,50 +9,7 @@
 
 #include <cmocka.h>
 
-#include "tests/unit/kernel_file.h"
-#include "vmm/boot/elf.h"
-
-static struct guest_mem mem;
-static struct kernel_file file;
-static struct kernel_image image;
-static struct err err;
-
-static int setup(void **state)
-{
-	const struct guest_range ram = {0, 0x100000};
-
-	(void)state;
-	kernel_file_elf(&file);
-	return guest_mem_open(&mem, &ram, 1, GUEST_MEM_SMALL, NULL);
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	guest_mem_close(&mem);
-	return 0;
-}
-
-static int load(void)
-{
-	int fd = kernel_file_open(&file), rc;
-
-	assert_true(fd > 0);
-	memset(&image, 0xa5, sizeof(image));
-	memset(&err, 0, sizeof(err));
-	rc = elf_load(fd, &mem, KERNEL_FILE_MIN_GPA, &image, &err);
-	close(fd);
-	assert_int_equal(rc, err.code);
-	return rc;
-}
-
-/* The load is refused with this code and with these words. */
-static void refused(int code, const char *words)
-{
-	assert_int_equal(load(), code);
-	if (!strstr(err.text, words))
-		fail_msg("\"%s\" lacks \"%s\"", err.text, words);
-}
+#include "tests/unit/elf_bench.h"
 
 static void a_32_bit_kernel_is_entered_by_its_note(void **state)
 {
@@ -117,7 +74,7 @@ static void a_32_bit_file_is_judged_as_hard(void **state)
 
 int main(void)
 {
-#define ON_FILE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define ON_FILE(f) cmocka_unit_test_setup(f, elf_bench_file)
 	const struct CMUnitTest tests[] = {
 		ON_FILE(a_32_bit_kernel_is_entered_by_its_note),
 		ON_FILE(a_32_bit_kernel_without_the_note_has_no_entry),
@@ -125,5 +82,6 @@ int main(void)
 		ON_FILE(a_32_bit_file_is_judged_as_hard),
 	};
 
-	return cmocka_run_group_tests_name("elf32", tests, NULL, NULL);
+	return cmocka_run_group_tests_name("elf32", tests, elf_bench_setup,
+					   elf_bench_teardown);
 }
