@@ -67,23 +67,12 @@ static int read_whole(int fd, const struct stat *st, char **out, size_t *len,
 	return 0;
 }
 
-/* A FIFO may be read; fd_open() keeps everything else out that is no file. */
-static int open_text(const char *path, const char *what, struct stat *st,
-		     struct err *e)
-{
-	int fd;
-
-	if (stat(path, st) || !S_ISFIFO(st->st_mode))
-		return fd_open(path, O_RDONLY, FD_REGULAR, what, e);
-	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-	return fd < 0 ? err_errno(e, "can't open the %s %s", what, path) : fd;
-}
-
 int text_file_read(const char *path, const char *what, char **text, size_t *len,
 		   struct err *e)
 {
 	struct stat st;
-	CLEAN_FD int fd = open_text(path, what, &st, e);
+	CLEAN_FD int fd =
+		fd_open(path, O_RDONLY, FD_REGULAR_OR_FIFO, what, e);
 	int rc;
 
 	*text = NULL;

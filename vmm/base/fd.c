@@ -47,18 +47,24 @@ static int check_kind(const struct stat *st, enum fd_kind kind,
 		      const char *what, const char *path, struct err *e)
 {
 	const bool may_be_block = kind == FD_REGULAR_OR_BLOCK;
+	const bool may_be_fifo = kind == FD_REGULAR_OR_FIFO;
 
-	if (S_ISREG(st->st_mode) || (may_be_block && S_ISBLK(st->st_mode)))
+	if (S_ISREG(st->st_mode) || (may_be_block && S_ISBLK(st->st_mode)) ||
+	    (may_be_fifo && S_ISFIFO(st->st_mode)))
 		return 0;
 	return err_set(e, S_ISDIR(st->st_mode) ? -EISDIR : -EINVAL,
 		       "the %s %s is a %s; give a regular file%s", what, path,
 		       kind_word(st->st_mode),
-		       may_be_block ? " or a block device" : "");
+		       may_be_block ? " or a block device" :
+		       may_be_fifo  ? " or a FIFO" :
+				      "");
 }
 
 /*
  * Looks before it opens, and again at what it got, for the name may lead
- * elsewhere by then; so it opens without blocking, and takes that back.
+ * elsewhere by then; so it opens without blocking. Where the descriptor is for
+ * io_uring, that is taken back: it would answer "later" instead of waiting for a
+ * disk. To read() and mmap() of a regular file it makes no difference.
  */
 int fd_open(const char *path, int flags, enum fd_kind kind, const char *what,
 	    struct err *e)
@@ -80,8 +86,8 @@ int fd_open(const char *path, int flags, enum fd_kind kind, const char *what,
 	rc = check_kind(&st, kind, what, path, e);
 	if (rc)
 		return rc;
-	/* io_uring would answer "later" instead of waiting for a disk. */
-	if (fcntl(fd, F_SETFL, flags & ~O_ACCMODE))
+	if (kind == FD_REGULAR_OR_BLOCK &&
+	    fcntl(fd, F_SETFL, flags & ~O_ACCMODE))
 		return err_errno(e, "can't make the %s %s blocking", what,
 				 path);
 	return fd_steal(&fd);

@@ -27,15 +27,15 @@ void fd_close(int *fd);
 int fd_steal(int *fd);
 
 /* What a name given by somebody else may lead to. */
-enum fd_kind { FD_REGULAR, FD_REGULAR_OR_BLOCK };
+enum fd_kind { FD_REGULAR, FD_REGULAR_OR_BLOCK, FD_REGULAR_OR_FIFO };
 
 /*
  * Opens a file that somebody else names, and never waits for it: a FIFO, a
  * terminal, a device or a directory in its place is a sentence, and isn't even
  * opened, which by itself does things to some devices. flags are open()'s;
  * close-on-exec is added. A descriptor that was passed is one, too (passed.h).
- * what is its name in sentences: "kernel". Returns the descriptor, which blocks
- * as usual, or a negative errno.
+ * what is its name in sentences: "kernel". Returns the descriptor, or a negative
+ * errno. FD_REGULAR_OR_FIFO: a FIFO's does not block.
  */
 int fd_open(const char *path, int flags, enum fd_kind kind, const char *what,
 	    struct err *e);
