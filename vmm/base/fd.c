@@ -55,16 +55,16 @@ static int check_kind(const struct stat *st, enum fd_kind kind,
 	return err_set(e, S_ISDIR(st->st_mode) ? -EISDIR : -EINVAL,
 		       "the %s %s is a %s; give a regular file%s", what, path,
 		       kind_word(st->st_mode),
-		       may_be_block ? " or a block device" :
-		       may_be_fifo  ? " or a FIFO" :
-				      "");
+		       may_be_block  ? " or a block device"
+		       : may_be_fifo ? " or a FIFO"
+				     : "");
 }
 
 /*
  * Looks before it opens, and again at what it got, for the name may lead
  * elsewhere by then; so it opens without blocking. Where the descriptor is for
- * io_uring, that is taken back: it would answer "later" instead of waiting for a
- * disk. To read() and mmap() of a regular file it makes no difference.
+ * io_uring, that is taken back: it would answer "later" instead of waiting for
+ * a disk. To read() and mmap() of a regular file it makes no difference.
  */
 int fd_open(const char *path, int flags, enum fd_kind kind, const char *what,
 	    struct err *e)

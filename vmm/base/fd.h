@@ -34,8 +34,8 @@ enum fd_kind { FD_REGULAR, FD_REGULAR_OR_BLOCK, FD_REGULAR_OR_FIFO };
  * terminal, a device or a directory in its place is a sentence, and isn't even
  * opened, which by itself does things to some devices. flags are open()'s;
  * close-on-exec is added. A descriptor that was passed is one, too (passed.h).
- * what is its name in sentences: "kernel". Returns the descriptor, or a negative
- * errno. FD_REGULAR_OR_FIFO: a FIFO's does not block.
+ * what is its name in sentences: "kernel". Returns the descriptor, or a
+ * negative errno. FD_REGULAR_OR_FIFO: a FIFO's does not block.
  */
 int fd_open(const char *path, int flags, enum fd_kind kind, const char *what,
 	    struct err *e);
