@@ -64,6 +64,7 @@ BASE    := args err fd passed cursor clock log printable
 EVENT   := loop bucket limiter uring
 SECCOMP := filter rules compile
 MEM     := guest_mem
+STATE   := visit
 KVM     := kvm vm vcpu bus irq
 BOOT    := elf bzimage kernel cmdline initrd
 X86     := x86 load entry cpuid template ioapic e820 bootparams pvh acpi aml mptable
@@ -96,7 +97,7 @@ CTL_COMMANDS := main complain api boot cp cp_place docker env exec foreground \
 JAILS        := jail_find jail_remove
 
 VMM_SRC := $(BASE:%=vmm/base/%.c) $(EVENT:%=vmm/event/%.c) \
-	$(SECCOMP:%=vmm/seccomp/%.c) $(MEM:%=vmm/mem/%.c) \
+	$(SECCOMP:%=vmm/seccomp/%.c) $(MEM:%=vmm/mem/%.c) $(STATE:%=vmm/state/%.c) \
 	$(KVM:%=vmm/kvm/%.c) $(BOOT:%=vmm/boot/%.c) \
 	$(X86:%=vmm/arch/x86_64/%.c) $(MACHINE:%=vmm/machine/%.c) \
 	$(VIRTIO:%=devices/virtio/%.c) $(DEVICES:%=devices/%.c) \

@@ -8,6 +8,7 @@
 #include "vmm/event/loop.h"
 #include "vmm/kvm/vm.h"
 #include "vmm/mem/guest_mem.h"
+#include "vmm/state/visit.h"
 
 /*
  * What a device is, seen from the machine. A device embeds struct device as
@@ -93,6 +94,18 @@ struct device_ops {
 	 */
 	bool (*hold)(struct device *d);
 	void (*release)(struct device *d);
+	/*
+	 * Walks all that the guest could tell, for saving and loading; state is
+	 * the version that is saved. To load, the device was started, it may
+	 * have worked since, and what it knew is forgotten. Host files and
+	 * names are not part of it: they come from the configuration. Loaded
+	 * values are judged as a driver's would be, for they may be anybody's.
+	 * What interrupt the guest may still wait for is raised again by
+	 * release(). Thread: the loop's, lock not held; held, quiet, no vCPU
+	 * runs. NULL where there is nothing to tell.
+	 */
+	void (*visit)(struct device *d, struct visitor *v);
+	uint32_t state;
 	/*
 	 * Tells all counters of the device, always the same ones in the same
 	 * order. NULL where there are none. Thread: the loop's, lock not held.
