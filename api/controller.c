@@ -102,8 +102,11 @@ static int machine_confine(void *context, enum machine_thread which,
 		[MACHINE_LOOP] = FILTER_LOOP,
 		[MACHINE_WORKER] = FILTER_WORKER,
 	};
+	enum filter_kind kind = kinds[which];
 
-	return confine_thread(c->confine, kinds[which], e);
+	if (kind == FILTER_LOOP && c->has_api)
+		kind = FILTER_STATE;
+	return confine_thread(c->confine, kind, e);
 }
 
 /* A machine that did not start has taken the socket along: it stands again. */
