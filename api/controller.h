@@ -31,6 +31,7 @@ struct controller {
 	struct assembly devices; /* what requests at run time reach */
 	/* owned; listens since it was told, until the machine takes it over */
 	struct device *vsock;
+	const char *handler; /* borrowed: assembly_saved, during a load */
 	enum controller_state state;
 	bool has_boot_timer;
 	bool has_api;	       /* somebody may ask for the state */

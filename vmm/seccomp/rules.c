@@ -15,6 +15,7 @@
 #include <linux/fs.h>
 #include <linux/if_tun.h>
 #include <linux/kvm.h>
+#include <linux/userfaultfd.h>
 #include <sched.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -217,6 +218,10 @@ static const struct rule start_rules[] = {
 	IOCTL(KVM_SET_DEVICE_ATTR, "a vCPU's TSC"),
 	IOCTL(KVM_SET_VCPU_EVENTS, "a vCPU's state"),
 	IOCTL(KVM_SET_CLOCK, "the VM's clock"),
+	CALL("userfaultfd", "memory that a handler has"),
+	IOCTL(USERFAULTFD_IOC_NEW, "the same, by its device"),
+	IOCTL(UFFDIO_API, "the same"),
+	IOCTL(UFFDIO_REGISTER, "the same"),
 	IOCTL(TUNSETIFF, "a tap"),
 	IOCTL(TUNGETIFF, "a tap that was opened before"),
 	IOCTL(TUNSETVNETHDRSZ, "a tap"),
