@@ -83,34 +83,38 @@ static bool is_left(int folder, const char *entry)
 	       !flock(fd, LOCK_EX | LOCK_NB);
 }
 
-/* What can't be swept stays: it is in nobody's way. */
+static void sweep_one(const struct part *p, const char *entry, const char *kept)
+{
+	if (!is_part_of(entry, p->name) || !is_left(p->folder, entry))
+		return;
+	if (!strcmp(entry + strlen(p->name), kept))
+		(void)renameat(p->folder, entry, p->folder, p->name);
+	else
+		(void)unlinkat(p->folder, entry, 0);
+}
+
+/*
+ * What can't be swept stays: it is in nobody's way. readdir() would allocate,
+ * and ask for the descriptor's flags.
+ */
 static void sweep(const struct part *p, const uint8_t *keep)
 {
+	CLEAN_FD int fd =
+		openat(p->folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	_Alignas(struct dirent64) char entries[8192];
+	const struct dirent64 *entry;
 	char kept[SUFFIX_LEN + 1] = "";
-	const struct dirent *entry;
-	DIR *dir;
-	int fd = openat(p->folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	ssize_t len;
 
 	if (fd < 0)
 		return;
-	dir = fdopendir(fd);
-	if (!dir) {
-		close(fd);
-		return;
-	}
 	if (keep)
 		write_suffix(keep, kept);
-	while ((entry = readdir(dir))) {
-		if (!is_part_of(entry->d_name, p->name) ||
-		    !is_left(p->folder, entry->d_name))
-			continue;
-		if (!strcmp(entry->d_name + strlen(p->name), kept))
-			(void)renameat(p->folder, entry->d_name, p->folder,
-				       p->name);
-		else
-			(void)unlinkat(p->folder, entry->d_name, 0);
-	}
-	closedir(dir);
+	while ((len = getdents64(fd, entries, sizeof(entries))) > 0)
+		for (ssize_t at = 0; at < len; at += entry->d_reclen) {
+			entry = (const void *)(entries + at);
+			sweep_one(p, entry->d_name, kept);
+		}
 }
 
 /* The folder that path lies in, and its name there. */
