@@ -238,6 +238,7 @@ static void a_queue_with_event_idx_does_not_stall(void **state)
 	 * device that is held before it asks to be notified again.
 	 */
 	toy_ring.avail[2 + TOY_SIZE] = toy_ring.used_idx; /* used_event */
+	fake_write32(&toy_host, MMIO_ACK, 1);
 	state_hold(&toy_host);
 	*toy_ring.avail_event = (uint16_t)(toy_ring.avail_idx - 1);
 	toy_offer();

@@ -127,8 +127,8 @@ static void add_toy(const struct virtio_ops *ops)
 void toy_renew(void)
 {
 	fake_host_remove(&toy_host);
-	assert_int_equal(frees, 1);
-	frees = 0;
+	/* Another VM, too. */
+	fake_kvm.ioeventfds = 0;
 	make_toy(&toy_ops);
 }
 
