@@ -69,10 +69,10 @@ KVM     := kvm vm vcpu bus irq
 BOOT    := elf bzimage kernel cmdline initrd
 X86     := x86 state load entry cpuid features template ioapic e820 bootparams pvh acpi aml mptable
 MACHINE := cpus machine saved
-VIRTIO  := iov ring virtio mmio
+VIRTIO  := iov ring virtio virtio_state mmio
 DEVICES := block block_turn block_worker block_file block_request block_async net net_rx net_tx \
-	net_ctrl net_pair net_offload tap vsock vsock_packet vsock_conn \
-	vsock_table vsock_device vsock_tx vsock_rx vsock_host uart uart_sink \
+	net_ctrl net_pair net_offload net_state limiter_state tap vsock vsock_packet vsock_conn \
+	vsock_table vsock_device vsock_tx vsock_rx vsock_host uart uart_state uart_sink \
 	i8042 power
 JSON    := json
 API     := http connection server listener socket_file text_file options \
@@ -280,11 +280,13 @@ EXTRA_ring_threads := $(EXTRA_ring)
 EXTRA_chain := $(EXTRA_ring)
 EXTRA_virtio := $(KVM_FAKES) tests/unit/toy
 EXTRA_mmio := $(EXTRA_virtio)
+EXTRA_virtio_state := $(EXTRA_virtio) tests/unit/state_bench
 EXTRA_block := $(KVM_FAKES) tests/unit/block_bench
 EXTRA_vsock := $(KVM_FAKES) tests/unit/vsock_bench
 EXTRA_vsock_flow := $(EXTRA_vsock) tests/unit/vsock_stream
 EXTRA_vsock_end := $(EXTRA_vsock_flow)
 EXTRA_vsock_hostile := $(EXTRA_vsock)
+EXTRA_vsock_state := $(EXTRA_vsock) tests/unit/state_bench
 EXTRA_disk := $(EXTRA_block)
 EXTRA_block_engine := $(EXTRA_block)
 EXTRA_block_flight := $(EXTRA_block) tests/unit/pipe_disk
@@ -292,14 +294,18 @@ EXTRA_block_end := $(EXTRA_block_flight)
 EXTRA_filter := $(EXTRA_block_flight)
 EXTRA_block_queues := $(EXTRA_block)
 EXTRA_block_random := $(EXTRA_block)
+EXTRA_block_state := $(EXTRA_block_flight) tests/unit/state_bench
 NET_BENCH := $(KVM_FAKES) tests/unit/fake_tap tests/unit/net_bench
 EXTRA_tap := $(KVM_FAKES)
 EXTRA_net := $(NET_BENCH)
 EXTRA_net_rx := $(NET_BENCH)
 EXTRA_net_tx := $(NET_BENCH)
 EXTRA_net_turns := $(NET_BENCH)
+EXTRA_net_state := $(NET_BENCH) tests/unit/state_bench
 EXTRA_uart := $(KVM_FAKES) tests/unit/uart_bench
 EXTRA_uart_input := $(EXTRA_uart)
+EXTRA_uart_state := $(EXTRA_uart) tests/unit/state_bench
+EXTRA_i8042_state := $(KVM_FAKES) tests/unit/state_bench
 EXTRA_terminal := $(KVM_FAKES)
 EXTRA_power := $(KVM_FAKES)
 EXTRA_ioapic := $(KVM_FAKES)

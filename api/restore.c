@@ -188,7 +188,9 @@ int snapshot_load(struct controller *c, struct snapshot_load *body,
 			       "Loading a microVM snapshot not allowed after "
 			       "configuring boot-specific resources.");
 	rc = check_body(body, e);
-	rc = rc ? rc : read_state(body->snapshot_path, &state, e);
+	if (rc)
+		return rc;
+	rc = read_state(body->snapshot_path, &state, e);
 	rc = rc ? rc : open_memory(body, &memory_fd, e);
 	rc = rc ? rc : snapshot_config_load(c, state, e);
 	rc = rc ? rc : load(c, body, state, memory_fd, e);

@@ -76,8 +76,9 @@ int snapshot_create(struct controller *c, const struct snapshot_create *body,
 		    struct err *e);
 
 /*
- * Makes of a monitor that was not configured the microVM that was saved. On
- * failure the microVM ends, and with it the loop.
+ * Makes of a monitor that was not configured the microVM that was saved. Where
+ * it fails with more than the request (-EPERM, or -EINVAL before anything was
+ * opened), the loop ends, and the process with it.
  */
 int snapshot_load(struct controller *c, struct snapshot_load *body,
 		  struct err *e);

@@ -46,7 +46,7 @@ void fake_host_open(struct fake_host *h)
 	};
 }
 
-void fake_host_close(struct fake_host *h)
+void fake_host_remove(struct fake_host *h)
 {
 	if (h->device) {
 		if (h->device->ops->stop)
@@ -54,6 +54,11 @@ void fake_host_close(struct fake_host *h)
 		h->device->ops->free(h->device);
 	}
 	h->device = NULL;
+}
+
+void fake_host_close(struct fake_host *h)
+{
+	fake_host_remove(h);
 	loop_close(&h->loop);
 	guest_mem_close(&h->mem);
 	assert_int_equal(fake_kvm.irqs, 0);
