@@ -60,7 +60,7 @@ endif
 
 # ---- sources, floor by floor (docs/floors.txt) -----------------------------
 
-BASE    := args err fd passed cursor clock log printable
+BASE    := args err fd passed cursor clock log printable siphash
 EVENT   := loop bucket limiter uring
 SECCOMP := filter rules compile
 MEM     := guest_mem
@@ -73,7 +73,7 @@ VIRTIO  := iov ring virtio mmio
 DEVICES := block block_turn block_worker block_file block_request block_async net net_rx net_tx \
 	net_ctrl net_pair net_offload tap vsock vsock_packet vsock_conn \
 	vsock_table vsock_device vsock_tx vsock_rx vsock_host uart uart_sink \
-	i8042 power
+	i8042 power generation
 JSON    := json
 API     := http connection server listener socket_file text_file options \
 	config config_id config_drives config_net config_metrics config_fields \
@@ -301,6 +301,9 @@ EXTRA_uart := $(KVM_FAKES) tests/unit/uart_bench
 EXTRA_uart_input := $(EXTRA_uart)
 EXTRA_terminal := $(KVM_FAKES)
 EXTRA_power := $(KVM_FAKES)
+EXTRA_generation := $(KVM_FAKES)
+EXTRA_acpi := tests/unit/acpi_bench
+EXTRA_iasl := $(EXTRA_acpi)
 EXTRA_ioapic := $(KVM_FAKES)
 EXTRA_routes := tests/unit/fake_machine tests/unit/route_bench
 EXTRA_told := $(EXTRA_routes)
