@@ -33,7 +33,7 @@ CFLAGS   := -std=gnu17 -O2 -g -fPIE $(WARN) -fno-strict-aliasing \
 	-ffunction-sections -fdata-sections
 LDFLAGS  := -static-pie -Wl,-z,relro,-z,now,-z,separate-code,--gc-sections
 # Debian's liburing.so does not export all that its header declares.
-LDLIBS   := -ljansson -l:liburing.a -lseccomp
+LDLIBS   := -ljansson -l:liburing.a -lseccomp -l:libz.a -l:libmd.a
 
 ifeq ($(FLAVOUR),release)
 CPPFLAGS += -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3
@@ -60,27 +60,28 @@ endif
 
 # ---- sources, floor by floor (docs/floors.txt) -----------------------------
 
-BASE    := args err fd passed cursor clock log printable siphash
+BASE    := args err fd passed cursor clock log printable
 EVENT   := loop bucket limiter uring
 SECCOMP := filter rules compile
-MEM     := guest_mem
-STATE   := visit
+MEM     := guest_mem image missing
+STATE   := visit hmac state
 KVM     := kvm vm vcpu bus irq
 BOOT    := elf bzimage kernel cmdline initrd
-X86     := x86 load entry cpuid template ioapic e820 bootparams pvh acpi aml mptable
-MACHINE := cpus machine
-VIRTIO  := iov ring virtio mmio
+X86     := x86 state load entry cpuid features template ioapic e820 bootparams pvh acpi aml mptable
+MACHINE := cpus machine saved
+VIRTIO  := iov ring virtio virtio_state mmio
 DEVICES := block block_turn block_worker block_file block_request block_async net net_rx net_tx \
-	net_ctrl net_pair net_offload tap vsock vsock_packet vsock_conn \
-	vsock_table vsock_device vsock_tx vsock_rx vsock_host uart uart_sink \
+	net_ctrl net_pair net_offload net_state limiter_state tap vsock vsock_packet vsock_conn \
+	vsock_table vsock_device vsock_tx vsock_rx vsock_host uart uart_state uart_sink \
 	i8042 power generation
 JSON    := json
 API     := http connection server listener socket_file text_file options \
 	config config_id config_drives config_net config_metrics config_fields \
-	config_device_fields \
+	config_device_fields snapshot snapshot_fields snapshot_config restore pager \
 	config_file controller controller_metrics assembly samples metrics \
 	console confine host_files policy faults routes route_boot route_machine \
-	route_drives route_net route_vsock route_serial route_vm route_metrics
+	route_drives route_net route_vsock route_serial route_vm route_metrics \
+	route_snapshot
 JAILER  := main options path root mounts bind userns fds ns cgroup rlimit caps \
 	landlock
 
@@ -279,11 +280,13 @@ EXTRA_ring_threads := $(EXTRA_ring)
 EXTRA_chain := $(EXTRA_ring)
 EXTRA_virtio := $(KVM_FAKES) tests/unit/toy
 EXTRA_mmio := $(EXTRA_virtio)
+EXTRA_virtio_state := $(EXTRA_virtio) tests/unit/state_bench
 EXTRA_block := $(KVM_FAKES) tests/unit/block_bench
 EXTRA_vsock := $(KVM_FAKES) tests/unit/vsock_bench
 EXTRA_vsock_flow := $(EXTRA_vsock) tests/unit/vsock_stream
 EXTRA_vsock_end := $(EXTRA_vsock_flow)
 EXTRA_vsock_hostile := $(EXTRA_vsock)
+EXTRA_vsock_state := $(EXTRA_vsock) tests/unit/state_bench
 EXTRA_disk := $(EXTRA_block)
 EXTRA_block_engine := $(EXTRA_block)
 EXTRA_block_flight := $(EXTRA_block) tests/unit/pipe_disk
@@ -291,14 +294,18 @@ EXTRA_block_end := $(EXTRA_block_flight)
 EXTRA_filter := $(EXTRA_block_flight)
 EXTRA_block_queues := $(EXTRA_block)
 EXTRA_block_random := $(EXTRA_block)
+EXTRA_block_state := $(EXTRA_block_flight) tests/unit/state_bench
 NET_BENCH := $(KVM_FAKES) tests/unit/fake_tap tests/unit/net_bench
 EXTRA_tap := $(KVM_FAKES)
 EXTRA_net := $(NET_BENCH)
 EXTRA_net_rx := $(NET_BENCH)
 EXTRA_net_tx := $(NET_BENCH)
 EXTRA_net_turns := $(NET_BENCH)
+EXTRA_net_state := $(NET_BENCH) tests/unit/state_bench
 EXTRA_uart := $(KVM_FAKES) tests/unit/uart_bench
 EXTRA_uart_input := $(EXTRA_uart)
+EXTRA_uart_state := $(EXTRA_uart) tests/unit/state_bench
+EXTRA_i8042_state := $(KVM_FAKES) tests/unit/state_bench
 EXTRA_terminal := $(KVM_FAKES)
 EXTRA_power := $(KVM_FAKES)
 EXTRA_generation := $(KVM_FAKES)
@@ -319,6 +326,9 @@ EXTRA_bzimage := tests/unit/kernel_file
 EXTRA_kernel := tests/unit/kernel_file
 EXTRA_bootpage := tests/unit/kernel_file
 EXTRA_jailer_options := jailer/options
+EXTRA_state := tests/unit/state_bytes
+EXTRA_state_hostile := $(EXTRA_state)
+EXTRA_state_corpus := $(EXTRA_state)
 EXTRA_tree := api/ctl/base/tree
 EXTRA_pack := api/ctl/base/pack api/ctl/base/untar api/ctl/base/tar \
 	api/ctl/base/tree
@@ -352,6 +362,7 @@ $(UNIT:%=$(B)/tests/%): $(B)/tests/%: $(B)/tests/unit/test_%.o \
 # Fuzzers are built with FLAVOUR=fuzz; tests/fuzz/run builds and runs them.
 FUZZ := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 FUZZ_EXTRA_routes := tests/unit/fake_machine
+FUZZ_EXTRA_state := $(EXTRA_state)
 FUZZ_EXTRA_image_tar := $(EXTRA_image_tar) api/ctl/image/model
 FUZZ_LINK_routes := -Wl,--wrap=open,--wrap=fd_open
 

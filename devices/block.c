@@ -19,6 +19,7 @@
 #include <string.h>
 
 #include "devices/block_device.h"
+#include "devices/limiter_state.h"
 #include "devices/virtio/mmio.h"
 #include "vmm/base/clock.h"
 #include "vmm/base/le.h"
@@ -80,6 +81,29 @@ static void block_activate(struct virtio *v)
 		limiter_start(&b->limiter, v->device.host->loop);
 }
 
+/*
+ * The disk itself is configuration; what the driver was told of its size is
+ * not. One that has grown since is told by a change of the configuration, as
+ * for block_set_path(). A smaller one can't be the disk that the guest has in
+ * use: its end would be missing.
+ */
+static void block_visit(struct virtio *v, struct visitor *w)
+	REQUIRES(v->device.lock)
+{
+	struct block *b = block_of(v);
+	uint64_t told = b->file.size;
+
+	visit_u64(w, &told);
+	visit_check(w, told <= b->file.size,
+		    "the guest's disk has %llu bytes, and %s has %llu; give "
+		    "the drive the file it had, or one of that size",
+		    (unsigned long long)told, b->path,
+		    (unsigned long long)b->file.size);
+	limiter_visit(w, &b->limiter);
+	if (w->is_loading && !w->rc && told != b->file.size)
+		virtio_config_changed(v);
+}
+
 static void block_count(struct virtio *v, struct device_counters *c)
 {
 	const struct block *b = block_of(v);
@@ -131,6 +155,7 @@ static const struct virtio_ops block_ops = {
 	.activate = block_activate,
 	.quiesce = block_quiesce,
 	.kick_all = block_serve,
+	.visit = block_visit,
 	.count = block_count,
 	.free = block_free,
 };
@@ -198,6 +223,9 @@ int block_new(struct device **out, const struct block_config *config,
 	virtio_init(&b->virtio, &block_ops, &mmio_transport, b->id,
 		    features_of(b, config->queues), config->queues,
 		    VQ_SIZE_MAX);
+	/* Where nothing can be given back, a discard does nothing. */
+	if (!config->is_read_only)
+		b->virtio.bearable = BLK_F_DISCARD;
 	*out = &b->virtio.device;
 	return 0;
 }

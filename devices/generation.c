@@ -22,9 +22,9 @@
 #include <sys/random.h>
 
 #include "vmm/base/le.h"
-#include "vmm/base/siphash.h"
+#include "vmm/state/hmac.h"
 
-enum { ID_BYTES = SIPHASH_BYTES, STATE = 1 };
+enum { ID_BYTES = 16, RANDOM_BYTES = 16, STATE = 1 };
 
 /* vmclock-abi.h, version 1. */
 #define CLOCK_MAGIC 0x4b4c4356U /* "VCLK" */
@@ -97,13 +97,15 @@ static int generation_start(struct device *d, struct err *e)
 {
 	static const char purpose[] = "the generation of a machine";
 	struct generation *g = generation_of(d);
+	uint8_t tag[HMAC_LEN];
 	const uint8_t *random = (const uint8_t *)getauxval(AT_RANDOM);
 
 	if (!random)
 		return err_set(e, -ENOTSUP,
 			       "this kernel gives programs no random bytes "
 			       "(AT_RANDOM)");
-	siphash(random, purpose, sizeof(purpose), g->id);
+	hmac_sha256(random, RANDOM_BYTES, purpose, sizeof(purpose), tag);
+	memcpy(g->id, tag, ID_BYTES);
 	if (tell(g))
 		return err_set(e, -EFAULT, "no memory for an id");
 	return 0;

@@ -159,19 +159,20 @@ static void reset(struct i8042 *k)
 	k->device.host->signal(k->device.host->machine, DEVICE_RESET);
 }
 
+/* The commands that a byte at the data port belongs to. */
+static bool takes_data(uint8_t value)
+{
+	return value == CMD_WRITE_CTR || value == CMD_WRITE_OUTPUT_PORT ||
+	       value == CMD_KEYBOARD_LOOP || value == CMD_AUX_LOOP ||
+	       value == CMD_AUX_WRITE;
+}
+
 static void command(struct i8042 *k, uint8_t value)
 {
-	k->pending = 0;
+	k->pending = takes_data(value) ? value : 0;
 	switch (value) {
 	case CMD_READ_CTR:
 		reply(k, k->ctr);
-		break;
-	case CMD_WRITE_CTR:
-	case CMD_WRITE_OUTPUT_PORT:
-	case CMD_KEYBOARD_LOOP:
-	case CMD_AUX_LOOP:
-	case CMD_AUX_WRITE:
-		k->pending = value;
 		break;
 	case CMD_AUX_DISABLE:
 		k->ctr |= CTR_AUX_OFF;
@@ -301,6 +302,75 @@ void i8042_ctrl_alt_del(struct device *d)
 			 "driver, or its driver is not up");
 }
 
+/* A byte that waits may have lost its edge; see uart_release(). */
+static bool i8042_hold(struct device *d)
+{
+	(void)d;
+	return true;
+}
+
+static void i8042_release(struct device *d)
+{
+	mutex_lock(&d->lock);
+	raise_if_ready(i8042_of(d));
+	mutex_unlock(&d->lock);
+}
+
+static void power_on(struct i8042 *k)
+{
+	k->ctr = CTR_KEYBOARD_IRQ | CTR_SYSTEM | CTR_AUX_OFF | CTR_TRANSLATE;
+	k->output_port = OUTPUT_NO_RESET;
+	k->pending = 0;
+	k->has_reply = k->has_argument = false;
+	k->at = k->count = 0;
+}
+
+/* The oldest key first. */
+static void visit_queue(struct i8042 *k, struct visitor *w)
+{
+	uint8_t keys[QUEUE_BYTES] = {0};
+	uint8_t count = (uint8_t)k->count;
+	unsigned i;
+
+	for (i = 0; i < count; i++)
+		keys[i] = k->queue[(k->at + i) % QUEUE_BYTES];
+	visit_u8(w, &count);
+	if (!visit_check(w, count <= QUEUE_BYTES,
+			 "%u bytes of the keyboard, which keeps %d", count,
+			 QUEUE_BYTES))
+		return;
+	visit_bytes(w, keys, count);
+	if (!w->is_loading)
+		return;
+	memcpy(k->queue, keys, sizeof(keys));
+	k->at = 0;
+	k->count = count;
+}
+
+static void visit_all(struct i8042 *k, struct visitor *w)
+{
+	visit_u8(w, &k->ctr);
+	visit_u8(w, &k->output_port);
+	visit_u8(w, &k->pending);
+	visit_bool(w, &k->has_reply);
+	visit_u8(w, &k->reply);
+	visit_bool(w, &k->has_argument);
+	visit_check(w, !k->pending || takes_data(k->pending),
+		    "command %#x waits for no byte", k->pending);
+	visit_queue(k, w);
+}
+
+static void i8042_visit(struct device *d, struct visitor *w)
+{
+	struct i8042 *k = i8042_of(d);
+
+	mutex_lock(&d->lock);
+	visit_all(k, w);
+	if (w->is_loading && w->rc)
+		power_on(k);
+	mutex_unlock(&d->lock);
+}
+
 static void i8042_free(struct device *d)
 {
 	free(i8042_of(d));
@@ -311,6 +381,10 @@ static const struct device_ops i8042_ops = {
 	.kind = ARCH_I8042,
 	.read = i8042_read,
 	.write = i8042_write,
+	.hold = i8042_hold,
+	.release = i8042_release,
+	.visit = i8042_visit,
+	.state = 1,
 	.free = i8042_free,
 };
 
@@ -321,8 +395,7 @@ int i8042_new(struct device **out, struct err *e)
 	if (!k)
 		return err_set(e, -ENOMEM, "no memory for the i8042");
 	k->device.ops = &i8042_ops;
-	k->ctr = CTR_KEYBOARD_IRQ | CTR_SYSTEM | CTR_AUX_OFF | CTR_TRANSLATE;
-	k->output_port = OUTPUT_NO_RESET;
+	power_on(k);
 	*out = &k->device;
 	return 0;
 }

@@ -113,7 +113,17 @@ static void connect_to_loop(struct net *n)
 	limiter_start(&n->rx_limiter, n->virtio.device.host->loop);
 	limiter_start(&n->tx_limiter, n->virtio.device.host->loop);
 	limiter_start(&n->ctrl_limiter, n->virtio.device.host->loop);
-	net_watch_tap(&n->pairs[0]);
+}
+
+/* Those that were attached elsewhere than here (net_settle()). */
+static void watch_taps(struct net *n)
+{
+	unsigned i;
+
+	for (i = 0; i < n->pair_count; i++)
+		if (n->pairs[i].watch.fd < 0 &&
+		    (!i || (n->is_settled && net_is_enabled(&n->pairs[i]))))
+			net_watch_tap(&n->pairs[i]);
 }
 
 /* ---- the device ---------------------------------------------------------- */
@@ -138,6 +148,7 @@ static void net_activate(struct virtio *v)
 	unsigned i;
 
 	n->wanted_offloads = net_tap_offloads(net_guest_offloads(n));
+	n->wanted_pairs = 1;
 	n->is_settled = false;
 	for (i = 0; i < n->pair_count; i++) {
 		rx = &n->pairs[i].rx;
@@ -172,32 +183,36 @@ static void net_reset(struct virtio *v)
 		p->tx.is_blocked = false;
 		p->tx.paid = 0;
 		p->rx.may_have_frames = false;
+		p->rx.spilled = 0;
 	}
 	memcpy(n->guest_mac, n->mac, sizeof(n->mac));
 	n->wanted_offloads = n->offloads;
+	n->wanted_pairs = 1;
 	n->is_settled = false;
 }
 
-/* A pair that has to go with its driver. */
-static struct net_pair *pair_left_over(struct net *n)
+/*
+ * A pair that has to go with its driver, or to come with one that is loaded.
+ */
+static struct net_pair *pair_amiss(struct net *n)
 {
 	unsigned i;
 
 	for (i = 1; i < n->pair_count; i++)
-		if (net_is_enabled(&n->pairs[i]))
+		if (net_is_enabled(&n->pairs[i]) != (i < n->wanted_pairs))
 			return &n->pairs[i];
 	return NULL;
 }
 
 /* One ioctl, for which the host's kernel may wait for all its processors. */
-static int settle_one(struct net *n, struct net_pair *left_over,
-		      uint32_t offloads)
+static int settle_one(struct net *n, struct net_pair *amiss, uint32_t offloads)
 {
+	const bool is_missing = amiss && !net_is_enabled(amiss);
 	int rc;
 
-	if (left_over) {
-		rc = tap_attach(&left_over->tap, false);
-		left_over->tap.is_attached = false;
+	if (amiss) {
+		rc = tap_attach(&amiss->tap, is_missing);
+		amiss->tap.is_attached = is_missing && !rc;
 	} else {
 		rc = net_apply_offloads(n, offloads);
 	}
@@ -216,22 +231,23 @@ static int settle_one(struct net *n, struct net_pair *left_over,
 static bool net_settle(struct virtio *v) REQUIRES(v->device.lock)
 {
 	struct net *n = net_of(v);
-	struct net_pair *left_over;
+	struct net_pair *amiss;
 	uint32_t offloads;
 	int rc;
 
 	if (n->is_settled)
 		return true;
-	while ((left_over = pair_left_over(n)) ||
-	       n->wanted_offloads != n->offloads) {
+	while ((amiss = pair_amiss(n)) || n->wanted_offloads != n->offloads) {
 		if (!limiter_try(&n->ctrl_limiter, 0))
 			return false;
 		offloads = n->wanted_offloads;
 		mutex_unlock(&v->device.lock);
-		rc = settle_one(n, left_over, offloads);
+		rc = settle_one(n, amiss, offloads);
 		mutex_lock(&v->device.lock);
-		if (rc && !left_over)
+		if (rc && !amiss)
 			n->wanted_offloads = n->offloads;
+		else if (rc && amiss->index < n->wanted_pairs)
+			n->wanted_pairs = amiss->index;
 	}
 	n->is_settled = true;
 	virtio_kick_again(v);
@@ -244,6 +260,7 @@ static void net_kick_all(struct virtio *v) REQUIRES(v->device.lock)
 
 	if (!n->is_connected)
 		connect_to_loop(n);
+	watch_taps(n);
 	/* Each looks whether its queues are live, and its taps settled. */
 	net_ctrl_turn(n, &v->queues[ctrl_index(n)]);
 	serve_rx(n);
@@ -295,6 +312,7 @@ static const struct virtio_ops net_ops = {
 	.quiesce = net_quiesce,
 	.reset = net_reset,
 	.settle = net_settle,
+	.visit = net_visit,
 	.kick_all = net_kick_all,
 	.count = net_count,
 	.free = net_free,
@@ -383,6 +401,7 @@ int net_new(struct device **out, const struct net_config *config, struct err *e)
 		return rc;
 	}
 	n->mtu = config->mtu;
+	n->wanted_pairs = 1;
 	if (config->has_mac)
 		memcpy(n->mac, config->mac, sizeof(n->mac));
 	memcpy(n->guest_mac, n->mac, sizeof(n->mac));
@@ -395,6 +414,8 @@ int net_new(struct device **out, const struct net_config *config, struct err *e)
 	virtio_init(&n->virtio, &net_ops, &mmio_transport, n->id,
 		    features_of(n, config->has_mac), 2 * n->pair_count + 1,
 		    VQ_SIZE_MAX);
+	/* What the tap may leave undone, it need not. */
+	n->virtio.bearable = NET_F_CTRL_GUEST_OFFLOADS | NET_F_GUEST_OFFLOADS;
 	*out = &n->virtio.device;
 	return 0;
 }

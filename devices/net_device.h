@@ -18,7 +18,7 @@
  * A virtio-net device as its own files see it, each standing on those behind
  * it: net.c has its life, net_ctrl.c the driver's commands, net_pair.c the
  * queues of the tap, net_rx.c and net_tx.c the two directions, net_offload.c
- * what guest and tap leave to one another.
+ * what guest and tap leave to one another, net_state.c what is saved.
  */
 
 /* Features (virtio 1.2, 5.1.3; 54 to 56 are those of UDP segments). */
@@ -44,6 +44,12 @@
 #define NET_F_GUEST_USO4	  (1ULL << 54)
 #define NET_F_GUEST_USO6	  (1ULL << 55)
 #define NET_F_HOST_USO		  (1ULL << 56)
+
+/* Those that say what the device may leave to the guest. */
+#define NET_F_GUEST_OFFLOADS                                      \
+	(NET_F_GUEST_CSUM | NET_F_GUEST_TSO4 | NET_F_GUEST_TSO6 | \
+	 NET_F_GUEST_ECN | NET_F_GUEST_UFO | NET_F_GUEST_USO4 |   \
+	 NET_F_GUEST_USO6)
 
 /* What precedes each frame (5.1.6). */
 struct net_header {
@@ -140,10 +146,12 @@ struct net {
 	uint8_t mac[6];	      /* the guest's may differ; see net_ctrl.c */
 	uint8_t guest_mac[6];
 	uint16_t mtu;
-	uint32_t offloads;	  /* of the tap, that are on */
-	uint32_t wanted_offloads; /* by the driver that came up */
-	bool is_settled;	  /* the taps are as the driver wants them */
-	struct turn rx_turn;	  /* of the pairs */
+	uint32_t offloads; /* of the tap, that are on */
+	/* What a driver that came, went or was loaded wants of the taps. */
+	uint32_t wanted_offloads;
+	unsigned wanted_pairs;
+	bool is_settled;     /* the taps are as the driver wants them */
+	struct turn rx_turn; /* of the pairs */
 	struct turn tx_turn;
 	bool is_connected; /* to the loop */
 	bool was_up;	   /* a driver was there since the taps were empty */
@@ -212,5 +220,11 @@ void net_rx_turn(struct net_pair *p);
 void net_tx_turn(struct net_pair *p);
 void net_ctrl_turn(struct net *n, struct vq *vq);
 
-/* Gives the buffers back to the queue, as if they had not been taken. */
+/*
+ * Gives the buffers back to the queue, as if they had not been taken. A frame
+ * that waited for more of them is kept only where the device is held.
+ */
 void net_rx_quiesce(struct net_pair *p);
+
+/* net_state.c: as virtio_ops.visit. */
+void net_visit(struct virtio *v, struct visitor *w) REQUIRES(v->device.lock);

@@ -34,12 +34,7 @@ uint64_t net_offload_features(uint32_t tap)
 
 uint64_t net_guest_offloads(const struct net *n)
 {
-	uint64_t features = 0;
-	unsigned i;
-
-	for (i = 0; i < OFFLOADS; i++)
-		features |= offloads[i].guest;
-	return n->virtio.accepted & features;
+	return n->virtio.accepted & NET_F_GUEST_OFFLOADS;
 }
 
 uint32_t net_tap_offloads(uint64_t features)

@@ -78,6 +78,7 @@ int net_enable_pairs(struct net *n, unsigned count)
 		count = before;
 	for (i = count; i < n->pair_count; i++)
 		disable(&n->pairs[i]);
+	n->wanted_pairs = count;
 	/* Their queues are filled already. */
 	virtio_kick_again(&n->virtio);
 	return rc;

@@ -324,11 +324,24 @@ void net_rx_turn(struct net_pair *p)
 	virtio_notify(&n->virtio, vq);
 }
 
+/* All of a frame of which a part lies in the guest's buffers. */
+static void spill_all(struct net_rx *rx)
+{
+	const size_t at = rx->frame - rx->spilled;
+	const struct iov run = ready_run(rx);
+
+	memmove(rx->spill + at, rx->spill, rx->spilled);
+	(void)iov_read(&run, 0, rx->spill, at);
+	rx->spilled = rx->frame;
+}
+
 void net_rx_quiesce(struct net_pair *p)
 {
 	struct net_rx *rx = &p->rx;
 
-	if (rx->spilled)
+	if (rx->spilled && p->net->virtio.is_held)
+		spill_all(rx);
+	else if (rx->spilled)
 		drop(p);
 	for (; rx->chain_count; rx->chain_count--)
 		vq_unpop(net_rx_queue(p));

@@ -26,12 +26,11 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#include "devices/uart_sink.h"
+#include "devices/uart_device.h"
 #include "vmm/base/clock.h"
 #include "vmm/base/container.h"
 #include "vmm/base/fd.h"
 #include "vmm/base/log.h"
-#include "vmm/kvm/irq.h"
 
 enum {
 	REG_DATA,
@@ -44,55 +43,18 @@ enum {
 	REG_SCR
 };
 
-/* IER, and in the same places our set of reasons for an interrupt. */
-enum { IER_RX = 1, IER_TX = 2, IER_LINE = 4, IER_MODEM = 8, IER_WRITABLE = 15 };
 /* IIR, the most urgent first. */
 enum { IIR_LINE = 6, IIR_RX = 4, IIR_TX = 2, IIR_MODEM = 0, IIR_NONE = 1 };
 enum { IIR_FIFO = 0xc0 };
 enum { FCR_ENABLE = 1, FCR_CLEAR_RX = 2 };
 enum { LCR_DLAB = 0x80 };
-enum {
-	MCR_DTR = 0x01,
-	MCR_RTS = 0x02,
-	MCR_OUT1 = 0x04,
-	MCR_OUT2 = 0x08,
-	MCR_LOOP = 0x10,
-	MCR_WRITABLE = 0x1f,
-};
 enum { LSR_DATA = 0x01, LSR_OVERRUN = 0x02, LSR_EMPTY = 0x60 };
-/* MSR: the lines above, below what of them changed since it was read. */
-enum { MSR_CTS = 0x10, MSR_DSR = 0x20, MSR_RI = 0x40, MSR_DCD = 0x80 };
 enum { MSR_RI_ENDED = MSR_RI >> 4 };
 
 enum {
 	OUT_BYTES = 64 * 1024,
-	IN_BYTES = 64,
 	DRAIN_WRITES = 16, /* before other devices get a turn */
 	FINAL_WAIT_MS = 100,
-};
-
-struct uart {
-	struct device device;
-	struct irq irq;
-	uint8_t ier, lcr, mcr, scr, dll, dlm;
-	bool has_fifo;
-	bool is_overrun;
-	bool is_tx_pending; /* THR ran empty and IIR has not said so yet */
-	uint8_t msr;
-	uint8_t raised; /* reasons an edge was raised for, as in IER */
-
-	uint8_t in[IN_BYTES]; /* a ring: in_count bytes from in_at on */
-	unsigned in_at, in_count;
-	uint8_t *out; /* owned ring; free-running positions */
-	size_t out_read, out_written;
-	uint64_t dropped;
-
-	int wake_fd; /* owned eventfd: vCPU thread to loop thread */
-	/* The loop thread's alone. */
-	struct uart_sink sink;
-	int in_fd;	 /* borrowed; -1 for none, or at its end */
-	bool is_in_file; /* always ready, so there is nothing to watch */
-	struct loop_watch wake_watch, out_watch, in_watch;
 };
 
 static struct uart *uart_of(struct device *d)
@@ -124,12 +86,12 @@ static void update_line(struct uart *u)
 
 static bool is_room(const struct uart *u)
 {
-	return u->in_count < IN_BYTES;
+	return u->in_count < UART_IN_BYTES;
 }
 
 static void put_input(struct uart *u, uint8_t byte)
 {
-	u->in[(u->in_at + u->in_count++) % IN_BYTES] = byte;
+	u->in[(u->in_at + u->in_count++) % UART_IN_BYTES] = byte;
 }
 
 /* Drops count bytes of input; the loop thread may have waited for the room. */
@@ -137,7 +99,7 @@ static void drop_input(struct uart *u, unsigned count)
 {
 	const bool was_full = !is_room(u);
 
-	u->in_at = (u->in_at + count) % IN_BYTES;
+	u->in_at = (u->in_at + count) % UART_IN_BYTES;
 	u->in_count -= count;
 	if (was_full && count)
 		fd_event_raise(u->wake_fd);
@@ -212,24 +174,13 @@ static uint8_t read_msr(struct uart *u)
 	return msr;
 }
 
-/* The lines of a connected, ready peer, or our own looped back. */
-static uint8_t modem_lines(const struct uart *u)
-{
-	if (!(u->mcr & MCR_LOOP))
-		return MSR_CTS | MSR_DSR | MSR_DCD;
-	return (u->mcr & MCR_RTS ? MSR_CTS : 0) |
-	       (u->mcr & MCR_DTR ? MSR_DSR : 0) |
-	       (u->mcr & MCR_OUT1 ? MSR_RI : 0) |
-	       (u->mcr & MCR_OUT2 ? MSR_DCD : 0);
-}
-
 static void write_mcr(struct uart *u, uint8_t value)
 {
 	const uint8_t before = u->msr & 0xf0;
 	uint8_t after, changed;
 
 	u->mcr = value & MCR_WRITABLE;
-	after = modem_lines(u);
+	after = uart_modem_lines(u);
 	changed = (before ^ after) >> 4;
 	/* Of the ring indicator only the end of ringing counts. */
 	if (after & MSR_RI)
@@ -394,12 +345,12 @@ static void drain_and_watch(struct uart *u)
 /* Reads what there is room for. in_fd is ready, and we are its one reader. */
 static void read_input(struct uart *u)
 {
-	uint8_t bytes[IN_BYTES];
+	uint8_t bytes[UART_IN_BYTES];
 	ssize_t n, i;
 
 	mutex_lock(&u->device.lock);
 	if (is_room(u)) {
-		n = read(u->in_fd, bytes, IN_BYTES - u->in_count);
+		n = read(u->in_fd, bytes, UART_IN_BYTES - u->in_count);
 		for (i = 0; i < n; i++)
 			put_input(u, bytes[i]);
 		/* News, even where the guest has not taken the old yet. */
@@ -503,6 +454,35 @@ static bool uart_stop(struct device *d)
 	return true;
 }
 
+/*
+ * What the guest sent is out of its hands, and not part of its state: it stays
+ * ours to write, whoever goes on with the guest. Most of it is out by then.
+ */
+static bool uart_hold(struct device *d)
+{
+	drain_and_watch(uart_of(d));
+	return true;
+}
+
+/* An edge may be gone by now, or its reason may be a loaded one. */
+static void uart_release(struct device *d)
+{
+	struct uart *u = uart_of(d);
+
+	mutex_lock(&d->lock);
+	u->raised = 0;
+	update_line(u);
+	mutex_unlock(&d->lock);
+	resume_input(u);
+}
+
+static void uart_visit_locked(struct device *d, struct visitor *w)
+{
+	mutex_lock(&d->lock);
+	uart_visit(uart_of(d), w);
+	mutex_unlock(&d->lock);
+}
+
 static void uart_free(struct device *d)
 {
 	struct uart *u = uart_of(d);
@@ -526,6 +506,10 @@ static const struct device_ops uart_ops = {
 	.write = uart_write,
 	.start = uart_start,
 	.stop = uart_stop,
+	.hold = uart_hold,
+	.release = uart_release,
+	.visit = uart_visit_locked,
+	.state = 1,
 	.free = uart_free,
 };
 
@@ -544,7 +528,7 @@ int uart_new(struct device **out, int out_fd, int in_fd, struct err *e)
 	u->wake_watch = (struct loop_watch){.fd = -1, .ready = wake_ready};
 	u->out_watch = (struct loop_watch){.fd = -1, .ready = out_ready};
 	u->in_watch = (struct loop_watch){.fd = -1, .ready = in_ready};
-	u->msr = modem_lines(u);
+	uart_power_on(u);
 	u->out = malloc(OUT_BYTES);
 	if (!u->out)
 		rc = err_set(e, -ENOMEM, "no memory for the serial port");

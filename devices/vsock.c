@@ -176,6 +176,21 @@ static void vsock_config_read(struct virtio *v, uint64_t offset, void *data,
 	virtio_copy_config(&layout, sizeof(layout), offset, data, len);
 }
 
+/*
+ * A driver acknowledges an event by offering its buffer, or another, once more:
+ * it has taken the event in by then. It acknowledges those before first.
+ */
+static void await_ack(struct vsock *vs, struct vq *vq)
+{
+	uint16_t offered = vq_offered(vq);
+
+	if (vs->is_event_out && (int16_t)(vs->event_ack - offered) > 0)
+		offered = vs->event_ack;
+	vs->event_ack = offered + 1;
+	vs->is_event_out = true;
+	vq_await_offer(vq);
+}
+
 /* 5.10.6.7: tells the driver, once it has a buffer for it. */
 static void send_event(struct vsock *vs) REQUIRES(vs->virtio.device.lock)
 {
@@ -199,6 +214,8 @@ static void send_event(struct vsock *vs) REQUIRES(vs->virtio.device.lock)
 		vq_fault(vq, "a buffer too small for an event");
 		return;
 	}
+	/* Before it can hear of it. */
+	await_ack(vs, vq);
 	vq_push(vq, vs->chain.head, sizeof(id));
 	vs->owes_event = false;
 	virtio_notify(&vs->virtio, vq);
@@ -231,21 +248,33 @@ static void vsock_reset(struct virtio *v)
 
 	forget_all(vs);
 	vs->owes_event = false;
+	vs->is_event_out = false;
 	if (!vsock_link_is_empty(&vs->table.doomed))
 		fd_event_raise(vs->doom_fd);
 }
 
-void vsock_transport_reset(struct device *d)
+/*
+ * Connections are not part of it: their other ends are processes that another
+ * machine, or an earlier moment, has nothing to say to. To save them changes
+ * nothing. Loading has ended what there was (vsock_reset()), and tells the
+ * driver so; a guest that comes twice from one state is told twice.
+ */
+static void vsock_visit(struct virtio *v, struct visitor *w)
+	REQUIRES(v->device.lock)
 {
-	struct vsock *vs = (struct vsock *)d;
+	struct vsock *vs = vsock_of(v);
+	uint32_t port = vs->table.last_port;
 
-	mutex_lock(&d->lock);
-	mutex_held(&vs->virtio.device.lock);
-	forget_all(vs);
+	visit_u32(w, &port);
+	visit_check(w, vsock_table_is_port(port),
+		    "port %u is none that a process of the host gets", port);
+	visit_bool(w, &vs->is_event_out);
+	visit_u16(w, &vs->event_ack);
+	if (!w->is_loading || w->rc)
+		return;
 	reap(vs);
-	vs->owes_event = true;
-	send_event(vs);
-	mutex_unlock(&d->lock);
+	vs->table.last_port = port;
+	vs->owes_event = virtio_is_up(v);
 }
 
 static void vsock_count(struct virtio *v, struct device_counters *c)
@@ -309,6 +338,7 @@ static const struct virtio_ops vsock_ops = {
 	.config_read = vsock_config_read,
 	.reset = vsock_reset,
 	.kick = vsock_kick,
+	.visit = vsock_visit,
 	.count = vsock_count,
 	.free = vsock_free,
 };

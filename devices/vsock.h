@@ -33,10 +33,3 @@ struct vsock_config {
  */
 int vsock_new(struct device **out, const struct vsock_config *config,
 	      struct err *e);
-
-/*
- * Ends all connections, and tells the driver that they are gone and that the
- * guest's CID may have changed (5.10.6.7): for a machine that was restored
- * from a snapshot. Thread: the loop's, lock not held.
- */
-void vsock_transport_reset(struct device *d) EXCLUDES(d->lock);

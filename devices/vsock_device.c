@@ -17,6 +17,20 @@ bool vsock_is_up(const struct vsock *vs)
 	       vs->virtio.queues[VSOCK_TX].live;
 }
 
+bool vsock_awaits_driver(struct vsock *vs)
+{
+	const struct vq *vq = &vs->virtio.queues[VSOCK_EVENT];
+
+	if (!vs->owes_event && !vs->is_event_out)
+		return false;
+	/* One that has no such queue wants to hear nothing. */
+	if (!vq->live)
+		return false;
+	if (vs->is_event_out && (int16_t)(vq_offered(vq) - vs->event_ack) >= 0)
+		vs->is_event_out = false;
+	return vs->owes_event || vs->is_event_out;
+}
+
 void vsock_set_timer(struct vsock *vs)
 {
 	uint64_t due = vsock_table_deadline(&vs->table);

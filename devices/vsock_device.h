@@ -79,7 +79,10 @@ struct vsock {
 	struct vsock_refusal refusals[VSOCK_REFUSALS_MAX];
 	unsigned refusal_at, refusal_count;
 	bool is_tx_stalled; /* until refusals are out */
-	bool owes_event;    /* TRANSPORT_RESET */
+	/* TRANSPORT_RESET: to be sent, and then to be acknowledged. */
+	bool owes_event;
+	bool is_event_out;
+	uint16_t event_ack; /* the event queue's vq_offered() that says so */
 
 	struct vq_chain chain;
 	struct vsock_batch batch;
@@ -109,6 +112,12 @@ int vsock_watch(struct vsock *vs, struct vsock_conn *c);
 void vsock_resume(struct vsock *vs, uint64_t now_ns);
 /* A RST for a packet that belongs to no connection; there must be room. */
 void vsock_refuse(struct vsock *vs, const struct vsock_packet *p);
+
+/*
+ * The driver has yet to hear, or to have understood, that all connections are
+ * gone; it would take a new one for one of those.
+ */
+bool vsock_awaits_driver(struct vsock *vs);
 
 /* vsock_rx.c: tells the guest what there is to tell, within a turn's bound. */
 void vsock_rx_serve(struct vsock *vs) REQUIRES(vs->virtio.device.lock);

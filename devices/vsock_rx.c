@@ -248,7 +248,7 @@ void vsock_rx_serve(struct vsock *vs)
 	int spent = 0;
 	int n = 1;
 
-	if (!vsock_is_up(vs) || vs->virtio.is_held)
+	if (!vsock_is_up(vs) || vs->virtio.is_held || vsock_awaits_driver(vs))
 		return;
 	do {
 		vq_disable_kicks(vq);

@@ -185,6 +185,11 @@ uint32_t vsock_table_port(struct vsock_table *t, uint32_t guest_port)
 	return t->last_port;
 }
 
+bool vsock_table_is_port(uint32_t port)
+{
+	return port >= (1U << 30) - 1 && port < 1U << 31;
+}
+
 /* ---- turns and deadlines ------------------------------------------------ */
 
 void vsock_table_ready(struct vsock_table *t, struct vsock_conn *c)

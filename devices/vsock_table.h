@@ -61,6 +61,9 @@ void vsock_table_unhash(struct vsock_table *t, struct vsock_conn *c);
 /* A port of the host from 2^30 on that no connection to guest_port has. */
 uint32_t vsock_table_port(struct vsock_table *t, uint32_t guest_port);
 
+/* Whether last_port can be that: one of these, or the one before the first. */
+bool vsock_table_is_port(uint32_t port);
+
 /* Appends c to those that have something for the guest; once. */
 void vsock_table_ready(struct vsock_table *t, struct vsock_conn *c);
 /* The first of these, taken out; NULL where there is none. */

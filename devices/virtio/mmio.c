@@ -300,6 +300,11 @@ static void mmio_release(struct device *d)
 	virtio_release(virtio_of(d));
 }
 
+static void mmio_visit(struct device *d, struct visitor *w)
+{
+	virtio_visit(virtio_of(d), w);
+}
+
 static void mmio_count(struct device *d, struct device_counters *c)
 {
 	virtio_count(virtio_of(d), c);
@@ -326,6 +331,8 @@ const struct transport_ops mmio_transport = {
 			.stop = mmio_stop,
 			.hold = mmio_hold,
 			.release = mmio_release,
+			.visit = mmio_visit,
+			.state = 1,
 			.count = mmio_count,
 			.free = mmio_free,
 		},

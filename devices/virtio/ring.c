@@ -133,6 +133,13 @@ static le16_t *avail_event(const struct vq *vq)
 	return (le16_t *)(void *)&vq->used->ring[vq->size];
 }
 
+/* One word of the used ring's, which only we write. */
+static void put_used16(const struct vq *vq, le16_t *at, uint16_t value)
+{
+	le16_put(at, value);
+	guest_mem_wrote(vq->mem, at, sizeof(*at));
+}
+
 void vq_init(struct vq *vq, uint16_t index, uint16_t max, const char *owner,
 	     void (*faulted)(struct vq *vq), void *device)
 {
@@ -195,17 +202,16 @@ static void *area_at(const struct guest_mem *mem, uint64_t gpa, uint64_t bytes,
 	return guest_mem_at(mem, gpa, bytes);
 }
 
-int vq_enable(struct vq *vq, const struct guest_mem *mem, bool event_idx,
-	      bool indirect)
+static bool is_size_fine(const struct vq *vq)
+{
+	return vq->size && vq->size <= vq->max && !(vq->size & (vq->size - 1));
+}
+
+/* Translates all areas of a queue whose size is fine; all or none. */
+static bool translate(struct vq *vq, const struct guest_mem *mem)
 {
 	const uint64_t n = vq->size;
 
-	vq_disable(vq);
-	if (n == 0 || n > vq->max || (n & (n - 1)))
-		return vq_fault(vq,
-				"size %" PRIu64 " is not a power of two of at "
-				"most %u",
-				n, vq->max);
 	/* 2.7: sizes of the areas; the event words are always part of them. */
 	vq->desc = area_at(mem, vq->desc_gpa, n * sizeof(struct ring_desc),
 			   DESC_ALIGN);
@@ -218,14 +224,28 @@ int vq_enable(struct vq *vq, const struct guest_mem *mem, bool event_idx,
 				   n * sizeof(struct ring_used_elem) +
 				   sizeof(le16_t),
 			   USED_ALIGN);
-	if (!vq->desc || !vq->avail || !vq->used) {
-		vq_disable(vq);
+	if (vq->desc && vq->avail && vq->used)
+		return true;
+	vq->desc = NULL;
+	vq->avail = NULL;
+	vq->used = NULL;
+	return false;
+}
+
+int vq_enable(struct vq *vq, const struct guest_mem *mem, bool event_idx,
+	      bool indirect)
+{
+	vq_disable(vq);
+	if (!is_size_fine(vq))
+		return vq_fault(vq,
+				"size %u is not a power of two of at most %u",
+				vq->size, vq->max);
+	if (!translate(vq, mem))
 		return vq_fault(vq,
 				"areas at %#" PRIx64 ", %#" PRIx64
 				" and %#" PRIx64
 				" are not aligned or not in memory",
 				vq->desc_gpa, vq->avail_gpa, vq->used_gpa);
-	}
 	vq->mem = mem;
 	vq->event_idx = event_idx;
 	vq->indirect = indirect;
@@ -253,6 +273,9 @@ static int chain_add(struct vq *vq, struct vq_chain *chain,
 		return vq_fault(
 			vq, "a buffer of %u bytes at %#" PRIx64 ": not memory",
 			d->len, d->addr);
+	/* It may be written to until it is put back. */
+	if (writable)
+		guest_mem_wrote(vq->mem, hva, d->len);
 	if (writable && !run->count)
 		run->at = &chain->iov[chain->readable.count];
 	run->at[run->count++] = (struct iovec){
@@ -400,6 +423,7 @@ void vq_put(struct vq *vq, uint16_t head, uint32_t written)
 	elem = &vq->used->ring[vq->next_used & (vq->size - 1)];
 	le32_put(&elem->id, head);
 	le32_put(&elem->len, written);
+	guest_mem_wrote(vq->mem, elem, sizeof(*elem));
 	vq->next_used++;
 	vq->in_flight--;
 }
@@ -409,7 +433,7 @@ void vq_publish(struct vq *vq)
 	if (!vq->live)
 		return;
 	atomic_thread_fence(memory_order_release);
-	le16_put(&vq->used->idx, vq->next_used);
+	put_used16(vq, &vq->used->idx, vq->next_used);
 }
 
 void vq_push(struct vq *vq, uint16_t head, uint32_t written)
@@ -443,7 +467,7 @@ void vq_disable_kicks(struct vq *vq)
 	 * passes avail_event, which stays behind until vq_enable_kicks().
 	 */
 	if (vq->live && !vq->event_idx)
-		le16_put(&vq->used->flags, USED_NO_NOTIFY);
+		put_used16(vq, &vq->used->flags, USED_NO_NOTIFY);
 }
 
 bool vq_enable_kicks(struct vq *vq)
@@ -451,9 +475,82 @@ bool vq_enable_kicks(struct vq *vq)
 	if (!vq->live)
 		return false;
 	if (vq->event_idx)
-		le16_put(avail_event(vq), vq->next_avail);
+		put_used16(vq, avail_event(vq), vq->next_avail);
+	else
+		put_used16(vq, &vq->used->flags, 0);
+	atomic_thread_fence(memory_order_seq_cst);
+	return le16_get(&vq->avail->idx) != vq->next_avail;
+}
+
+void vq_await_offer(struct vq *vq)
+{
+	if (vq->event_idx)
+		le16_put(avail_event(vq), le16_get(&vq->avail->idx));
 	else
 		le16_put(&vq->used->flags, 0);
 	atomic_thread_fence(memory_order_seq_cst);
-	return le16_get(&vq->avail->idx) != vq->next_avail;
+}
+
+uint16_t vq_offered(const struct vq *vq)
+{
+	return le16_get(&vq->avail->idx);
+}
+
+/* ---- saved state -------------------------------------------------------- */
+
+/* What the driver wrote; ready says whether it is judged. */
+static bool visit_setup(struct vq *vq, struct visitor *w,
+			const struct vq_context *to)
+{
+	bool is_ready = vq->ready;
+
+	visit_u32(w, &vq->size);
+	visit_u64(w, &vq->desc_gpa);
+	visit_u64(w, &vq->avail_gpa);
+	visit_u64(w, &vq->used_gpa);
+	visit_bool(w, &is_ready);
+	if (!w->is_loading || w->rc || !is_ready)
+		return is_ready && !w->rc;
+	if (!visit_check(w, is_size_fine(vq),
+			 "queue %u has %u entries, not a power of two of at "
+			 "most %u",
+			 vq->index, vq->size, vq->max) ||
+	    !visit_check(w, translate(vq, to->mem),
+			 "the areas of queue %u at %#" PRIx64 ", %#" PRIx64
+			 " and %#" PRIx64 " are not aligned or not in memory",
+			 vq->index, vq->desc_gpa, vq->avail_gpa, vq->used_gpa))
+		return false;
+	vq->mem = to->mem;
+	vq->event_idx = to->event_idx;
+	vq->indirect = to->indirect;
+	vq->ready = true;
+	return true;
+}
+
+/*
+ * With nothing in flight all that was taken was put, so one index says both.
+ * What the driver's own indices are in guest memory is not looked at: a driver
+ * that broke them is found out when its queue is served, like any other, and
+ * can't have its machine refused.
+ */
+static void visit_indices(struct vq *vq, struct visitor *w)
+{
+	if (vq->in_flight)
+		visit_fail(w, -EBUSY, "queue %u has %u requests in flight",
+			   vq->index, vq->in_flight);
+	visit_u16(w, &vq->next_used);
+	visit_u16(w, &vq->told_used);
+	if (!w->is_loading)
+		return;
+	visit_check(w, (uint16_t)(vq->next_used - vq->told_used) <= vq->size,
+		    "queue %u of %u entries was at %u and told of %u",
+		    vq->index, vq->size, vq->next_used, vq->told_used);
+	vq->next_avail = vq->next_used;
+	vq->seen_avail = vq->next_used;
+}
+
+void vq_visit(struct vq *vq, struct visitor *w, const struct vq_context *to)
+{
+	if (visit_setup(vq, w, to) && to->is_up)
+		visit_indices(vq, w);
 }

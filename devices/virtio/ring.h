@@ -6,6 +6,7 @@
 
 #include "devices/virtio/iov.h"
 #include "vmm/mem/guest_mem.h"
+#include "vmm/state/visit.h"
 
 /*
  * A split virtqueue, device side (virtio 1.2, 2.7). ring.c opens with how it
@@ -133,6 +134,29 @@ bool vq_must_notify(struct vq *vq);
  */
 void vq_disable_kicks(struct vq *vq);
 bool vq_enable_kicks(struct vq *vq);
+
+/*
+ * Asks for a kick when the driver offers more than it has by now, however much
+ * of that was taken; vq_offered() is how much it has offered ever, modulo 2^16.
+ * For a queue whose buffers lie ready for what seldom comes. The queue is live.
+ */
+void vq_await_offer(struct vq *vq);
+uint16_t vq_offered(const struct vq *vq);
+
+/* What a queue is loaded into. */
+struct vq_context {
+	const struct guest_mem *mem;
+	bool event_idx; /* negotiated */
+	bool indirect;	/* negotiated */
+	bool is_up;	/* the driver is up and well: ready is live */
+};
+
+/*
+ * Walks the queue for saving and loading; nothing may be in flight. Loading,
+ * the queue was reset, and is judged as by vq_enable(); then it is ready, and
+ * goes on where it was as soon as the caller says that it is live.
+ */
+void vq_visit(struct vq *vq, struct visitor *w, const struct vq_context *to);
 
 /*
  * The driver broke the rules: counts, logs, stops the device until it is reset

@@ -102,7 +102,7 @@ void virtio_init(struct virtio *v, const struct virtio_ops *ops,
 			queue_faulted, v);
 }
 
-static void reset(struct virtio *v) REQUIRES(v->device.lock)
+void virtio_power_on(struct virtio *v)
 {
 	unsigned i;
 
@@ -128,7 +128,7 @@ static void drained(struct virtio *v) REQUIRES(v->device.lock)
 
 	v->is_draining = false;
 	if (v->is_resetting)
-		reset(v);
+		virtio_power_on(v);
 	for (i = 0; v->leaving; i++) {
 		if (v->leaving & 1U << i)
 			vq_disable(&v->queues[i]);
@@ -265,10 +265,21 @@ bool virtio_hold(struct virtio *v)
 	return is_quiet;
 }
 
+/*
+ * Whoever held us may have put all that interrupts pass through back to where
+ * it was. So what the driver has not acknowledged is raised again: an edge too
+ * many costs it a look, one that is missing may be waited for for ever.
+ */
 void virtio_release(struct virtio *v)
 {
+	unsigned i;
+
 	mutex_lock(&v->device.lock);
 	v->is_held = false;
+	for (i = 0; i < v->queue_count; i++)
+		virtio_notify(v, &v->queues[i]);
+	if (v->isr)
+		irq_raise(&v->irq);
 	mutex_unlock(&v->device.lock);
 	virtio_kick_again(v);
 }
@@ -317,7 +328,13 @@ void virtio_accept_features(struct virtio *v, uint32_t half, uint32_t bits)
 	v->accepted |= (uint64_t)bits << shift;
 }
 
-static void activate(struct virtio *v) REQUIRES(v->device.lock)
+bool virtio_is_up(const struct virtio *v)
+{
+	return v->status & VIRTIO_DRIVER_OK &&
+	       !(v->status & (VIRTIO_NEEDS_RESET | VIRTIO_FAILED));
+}
+
+void virtio_come_up(struct virtio *v)
 {
 	unsigned i;
 
@@ -363,7 +380,9 @@ void virtio_set_status(struct virtio *v, uint32_t value)
 		close_queues(v);
 		return;
 	}
-	added = (uint8_t)value & ~VIRTIO_NEEDS_RESET & ~old;
+	/* 2.1: of the bits that mean nothing, none is kept. */
+	added = (uint8_t)value & VIRTIO_STATUS_BITS & ~VIRTIO_NEEDS_RESET &
+		~old;
 	if (old & ~value) {
 		misuse(v, "cleared bits of the status");
 		return;
@@ -384,8 +403,8 @@ void virtio_set_status(struct virtio *v, uint32_t value)
 		close_queues(v);
 		return;
 	}
-	if (added & VIRTIO_DRIVER_OK && !(v->status & VIRTIO_NEEDS_RESET))
-		activate(v);
+	if (added & VIRTIO_DRIVER_OK && virtio_is_up(v))
+		virtio_come_up(v);
 }
 
 bool virtio_may_set_queue(const struct virtio *v, const struct vq *vq)

@@ -25,6 +25,7 @@ enum {
 	VIRTIO_FEATURES_OK = 8,
 	VIRTIO_NEEDS_RESET = 64,
 	VIRTIO_FAILED = 128,
+	VIRTIO_STATUS_BITS = 0xcf,
 };
 
 #define VIRTIO_F_INDIRECT_DESC (1ULL << 28)
@@ -80,6 +81,13 @@ struct virtio_ops {
 	 */
 	void (*kick_all)(struct virtio *v);
 	/*
+	 * As device_ops.visit, for what the device has beyond its queues and
+	 * registers, with the lock held. Loading, those are loaded, activate()
+	 * or reset() was called, and the queues are live where the driver is
+	 * up. May be NULL. Thread: the loop's.
+	 */
+	void (*visit)(struct virtio *v, struct visitor *w);
+	/*
 	 * As device_ops.count, for what the device has beyond its queues; with
 	 * the lock held. May be NULL. Thread: the loop's.
 	 */
@@ -106,6 +114,11 @@ struct virtio {
 	const struct transport_ops *transport;
 	uint64_t offered;  /* features */
 	uint64_t accepted; /* features, within offered */
+	/*
+	 * Features that are not offered here, and could be served all the same:
+	 * a driver that accepted them elsewhere keeps them when it is loaded.
+	 */
+	uint64_t bearable;
 	uint8_t status;
 	_Atomic uint8_t isr; /* read and acknowledged without the lock */
 	uint64_t interrupts; /* raised since the device was made */
@@ -157,6 +170,19 @@ bool virtio_stop(struct virtio *v) EXCLUDES(v->device.lock);
 bool virtio_settle(struct virtio *v) EXCLUDES(v->device.lock);
 bool virtio_hold(struct virtio *v) EXCLUDES(v->device.lock);
 void virtio_release(struct virtio *v) EXCLUDES(v->device.lock);
+
+/* As device_ops.visit; see virtio_state.c. */
+void virtio_visit(struct virtio *v, struct visitor *w) EXCLUDES(v->device.lock);
+
+/*
+ * For virtio_visit(): back to power-on, with nothing in flight, and the driver
+ * is up, status and features being what it made them.
+ */
+void virtio_power_on(struct virtio *v) REQUIRES(v->device.lock);
+void virtio_come_up(struct virtio *v) REQUIRES(v->device.lock);
+
+/* Whether the driver is up and well. */
+bool virtio_is_up(const struct virtio *v);
 
 /* As device_ops.count: the device's counters and those of its queues. */
 void virtio_count(struct virtio *v, struct device_counters *c)

@@ -33,7 +33,10 @@ void fake_host_open(struct fake_host *h)
 	h->thread = pthread_self();
 	assert_int_equal(loop_open(&h->loop, &e), 0);
 	assert_int_equal(
-		guest_mem_open(&h->mem, ranges, 2, GUEST_MEM_SMALL, &e), 0);
+		guest_mem_open(&h->mem, ranges, 2,
+			       &(struct guest_mem_backing){GUEST_MEM_SMALL},
+			       &e),
+		0);
 	h->host = (struct device_host){
 		.loop = &h->loop,
 		.vm = &h->vm,
@@ -43,7 +46,7 @@ void fake_host_open(struct fake_host *h)
 	};
 }
 
-void fake_host_close(struct fake_host *h)
+void fake_host_remove(struct fake_host *h)
 {
 	if (h->device) {
 		if (h->device->ops->stop)
@@ -51,6 +54,11 @@ void fake_host_close(struct fake_host *h)
 		h->device->ops->free(h->device);
 	}
 	h->device = NULL;
+}
+
+void fake_host_close(struct fake_host *h)
+{
+	fake_host_remove(h);
 	loop_close(&h->loop);
 	guest_mem_close(&h->mem);
 	assert_int_equal(fake_kvm.irqs, 0);

@@ -40,6 +40,9 @@ void fake_host_close(struct fake_host *h);
 /* What machine_add() and machine_start() do; returns what start() did. */
 int fake_host_add(struct fake_host *h, struct device *d, struct err *e);
 
+/* Takes the device out, so that another can have its place. */
+void fake_host_remove(struct fake_host *h);
+
 /*
  * Calls what is ready, at most `most` callbacks, and returns how many. Equal
  * to `most` means that the loop would not have come to rest.

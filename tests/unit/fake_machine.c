@@ -293,6 +293,13 @@ int generation_new(struct device **out, struct err *e)
 	return make(out, "generation", e);
 }
 
+int generation_changed(struct device *d, struct err *e)
+{
+	(void)d;
+	note("generation changed");
+	return fails("generation changed", e);
+}
+
 int sleep_new(struct device **out, struct err *e)
 {
 	return make(out, "sleep", e);

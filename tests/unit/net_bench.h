@@ -92,3 +92,14 @@ void offer_room(unsigned ring, uint16_t desc, uint64_t at, uint32_t len);
 /* Offers a header and frame n from SENT_GPA in pieces; desc and on are used. */
 void offer_frame(unsigned ring, uint16_t desc, const struct frame_header *h,
 		 unsigned n, size_t len, size_t piece);
+
+enum { ACK_OK = 0, ACK_ERR = 1, UNTOUCHED = 0xee };
+
+/*
+ * The answer to a command, or UNTOUCHED where there was none; the first in
+ * pieces.
+ */
+uint8_t command_in(unsigned piece, uint8_t class, uint8_t what,
+		   const void *data, size_t len);
+uint8_t command(uint8_t class, uint8_t what, const void *data, size_t len);
+uint8_t set_pairs(uint16_t pairs);

@@ -143,6 +143,70 @@ static void time_may_stand_still_or_go_back(void **state)
 	assert_int_equal(bucket_wait_ns(&b, 10, S), 11 * MS);
 }
 
+/* It goes on at another time as if none had passed. */
+static void its_rest_is_another_clocks(void **state)
+{
+	struct bucket other;
+	struct bucket_rest r;
+
+	(void)state;
+	bucket_init(&b, 1000, 50, 100);
+	bucket_take(&b, 20, S);
+	r = bucket_rest(&b, S);
+	assert_int_equal(r.burst, 30);
+	assert_int_equal(r.ahead_ns, 0);
+	bucket_take(&b, 30 + 600, S);
+	r = bucket_rest(&b, S + 10 * MS);
+	assert_int_equal(r.burst, 0);
+	assert_int_equal(r.ahead_ns, 50 * MS);
+	bucket_init(&other, 1000, 50, 100);
+	bucket_set_rest(&other, &r, 7);
+	assert_int_equal(bucket_wait_ns(&other, 500, 7), 0);
+	assert_int_equal(bucket_wait_ns(&other, 501, 7), 100 * MS / 1000);
+	assert_int_equal(bucket_wait_ns(&other, 1000, 7 + 50 * MS), 0);
+	/* Also a fraction of a nanosecond, and what is owed. */
+	bucket_init(&b, 7, 0, 100);
+	bucket_take(&b, 8, S);
+	r = bucket_rest(&b, S);
+	bucket_init(&other, 7, 0, 100);
+	bucket_set_rest(&other, &r, 50 * S);
+	assert_int_equal(bucket_wait_ns(&other, 7, 50 * S),
+			 bucket_wait_ns(&b, 7, S));
+	assert_int_equal(other.fraction, b.fraction);
+	/* Used up, and then what it had before. */
+	bucket_init(&b, 10, 5, 100);
+	r = bucket_rest(&b, S);
+	bucket_take(&b, 15, S);
+	bucket_set_rest(&b, &r, S);
+	assert_int_equal(bucket_wait_ns(&b, 15, S), 0);
+}
+
+static void a_rest_that_can_not_be_is_cut(void **state)
+{
+	static const struct bucket_rest all = {UINT64_MAX, UINT64_MAX,
+					       UINT64_MAX};
+	struct bucket_rest r;
+
+	(void)state;
+	bucket_init(&b, 10, 5, 100);
+	bucket_set_rest(&b, &all, S);
+	assert_int_equal(b.burst, 5);
+	assert_true(b.fraction < 10);
+	assert_int_equal(bucket_wait_ns(&b, 5, S), 0);
+	assert_true(bucket_wait_ns(&b, 6, S) > 0);
+	/* It is an age, and no overflow of one. */
+	r = bucket_rest(&b, S);
+	assert_true(r.ahead_ns < UINT64_MAX / 2);
+	bucket_take(&b, UINT64_MAX, UINT64_MAX / 4);
+	assert_true(bucket_wait_ns(&b, 1, UINT64_MAX / 4) > 0);
+	/* Without a limit there is nothing to tell, and nothing to hear. */
+	bucket_init(&b, 0, 0, 100);
+	bucket_set_rest(&b, &all, S);
+	assert_int_equal(bucket_wait_ns(&b, UINT64_MAX, S), 0);
+	r = bucket_rest(&b, S);
+	assert_int_equal(r.burst | r.ahead_ns | r.fraction, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -157,6 +221,8 @@ int main(void)
 		cmocka_unit_test(size_or_time_zero_is_no_limit),
 		cmocka_unit_test(the_largest_numbers_do_not_wrap),
 		cmocka_unit_test(time_may_stand_still_or_go_back),
+		cmocka_unit_test(its_rest_is_another_clocks),
+		cmocka_unit_test(a_rest_that_can_not_be_is_cut),
 	};
 
 	return cmocka_run_group_tests_name("bucket", tests, NULL, NULL);

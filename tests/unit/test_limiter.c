@@ -195,6 +195,36 @@ static void a_stopped_limiter_wakes_nobody(void **state)
 	assert_null(loop.timers);
 }
 
+static void what_is_left_goes_on_elsewhere(void **state)
+{
+	struct limiter other = {.ready = work};
+	struct limiter_rest rest;
+
+	(void)state;
+	set(1000, 3, 0, 3600000);
+	limiter_start(&l, &loop);
+	assert_true(limiter_take(&l, 400));
+	assert_true(limiter_take(&l, 400));
+	rest = limiter_rest(&l);
+	/* One that waits for what is no more is asked anew. */
+	limiter_set(&other,
+		    &(struct limiter_config){.bytes = {1000, 0, 3600000, true},
+					     .ops = {3, 0, 3600000, true}});
+	limiter_start(&other, &loop);
+	assert_true(limiter_take(&other, 1000));
+	assert_false(limiter_take(&other, 1));
+	limiter_set_rest(&other, &rest);
+	assert_false(limiter_is_waiting(&other));
+	assert_true(limiter_take(&other, 200));
+	assert_false(limiter_take(&other, 1));
+	/* And of operations, which are all gone. */
+	rest.bytes = (struct bucket_rest){0};
+	limiter_set_rest(&other, &rest);
+	assert_true(limiter_take(&other, 1));
+	assert_false(limiter_take(&other, 1));
+	limiter_stop(&other);
+}
+
 /* ---- the loop's timers ----------------------------------------------------
  */
 
@@ -296,6 +326,7 @@ int main(void)
 		TEST(new_limits_wake_who_waits),
 		TEST(a_bucket_not_given_stays),
 		TEST(a_stopped_limiter_wakes_nobody),
+		TEST(what_is_left_goes_on_elsewhere),
 		TEST(timers_fire_in_order_and_not_early),
 		TEST(a_timer_is_armed_anew_or_not_at_all),
 		TEST(a_timer_that_always_fires_keeps_no_watch_out),

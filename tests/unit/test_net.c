@@ -126,46 +126,6 @@ static void bad_configurations_are_refused(void **state)
 
 /* ---- commands ------------------------------------------------------------ */
 
-enum { ACK_OK = 0, ACK_ERR = 1, UNTOUCHED = 0xee };
-
-/* The answer to a command, or UNTOUCHED where there was none. */
-static uint8_t command_in(unsigned piece, uint8_t class, uint8_t what,
-			  const void *data, size_t len)
-{
-	struct fake_ring *ring = &rings[CTRL];
-	const unsigned index = fake_driver_offered(&host) & F_MQ &&
-					       rings[RX1].avail_idx
-				       ? config.queue_pairs * 2
-				       : 2;
-	uint16_t desc = 0;
-	size_t left = 2 + len, n, at = 0;
-	uint32_t id, used;
-
-	sent[0] = class;
-	sent[1] = what;
-	if (len)
-		memcpy(sent + 2, data, len);
-	for (; left; left -= n, at += n) {
-		n = left < piece ? left : piece;
-		fake_ring_desc(ring, desc, SENT_GPA + at, (uint32_t)n,
-			       FAKE_NEXT, desc + 1);
-		desc++;
-	}
-	got[0] = UNTOUCHED;
-	fake_ring_desc(ring, desc, GOT_GPA, 1, FAKE_WRITE, 0);
-	fake_ring_offer(ring, 0);
-	kick(index);
-	if (fake_ring_take(ring, &id, &used))
-		assert_int_equal(used, 1);
-	return got[0];
-}
-
-static uint8_t command(uint8_t class, uint8_t what, const void *data,
-		       size_t len)
-{
-	return command_in(256, class, what, data, len);
-}
-
 static void an_address_is_set_until_the_next_reset(void **state)
 {
 	static const uint8_t group[6] = {1, 2, 3, 4, 5, 6};
@@ -277,11 +237,6 @@ static void offloads_are_what_the_driver_took(void **state)
 }
 
 /* ---- several pairs ------------------------------------------------------- */
-
-static uint8_t set_pairs(uint16_t pairs)
-{
-	return command(4, 0, &pairs, sizeof(pairs));
-}
 
 /* A frame each way, by a pair. */
 static void expect_traffic(unsigned pair, bool works)

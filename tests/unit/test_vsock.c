@@ -515,37 +515,6 @@ static void a_new_driver_does_not_meet_old_connections(void **state)
 	close(fd);
 }
 
-static void a_restored_guest_hears_of_it(void **state)
-{
-	int fd = from_host(HOST_BASE, 1);
-	uint32_t *event = guest_mem_at(&host.mem, 0xa0000, 4);
-	uint32_t id, len;
-
-	(void)state;
-	*event = 99;
-	vsock_transport_reset(host.device);
-	host_hears_end(fd);
-	assert_int_equal(connections(), 0);
-	assert_false(fake_ring_take(&rings[2], &id, &len));
-	/* The driver's buffer comes late. */
-	fake_ring_desc(&rings[2], 0, 0xa0000, 4, FAKE_WRITE, 0);
-	fake_ring_offer(&rings[2], 0);
-	fake_write32(&host, MMIO_NOTIFY, 2);
-	settle();
-	assert_true(fake_ring_take(&rings[2], &id, &len));
-	assert_int_equal(len, 4);
-	assert_int_equal(*event, 0);
-	/* And once only. */
-	fake_ring_offer(&rings[2], 0);
-	fake_write32(&host, MMIO_NOTIFY, 2);
-	settle();
-	assert_false(fake_ring_take(&rings[2], &id, &len));
-	/* The next one finds the buffer there. */
-	vsock_transport_reset(host.device);
-	assert_true(fake_ring_take(&rings[2], &id, &len));
-	close(fd);
-}
-
 static int quiet(void **state)
 {
 	(void)state;
@@ -584,7 +553,6 @@ int main(void)
 		UP(there_are_bounds_to_how_many),
 		UP(a_reset_ends_all_connections),
 		UP(a_new_driver_does_not_meet_old_connections),
-		UP(a_restored_guest_hears_of_it),
 	};
 
 	return cmocka_run_group_tests(tests, quiet, NULL);

@@ -105,11 +105,10 @@ static const struct virtio_ops bare_ops = {
 	.free = toy_free,
 };
 
-static void add_toy(const struct virtio_ops *ops)
+static void make_toy(const struct virtio_ops *ops)
 {
 	struct err e;
 
-	fake_host_open(&toy_host);
 	toy = calloc(1, sizeof(*toy));
 	assert_non_null(toy);
 	memset(toy->beyond, 0xcc, sizeof(toy->beyond));
@@ -117,6 +116,20 @@ static void add_toy(const struct virtio_ops *ops)
 	virtio_init(&toy->virtio, ops, &mmio_transport, "toy", TOY_FEATURE,
 		    TOY_QUEUES, TOY_QUEUE_MAX);
 	assert_int_equal(fake_host_add(&toy_host, &toy->virtio.device, &e), 0);
+}
+
+static void add_toy(const struct virtio_ops *ops)
+{
+	fake_host_open(&toy_host);
+	make_toy(ops);
+}
+
+void toy_renew(void)
+{
+	fake_host_remove(&toy_host);
+	/* Another VM, too. */
+	fake_kvm.ioeventfds = 0;
+	make_toy(&toy_ops);
 }
 
 int toy_setup(void **state)

@@ -37,6 +37,9 @@ int toy_setup(void **state);
 int toy_setup_bare(void **state);
 int toy_teardown(void **state);
 
+/* Another one, that has seen nothing, in the place of toy; same guest. */
+void toy_renew(void);
+
 uint32_t toy_status(void);
 void toy_set_status(uint32_t value);
 /* Everything up to DRIVER_OK, with queue 0 of TOY_SIZE entries. */

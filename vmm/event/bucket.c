@@ -17,7 +17,11 @@ typedef unsigned __int128 wide;
 void bucket_init(struct bucket *b, uint64_t size, uint64_t burst,
 		 uint64_t refill_ms)
 {
-	*b = (struct bucket){.size = size, .burst = burst};
+	*b = (struct bucket){
+		.size = size,
+		.burst_size = burst,
+		.burst = burst,
+	};
 	b->refill_ns = refill_ms < CENTURY_NS / NS_PER_MS
 			       ? refill_ms * NS_PER_MS
 			       : CENTURY_NS;
@@ -69,4 +73,29 @@ void bucket_take(struct bucket *b, uint64_t n, uint64_t now_ns)
 	b->full_ns += (uint64_t)owed;
 	if (b->full_ns > now_ns + OWED_MAX_NS)
 		b->full_ns = now_ns + OWED_MAX_NS;
+}
+
+struct bucket_rest bucket_rest(const struct bucket *b, uint64_t now_ns)
+{
+	struct bucket_rest r = {0};
+
+	if (!bucket_is_limited(b))
+		return r;
+	r.burst = b->burst;
+	if (b->full_ns < now_ns)
+		return r;
+	r.ahead_ns = b->full_ns - now_ns;
+	r.fraction = b->fraction;
+	return r;
+}
+
+void bucket_set_rest(struct bucket *b, const struct bucket_rest *r,
+		     uint64_t now_ns)
+{
+	if (!bucket_is_limited(b))
+		return;
+	b->burst = r->burst < b->burst_size ? r->burst : b->burst_size;
+	b->fraction = r->fraction < b->size ? r->fraction : 0;
+	b->full_ns = now_ns +
+		     (r->ahead_ns < OWED_MAX_NS ? r->ahead_ns : OWED_MAX_NS);
 }

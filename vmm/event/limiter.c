@@ -115,3 +115,23 @@ bool limiter_is_waiting(const struct limiter *l)
 {
 	return l->timer.due_ns;
 }
+
+struct limiter_rest limiter_rest(const struct limiter *l)
+{
+	const uint64_t now = clock_now_ns();
+
+	return (struct limiter_rest){
+		.bytes = bucket_rest(&l->bytes, now),
+		.ops = bucket_rest(&l->ops, now),
+	};
+}
+
+void limiter_set_rest(struct limiter *l, const struct limiter_rest *r)
+{
+	const uint64_t now = clock_now_ns();
+
+	bucket_set_rest(&l->bytes, &r->bytes, now);
+	bucket_set_rest(&l->ops, &r->ops, now);
+	if (l->loop)
+		loop_disarm(l->loop, &l->timer);
+}

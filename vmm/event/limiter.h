@@ -72,3 +72,17 @@ bool limiter_try(struct limiter *l, uint64_t bytes);
 
 /* Whether it refused and has not called ready() yet: no use in asking. */
 bool limiter_is_waiting(const struct limiter *l);
+
+/* What is left in a limiter's buckets, as bucket_rest(). */
+struct limiter_rest {
+	struct bucket_rest bytes;
+	struct bucket_rest ops;
+};
+
+struct limiter_rest limiter_rest(const struct limiter *l);
+
+/*
+ * As bucket_set_rest(). Whoever was refused before is forgotten, and has to ask
+ * again by itself.
+ */
+void limiter_set_rest(struct limiter *l, const struct limiter_rest *r);

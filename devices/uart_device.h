@@ -1,0 +1,64 @@
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "devices/uart_sink.h"
+#include "vmm/event/loop.h"
+#include "vmm/kvm/irq.h"
+#include "vmm/machine/device.h"
+#include "vmm/state/visit.h"
+
+/*
+ * A serial port as its own files see it: uart.c is the port, uart_state.c what
+ * of it is saved.
+ */
+
+/* IER, and in the same places our set of reasons for an interrupt. */
+enum { IER_RX = 1, IER_TX = 2, IER_LINE = 4, IER_MODEM = 8, IER_WRITABLE = 15 };
+enum {
+	MCR_DTR = 0x01,
+	MCR_RTS = 0x02,
+	MCR_OUT1 = 0x04,
+	MCR_OUT2 = 0x08,
+	MCR_LOOP = 0x10,
+	MCR_WRITABLE = 0x1f,
+};
+/* MSR: the lines above, below what of them changed since it was read. */
+enum { MSR_CTS = 0x10, MSR_DSR = 0x20, MSR_RI = 0x40, MSR_DCD = 0x80 };
+
+enum { UART_IN_BYTES = 64 };
+
+struct uart {
+	struct device device;
+	struct irq irq;
+	uint8_t ier, lcr, mcr, scr, dll, dlm;
+	bool has_fifo;
+	bool is_overrun;
+	bool is_tx_pending; /* THR ran empty and IIR has not said so yet */
+	uint8_t msr;
+	uint8_t raised; /* reasons an edge was raised for, as in IER */
+
+	uint8_t in[UART_IN_BYTES]; /* a ring: in_count bytes from in_at on */
+	unsigned in_at, in_count;
+	uint8_t *out; /* owned ring; free-running positions */
+	size_t out_read, out_written;
+	uint64_t dropped;
+
+	int wake_fd; /* owned eventfd: vCPU thread to loop thread */
+	/* The loop thread's alone. */
+	struct uart_sink sink;
+	int in_fd;	 /* borrowed; -1 for none, or at its end */
+	bool is_in_file; /* always ready, so there is nothing to watch */
+	struct loop_watch wake_watch, out_watch, in_watch;
+};
+
+/* The lines of a connected, ready peer, or our own looped back. */
+uint8_t uart_modem_lines(const struct uart *u);
+
+/* Registers and input are as after power-on. */
+void uart_power_on(struct uart *u);
+
+/* As device_ops.visit, with the lock held. */
+void uart_visit(struct uart *u, struct visitor *w) REQUIRES(u->device.lock);
