@@ -64,7 +64,7 @@ BASE    := args err fd passed cursor clock log printable
 EVENT   := loop bucket limiter uring
 SECCOMP := filter rules compile
 MEM     := guest_mem image missing
-STATE   := visit hmac state
+STATE   := visit hmac state part file
 KVM     := kvm vm vcpu bus irq
 BOOT    := elf bzimage kernel cmdline initrd
 X86     := x86 state load entry cpuid features template ioapic e820 bootparams pvh acpi aml mptable
@@ -329,6 +329,8 @@ EXTRA_jailer_options := jailer/options
 EXTRA_state := tests/unit/state_bytes
 EXTRA_state_hostile := $(EXTRA_state)
 EXTRA_state_corpus := $(EXTRA_state)
+EXTRA_state_file := tests/unit/pair_bench
+EXTRA_state_kill := $(EXTRA_state_file)
 EXTRA_tree := api/ctl/base/tree
 EXTRA_pack := api/ctl/base/pack api/ctl/base/untar api/ctl/base/tar \
 	api/ctl/base/tree

@@ -181,8 +181,11 @@ static const struct rule state_rules[] = {
 	CALL("mincore", "which memory was touched"),
 	CALL("pwrite64", "memory and state into their files"),
 	CALL("fsync", "both on the disk"),
-	CALL("rename", "both in their places"),
+	CALL("renameat", "both in their places"),
 	CALL("getrandom", "names that nobody has"),
+	CALL("flock", "who is alive that writes them"),
+	CALL("getdents64", "what a killed writer has left"),
+	CALL("unlinkat", "the same, and what failed"),
 };
 
 /* While the API configures, the loop thread makes what the machine is of. */
