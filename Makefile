@@ -73,7 +73,7 @@ VIRTIO  := iov ring virtio virtio_state mmio
 DEVICES := block block_turn block_worker block_file block_request block_async net net_rx net_tx \
 	net_ctrl net_pair net_offload net_state limiter_state tap vsock vsock_packet vsock_conn \
 	vsock_table vsock_device vsock_tx vsock_rx vsock_host uart uart_state uart_sink \
-	i8042 power
+	i8042 power generation
 JSON    := json
 API     := http connection server listener socket_file text_file options \
 	config config_id config_drives config_net config_metrics config_fields \
@@ -213,7 +213,7 @@ $(GUEST)/initrd: $(GUEST)/init guest/initrd
 # musl brings no kernel headers of its own; the C library's come last.
 AGENT := agent loop wire log file spawn user disk init volume root tar untar \
 	machine network session progress input process child plan container \
-	configure forward shutdown request
+	configure forward freezer shutdown request
 
 $(GUEST)/agent: $(AGENT:%=guest/agent/%.c) $(wildcard guest/*.h guest/agent/*.h)
 	$(Q)mkdir -p $(@D)
@@ -308,6 +308,9 @@ EXTRA_uart_state := $(EXTRA_uart) tests/unit/state_bench
 EXTRA_i8042_state := $(KVM_FAKES) tests/unit/state_bench
 EXTRA_terminal := $(KVM_FAKES)
 EXTRA_power := $(KVM_FAKES)
+EXTRA_generation := $(KVM_FAKES)
+EXTRA_acpi := tests/unit/acpi_bench
+EXTRA_iasl := $(EXTRA_acpi)
 EXTRA_ioapic := $(KVM_FAKES)
 EXTRA_routes := tests/unit/fake_machine tests/unit/route_bench
 EXTRA_told := $(EXTRA_routes)
