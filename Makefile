@@ -194,7 +194,10 @@ setup: ## install the packages that building and testing need (root or sudo)
 
 # ---- the guest -------------------------------------------------------------
 
-BARE := reset poweroff triple_fault hello spin tick halt nowhere lost keys interrupt
+BARE := reset poweroff triple_fault hello spin tick halt nowhere lost keys \
+	interrupt waiter
+# Of parts of the hostile guest, and what it is linked of.
+MADE := hostile slow_disk ticker dirtier vsocker
 
 .PHONY: guest kernel bare-guests
 guest: kernel $(GUEST)/initrd $(GUEST)/agent.initrd ## build what runs inside: kernel, init and agent
@@ -232,9 +235,9 @@ build/guest/lab.ext4: tests/guest-root build/bench/vsock-peer
 
 HOSTILE := start machine device transport queue ring race block net vsock
 
-bare-guests: $(BARE:%=build/guests/%) build/guests/hello32 build/guests/hostile build/guests/slow_disk
+bare-guests: $(BARE:%=build/guests/%) build/guests/hello32 $(MADE:%=build/guests/%)
 
-build/guests/%: tests/guests/%.S tests/guests/bare.inc tests/guests/bare.ld
+$(BARE:%=build/guests/%): build/guests/%: tests/guests/%.S tests/guests/bare.inc tests/guests/bare.ld
 	$(Q)mkdir -p $(@D)
 	$(call say,GUEST,$@)gcc -I. -nostdlib -static -no-pie -o $@ $< \
 		-Wl,-T,tests/guests/bare.ld,--build-id=none \
@@ -250,12 +253,15 @@ BARE_CFLAGS := -m32 -march=i686 -mmmx -std=gnu17 -O2 -ffreestanding -fno-pic \
 	-fno-strict-aliasing -fno-tree-loop-distribute-patterns \
 	-mgeneral-regs-only $(WARN)
 
-SLOW := slow_disk hostile_start hostile_machine hostile_device
+PARTS_hostile := hostile $(HOSTILE:%=hostile_%)
+PARTS_slow_disk := slow_disk hostile_start hostile_machine hostile_device
+PARTS_ticker := ticker ticker_registers hostile_start hostile_machine
+PARTS_dirtier := dirtier idle idle_tables hostile_start hostile_machine
+PARTS_vsocker := vsocker idle idle_tables hostile_start hostile_machine \
+	hostile_device hostile_block hostile_net
 
-build/guests/hostile: build/guests/obj/hostile.o \
-		$(HOSTILE:%=build/guests/obj/hostile_%.o)
-build/guests/slow_disk: $(SLOW:%=build/guests/obj/%.o)
-build/guests/hostile build/guests/slow_disk: tests/guests/bare.ld
+$(foreach g,$(MADE),$(eval build/guests/$(g): $(PARTS_$(g):%=build/guests/obj/%.o)))
+$(MADE:%=build/guests/%): tests/guests/bare.ld
 	$(call say,GUEST,$@)gcc -m32 -nostdlib -static -no-pie -o $@ \
 		$(filter %.o,$^) -Wl,-T,tests/guests/bare.ld,--build-id=none \
 		-Wl,-z,noexecstack,--no-warn-rwx-segments
@@ -374,7 +380,7 @@ build/fuzz/socket: tests/fuzz/socket.c
 	$(Q)mkdir -p $(@D)
 	$(call say,CC,$@)gcc -O2 -Wall -Wextra -D_GNU_SOURCE -static -o $@ $<
 
-BENCHES := build/bench/floor build/bench/irqchip build/bench/api
+BENCHES := $(addprefix build/bench/,floor restore-floor irqchip api)
 
 # The other end of vsock in guest and host; in the tests' guests as well.
 PEER := tests/vm/vsock-peer.c tests/vm/vsock-peer-server.c
