@@ -398,6 +398,15 @@ build/bench/slow-disk: tests/vm/slow-disk.c
 	$(Q)mkdir -p $(@D)
 	$(call say,CC,$@)gcc -O2 -Wall -Wextra -D_GNU_SOURCE -static -o $@ $<
 
+# Serves a restored monitor's page faults; and who tests that in its place.
+UFFD := tests/vm/uffd-regions.c tests/vm/uffd.h
+build/bench/uffd-handler: tests/vm/uffd-handler.c $(UFFD)
+build/bench/uffd-monitor: tests/vm/uffd-monitor.c $(UFFD)
+build/bench/uffd-handler build/bench/uffd-monitor:
+	$(Q)mkdir -p $(@D)
+	$(call say,CC,$@)gcc -I. -O2 -Wall -Wextra -D_GNU_SOURCE -static -o $@ \
+		$(filter %.c,$^)
+
 # Tries to get out of a jail, from the monitor's place in it.
 INSIDE := $(addprefix tests/vm/jail-inside,.c -files.c -kernel.c)
 INSIDE += vmm/seccomp/filter.c build/seccomp/programs.c vmm/base/err.c
