@@ -380,7 +380,7 @@ build/fuzz/socket: tests/fuzz/socket.c
 	$(Q)mkdir -p $(@D)
 	$(call say,CC,$@)gcc -O2 -Wall -Wextra -D_GNU_SOURCE -static -o $@ $<
 
-BENCHES := $(addprefix build/bench/,floor restore-floor irqchip api)
+BENCHES := $(addprefix build/bench/,floor irqchip api restore-floor restore-run)
 
 # The other end of vsock in guest and host; in the tests' guests as well.
 PEER := tests/vm/vsock-peer.c tests/vm/vsock-peer-server.c
@@ -435,6 +435,7 @@ bench: export MAYFLY_JUDGE := 1
 bench: setup ## measure start-up against peers, in the long form
 	$(Q)$(MAKE) --no-print-directory all $(BENCHES)
 	$(Q)tests/bench/start --long
+	$(Q)tests/bench/restore --long
 	$(Q)tests/bench/jail --long
 	$(Q)build/bench/irqchip
 	$(Q)build/bench/api build/mayfly /tmp/mayfly-bench.sock
