@@ -33,7 +33,7 @@ CFLAGS   := -std=gnu17 -O2 -g -fPIE $(WARN) -fno-strict-aliasing \
 	-ffunction-sections -fdata-sections
 LDFLAGS  := -static-pie -Wl,-z,relro,-z,now,-z,separate-code,--gc-sections
 # Debian's liburing.so does not export all that its header declares.
-LDLIBS   := -ljansson -l:liburing.a -lseccomp
+LDLIBS   := -ljansson -l:liburing.a -lseccomp -l:libz.a -l:libmd.a
 
 ifeq ($(FLAVOUR),release)
 CPPFLAGS += -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3
@@ -63,12 +63,12 @@ endif
 BASE    := args err fd passed cursor clock log printable
 EVENT   := loop bucket limiter uring
 SECCOMP := filter rules compile
-MEM     := guest_mem
-STATE   := visit
+MEM     := guest_mem image
+STATE   := visit hmac state
 KVM     := kvm vm vcpu bus irq
 BOOT    := elf bzimage kernel cmdline initrd
-X86     := x86 load entry cpuid template ioapic e820 bootparams pvh acpi aml mptable
-MACHINE := cpus machine
+X86     := x86 state load entry cpuid features template ioapic e820 bootparams pvh acpi aml mptable
+MACHINE := cpus machine saved
 VIRTIO  := iov ring virtio mmio
 DEVICES := block block_turn block_worker block_file block_request block_async net net_rx net_tx \
 	net_ctrl net_pair net_offload tap vsock vsock_packet vsock_conn \
@@ -77,10 +77,11 @@ DEVICES := block block_turn block_worker block_file block_request block_async ne
 JSON    := json
 API     := http connection server listener socket_file text_file options \
 	config config_id config_drives config_net config_metrics config_fields \
-	config_device_fields \
+	config_device_fields snapshot snapshot_fields snapshot_config restore \
 	config_file controller controller_metrics assembly samples metrics \
 	console confine host_files policy faults routes route_boot route_machine \
-	route_drives route_net route_vsock route_serial route_vm route_metrics
+	route_drives route_net route_vsock route_serial route_vm route_metrics \
+	route_snapshot
 JAILER  := main options path root mounts bind userns fds ns cgroup rlimit caps \
 	landlock
 
@@ -322,6 +323,9 @@ EXTRA_bzimage := tests/unit/kernel_file
 EXTRA_kernel := tests/unit/kernel_file
 EXTRA_bootpage := tests/unit/kernel_file
 EXTRA_jailer_options := jailer/options
+EXTRA_state := tests/unit/state_bytes
+EXTRA_state_hostile := $(EXTRA_state)
+EXTRA_state_corpus := $(EXTRA_state)
 EXTRA_tree := api/ctl/base/tree
 EXTRA_pack := api/ctl/base/pack api/ctl/base/untar api/ctl/base/tar \
 	api/ctl/base/tree
@@ -355,6 +359,7 @@ $(UNIT:%=$(B)/tests/%): $(B)/tests/%: $(B)/tests/unit/test_%.o \
 # Fuzzers are built with FLAVOUR=fuzz; tests/fuzz/run builds and runs them.
 FUZZ := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 FUZZ_EXTRA_routes := tests/unit/fake_machine
+FUZZ_EXTRA_state := $(EXTRA_state)
 FUZZ_EXTRA_image_tar := $(EXTRA_image_tar) api/ctl/image/model
 FUZZ_LINK_routes := -Wl,--wrap=open,--wrap=fd_open
 

@@ -45,27 +45,33 @@ static int check_memory(const struct config_machine *m, struct err *e)
 }
 
 int assembly_make(struct machine **out, const struct vm_config *config,
-		  struct loop *loop, const struct machine_hooks *hooks,
-		  struct err *e)
+		  const struct assembly_saved *saved, struct loop *loop,
+		  const struct machine_hooks *hooks, struct err *e)
 {
-	static const enum guest_mem_pages pages[] = {
+	static const enum guest_mem_kind pages[] = {
 		[CONFIG_HUGE_NONE] = GUEST_MEM_SMALL,
 		[CONFIG_HUGE_2M] = GUEST_MEM_HUGE_2M,
 		[CONFIG_HUGE_TRANSPARENT] = GUEST_MEM_TRANSPARENT,
 	};
 	const struct config_machine *m = &config->machine;
-	const struct machine_config machine = {
+	struct machine_config machine = {
 		.mem_bytes = m->mem_size_mib << 20,
-		.pages = pages[m->huge_pages],
+		.backing = {.kind = pages[m->huge_pages]},
 		.vcpus = m->vcpu_count,
 		.smt = m->smt,
 		.template = m->cpu_template == CONFIG_TEMPLATE_T2
 				    ? ARCH_TEMPLATE_T2
 				    : ARCH_TEMPLATE_NONE,
 		.kvm_fd = config->kvm_fd,
+		.is_tracked = m->track_dirty_pages,
 	};
 	int rc = check_memory(m, e);
 
+	if (saved) {
+		machine.state = saved->state;
+		machine.backing = saved->backing;
+		machine.clock_realtime = saved->clock_realtime;
+	}
 	return rc ? rc : machine_new(out, &machine, loop, hooks, e);
 }
 
@@ -310,4 +316,13 @@ int assembly_start(struct machine *m, const struct vm_config *config,
 		.cmdline = cmdline,
 	};
 	return machine_start(m, &source, e);
+}
+
+int assembly_load(struct machine *m, const struct vm_config *config,
+		  struct device **vsock, bool has_boot_timer,
+		  struct assembly *out, struct err *e)
+{
+	int rc = add_devices(m, config, vsock, has_boot_timer, out, e);
+
+	return rc ? rc : machine_load(m, e);
 }

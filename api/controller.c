@@ -115,16 +115,31 @@ static void restore_vsock(struct controller *c)
 		log_warn("%s", e.text);
 }
 
-int controller_start(struct controller *c, struct err *e)
+/* From the configuration, and from saved where it is not NULL, to a machine. */
+static int make(struct controller *c, const struct assembly_saved *saved,
+		struct err *e)
 {
-	const bool had_vsock = c->vsock;
-
 	const struct machine_hooks hooks = {
 		.confine = machine_confine,
 		.ended = machine_ended,
 		.booted = machine_booted,
 		.context = c,
 	};
+	int rc = assembly_make(&c->machine, &c->config, saved, c->loop, &hooks,
+			       e);
+
+	console_take();
+	if (rc)
+		return rc;
+	return saved ? assembly_load(c->machine, &c->config, &c->vsock,
+				     c->has_boot_timer, &c->devices, e)
+		     : assembly_start(c->machine, &c->config, &c->vsock,
+				      c->has_boot_timer, &c->devices, e);
+}
+
+int controller_start(struct controller *c, struct err *e)
+{
+	const bool had_vsock = c->vsock;
 	int rc;
 
 	if (!c->config.boot.kernel_image_path)
@@ -133,11 +148,7 @@ int controller_start(struct controller *c, struct err *e)
 			       "boot-source first");
 	if (c->has_boot_timer)
 		c->start_cpu_ns = clock_cpu_ns();
-	rc = assembly_make(&c->machine, &c->config, c->loop, &hooks, e);
-	console_take();
-	if (!rc)
-		rc = assembly_start(c->machine, &c->config, &c->vsock,
-				    c->has_boot_timer, &c->devices, e);
+	rc = make(c, NULL, e);
 	if (rc) {
 		forget_machine(c);
 		if (had_vsock && !c->vsock)
@@ -146,6 +157,26 @@ int controller_start(struct controller *c, struct err *e)
 	}
 	c->state = CONTROLLER_RUNNING;
 	return 0;
+}
+
+int controller_load(struct controller *c, const struct assembly_saved *saved,
+		    struct err *e)
+{
+	int rc = make(c, saved, e);
+
+	if (rc)
+		forget_machine(c);
+	else
+		c->state = CONTROLLER_PAUSED;
+	return rc;
+}
+
+void controller_fail(struct controller *c, const struct err *e)
+{
+	c->end_ns = clock_now_ns();
+	c->end = MACHINE_FAILED;
+	c->end_error = *e;
+	loop_stop(c->loop);
 }
 
 static int check_started(const struct controller *c, struct err *e)
