@@ -16,6 +16,7 @@ void ticker_wait(uint32_t sleeps) __attribute__((noreturn));
 void ticker_tick(const char *culprit) __attribute__((noreturn));
 
 extern const uint32_t fx_pattern[], fx_before[];
+extern uint32_t tick_count;
 
 enum {
 	LAPIC_TPR = 0x80,
@@ -75,7 +76,7 @@ static struct word ioapic[] = {
 
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 
-static uint32_t tick;
+uint32_t tick_count; /* in a register as well */
 static uint64_t latest;
 
 static uint32_t lapic_read(uint32_t reg)
@@ -184,9 +185,9 @@ void ticker_tick(const char *culprit)
 	look_at_all();
 	lapic_write(LAPIC_EOI, 0);
 	print("tick ");
-	print_number(++tick);
+	print_number(++tick_count);
 	print("\n");
-	ticker_wait(tick & 1);
+	ticker_wait(tick_count & 1);
 }
 
 void hostile_main(void)

@@ -1,13 +1,13 @@
 /*
  * The ticker's registers: ticker_wait() fills all with words that tell them
- * apart, waits for the next tick, looks whether they are still so, and calls
- * ticker_tick() with the name of the first that is not, or with NULL.
+ * apart, and %ebx with the count of ticks, which memory has as well; waits for
+ * the next tick, looks whether they are still so, and calls ticker_tick() with
+ * the name of the first that is not, or with NULL.
  */
 #include "tests/guests/descriptors.inc"
 
 	.set STACK, 0x90000
 	.set EAX, 0xa0a1a2a3
-	.set EBX, 0xb0b1b2b3
 	.set ECX, 0xc0c1c2c3
 	.set EDX, 0xd0d1d2d3
 	.set ESI, 0x50515253
@@ -72,7 +72,7 @@ ticker_wait:
 	movb %al, sleeps
 	movl $STACK, %esp
 	movl $EAX, %eax
-	movl $EBX, %ebx
+	movl tick_count, %ebx
 	movl $ECX, %ecx
 	movl $EDX, %edx
 	movl $ESI, %esi
@@ -88,7 +88,8 @@ ticker_wait:
 	jmp 3b
 
 tick:	same eax, EAX, eax
-	same ebx, EBX, ebx
+	cmpl tick_count, %ebx
+	blame_unless_equal "ebx: registers and memory are of two moments"
 	same ecx, ECX, ecx
 	same edx, EDX, edx
 	same esi, ESI, esi

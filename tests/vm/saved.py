@@ -114,7 +114,8 @@ class Monitor:
         answer = b""
         with socket.socket(socket.AF_UNIX) as s:
             s.settimeout(patience_s)
-            s.connect(self.sock)
+            # It stands before it listens.
+            wait_for(lambda: not s.connect_ex(self.sock) or self.process.poll() is not None)
             s.sendall(head.encode() + data)
             while b"\r\n\r\n" not in answer:
                 answer += self.more(s)
@@ -133,7 +134,11 @@ class Monitor:
         return some
 
     def do(self, method, target, body=None, patience_s=PATIENCE_S):
-        status, answer = self.ask(method, target, body, patience_s)
+        try:
+            status, answer = self.ask(method, target, body, patience_s)
+        except OSError as error:
+            raise ConnectionError(f"{method} {target}: {error}; the monitor's status is "
+                                  f"{self.ended(1)}\n{self.log()[-600:]}") from error
         if status >= 300:
             raise Refused(f"{method} {target}: {answer}\n{self.log()[-600:]}")
         return answer
