@@ -24,6 +24,7 @@ struct assembly {
 struct assembly_saved {
 	const struct state *state;
 	struct guest_mem_backing backing;
+	const char *handler; /* the socket of who has it; NULL for a file */
 	bool clock_realtime; /* the guest's clock has gone on meanwhile */
 };
 

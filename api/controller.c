@@ -9,6 +9,7 @@
 
 #include "api/console.h"
 #include "api/options.h"
+#include "api/pager.h"
 #include "devices/block.h"
 #include "devices/i8042.h"
 #include "devices/net.h"
@@ -102,8 +103,11 @@ static int machine_confine(void *context, enum machine_thread which,
 		[MACHINE_LOOP] = FILTER_LOOP,
 		[MACHINE_WORKER] = FILTER_WORKER,
 	};
+	enum filter_kind kind = kinds[which];
 
-	return confine_thread(c->confine, kinds[which], e);
+	if (kind == FILTER_LOOP && c->has_api)
+		kind = FILTER_STATE;
+	return confine_thread(c->confine, kind, e);
 }
 
 /* A machine that did not start has taken the socket along: it stands again. */
@@ -115,6 +119,14 @@ static void restore_vsock(struct controller *c)
 		log_warn("%s", e.text);
 }
 
+static int memory_mapped(void *context, const struct guest_mem *mem,
+			 struct err *e)
+{
+	const struct controller *c = context;
+
+	return pager_open(mem, c->handler, c->confine, e);
+}
+
 /* From the configuration, and from saved where it is not NULL, to a machine. */
 static int make(struct controller *c, const struct assembly_saved *saved,
 		struct err *e)
@@ -123,6 +135,7 @@ static int make(struct controller *c, const struct assembly_saved *saved,
 		.confine = machine_confine,
 		.ended = machine_ended,
 		.booted = machine_booted,
+		.mapped = c->handler ? memory_mapped : NULL,
 		.context = c,
 	};
 	int rc = assembly_make(&c->machine, &c->config, saved, c->loop, &hooks,
@@ -162,8 +175,11 @@ int controller_start(struct controller *c, struct err *e)
 int controller_load(struct controller *c, const struct assembly_saved *saved,
 		    struct err *e)
 {
-	int rc = make(c, saved, e);
+	int rc;
 
+	c->handler = saved->handler;
+	rc = make(c, saved, e);
+	c->handler = NULL;
 	if (rc)
 		forget_machine(c);
 	else

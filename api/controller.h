@@ -31,8 +31,10 @@ struct controller {
 	struct assembly devices; /* what requests at run time reach */
 	/* owned; listens since it was told, until the machine takes it over */
 	struct device *vsock;
+	const char *handler; /* borrowed: assembly_saved, during a load */
 	enum controller_state state;
 	bool has_boot_timer;
+	bool has_api;	       /* somebody may ask for the state */
 	bool is_configured;    /* something was asked that only boots have */
 	uint64_t start_cpu_ns; /* CPU time of the process at the start */
 	uint64_t end_ns;       /* CLOCK_MONOTONIC; 0 while it lives */

@@ -168,6 +168,7 @@ static int load(struct controller *c, struct snapshot_load *body,
 		.backing = {.kind = memory_fd < 0 ? GUEST_MEM_MISSING
 						  : GUEST_MEM_FILE,
 			    .fd = memory_fd},
+		.handler = memory_fd < 0 ? body->backend.path : NULL,
 		.clock_realtime = body->clock_realtime,
 	};
 	int rc = override(&c->config, body, e);

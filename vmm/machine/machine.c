@@ -162,6 +162,8 @@ static int machine_open(struct machine *m, struct err *e)
 		return rc;
 	count = arch_ranges(m->config.mem_bytes, ranges);
 	rc = guest_mem_open(&m->mem, ranges, count, &m->config.backing, e);
+	if (!rc && m->hooks.mapped)
+		rc = m->hooks.mapped(m->hooks.context, &m->mem, e);
 	if (!rc)
 		rc = vm_map(&m->vm, &m->mem, m->config.is_tracked, e);
 	if (!rc && m->config.is_tracked)

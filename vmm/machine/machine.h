@@ -52,6 +52,12 @@ struct machine_hooks {
 	 * vCPU's, then the loop's, and later each that a device makes.
 	 */
 	int (*confine)(void *context, enum machine_thread which, struct err *e);
+	/*
+	 * The guest's memory is mapped, and nobody has touched it yet. NULL
+	 * where that is nobody's business. Thread: the loop's.
+	 */
+	int (*mapped)(void *context, const struct guest_mem *mem,
+		      struct err *e);
 	void *context;
 };
 
