@@ -230,9 +230,10 @@ $(GUEST)/agent.initrd: $(GUEST)/agent guest/initrd
 	$(call say,GUEST,$@)guest/initrd $@ $<
 
 # The root of the tests' guests: this machine's programs, so it is made here.
-build/guest/lab.ext4: tests/guest-root build/bench/vsock-peer
+LAB_PROGRAMS := build/bench/vsock-peer build/bench/clock-watch
+build/guest/lab.ext4: tests/guest-root $(LAB_PROGRAMS)
 	$(Q)mkdir -p $(@D)
-	$(call say,GUEST,$@)tests/guest-root $@ build/bench/vsock-peer >/dev/null
+	$(call say,GUEST,$@)tests/guest-root $@ $(LAB_PROGRAMS) >/dev/null
 
 HOSTILE := start machine device transport queue ring race block net vsock
 
@@ -392,6 +393,11 @@ PEER := tests/vm/vsock-peer.c tests/vm/vsock-peer-server.c
 build/bench/vsock-peer: $(PEER) tests/vm/vsock-peer.h
 	$(Q)mkdir -p $(@D)
 	$(call say,CC,$@)gcc -I. -O2 -Wall -D_GNU_SOURCE -static -o $@ $(PEER)
+
+# Looks whether a guest's clocks go back; runs in tests' guests.
+build/bench/clock-watch: tests/vm/clock-watch.c
+	$(Q)mkdir -p $(@D)
+	$(call say,CC,$@)gcc -O2 -Wall -Wextra -D_GNU_SOURCE -static -o $@ $<
 
 # Becomes a program that has no vDSO; tests/vm/libc runs others under it.
 build/bench/no-vdso: tests/vm/no-vdso.c
