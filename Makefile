@@ -443,7 +443,7 @@ $(BENCHES): build/bench/%: tests/bench/%.c
 .PHONY: test run lint bench soak
 soak: setup ## the tests that have a long form, in it
 	$(Q)$(MAKE) --no-print-directory all
-	$(Q)MAYFLY_LONG=1 tests/run jailer block net floods vsock run
+	$(Q)MAYFLY_LONG=1 tests/run jailer snapshot block net floods vsock restores run
 
 test: setup ## run every test; the last line counts them
 	$(Q)tests/run
