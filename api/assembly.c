@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "devices/block.h"
+#include "devices/generation.h"
 #include "devices/i8042.h"
 #include "devices/net.h"
 #include "devices/power.h"
@@ -20,6 +21,7 @@
 #include "devices/vsock.h"
 #include "vmm/base/fd.h"
 #include "vmm/base/passed.h"
+#include "vmm/boot/cmdline.h"
 
 /* No kernel of ours takes more; the architecture knows its exact limit. */
 enum { CMDLINE_MAX = 4096 };
@@ -271,9 +273,27 @@ static int add_platform(struct machine *m, const struct vm_config *config,
 	return rc ? rc : machine_add(m, d, e);
 }
 
+/* It is told by ACPI, so that it is there where ACPI is. */
+static int add_generation(struct machine *m, const char *args,
+			  struct assembly *out, struct err *e)
+{
+	char text[CMDLINE_MAX];
+	struct cmdline line;
+	struct device *d;
+	int rc = cmdline_init(&line, text, sizeof(text), args, e);
+
+	if (rc || cmdline_has(&line, "acpi=off"))
+		return rc;
+	rc = generation_new(&d, e);
+	if (rc)
+		return rc;
+	out->generation = d;
+	return machine_add(m, d, e);
+}
+
 static int add_devices(struct machine *m, const struct vm_config *config,
-		       struct device **vsock, bool has_boot_timer,
-		       struct assembly *out, struct err *e)
+		       const char *args, struct device **vsock,
+		       bool has_boot_timer, struct assembly *out, struct err *e)
 {
 	uint32_t i;
 	int rc = add_drives(m, config, out, e);
@@ -281,7 +301,8 @@ static int add_devices(struct machine *m, const struct vm_config *config,
 	for (i = 0; i < config->net_count && !rc; i++)
 		rc = add_net(m, config, i, out, e);
 	rc = rc ? rc : add_vsock(m, config, vsock, e);
-	return rc ? rc : add_platform(m, config, has_boot_timer, out, e);
+	rc = rc ? rc : add_platform(m, config, has_boot_timer, out, e);
+	return rc ? rc : add_generation(m, args, out, e);
 }
 
 int assembly_start(struct machine *m, const struct vm_config *config,
@@ -305,7 +326,8 @@ int assembly_start(struct machine *m, const struct vm_config *config,
 		return initrd_fd;
 	rc = config_cmdline(config, cmdline, sizeof(cmdline), e);
 	if (!rc)
-		rc = add_devices(m, config, vsock, has_boot_timer, out, e);
+		rc = add_devices(m, config, cmdline, vsock, has_boot_timer, out,
+				 e);
 	if (rc)
 		return rc;
 	const struct boot_source source = {
@@ -322,7 +344,14 @@ int assembly_load(struct machine *m, const struct vm_config *config,
 		  struct device **vsock, bool has_boot_timer,
 		  struct assembly *out, struct err *e)
 {
-	int rc = add_devices(m, config, vsock, has_boot_timer, out, e);
+	char cmdline[CMDLINE_MAX];
+	int rc = config_cmdline(config, cmdline, sizeof(cmdline), e);
 
-	return rc ? rc : machine_load(m, e);
+	rc = rc ? rc
+		: add_devices(m, config, cmdline, vsock, has_boot_timer, out,
+			      e);
+	rc = rc ? rc : machine_load(m, e);
+	if (rc || !out->generation)
+		return rc;
+	return generation_changed(out->generation, e);
 }

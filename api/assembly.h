@@ -15,7 +15,8 @@
  * borrowed: machine.
  */
 struct assembly {
-	struct device *keyboard; /* NULL where none is */
+	struct device *keyboard;   /* NULL where none is */
+	struct device *generation; /* NULL where ACPI is off */
 	struct device *drives[CONFIG_DRIVES_MAX];
 	struct device *nets[CONFIG_NETS_MAX];
 };

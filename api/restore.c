@@ -8,13 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "api/console.h"
 #include "api/snapshot.h"
 #include "api/snapshot_config.h"
 #include "vmm/base/fd.h"
-#include "vmm/base/log.h"
 #include "vmm/state/file.h"
-#include "vmm/state/state.h"
 
 static int read_state(const char *path, struct state **state, struct err *e)
 {
@@ -119,7 +116,7 @@ static int check_body(const struct snapshot_load *body, struct err *e)
 }
 
 /* The memory's file, -1 for a handler that has the pages. */
-static int open_memory(const struct snapshot_load *body, const uint8_t *id,
+static int open_memory(const struct snapshot_load *body, struct state *state,
 		       int *fd, struct err *e)
 {
 	*fd = -1;
@@ -127,7 +124,7 @@ static int open_memory(const struct snapshot_load *body, const uint8_t *id,
 		return 0;
 	*fd = state_pair_memory(body->has_backend ? body->backend.path
 						  : body->mem_file_path,
-				id, O_RDONLY, e);
+				state_id(state), O_RDONLY, e);
 	return *fd < 0 ? *fd : 0;
 }
 
@@ -162,7 +159,7 @@ int snapshot_load(struct controller *c, struct snapshot_load *body,
 	if (rc)
 		return rc;
 	rc = read_state(body->snapshot_path, &state, e);
-	rc = rc ? rc : open_memory(body, state_id(state), &memory_fd, e);
+	rc = rc ? rc : open_memory(body, state, &memory_fd, e);
 	rc = rc ? rc : snapshot_config_load(c, state, e);
 	rc = rc ? rc : load(c, body, state, memory_fd, e);
 	state_free(state);

@@ -1,16 +1,18 @@
-/* Making a snapshot: what there is to save, into a pair of files. */
+/* Making a snapshot: both files under other names, then in their places. */
 #include "api/snapshot.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "api/snapshot_config.h"
 #include "vmm/base/clock.h"
+#include "vmm/base/fd.h"
 #include "vmm/base/log.h"
 #include "vmm/state/file.h"
-#include "vmm/state/state.h"
 
 static int check(const struct controller *c, const struct snapshot_create *body,
 		 struct err *e)
@@ -25,9 +27,44 @@ static int check(const struct controller *c, const struct snapshot_create *body,
 	return 0;
 }
 
+/*
+ * What is at the path already, if it can be this memory's base: a diff's pages
+ * go over it, and the older file stays as it is until the commit. -1 for none.
+ */
+static int open_base(const struct controller *c, const char *path)
+{
+	CLEAN_FD int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	struct stat st;
+
+	if (fd < 0 || fstat(fd, &st) || !S_ISREG(st.st_mode) ||
+	    (uint64_t)st.st_size != machine_memory(c->machine))
+		return -1;
+	return fd_steal(&fd);
+}
+
+static int write_memory(struct controller *c,
+			const struct snapshot_create *body, int fd,
+			struct image_figures *figures, struct err *e)
+{
+	const bool is_diff = body->type == SNAPSHOT_DIFF;
+	CLEAN_FD int base = is_diff ? open_base(c, body->mem_file_path) : -1;
+	int rc = 0;
+
+	if (ftruncate(fd, (off_t)machine_memory(c->machine)))
+		return err_errno(e, "can't make the memory file %s",
+				 body->mem_file_path);
+	if (base >= 0)
+		rc = image_copy(base, fd, machine_memory(c->machine), e);
+	if (rc)
+		return rc;
+	return machine_write_image(
+		c->machine, is_diff ? MACHINE_IMAGE_DIFF : MACHINE_IMAGE_FULL,
+		fd, 0, figures, e);
+}
+
 /* All that is no memory, as the bytes of a state file. */
-static int encode(struct controller *c, const uint8_t *id, uint8_t **data,
-		  size_t *len, struct err *e)
+static int encode(struct controller *c, const uint8_t id[STATE_ID_LEN],
+		  uint8_t **data, size_t *len, struct err *e)
 {
 	struct state *s = state_new();
 	int rc;
@@ -42,23 +79,10 @@ static int encode(struct controller *c, const uint8_t *id, uint8_t **data,
 	return rc;
 }
 
-static int write_memory(struct controller *c,
-			const struct snapshot_create *body, int fd,
-			struct image_figures *figures, struct err *e)
-{
-	if (ftruncate(fd, (off_t)machine_memory(c->machine)))
-		return err_errno(e, "can't make the memory file %s",
-				 body->mem_file_path);
-	return machine_write_image(c->machine,
-				   body->type == SNAPSHOT_DIFF
-					   ? MACHINE_IMAGE_DIFF
-					   : MACHINE_IMAGE_FULL,
-				   fd, 0, figures, e);
-}
-
-static int write_both(struct controller *c, const struct snapshot_create *body,
+static int write_pair(struct controller *c, const struct snapshot_create *body,
 		      struct image_figures *figures, struct err *e)
 {
+	const bool want_sync = !body->has_sync || body->sync;
 	struct state_pair pair;
 	uint8_t *data = NULL;
 	size_t len = 0;
@@ -69,9 +93,7 @@ static int write_both(struct controller *c, const struct snapshot_create *body,
 		return rc;
 	rc = encode(c, pair.mem.id, &data, &len, e);
 	rc = rc ? rc : write_memory(c, body, pair.mem.fd, figures, e);
-	rc = rc ? rc
-		: state_pair_commit(&pair, data, len,
-				    !body->has_sync || body->sync, e);
+	rc = rc ? rc : state_pair_commit(&pair, data, len, want_sync, e);
 	free(data);
 	state_pair_fini(&pair);
 	return rc;
@@ -87,7 +109,7 @@ int snapshot_create(struct controller *c, const struct snapshot_create *body,
 	rc = rc ? rc : machine_quiet(c->machine, e);
 	if (rc)
 		return rc;
-	rc = write_both(c, body, &figures, e);
+	rc = write_pair(c, body, &figures, e);
 	if (!rc)
 		machine_image_kept(c->machine);
 	machine_unquiet(c->machine);

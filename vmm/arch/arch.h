@@ -35,6 +35,12 @@ enum arch_kind {
 	ARCH_I8042,	  /* x86: reset line and Ctrl-Alt-Del */
 	ARCH_SLEEP,	  /* x86: ACPI sleep control register */
 	ARCH_BOOT_TIMER,  /* one page; the guest writes 123 when it is up */
+	/*
+	 * Memory, not registers, and in no range that is told to be free: 16
+	 * bytes of an id, then the page of a clock. The interrupt says that
+	 * both have changed.
+	 */
+	ARCH_GENERATION,
 };
 
 /* Where a platform device stands. */

@@ -287,7 +287,8 @@ static int place_device(struct machine *m, struct device *d, struct err *e)
 {
 	int rc = arch_place(m->arch, d->ops->kind, &d->slot, e);
 
-	if (rc)
+	/* A place in memory has no registers. */
+	if (rc || !(d->ops->read || d->ops->write))
 		return rc;
 	const struct bus_range range = {
 		.base = d->slot.base,

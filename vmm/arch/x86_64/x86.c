@@ -87,6 +87,9 @@ int arch_place(struct arch *a, enum arch_kind kind, struct arch_slot *out,
 		{ARCH_SLEEP, true, false, LAYOUT_SLEEP, 2, 0},
 		{ARCH_BOOT_TIMER, false, false, LAYOUT_BOOT_TIMER,
 		 LAYOUT_SLOT_SIZE, 0},
+		{ARCH_GENERATION, false, true, LAYOUT_GENERATION,
+		 LAYOUT_VMCLOCK + LAYOUT_SLOT_SIZE - LAYOUT_GENERATION,
+		 LAYOUT_GSI_EVENT},
 	};
 	const unsigned used = count_kind(a, kind);
 	unsigned i;
