@@ -23,7 +23,8 @@
 #include "vmm/base/fd.h"
 #include "vmm/base/passed.h"
 
-_Static_assert((int)STATE_ID_LEN == (int)PART_ID_LEN, "a file's id is both's");
+_Static_assert(sizeof(((struct part *)0)->id) == STATE_ID_LEN,
+	       "a file's id is its state's");
 
 static int write_part(struct part *p, const void *bytes, size_t len,
 		      bool want_sync, struct err *e)

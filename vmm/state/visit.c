@@ -19,7 +19,7 @@ void visitor_load(struct visitor *v, const void *data, size_t len,
 		.is_loading = true,
 		.version = version,
 		.e = e,
-		.data = (uint8_t *)data,
+		.data = (uint8_t *)(uintptr_t)data,
 		.len = len,
 	};
 }
