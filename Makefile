@@ -33,7 +33,7 @@ CFLAGS   := -std=gnu17 -O2 -g -fPIE $(WARN) -fno-strict-aliasing \
 	-ffunction-sections -fdata-sections
 LDFLAGS  := -static-pie -Wl,-z,relro,-z,now,-z,separate-code,--gc-sections
 # Debian's liburing.so does not export all that its header declares.
-LDLIBS   := -ljansson -l:liburing.a -lseccomp
+LDLIBS   := -ljansson -l:liburing.a -lseccomp -l:libz.a -l:libmd.a
 
 ifeq ($(FLAVOUR),release)
 CPPFLAGS += -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3
@@ -63,24 +63,25 @@ endif
 BASE    := args err fd passed cursor clock log printable
 EVENT   := loop bucket limiter uring
 SECCOMP := filter rules compile
-MEM     := guest_mem
-STATE   := visit
+MEM     := guest_mem image missing
+STATE   := visit hmac state part file
 KVM     := kvm vm vcpu bus irq
 BOOT    := elf bzimage kernel cmdline initrd
-X86     := x86 load entry cpuid template ioapic e820 bootparams pvh acpi aml mptable
-MACHINE := cpus machine
+X86     := x86 state load entry cpuid features template ioapic e820 bootparams pvh acpi aml mptable
+MACHINE := cpus machine saved
 VIRTIO  := iov ring virtio virtio_state mmio
 DEVICES := block block_turn block_worker block_file block_request block_async net net_rx net_tx \
 	net_ctrl net_pair net_offload net_state limiter_state tap vsock vsock_packet vsock_conn \
 	vsock_table vsock_device vsock_tx vsock_rx vsock_host uart uart_state uart_sink \
-	i8042 power
+	i8042 power generation
 JSON    := json
 API     := http connection server listener socket_file text_file options \
 	config config_id config_drives config_net config_metrics config_fields \
-	config_device_fields \
+	config_device_fields snapshot snapshot_fields snapshot_config restore pager \
 	config_file controller controller_metrics assembly samples metrics \
 	console confine host_files policy faults routes route_boot route_machine \
-	route_drives route_net route_vsock route_serial route_vm route_metrics
+	route_drives route_net route_vsock route_serial route_vm route_metrics \
+	route_snapshot
 JAILER  := main options path root mounts bind userns fds ns cgroup rlimit caps \
 	landlock
 
@@ -194,7 +195,10 @@ setup: ## install the packages that building and testing need (root or sudo)
 
 # ---- the guest -------------------------------------------------------------
 
-BARE := reset poweroff triple_fault hello spin tick halt nowhere lost keys interrupt
+BARE := reset poweroff triple_fault hello spin tick halt nowhere lost keys \
+	interrupt waiter
+# Of parts of the hostile guest, and what it is linked of.
+MADE := hostile slow_disk ticker dirtier vsocker
 
 .PHONY: guest kernel bare-guests
 guest: kernel $(GUEST)/initrd $(GUEST)/agent.initrd ## build what runs inside: kernel, init and agent
@@ -212,7 +216,7 @@ $(GUEST)/initrd: $(GUEST)/init guest/initrd
 # musl brings no kernel headers of its own; the C library's come last.
 AGENT := agent loop wire log file spawn user disk init volume root tar untar \
 	machine network session progress input process child plan container \
-	configure forward shutdown request
+	configure forward freezer shutdown request
 
 $(GUEST)/agent: $(AGENT:%=guest/agent/%.c) $(wildcard guest/*.h guest/agent/*.h)
 	$(Q)mkdir -p $(@D)
@@ -226,15 +230,16 @@ $(GUEST)/agent.initrd: $(GUEST)/agent guest/initrd
 	$(call say,GUEST,$@)guest/initrd $@ $<
 
 # The root of the tests' guests: this machine's programs, so it is made here.
-build/guest/lab.ext4: tests/guest-root build/bench/vsock-peer
+LAB_PROGRAMS := build/bench/vsock-peer build/bench/clock-watch
+build/guest/lab.ext4: tests/guest-root $(LAB_PROGRAMS)
 	$(Q)mkdir -p $(@D)
-	$(call say,GUEST,$@)tests/guest-root $@ build/bench/vsock-peer >/dev/null
+	$(call say,GUEST,$@)tests/guest-root $@ $(LAB_PROGRAMS) >/dev/null
 
 HOSTILE := start machine device transport queue ring race block net vsock
 
-bare-guests: $(BARE:%=build/guests/%) build/guests/hello32 build/guests/hostile build/guests/slow_disk
+bare-guests: $(BARE:%=build/guests/%) build/guests/hello32 $(MADE:%=build/guests/%)
 
-build/guests/%: tests/guests/%.S tests/guests/bare.inc tests/guests/bare.ld
+$(BARE:%=build/guests/%): build/guests/%: tests/guests/%.S tests/guests/bare.inc tests/guests/bare.ld
 	$(Q)mkdir -p $(@D)
 	$(call say,GUEST,$@)gcc -I. -nostdlib -static -no-pie -o $@ $< \
 		-Wl,-T,tests/guests/bare.ld,--build-id=none \
@@ -250,12 +255,15 @@ BARE_CFLAGS := -m32 -march=i686 -mmmx -std=gnu17 -O2 -ffreestanding -fno-pic \
 	-fno-strict-aliasing -fno-tree-loop-distribute-patterns \
 	-mgeneral-regs-only $(WARN)
 
-SLOW := slow_disk hostile_start hostile_machine hostile_device
+PARTS_hostile := hostile $(HOSTILE:%=hostile_%)
+PARTS_slow_disk := slow_disk hostile_start hostile_machine hostile_device
+PARTS_ticker := ticker ticker_registers hostile_start hostile_machine
+PARTS_dirtier := dirtier idle idle_tables hostile_start hostile_machine
+PARTS_vsocker := vsocker idle idle_tables hostile_start hostile_machine \
+	hostile_device hostile_block hostile_net
 
-build/guests/hostile: build/guests/obj/hostile.o \
-		$(HOSTILE:%=build/guests/obj/hostile_%.o)
-build/guests/slow_disk: $(SLOW:%=build/guests/obj/%.o)
-build/guests/hostile build/guests/slow_disk: tests/guests/bare.ld
+$(foreach g,$(MADE),$(eval build/guests/$(g): $(PARTS_$(g):%=build/guests/obj/%.o)))
+$(MADE:%=build/guests/%): tests/guests/bare.ld
 	$(call say,GUEST,$@)gcc -m32 -nostdlib -static -no-pie -o $@ \
 		$(filter %.o,$^) -Wl,-T,tests/guests/bare.ld,--build-id=none \
 		-Wl,-z,noexecstack,--no-warn-rwx-segments
@@ -307,6 +315,9 @@ EXTRA_uart_state := $(EXTRA_uart) tests/unit/state_bench
 EXTRA_i8042_state := $(KVM_FAKES) tests/unit/state_bench
 EXTRA_terminal := $(KVM_FAKES)
 EXTRA_power := $(KVM_FAKES)
+EXTRA_generation := $(KVM_FAKES)
+EXTRA_acpi := tests/unit/acpi_bench
+EXTRA_iasl := $(EXTRA_acpi)
 EXTRA_ioapic := $(KVM_FAKES)
 EXTRA_routes := tests/unit/fake_machine tests/unit/route_bench
 EXTRA_told := $(EXTRA_routes)
@@ -322,6 +333,11 @@ EXTRA_bzimage := tests/unit/kernel_file
 EXTRA_kernel := tests/unit/kernel_file
 EXTRA_bootpage := tests/unit/kernel_file
 EXTRA_jailer_options := jailer/options
+EXTRA_state := tests/unit/state_bytes
+EXTRA_state_hostile := $(EXTRA_state)
+EXTRA_state_corpus := $(EXTRA_state)
+EXTRA_state_file := tests/unit/pair_bench
+EXTRA_state_kill := $(EXTRA_state_file)
 EXTRA_tree := api/ctl/base/tree
 EXTRA_pack := api/ctl/base/pack api/ctl/base/untar api/ctl/base/tar \
 	api/ctl/base/tree
@@ -355,6 +371,7 @@ $(UNIT:%=$(B)/tests/%): $(B)/tests/%: $(B)/tests/unit/test_%.o \
 # Fuzzers are built with FLAVOUR=fuzz; tests/fuzz/run builds and runs them.
 FUZZ := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 FUZZ_EXTRA_routes := tests/unit/fake_machine
+FUZZ_EXTRA_state := $(EXTRA_state)
 FUZZ_EXTRA_image_tar := $(EXTRA_image_tar) api/ctl/image/model
 FUZZ_LINK_routes := -Wl,--wrap=open,--wrap=fd_open
 
@@ -380,13 +397,18 @@ build/fuzz/socket: tests/fuzz/socket.c
 	$(Q)mkdir -p $(@D)
 	$(call say,CC,$@)gcc -O2 -Wall -Wextra -D_GNU_SOURCE -static -o $@ $<
 
-BENCHES := build/bench/floor build/bench/irqchip build/bench/api
+BENCHES := $(addprefix build/bench/,floor irqchip api restore-floor restore-run)
 
 # The other end of vsock in guest and host; in the tests' guests as well.
 PEER := tests/vm/vsock-peer.c tests/vm/vsock-peer-server.c
 build/bench/vsock-peer: $(PEER) tests/vm/vsock-peer.h
 	$(Q)mkdir -p $(@D)
 	$(call say,CC,$@)gcc -I. -O2 -Wall -D_GNU_SOURCE -static -o $@ $(PEER)
+
+# Looks whether a guest's clocks go back; runs in tests' guests.
+build/bench/clock-watch: tests/vm/clock-watch.c
+	$(Q)mkdir -p $(@D)
+	$(call say,CC,$@)gcc -O2 -Wall -Wextra -D_GNU_SOURCE -static -o $@ $<
 
 # Becomes a program that has no vDSO; tests/vm/libc runs others under it.
 build/bench/no-vdso: tests/vm/no-vdso.c
@@ -397,6 +419,15 @@ build/bench/no-vdso: tests/vm/no-vdso.c
 build/bench/slow-disk: tests/vm/slow-disk.c
 	$(Q)mkdir -p $(@D)
 	$(call say,CC,$@)gcc -O2 -Wall -Wextra -D_GNU_SOURCE -static -o $@ $<
+
+# Serves a restored monitor's page faults; and who tests that in its place.
+UFFD := tests/vm/uffd-regions.c tests/vm/uffd.h
+build/bench/uffd-handler: tests/vm/uffd-handler.c $(UFFD)
+build/bench/uffd-monitor: tests/vm/uffd-monitor.c $(UFFD)
+build/bench/uffd-handler build/bench/uffd-monitor:
+	$(Q)mkdir -p $(@D)
+	$(call say,CC,$@)gcc -I. -O2 -Wall -Wextra -D_GNU_SOURCE -static -o $@ \
+		$(filter %.c,$^)
 
 # Tries to get out of a jail, from the monitor's place in it.
 INSIDE := $(addprefix tests/vm/jail-inside,.c -files.c -kernel.c)
@@ -426,6 +457,7 @@ bench: export MAYFLY_JUDGE := 1
 bench: setup ## measure start-up against peers, in the long form
 	$(Q)$(MAKE) --no-print-directory all $(BENCHES)
 	$(Q)tests/bench/start --long
+	$(Q)tests/bench/restore --long
 	$(Q)tests/bench/jail --long
 	$(Q)build/bench/irqchip
 	$(Q)build/bench/api build/mayfly /tmp/mayfly-bench.sock

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "devices/block.h"
+#include "devices/generation.h"
 #include "devices/i8042.h"
 #include "devices/net.h"
 #include "devices/power.h"
@@ -20,6 +21,7 @@
 #include "devices/vsock.h"
 #include "vmm/base/fd.h"
 #include "vmm/base/passed.h"
+#include "vmm/boot/cmdline.h"
 
 /* No kernel of ours takes more; the architecture knows its exact limit. */
 enum { CMDLINE_MAX = 4096 };
@@ -45,27 +47,33 @@ static int check_memory(const struct config_machine *m, struct err *e)
 }
 
 int assembly_make(struct machine **out, const struct vm_config *config,
-		  struct loop *loop, const struct machine_hooks *hooks,
-		  struct err *e)
+		  const struct assembly_saved *saved, struct loop *loop,
+		  const struct machine_hooks *hooks, struct err *e)
 {
-	static const enum guest_mem_pages pages[] = {
+	static const enum guest_mem_kind pages[] = {
 		[CONFIG_HUGE_NONE] = GUEST_MEM_SMALL,
 		[CONFIG_HUGE_2M] = GUEST_MEM_HUGE_2M,
 		[CONFIG_HUGE_TRANSPARENT] = GUEST_MEM_TRANSPARENT,
 	};
 	const struct config_machine *m = &config->machine;
-	const struct machine_config machine = {
+	struct machine_config machine = {
 		.mem_bytes = m->mem_size_mib << 20,
-		.pages = pages[m->huge_pages],
+		.backing = {.kind = pages[m->huge_pages]},
 		.vcpus = m->vcpu_count,
 		.smt = m->smt,
 		.template = m->cpu_template == CONFIG_TEMPLATE_T2
 				    ? ARCH_TEMPLATE_T2
 				    : ARCH_TEMPLATE_NONE,
 		.kvm_fd = config->kvm_fd,
+		.is_tracked = m->track_dirty_pages,
 	};
 	int rc = check_memory(m, e);
 
+	if (saved) {
+		machine.state = saved->state;
+		machine.backing = saved->backing;
+		machine.clock_realtime = saved->clock_realtime;
+	}
 	return rc ? rc : machine_new(out, &machine, loop, hooks, e);
 }
 
@@ -265,9 +273,27 @@ static int add_platform(struct machine *m, const struct vm_config *config,
 	return rc ? rc : machine_add(m, d, e);
 }
 
+/* It is told by ACPI, so that it is there where ACPI is. */
+static int add_generation(struct machine *m, const char *args,
+			  struct assembly *out, struct err *e)
+{
+	char text[CMDLINE_MAX];
+	struct cmdline line;
+	struct device *d;
+	int rc = cmdline_init(&line, text, sizeof(text), args, e);
+
+	if (rc || cmdline_has(&line, "acpi=off"))
+		return rc;
+	rc = generation_new(&d, e);
+	if (rc)
+		return rc;
+	out->generation = d;
+	return machine_add(m, d, e);
+}
+
 static int add_devices(struct machine *m, const struct vm_config *config,
-		       struct device **vsock, bool has_boot_timer,
-		       struct assembly *out, struct err *e)
+		       const char *args, struct device **vsock,
+		       bool has_boot_timer, struct assembly *out, struct err *e)
 {
 	uint32_t i;
 	int rc = add_drives(m, config, out, e);
@@ -275,7 +301,8 @@ static int add_devices(struct machine *m, const struct vm_config *config,
 	for (i = 0; i < config->net_count && !rc; i++)
 		rc = add_net(m, config, i, out, e);
 	rc = rc ? rc : add_vsock(m, config, vsock, e);
-	return rc ? rc : add_platform(m, config, has_boot_timer, out, e);
+	rc = rc ? rc : add_platform(m, config, has_boot_timer, out, e);
+	return rc ? rc : add_generation(m, args, out, e);
 }
 
 int assembly_start(struct machine *m, const struct vm_config *config,
@@ -299,7 +326,8 @@ int assembly_start(struct machine *m, const struct vm_config *config,
 		return initrd_fd;
 	rc = config_cmdline(config, cmdline, sizeof(cmdline), e);
 	if (!rc)
-		rc = add_devices(m, config, vsock, has_boot_timer, out, e);
+		rc = add_devices(m, config, cmdline, vsock, has_boot_timer, out,
+				 e);
 	if (rc)
 		return rc;
 	const struct boot_source source = {
@@ -310,4 +338,20 @@ int assembly_start(struct machine *m, const struct vm_config *config,
 		.cmdline = cmdline,
 	};
 	return machine_start(m, &source, e);
+}
+
+int assembly_load(struct machine *m, const struct vm_config *config,
+		  struct device **vsock, bool has_boot_timer,
+		  struct assembly *out, struct err *e)
+{
+	char cmdline[CMDLINE_MAX];
+	int rc = config_cmdline(config, cmdline, sizeof(cmdline), e);
+
+	rc = rc ? rc
+		: add_devices(m, config, cmdline, vsock, has_boot_timer, out,
+			      e);
+	rc = rc ? rc : machine_load(m, e);
+	if (rc || !out->generation)
+		return rc;
+	return generation_changed(out->generation, e);
 }

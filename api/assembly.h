@@ -15,15 +15,27 @@
  * borrowed: machine.
  */
 struct assembly {
-	struct device *keyboard; /* NULL where none is */
+	struct device *keyboard;   /* NULL where none is */
+	struct device *generation; /* NULL where ACPI is off */
 	struct device *drives[CONFIG_DRIVES_MAX];
 	struct device *nets[CONFIG_NETS_MAX];
 };
 
-/* Makes the bare machine. -ENOMEM where the host has too little memory. */
+/* What a machine goes on from; both are borrowed until assembly_load(). */
+struct assembly_saved {
+	const struct state *state;
+	struct guest_mem_backing backing;
+	const char *handler; /* the socket of who has it; NULL for a file */
+	bool clock_realtime; /* the guest's clock has gone on meanwhile */
+};
+
+/*
+ * Makes the bare machine; saved is NULL for one that is to boot. -ENOMEM where
+ * the host has too little memory.
+ */
 int assembly_make(struct machine **out, const struct vm_config *config,
-		  struct loop *loop, const struct machine_hooks *hooks,
-		  struct err *e);
+		  const struct assembly_saved *saved, struct loop *loop,
+		  const struct machine_hooks *hooks, struct err *e);
 
 /*
  * Makes the vsock device, which listens from then on; the machine that it goes
@@ -41,6 +53,11 @@ int assembly_vsock(struct device **out, const struct config_vsock *config,
 int assembly_start(struct machine *m, const struct vm_config *config,
 		   struct device **vsock, bool has_boot_timer,
 		   struct assembly *out, struct err *e);
+
+/* The same for a machine that was made of a saved one; it is paused. */
+int assembly_load(struct machine *m, const struct vm_config *config,
+		  struct device **vsock, bool has_boot_timer,
+		  struct assembly *out, struct err *e);
 
 /* A limiter's configuration as devices take it. */
 struct limiter_config assembly_limiter(const struct config_limiter *l);

@@ -91,11 +91,6 @@ int config_set_machine(struct vm_config *c, const struct config_machine *body,
 			       "With huge_pages 2M the mem_size_mib must be "
 			       "even, not %" PRIu64 ".",
 			       body->mem_size_mib);
-	if (body->track_dirty_pages)
-		return err_set(e, -EOPNOTSUPP,
-			       "track_dirty_pages is not supported by this "
-			       "version of mayfly: it serves snapshots, which "
-			       "come later.");
 	if (body->cpu_template != CONFIG_TEMPLATE_NONE &&
 	    body->cpu_template != CONFIG_TEMPLATE_T2)
 		return err_set(e, -EOPNOTSUPP,

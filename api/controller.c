@@ -9,6 +9,7 @@
 
 #include "api/console.h"
 #include "api/options.h"
+#include "api/pager.h"
 #include "devices/block.h"
 #include "devices/i8042.h"
 #include "devices/net.h"
@@ -102,8 +103,11 @@ static int machine_confine(void *context, enum machine_thread which,
 		[MACHINE_LOOP] = FILTER_LOOP,
 		[MACHINE_WORKER] = FILTER_WORKER,
 	};
+	enum filter_kind kind = kinds[which];
 
-	return confine_thread(c->confine, kinds[which], e);
+	if (kind == FILTER_LOOP && c->has_api)
+		kind = FILTER_STATE;
+	return confine_thread(c->confine, kind, e);
 }
 
 /* A machine that did not start has taken the socket along: it stands again. */
@@ -115,16 +119,40 @@ static void restore_vsock(struct controller *c)
 		log_warn("%s", e.text);
 }
 
-int controller_start(struct controller *c, struct err *e)
+static int memory_mapped(void *context, const struct guest_mem *mem,
+			 struct err *e)
 {
-	const bool had_vsock = c->vsock;
+	const struct controller *c = context;
 
+	return pager_open(mem, c->handler, c->confine, e);
+}
+
+/* From the configuration, and from saved where it is not NULL, to a machine. */
+static int make(struct controller *c, const struct assembly_saved *saved,
+		struct err *e)
+{
 	const struct machine_hooks hooks = {
 		.confine = machine_confine,
 		.ended = machine_ended,
 		.booted = machine_booted,
+		.mapped = c->handler ? memory_mapped : NULL,
 		.context = c,
 	};
+	int rc = assembly_make(&c->machine, &c->config, saved, c->loop, &hooks,
+			       e);
+
+	console_take();
+	if (rc)
+		return rc;
+	return saved ? assembly_load(c->machine, &c->config, &c->vsock,
+				     c->has_boot_timer, &c->devices, e)
+		     : assembly_start(c->machine, &c->config, &c->vsock,
+				      c->has_boot_timer, &c->devices, e);
+}
+
+int controller_start(struct controller *c, struct err *e)
+{
+	const bool had_vsock = c->vsock;
 	int rc;
 
 	if (!c->config.boot.kernel_image_path)
@@ -133,11 +161,7 @@ int controller_start(struct controller *c, struct err *e)
 			       "boot-source first");
 	if (c->has_boot_timer)
 		c->start_cpu_ns = clock_cpu_ns();
-	rc = assembly_make(&c->machine, &c->config, c->loop, &hooks, e);
-	console_take();
-	if (!rc)
-		rc = assembly_start(c->machine, &c->config, &c->vsock,
-				    c->has_boot_timer, &c->devices, e);
+	rc = make(c, NULL, e);
 	if (rc) {
 		forget_machine(c);
 		if (had_vsock && !c->vsock)
@@ -146,6 +170,29 @@ int controller_start(struct controller *c, struct err *e)
 	}
 	c->state = CONTROLLER_RUNNING;
 	return 0;
+}
+
+int controller_load(struct controller *c, const struct assembly_saved *saved,
+		    struct err *e)
+{
+	int rc;
+
+	c->handler = saved->handler;
+	rc = make(c, saved, e);
+	c->handler = NULL;
+	if (rc)
+		forget_machine(c);
+	else
+		c->state = CONTROLLER_PAUSED;
+	return rc;
+}
+
+void controller_fail(struct controller *c, const struct err *e)
+{
+	c->end_ns = clock_now_ns();
+	c->end = MACHINE_FAILED;
+	c->end_error = *e;
+	loop_stop(c->loop);
 }
 
 static int check_started(const struct controller *c, struct err *e)

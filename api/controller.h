@@ -31,8 +31,11 @@ struct controller {
 	struct assembly devices; /* what requests at run time reach */
 	/* owned; listens since it was told, until the machine takes it over */
 	struct device *vsock;
+	const char *handler; /* borrowed: assembly_saved, during a load */
 	enum controller_state state;
 	bool has_boot_timer;
+	bool has_api;	       /* somebody may ask for the state */
+	bool is_configured;    /* something was asked that only boots have */
 	uint64_t start_cpu_ns; /* CPU time of the process at the start */
 	uint64_t end_ns;       /* CLOCK_MONOTONIC; 0 while it lives */
 	enum machine_end end;  /* how it ended, once end_ns is set */
@@ -60,6 +63,16 @@ const char *controller_state_word(const struct controller *c);
  * and started again. -ENOMEM where the host has too little memory.
  */
 int controller_start(struct controller *c, struct err *e);
+
+/*
+ * Makes the microVM that config, as a snapshot has it, and saved say; it is
+ * paused. On failure there is none.
+ */
+int controller_load(struct controller *c, const struct assembly_saved *saved,
+		    struct err *e);
+
+/* The microVM can't be: ends the loop, with *e for the process's last words. */
+void controller_fail(struct controller *c, const struct err *e);
 
 /* Idempotent; -EPERM before the start. */
 int controller_pause(struct controller *c, struct err *e);

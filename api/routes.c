@@ -26,7 +26,6 @@ static const char no_hotplug[] = "Memory hotplug " NEVER
 				 "give the guest the memory it needs.";
 static const char no_cpu_config[] = LATER "CPU templates yet.";
 static const char no_mmds[] = LATER "metadata service yet.";
-static const char no_snapshot[] = LATER "snapshots yet.";
 
 static const struct route table[] = {
 	{"", "GET", ANY_TIME, route_info_get},
@@ -62,7 +61,10 @@ static const struct route table[] = {
 	{"hotplug/memory", .refusal = no_hotplug},
 	{"cpu-config", "PUT", .refusal = no_cpu_config},
 	{"mmds/*", .refusal = no_mmds},
-	{"snapshot/*", .refusal = no_snapshot},
+	{"snapshot/create", "PUT", AFTER_START, route_snapshot_create,
+	 &snapshot_create_table},
+	{"snapshot/load", "PUT", BEFORE_START, route_snapshot_load,
+	 &snapshot_load_table},
 };
 
 static_assert(sizeof(table) / sizeof(table[0]) <= METRICS_CALLS_MAX,
@@ -245,6 +247,9 @@ static int route_run(struct controller *c, const struct route *route,
 		json_unbind(route->table, body);
 	if (rc)
 		return rc;
+	c->is_configured |= route->when == BEFORE_START &&
+			    route->handler != route_logger_put &&
+			    route->handler != route_metrics_put;
 	reply->status = reply->json ? 200 : 204;
 	reply->is_text = route->handler == route_metrics_get;
 	reply->is_deprecated = is_deprecated;

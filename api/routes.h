@@ -6,6 +6,7 @@
 
 #include "api/controller.h"
 #include "api/http.h"
+#include "api/snapshot.h"
 #include "vmm/base/err.h"
 
 /*
@@ -92,6 +93,10 @@ route_handler route_logger_put;
 /* route_metrics.c */
 route_handler route_metrics_put;
 route_handler route_metrics_get;
+
+/* route_snapshot.c */
+route_handler route_snapshot_create;
+route_handler route_snapshot_load;
 
 /* Bodies that are no configuration. */
 struct vm_body {

@@ -40,6 +40,9 @@
  *	SYNC       DONE                                next request
  *	CLOCK      DONE                                next request
  *	IDENTITY   DONE                                next request
+ *	FREEZE     DONE                                next request
+ *	RENEW      DONE                                next request
+ *	THAW       DONE                                next request
  *	SHUTDOWN   DONE                                the machine ends
  *
  * PROGRESS may come, any number of times, before the answer of SYNC, REMOVE and
@@ -187,6 +190,9 @@ enum proto_type {
 	PROTO_IDENTITY = 0x1e,
 	PROTO_SHUTDOWN = 0x1f,
 	PROTO_FILE = 0x20,
+	PROTO_FREEZE = 0x21, /* nothing */
+	PROTO_THAW = 0x22,   /* nothing */
+	PROTO_RENEW = 0x23,
 
 	/* host to guest, to the process of this connection's RUN, EXEC, ATTACH
 	 */
@@ -317,6 +323,36 @@ struct proto_clock {
  * string: entropy, 16 to 512 bytes
  */
 struct proto_identity {
+	struct proto_le64 time_ns; /* 0: leave it */
+};
+
+/*
+ * FREEZE: all processes but the agent stand still when DONE comes, and notice
+ * nothing of it. Until THAW or RENEW: a FREEZE that is lost on its way is
+ * undone, one that is answered stays when its connection closes. A host that
+ * freezes a guest, saves it, and has each copy of it begin with RENEW lets none
+ * of its programs run before. Meanwhile requests that need a process (RUN,
+ * EXEC, COPY_IN, COPY_OUT, SYNC, REMOVE) are refused with EBUSY; SHUTDOWN
+ * thaws. ENOTSUP where the kernel can't, ETIMEDOUT where something does not
+ * stop within some seconds, EALREADY where it is frozen.
+ *
+ * THAW: they go on. Nothing where none is frozen.
+ */
+
+/*
+ * RENEW: what a machine that goes on from a saved state must change to be
+ * another one, in this order: random numbers, the clock, its name, its network;
+ * then what FREEZE has stopped goes on. On an error that does not. An interface
+ * that is named goes down and comes up again: what it is not given here it has
+ * no more, and the link is told of its addresses. Agents that are older know no
+ * such request, but IDENTITY, which is part of it.
+ *
+ * string: hostname; empty: leave it
+ * string: entropy, 32 to 512 bytes
+ * list of interfaces as CONFIGURE's, but before its name each has
+ *         string: its hardware address, "06:00:c0:00:02:02"; empty: leave it
+ */
+struct proto_renew {
 	struct proto_le64 time_ns; /* 0: leave it */
 };
 

@@ -133,6 +133,13 @@ static le16_t *avail_event(const struct vq *vq)
 	return (le16_t *)(void *)&vq->used->ring[vq->size];
 }
 
+/* One word of the used ring's, which only we write. */
+static void put_used16(const struct vq *vq, le16_t *at, uint16_t value)
+{
+	le16_put(at, value);
+	guest_mem_wrote(vq->mem, at, sizeof(*at));
+}
+
 void vq_init(struct vq *vq, uint16_t index, uint16_t max, const char *owner,
 	     void (*faulted)(struct vq *vq), void *device)
 {
@@ -266,6 +273,9 @@ static int chain_add(struct vq *vq, struct vq_chain *chain,
 		return vq_fault(
 			vq, "a buffer of %u bytes at %#" PRIx64 ": not memory",
 			d->len, d->addr);
+	/* It may be written to until it is put back. */
+	if (writable)
+		guest_mem_wrote(vq->mem, hva, d->len);
 	if (writable && !run->count)
 		run->at = &chain->iov[chain->readable.count];
 	run->at[run->count++] = (struct iovec){
@@ -413,6 +423,7 @@ void vq_put(struct vq *vq, uint16_t head, uint32_t written)
 	elem = &vq->used->ring[vq->next_used & (vq->size - 1)];
 	le32_put(&elem->id, head);
 	le32_put(&elem->len, written);
+	guest_mem_wrote(vq->mem, elem, sizeof(*elem));
 	vq->next_used++;
 	vq->in_flight--;
 }
@@ -422,7 +433,7 @@ void vq_publish(struct vq *vq)
 	if (!vq->live)
 		return;
 	atomic_thread_fence(memory_order_release);
-	le16_put(&vq->used->idx, vq->next_used);
+	put_used16(vq, &vq->used->idx, vq->next_used);
 }
 
 void vq_push(struct vq *vq, uint16_t head, uint32_t written)
@@ -456,7 +467,7 @@ void vq_disable_kicks(struct vq *vq)
 	 * passes avail_event, which stays behind until vq_enable_kicks().
 	 */
 	if (vq->live && !vq->event_idx)
-		le16_put(&vq->used->flags, USED_NO_NOTIFY);
+		put_used16(vq, &vq->used->flags, USED_NO_NOTIFY);
 }
 
 bool vq_enable_kicks(struct vq *vq)
@@ -464,9 +475,9 @@ bool vq_enable_kicks(struct vq *vq)
 	if (!vq->live)
 		return false;
 	if (vq->event_idx)
-		le16_put(avail_event(vq), vq->next_avail);
+		put_used16(vq, avail_event(vq), vq->next_avail);
 	else
-		le16_put(&vq->used->flags, 0);
+		put_used16(vq, &vq->used->flags, 0);
 	atomic_thread_fence(memory_order_seq_cst);
 	return le16_get(&vq->avail->idx) != vq->next_avail;
 }

@@ -1,9 +1,10 @@
 /*
- * CONFIGURE and IDENTITY: what a host says of the machine as a whole.
+ * CONFIGURE, IDENTITY and RENEW: what a host says of the machine as a whole.
  */
 #include "guest/agent/configure.h"
 
 #include "guest/agent/disk.h"
+#include "guest/agent/freezer.h"
 #include "guest/agent/machine.h"
 #include "guest/agent/network.h"
 
@@ -15,7 +16,7 @@
 #include <sys/mount.h>
 #include <unistd.h>
 
-enum { FAILED = 125, SEED_MAX = 512 };
+enum { FAILED = 125, SEED_MAX = 512, SEED_MIN = 32 };
 
 /* Appends to resolv.conf; false if there is no room. */
 static bool resolv_put(const char *text, size_t text_len)
@@ -172,4 +173,58 @@ void configure_identity(struct session *s, struct reader *r)
 			      strerror(-rc));
 	else
 		session_done(s);
+}
+
+/* Interfaces, made anew; false where the answer has been an error. */
+static bool renew_network(struct session *s, struct reader *r)
+{
+	const uint32_t n = reader_count(r);
+	char what[80] = "";
+	int rc = 0;
+
+	memset(machine.address, 0, sizeof(machine.address));
+	for (uint32_t i = 0; i < n && !rc && !r->is_bad; i++)
+		rc = network_renew(r, what);
+	if (rc && !r->is_bad)
+		session_error(s, -rc, FAILED, "network: %s: %s", what,
+			      strerror(-rc));
+	return !rc || r->is_bad;
+}
+
+/*
+ * The order is the point: what was frozen goes on last, and the kernel itself,
+ * which needs random numbers for its network, has new ones first.
+ */
+void configure_renew(struct session *s, struct reader *r)
+{
+	const struct proto_renew *head = reader_take(r, sizeof(*head));
+	const struct bytes hostname = reader_string(r);
+	const struct bytes seed = reader_bytes(r);
+	int rc = 0;
+
+	if (r->is_bad || seed.len < SEED_MIN || seed.len > SEED_MAX) {
+		session_error(s, EPROTO, FAILED,
+			      "RENEW wants a hostname and %d to %d bytes of "
+			      "entropy",
+			      SEED_MIN, SEED_MAX);
+		return;
+	}
+	rc = machine_entropy(seed.at, seed.len, true);
+	if (!rc && proto_get64(&head->time_ns))
+		rc = machine_clock_set(proto_get64(&head->time_ns));
+	rc = first(rc, machine_hostname_set(hostname.at, hostname.len));
+	if (rc) {
+		session_error(s, -rc, FAILED, "RENEW failed: %s",
+			      strerror(-rc));
+		return;
+	}
+	if (!renew_network(s, r))
+		return;
+	if (!reader_done(r)) {
+		session_error(s, EPROTO, FAILED,
+			      "this RENEW is not as guest/proto.h has it");
+		return;
+	}
+	freezer_release();
+	session_done(s);
 }

@@ -2,6 +2,7 @@
 
 #include "guest/agent/session.h"
 
-/* CONFIGURE and IDENTITY; each answers for itself. */
+/* CONFIGURE, IDENTITY and RENEW; each answers for itself. */
 void configure_machine(struct session *s, struct reader *r);
 void configure_identity(struct session *s, struct reader *r);
+void configure_renew(struct session *s, struct reader *r);

@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <net/if.h>
+#include <net/if_arp.h>
 #include <net/route.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,14 +26,14 @@ struct in6_address {
 	int index;
 };
 
-static int interface_flags(int fd, const char *name, short flags)
+static int interface_flags(int fd, const char *name, short on, short off)
 {
 	struct ifreq r = {0};
 
 	memcpy(r.ifr_name, name, strlen(name));
 	if (ioctl(fd, SIOCGIFFLAGS, &r))
 		return -errno;
-	r.ifr_flags |= flags;
+	r.ifr_flags = (short)((r.ifr_flags | on) & ~off);
 	return ioctl(fd, SIOCSIFFLAGS, &r) ? -errno : 0;
 }
 
@@ -42,7 +43,7 @@ void network_loopback(void)
 
 	if (fd < 0 || machine.is_test)
 		return;
-	interface_flags(fd, "lo", IFF_UP);
+	interface_flags(fd, "lo", IFF_UP, 0);
 	close(fd);
 }
 
@@ -66,6 +67,23 @@ void network_permit(void)
 			errno = 0; /* then it is root's alone */
 		close(fd);
 	}
+}
+
+/* A setting of one interface's; a kernel without it can't do what it asks. */
+static void interface_setting(const char *name, const char *family,
+			      const char *setting, const char *value)
+{
+	char path[96];
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/sys/net/%s/conf/%s/%s", family,
+		 name, setting);
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	if (fd < 0)
+		return;
+	if (write(fd, value, strlen(value)) < 0)
+		errno = 0; /* as if it were not there */
+	close(fd);
 }
 
 /* The first that is not lo; the numbers begin with lo's, 1. */
@@ -103,21 +121,14 @@ static int address4(int fd, const char *name, const char *text, int prefix)
 static int address6(const char *name, const char *text, int prefix)
 {
 	struct in6_address r = {.index = (int)if_nametoindex(name)};
-	char path[80];
 	int fd, rc;
 
 	if (prefix < 0 || prefix > 128 ||
 	    inet_pton(AF_INET6, text, &r.addr) != 1)
 		return -EINVAL;
 	r.prefix = (uint32_t)prefix;
-	snprintf(path, sizeof(path), "/proc/sys/net/ipv6/conf/%s/accept_dad",
-		 name);
-	fd = open(path, O_WRONLY | O_CLOEXEC);
-	if (fd >= 0) {
-		if (write(fd, "0", 1) != 1)
-			errno = 0; /* then the address is used a second later */
-		close(fd);
-	}
+	/* Else the address is used a second later. */
+	interface_setting(name, "ipv6", "accept_dad", "0");
 	fd = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return -errno;
@@ -175,30 +186,37 @@ static int route6(const char *name, const char *gateway)
 
 struct interface {
 	uint32_t mtu;
+	char *mac; /* NULL for CONFIGURE */
 	char *name, *gateway4, *gateway6, **addresses;
 };
+
+static int interface_name(int fd, const struct interface *i,
+			  char name[static IFNAMSIZ], char what[static 80])
+{
+	memset(name, 0, IFNAMSIZ);
+	snprintf(what, 80, "interface '%.20s'", i->name);
+	if (strlen(i->name) >= IFNAMSIZ || strchr(i->name, '/'))
+		return -EINVAL;
+	if (!*i->name)
+		return interface_first(fd, name);
+	memcpy(name, i->name, strlen(i->name));
+	return 0;
+}
 
 static int interface_set(int fd, const struct interface *i,
 			 char what[static 80])
 {
-	char name[IFNAMSIZ] = "";
+	char name[IFNAMSIZ];
 	struct ifreq r = {0};
-	int rc = 0;
+	int rc = interface_name(fd, i, name, what);
 
-	snprintf(what, 80, "interface '%.20s'", i->name);
-	if (strlen(i->name) >= IFNAMSIZ || strchr(i->name, '/'))
-		return -EINVAL;
-	if (*i->name)
-		memcpy(name, i->name, strlen(i->name));
-	else
-		rc = interface_first(fd, name);
 	memcpy(r.ifr_name, name, sizeof(name));
 	if (!rc && i->mtu) {
 		r.ifr_mtu = (int)(i->mtu > 65535 ? 65535 : i->mtu);
 		rc = ioctl(fd, SIOCSIFMTU, &r) ? -errno : 0;
 	}
 	if (!rc)
-		rc = interface_flags(fd, name, IFF_UP);
+		rc = interface_flags(fd, name, IFF_UP, 0);
 	for (char **a = i->addresses; !rc && *a; a++) {
 		snprintf(what, 80, "address '%.50s'", *a);
 		rc = address_add(fd, name, *a);
@@ -224,12 +242,61 @@ static void address_keep(const char *text)
 			 (int)strcspn(text, "/"), text);
 }
 
-int network_interface(struct reader *r, char what[static 80])
+/* Six pairs of hexadecimal digits; empty: it keeps the one it has. */
+static int hardware_set(int fd, const char *name, const char *text,
+			char what[static 80])
+{
+	struct ifreq r = {.ifr_hwaddr.sa_family = ARPHRD_ETHER};
+	uint8_t *b = (uint8_t *)r.ifr_hwaddr.sa_data;
+	int len = 0;
+
+	if (!*text)
+		return 0;
+	snprintf(what, 80, "address '%.50s'", text);
+	if (sscanf(text, "%2hhx:%2hhx:%2hhx:%2hhx:%2hhx:%2hhx%n", &b[0], &b[1],
+		   &b[2], &b[3], &b[4], &b[5], &len) != 6 ||
+	    text[len] || len != 17)
+		return -EINVAL;
+	memcpy(r.ifr_name, name, strlen(name));
+	return ioctl(fd, SIOCSIFHWADDR, &r) ? -errno : 0;
+}
+
+/*
+ * Going down takes routes, neighbours and addresses of IPv6 away; those of IPv4
+ * stay and have to be taken. Linux tells the link (by ARP, and by unsolicited
+ * advertisements) of what an interface has when it comes up.
+ */
+static int interface_renew(int fd, const struct interface *i,
+			   char what[static 80])
+{
+	char name[IFNAMSIZ];
+	int rc = interface_name(fd, i, name, what);
+
+	if (!rc)
+		rc = interface_flags(fd, name, 0, IFF_UP);
+	if (!rc)
+		rc = hardware_set(fd, name, i->mac, what);
+	if (rc)
+		return rc;
+	interface_setting(name, "ipv4", "arp_notify", "1");
+	interface_setting(name, "ipv6", "ndisc_notify", "1");
+	address4(fd, name, "0.0.0.0", 0); /* fails where there is none */
+	for (char **a = i->addresses; !rc && *a; a++) {
+		snprintf(what, 80, "address '%.50s'", *a);
+		if (!strchr(*a, ':'))
+			rc = address_add(fd, name, *a);
+	}
+	return rc ? rc : interface_set(fd, i, what);
+}
+
+static int interface_take(struct reader *r, bool is_renewed,
+			  char what[static 80])
 {
 	const struct proto_interface *head = reader_take(r, sizeof(*head));
 	struct interface i = {0};
 	int fd, rc;
 
+	i.mac = is_renewed ? reader_copy(r) : NULL;
 	i.name = reader_copy(r);
 	i.addresses = reader_strings(r);
 	i.gateway4 = reader_copy(r);
@@ -240,13 +307,28 @@ int network_interface(struct reader *r, char what[static 80])
 	if (!rc && !machine.is_test) {
 		i.mtu = proto_get32(&head->mtu);
 		fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-		rc = fd < 0 ? -errno : interface_set(fd, &i, what);
+		if (fd < 0)
+			rc = -errno;
+		else
+			rc = is_renewed ? interface_renew(fd, &i, what)
+					: interface_set(fd, &i, what);
 		if (fd >= 0)
 			close(fd);
 	}
+	free(i.mac);
 	free(i.name);
 	free(i.addresses);
 	free(i.gateway4);
 	free(i.gateway6);
 	return rc;
+}
+
+int network_interface(struct reader *r, char what[static 80])
+{
+	return interface_take(r, false, what);
+}
+
+int network_renew(struct reader *r, char what[static 80])
+{
+	return interface_take(r, true, what);
 }

@@ -8,6 +8,7 @@
 #include "guest/agent/container.h"
 #include "guest/agent/file.h"
 #include "guest/agent/forward.h"
+#include "guest/agent/freezer.h"
 #include "guest/agent/machine.h"
 #include "guest/agent/progress.h"
 #include "guest/agent/shutdown.h"
@@ -47,12 +48,59 @@ static void serve_file(struct session *s, struct reader *r)
 		session_done(s);
 }
 
-void request_serve(struct session *s, uint8_t type, struct reader *r)
+/* What makes a process, which would not stand still. */
+static bool needs_process(uint8_t type)
+{
+	return type == PROTO_RUN || type == PROTO_EXEC ||
+	       type == PROTO_COPY_IN || type == PROTO_COPY_OUT ||
+	       type == PROTO_SYNC || type == PROTO_REMOVE;
+}
+
+/* Those that name no container. */
+static void serve_machine(struct session *s, uint8_t type, struct reader *r)
 {
 	switch (type) {
 	case PROTO_CONFIGURE:
 		configure_machine(s, r);
 		break;
+	case PROTO_FORWARD:
+		forward_start(s, r);
+		break;
+	case PROTO_SYNC:
+		progress_watch(s);
+		child_help(s, PROCESS_HELPER, child_sync, NULL, NULL);
+		break;
+	case PROTO_CLOCK:
+		serve_clock(s, r);
+		break;
+	case PROTO_IDENTITY:
+		configure_identity(s, r);
+		break;
+	case PROTO_FREEZE:
+		freezer_freeze(s, r);
+		break;
+	case PROTO_THAW:
+		freezer_thaw(s, r);
+		break;
+	case PROTO_RENEW:
+		configure_renew(s, r);
+		break;
+	case PROTO_SHUTDOWN:
+		shutdown_begin(s, r);
+		break;
+	default:
+		session_error(s, EPROTO, FAILED, "there is no request 0x%02x",
+			      type);
+	}
+}
+
+void request_serve(struct session *s, uint8_t type, struct reader *r)
+{
+	if (freezer_is_on() && needs_process(type)) {
+		session_error(s, EBUSY, FAILED, "the guest is frozen");
+		return;
+	}
+	switch (type) {
 	case PROTO_FILE:
 		serve_file(s, r);
 		break;
@@ -84,24 +132,7 @@ void request_serve(struct session *s, uint8_t type, struct reader *r)
 	case PROTO_COPY_OUT:
 		container_copy(s, r, type);
 		break;
-	case PROTO_FORWARD:
-		forward_start(s, r);
-		break;
-	case PROTO_SYNC:
-		progress_watch(s);
-		child_help(s, PROCESS_HELPER, child_sync, NULL, NULL);
-		break;
-	case PROTO_CLOCK:
-		serve_clock(s, r);
-		break;
-	case PROTO_IDENTITY:
-		configure_identity(s, r);
-		break;
-	case PROTO_SHUTDOWN:
-		shutdown_begin(s, r);
-		break;
 	default:
-		session_error(s, EPROTO, FAILED, "there is no request 0x%02x",
-			      type);
+		serve_machine(s, type, r);
 	}
 }

@@ -6,6 +6,7 @@
 
 #include "guest/agent/child.h"
 #include "guest/agent/container.h"
+#include "guest/agent/freezer.h"
 #include "guest/agent/machine.h"
 #include "guest/agent/progress.h"
 
@@ -24,8 +25,10 @@ static struct session *shutdown_by;
 static void power_off(struct timer *t)
 {
 	(void)t;
-	if (machine.is_test)
+	if (machine.is_test) {
+		freezer_fini();
 		_exit(0);
+	}
 	reboot(RB_AUTOBOOT);
 	_exit(1); /* the kernel panics, which ends the machine as well */
 }
@@ -90,6 +93,7 @@ void shutdown_begin(struct session *s, struct reader *r)
 		return;
 	}
 	is_ending = true;
+	freezer_release(); /* what stands still hears no signal */
 	containers_watch(container_ended);
 	shutdown_by = s;
 	s->mode = SESSION_WAIT;

@@ -700,6 +700,132 @@ def t_machine():
         refused(lambda: s.ask(p.frame(p.IDENTITY, struct.pack("<Q", 0) + p.text("vm2") + p.text(b"short"))))
 
 
+def last_number(name):
+    """The last whole line of a log that only grows."""
+    with open_session() as s:
+        _, _, out, _ = s.stream(p.frame(p.LOGS, struct.pack("<II", 0, 3) + p.text(name)), ends=(p.DONE,))
+    lines = out[:out.rfind(b"\n") + 1].split()
+    return int(lines[-1]) if lines else 0
+
+
+def until(what, seconds=60):
+    end = time.time() + seconds
+    while not what():
+        assert time.time() < end, "it did not come about"
+        time.sleep(0.02)
+
+
+def settled(name):
+    """What it says when it says no more: what is in its pipe is still read."""
+    before, now = -1, last_number(name)
+    while now != before:
+        time.sleep(0.3)
+        before, now = now, last_number(name)
+    return now
+
+
+COUNTER = "n=0; while :; do n=$((n+1)); echo $n; sleep 0.01; done"
+
+
+def counting(name, **kw):
+    with open_session() as s:
+        s.send(p.run(name, ["/bin/sh", "-c", COUNTER], image=IMAGE, flags=p.KEEP | p.DETACH, **kw))
+        s.expect(p.STARTED)
+    until(lambda: last_number(name) > 0)
+
+
+def end_of(name):
+    with open_session() as s:
+        s.ask(p.frame(p.REMOVE, struct.pack("<I", 1) + p.text(name)))
+
+
+def t_freeze():
+    """One process that forks all the time, one that never leaves the CPU, one
+    that waits; then everything that needs a process is refused."""
+    counting("frozen")
+    with open_session() as s:
+        s.send(p.execute("frozen", ["/bin/sh", "-c", "while :; do :; done"], flags=p.KEEP | p.DETACH))
+        s.expect(p.STARTED)
+    for _ in range(3):
+        with open_session() as s:
+            s.ask(p.frame(p.FREEZE))
+        still = settled("frozen")
+        refused(lambda: open_session().ask(p.frame(p.FREEZE)), word="already")
+        for request in (p.execute("frozen", ["true"]), p.run("other", ["true"], image=IMAGE), p.frame(p.SYNC),
+                        p.frame(p.COPY_OUT, struct.pack("<I", 0) + p.text("frozen") + p.text("/etc"))):
+            refused(lambda r=request: open_session().stream(r), word="frozen")
+        time.sleep(0.5)
+        same(last_number("frozen"), still)
+        with open_session() as s:
+            s.ask(p.frame(p.THAW))
+            s.ask(p.frame(p.THAW))  # of nothing
+        until(lambda n=still: last_number("frozen") > n)
+    same(sh("echo alive", name="frozen")[1], b"alive\n")
+    end_of("frozen")
+
+
+def t_freeze_kill():
+    """What stands still can be killed, and a new one runs after the thaw."""
+    counting("frozen")
+    with open_session() as s:
+        s.ask(p.frame(p.FREEZE))
+        s.ask(p.frame(p.KILL, struct.pack("<I", 9) + p.text("frozen")))
+        until(lambda: s.containers()["frozen"][0] == 2)
+        s.ask(p.frame(p.THAW))
+    end_of("frozen")
+    counting("frozen")
+    end_of("frozen")
+
+
+def t_renew():
+    counting("clone")
+    seed = os.urandom(32)
+    with open_session() as s:
+        s.ask(p.frame(p.FREEZE))
+    still = settled("clone")
+    good = p.renew("vm3", seed)
+    for bad in (p.renew("vm3", seed[:31]), p.renew("vm3", os.urandom(513)), p.renew("x" * 65, seed),
+                p.frame(p.RENEW, good[8:-1]), p.frame(p.RENEW, good[8:] + b"x")):
+        refused(lambda b=bad: open_session().ask(b))
+    same(last_number("clone"), still)  # what fails thaws nothing
+    with open_session() as s:
+        s.ask(p.renew("vm3", seed, [("", 0, ["192.0.2.2/24"], "192.0.2.1", "", "")], time.time_ns()))
+    until(lambda: last_number("clone") > still)
+    with open_session() as s:
+        s.ask(p.renew("", seed))  # without a freeze, too
+    end_of("clone")
+
+
+def t_renew_network():
+    """Another address of each kind; nothing of the old ones stays, and the link hears of it."""
+    link = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x0806))
+    link.bind(("tap-agent", 0))
+    link.settimeout(60)
+    mac = bytes.fromhex("0600c0000207")
+    with open_session() as s:
+        s.ask(p.frame(p.FREEZE))
+        s.ask(p.renew("vm4", os.urandom(64), [("", 1300, ["192.0.2.7/24", "2001:db8::7/64"], "192.0.2.1", "2001:db8::1",
+                                               mac.hex(":"))]))
+    while True:  # a gratuitous one: who asks is who is asked for
+        f = link.recv(1 << 16)
+        if f[6:12] == mac and f[28:32] == f[38:42] == socket.inet_aton("192.0.2.7"):
+            break
+    link.close()
+    same(sh("cat /sys/class/net/eth0/address /sys/class/net/eth0/mtu")[1], b"06:00:c0:00:02:07\n1300\n")
+    shown = sh("ip -o address show dev eth0; ip route; ip -6 route")[1].decode()
+    for word in ("192.0.2.7/24", "2001:db8::7/64", "default via 192.0.2.1", "default via 2001:db8::1"):
+        assert word in shown, (word, shown)
+    for word in ("192.0.2.2/", "2001:db8::2/"):
+        assert word not in shown, (word, shown)
+    same(shown.count("default via 192.0.2.1"), 1)
+    same(sh("ping -c 1 -W 20 192.0.2.1 >/dev/null && echo there")[1], b"there\n")
+    refused(lambda: open_session().ask(p.renew("", os.urandom(32), [("", 0, [], "", "", "06:00:c0")])), word="address")
+    refused(lambda: open_session().ask(p.renew("", os.urandom(32), [("eth7", 0, [], "", "", "")])), word="eth7")
+    with open_session() as s:
+        s.ask(p.renew("vm", os.urandom(32), [(*INTERFACES[0], "")]))
+    same(sh("cat /sys/class/net/eth0/address")[1], b"06:00:c0:00:02:07\n")
+
+
 # ---- hostile peers ------------------------------------------------------------
 
 def raw(data, wait=0.02):
@@ -740,7 +866,8 @@ def t_fuzz():
             p.frame(p.COPY_OUT, struct.pack("<I", 0) + p.text("main") + p.text("/etc")),
             p.frame(p.COPY_IN, struct.pack("<I", 0) + p.text("main") + p.text("/tmp")),
             p.frame(p.FORWARD, struct.pack("<H", 9) + p.text("")), p.frame(p.ATTACH, p.text("nosuch")),
-            p.file("fuzz", b"x" * 100), p.file("fuzz", b""), p.frame(p.SYNC),
+            p.file("fuzz", b"x" * 100), p.file("fuzz", b""), p.frame(p.SYNC), p.frame(p.THAW),
+            p.renew("fuzz", b"x" * 32, [("", 0, ["192.0.2.2/24"], "192.0.2.1", "", "")]),
             p.run("fuzz", ["true"], mounts=[("fuzz", "/x", p.MOUNT_FILE, 0), ("", "/y", 0, 4096, 0o755)],
                   limits=[(7, 10, 10)], hosts=["192.0.2.9 db"], shm=4096, flags=p.INIT)]
     time.sleep(0.5)
@@ -887,6 +1014,10 @@ TESTS = [
     ("bad archives and links that lead out", t_copy_bad),
     ("a forwarded port, with half-close", t_forward),
     ("sync, clock and identity", t_machine),
+    ("a frozen guest stands still until it is thawed", t_freeze),
+    ("what is frozen can be killed", t_freeze_kill),
+    ("a renewed guest goes on when it is renewed, and not before", t_renew),
+    *([("a renewed network has new addresses alone, and says so", t_renew_network)] if VSOCK else []),
     ("rules of the protocol are kept", t_rules),
     ("mutated frames", t_fuzz),
     ("more connections than sessions", t_flood),

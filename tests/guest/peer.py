@@ -9,7 +9,7 @@ import time
 
 HELLO, DATA, EOF, CREDIT = 0x01, 0x02, 0x03, 0x04
 (CONFIGURE, RUN, EXEC, ATTACH, LOGS, WAIT, KILL, REMOVE, LIST, COPY_IN, COPY_OUT,
- FORWARD, SYNC, CLOCK, IDENTITY, SHUTDOWN, FILE) = range(0x10, 0x21)
+ FORWARD, SYNC, CLOCK, IDENTITY, SHUTDOWN, FILE, FREEZE, THAW, RENEW) = range(0x10, 0x24)
 SIGNAL, RESIZE = 0x30, 0x31
 STARTED, EXITED, DONE, ERROR, CONTAINER, PROGRESS = range(0x40, 0x46)
 TTY, INPUT, KEEP, DETACH, NO_NEW_PRIVS, READ_ONLY, UNMASKED, OWN_NETWORK, INIT = (
@@ -54,6 +54,14 @@ def configure(image="", hostname="vm", interfaces=(), dns=(), search=(), options
     for name, mtu, addresses, gw4, gw6 in interfaces:
         p += struct.pack("<I", mtu) + text(name) + items(addresses) + text(gw4) + text(gw6)
     return frame(CONFIGURE, p + items(dns) + items(search) + items(options))
+
+
+def renew(hostname="", seed=b"", interfaces=(), time_ns=0):
+    """interfaces: as configure()'s, with an address of hardware at the end."""
+    p = struct.pack("<Q", time_ns) + text(hostname) + text(seed) + struct.pack("<I", len(interfaces))
+    for name, mtu, addresses, gw4, gw6, mac in interfaces:
+        p += struct.pack("<I", mtu) + text(mac) + text(name) + items(addresses) + text(gw4) + text(gw6)
+    return frame(RENEW, p)
 
 
 def process(argv, env=(), cwd="", user="", flags=0, rows=0, columns=0, caps=DOCKER_CAPS, ambient=0):

@@ -33,7 +33,10 @@ void fake_host_open(struct fake_host *h)
 	h->thread = pthread_self();
 	assert_int_equal(loop_open(&h->loop, &e), 0);
 	assert_int_equal(
-		guest_mem_open(&h->mem, ranges, 2, GUEST_MEM_SMALL, &e), 0);
+		guest_mem_open(&h->mem, ranges, 2,
+			       &(struct guest_mem_backing){GUEST_MEM_SMALL},
+			       &e),
+		0);
 	h->host = (struct device_host){
 		.loop = &h->loop,
 		.vm = &h->vm,

@@ -9,6 +9,7 @@
 
 #include "devices/block.h"
 #include "devices/block_file.h"
+#include "devices/generation.h"
 #include "devices/i8042.h"
 #include "devices/net.h"
 #include "devices/power.h"
@@ -285,6 +286,18 @@ void i8042_ctrl_alt_del(struct device *d)
 {
 	(void)d;
 	note("ctrl-alt-del");
+}
+
+int generation_new(struct device **out, struct err *e)
+{
+	return make(out, "generation", e);
+}
+
+int generation_changed(struct device *d, struct err *e)
+{
+	(void)d;
+	note("generation changed");
+	return fails("generation changed", e);
 }
 
 int sleep_new(struct device **out, struct err *e)

@@ -13,6 +13,7 @@
 
 #include <cmocka.h>
 
+#include "tests/unit/acpi_bench.h"
 #include "vmm/arch/x86_64/acpi.h"
 #include "vmm/arch/x86_64/aml.h"
 #include "vmm/arch/x86_64/layout.h"
@@ -26,7 +27,7 @@ static struct err err;
 /* What a walk over the tables found. */
 static struct {
 	const uint8_t *rsdp, *xsdt, *fadt, *madt, *dsdt;
-	unsigned devices, scopes, hids, crs, packages;
+	unsigned devices, scopes, hids, crs, packages, methods, notes;
 } found;
 
 static int mem_setup(void **state)
@@ -34,7 +35,9 @@ static int mem_setup(void **state)
 	const struct guest_range ram = {0, 2 << 20};
 
 	(void)state;
-	return guest_mem_open(&mem, &ram, 1, GUEST_MEM_SMALL, NULL);
+	return guest_mem_open(&mem, &ram, 1,
+			      &(struct guest_mem_backing){GUEST_MEM_SMALL},
+			      NULL);
 }
 
 static int mem_teardown(void **state)
@@ -61,31 +64,6 @@ static uint8_t sum(const uint8_t *at, size_t len)
 	return s;
 }
 
-/* Slots as x86.c places them: the UART, the i8042, sleep, then virtio. */
-static unsigned make_slots(struct arch_slot *slots, unsigned virtio)
-{
-	unsigned n = 0, i;
-
-	slots[n++] = (struct arch_slot){ARCH_UART,   true, true,
-					LAYOUT_COM1, 8,	   LAYOUT_GSI_COM1};
-	slots[n++] = (struct arch_slot){ARCH_I8042,   true, true,
-					LAYOUT_I8042, 5,    LAYOUT_GSI_I8042};
-	slots[n++] =
-		(struct arch_slot){ARCH_SLEEP, true, false, LAYOUT_SLEEP, 2, 0};
-	slots[n++] = (struct arch_slot){
-		ARCH_BOOT_TIMER,  false, false, LAYOUT_BOOT_TIMER,
-		LAYOUT_SLOT_SIZE, 0};
-	for (i = 0; i < virtio; i++)
-		slots[n++] =
-			(struct arch_slot){ARCH_VIRTIO_MMIO,
-					   false,
-					   true,
-					   LAYOUT_VIRTIO + i * LAYOUT_SLOT_SIZE,
-					   LAYOUT_SLOT_SIZE,
-					   LAYOUT_GSI_FIRST + i};
-	return n;
-}
-
 /* A table at gpa: inside the BIOS area, aligned, whole, summing to zero. */
 static const uint8_t *table_at(uint64_t gpa, const char *signature)
 {
@@ -97,7 +75,7 @@ static const uint8_t *table_at(uint64_t gpa, const char *signature)
 	assert_non_null(t);
 	assert_memory_equal(t, signature, 4);
 	len = get(t + 4, 4);
-	assert_true(len >= HEADER_BYTES && gpa + len <= LAYOUT_BIOS_END);
+	assert_true(len >= HEADER_BYTES && gpa + len <= LAYOUT_GENERATION);
 	assert_int_equal(sum(t, len), 0);
 	assert_memory_equal(t + 10, "MAYFLY", 6);
 	assert_memory_equal(t + 16, "MICROVM ", 8);
@@ -111,7 +89,7 @@ static void write_and_follow(const struct arch_slot *slots, unsigned count,
 	uint64_t rsdp = 0;
 
 	memset(&found, 0, sizeof(found));
-	memset(mem.map + LAYOUT_BIOS, 0, LAYOUT_BIOS_END - LAYOUT_BIOS);
+	memset(mem.map + LAYOUT_BIOS, 0, LAYOUT_GENERATION - LAYOUT_BIOS);
 	assert_int_equal(acpi_write(&mem, slots, count, &topology, &rsdp, &err),
 			 0);
 	assert_int_equal(rsdp, LAYOUT_BIOS);
@@ -135,7 +113,7 @@ static void write_machine(unsigned virtio, uint32_t vcpus)
 {
 	struct arch_slot slots[ARCH_SLOTS_MAX];
 
-	write_and_follow(slots, make_slots(slots, virtio), vcpus);
+	write_and_follow(slots, acpi_slots(slots, virtio), vcpus);
 }
 
 /* ---- AML, 20.2: what we write of it, and not a byte more ---------------- */
@@ -225,6 +203,25 @@ static void walk_object(const uint8_t **at, const uint8_t *limit)
 	assert_true(*at <= limit);
 }
 
+static const uint8_t *walk_method(const uint8_t *p, const uint8_t *limit)
+{
+	const uint8_t *end;
+
+	found.methods++;
+	p++;
+	end = package_end(&p, limit);
+	check_name(p);
+	assert_int_equal(p[4], 1); /* one argument, 20.2.5.2 */
+	for (p += 5; p < end; p += 7) {
+		found.notes++;
+		assert_int_equal(*p, 0x86);
+		check_name(p + 1);
+		assert_memory_equal(p + 5, "\x0a\x80", 2);
+	}
+	assert_ptr_equal(p, end);
+	return end;
+}
+
 static void walk_terms(const uint8_t *p, const uint8_t *end)
 {
 	const uint8_t *inner;
@@ -243,6 +240,8 @@ static void walk_terms(const uint8_t *p, const uint8_t *end)
 			assert_memory_equal(p, "\\_SB_", 5);
 			walk_terms(p + 5, inner);
 			p = inner;
+		} else if (*p == 0x14) {
+			p = walk_method(p, end);
 		} else {
 			found.devices++;
 			assert_memory_equal(p, "\x5b\x82", 2);
@@ -293,7 +292,7 @@ static void tables_do_not_overlap(void **state)
 				    t[i] >= t[j] + get(t[j] + 4, 4));
 }
 
-static void nothing_outside_the_bios_area_is_touched(void **state)
+static void nothing_outside_the_tables_area_is_touched(void **state)
 {
 	size_t i;
 
@@ -301,7 +300,7 @@ static void nothing_outside_the_bios_area_is_touched(void **state)
 	memset(mem.map, 0x5a, mem.size);
 	write_machine(VIRTIO_MAX, ARCH_VCPUS_MAX);
 	for (i = 0; i < mem.size; i++)
-		if (i < LAYOUT_BIOS || i >= LAYOUT_BIOS_END)
+		if (i < LAYOUT_BIOS || i >= LAYOUT_GENERATION)
 			assert_int_equal(mem.map[i], 0x5a);
 }
 
@@ -405,11 +404,16 @@ static void the_aml_is_whole_for_any_number_of_devices(void **state)
 		write_machine(virtio, 1);
 		walk_terms(found.dsdt + HEADER_BYTES, found.dsdt + dsdt_len());
 		assert_int_equal(found.scopes, 1);
-		assert_int_equal(found.packages, 1);
-		/* The UART and the keyboard are the two others. */
-		assert_int_equal(found.devices, virtio + 2);
-		assert_int_equal(found.hids, virtio + 2);
-		assert_int_equal(found.crs, virtio + 2);
+		assert_int_equal(found.packages, 2);
+		/*
+		 * The UART and the keyboard, and three of the generation, of
+		 * which the id is told by a package.
+		 */
+		assert_int_equal(found.devices, virtio + 5);
+		assert_int_equal(found.hids, virtio + 5);
+		assert_int_equal(found.crs, virtio + 4);
+		assert_int_equal(found.methods, 1);
+		assert_int_equal(found.notes, 2);
 	}
 }
 
@@ -491,16 +495,49 @@ static void the_keyboard_is_told_with_its_interrupt(void **state)
 	assert_true(dsdt_has(crs, sizeof(crs) - 1));
 }
 
+/*
+ * The id by a package with the two halves of its address, the clock by a
+ * resource; both are notified by the interrupt of the event device.
+ */
+static void the_generation_is_told_with_its_places(void **state)
+{
+	static const char id[] = "VGEN\x08_HID\x0dMFLY0001\0"
+				 "\x08_CID\x0dVM_Gen_Counter\0"
+				 "\x08_DDN\x0dVM_Gen_Counter\0"
+				 "\x08"
+				 "ADDR\x12\x8b\0\0\2\x0c\xf0\xef\x0e\0\x0a";
+	static const char clock[] = "VCLK\x08_HID\x0d"
+				    "AMZNC10C\0\x08_CID\x0dVMCLOCK";
+	static const char page[] = "\x86\x09\0\1\0\xf0\x0e\0\0\x10\0";
+	static const char event[] = "GED_\x08_HID\x0d"
+				    "ACPI0013";
+	static const char method[] = "_EVT\1\x86VGEN\x0a\x80\x86VCLK\x0a";
+
+	(void)state;
+	write_machine(0, 1);
+	assert_true(dsdt_has(id, sizeof(id)));
+	assert_true(dsdt_has(clock, sizeof(clock)));
+	assert_true(dsdt_has(page, sizeof(page)));
+	assert_true(dsdt_has(event, sizeof(event)));
+	assert_true(dsdt_has("\x89\6\0\3\1\3\0\0\0\x79", 10));
+	assert_true(dsdt_has(method, sizeof(method) - 1));
+	write_and_follow(&uart, 1, 1);
+	assert_false(dsdt_has("ACPI0013", 8));
+}
+
 static void a_machine_without_low_memory_is_refused(void **state)
 {
 	const struct arch_topology topology = {.vcpus = 1};
-	const struct guest_range tiny = {0, 0xff000};
+	const struct guest_range tiny = {0, 0xee000};
 	struct guest_mem small;
 	uint64_t rsdp = 77;
 
 	(void)state;
 	assert_int_equal(
-		guest_mem_open(&small, &tiny, 1, GUEST_MEM_SMALL, NULL), 0);
+		guest_mem_open(&small, &tiny, 1,
+			       &(struct guest_mem_backing){GUEST_MEM_SMALL},
+			       NULL),
+		0);
 	assert_int_equal(acpi_write(&small, NULL, 0, &topology, &rsdp, &err),
 			 -EFAULT);
 	assert_int_equal(rsdp, 77);
@@ -525,7 +562,7 @@ static void more_devices_than_fit_are_refused(void **state)
 		-ENOSPC);
 	assert_int_equal(rsdp, 77);
 	for (i = 0; i < 4096; i++)
-		assert_int_equal(mem.map[LAYOUT_BIOS_END + i], 0x5a);
+		assert_int_equal(mem.map[LAYOUT_GENERATION + i], 0x5a);
 	free(slots);
 }
 
@@ -534,7 +571,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(tables_are_linked_and_sum_to_zero),
 		cmocka_unit_test(tables_do_not_overlap),
-		cmocka_unit_test(nothing_outside_the_bios_area_is_touched),
+		cmocka_unit_test(nothing_outside_the_tables_area_is_touched),
 		cmocka_unit_test(the_platform_is_hardware_reduced),
 		cmocka_unit_test(the_reset_register_is_the_i8042_s),
 		cmocka_unit_test(without_an_i8042_nobody_is_sent_to_it),
@@ -546,6 +583,7 @@ int main(void)
 		cmocka_unit_test(each_virtio_device_is_told_with_its_place),
 		cmocka_unit_test(the_uart_and_s5_are_told),
 		cmocka_unit_test(the_keyboard_is_told_with_its_interrupt),
+		cmocka_unit_test(the_generation_is_told_with_its_places),
 		cmocka_unit_test(a_machine_without_low_memory_is_refused),
 		cmocka_unit_test(more_devices_than_fit_are_refused),
 	};

@@ -32,7 +32,8 @@ static void mem_open(uint64_t mem_bytes)
 	const unsigned count = arch_ranges(mem_bytes, ranges);
 
 	memset(&err, 0, sizeof(err));
-	if (guest_mem_open(&mem, ranges, count, GUEST_MEM_SMALL, &err))
+	if (guest_mem_open(&mem, ranges, count,
+			   &(struct guest_mem_backing){GUEST_MEM_SMALL}, &err))
 		fail_msg("%s", err.text);
 }
 
@@ -298,8 +299,11 @@ static void without_low_memory_nothing_is_written(void **state)
 	const struct kernel_image kernel = {0};
 
 	(void)state;
-	assert_int_equal(guest_mem_open(&mem, &tiny, 1, GUEST_MEM_SMALL, NULL),
-			 0);
+	assert_int_equal(
+		guest_mem_open(&mem, &tiny, 1,
+			       &(struct guest_mem_backing){GUEST_MEM_SMALL},
+			       NULL),
+		0);
 	assert_int_equal(pvh_write(&mem, &plan, &err), -EFAULT);
 	assert_int_equal(bootparams_write(&mem, &kernel, &plan, &err), -EFAULT);
 	assert_true(err.text[0]);
@@ -450,8 +454,11 @@ static void a_kernel_beyond_its_entry_s_reach_is_refused(void **state)
 					     {1024 * MIB, 16 * MIB}};
 
 	(void)state;
-	assert_int_equal(guest_mem_open(&mem, ranges, 2, GUEST_MEM_SMALL, NULL),
-			 0);
+	assert_int_equal(
+		guest_mem_open(&mem, ranges, 2,
+			       &(struct guest_mem_backing){GUEST_MEM_SMALL},
+			       NULL),
+		0);
 	make_elf();
 	kernel_file_phdr(&file, KERNEL_FILE_NOTE)->p_type = PT_NULL;
 	kernel_file_phdr(&file, KERNEL_FILE_TEXT)->p_paddr = 1024 * MIB;

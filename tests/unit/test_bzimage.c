@@ -26,7 +26,8 @@ static int mem_setup(void **state)
 	const struct guest_range ram = {0, RAM + FENCE};
 
 	(void)state;
-	if (guest_mem_open(&mem, &ram, 1, GUEST_MEM_SMALL, NULL))
+	if (guest_mem_open(&mem, &ram, 1,
+			   &(struct guest_mem_backing){GUEST_MEM_SMALL}, NULL))
 		return -1;
 	mem.regions[0].size = RAM;
 	return 0;

@@ -93,8 +93,11 @@ a_chain_of_exactly_four_gib_is_fine_and_one_more_byte_faults(void **state)
 	struct guest_mem small = host.mem;
 
 	(void)state;
-	assert_int_equal(guest_mem_open(&big, &range, 1, GUEST_MEM_SMALL, NULL),
-			 0);
+	assert_int_equal(
+		guest_mem_open(&big, &range, 1,
+			       &(struct guest_mem_backing){GUEST_MEM_SMALL},
+			       NULL),
+		0);
 	host.mem = big;
 	for (int more = 0; more < 2; more++) {
 		begin_with(128, false, true);
@@ -216,7 +219,10 @@ static void a_buffer_across_two_regions_faults(void **state)
 
 	(void)state;
 	assert_int_equal(
-		guest_mem_open(&pair, ranges, 2, GUEST_MEM_SMALL, NULL), 0);
+		guest_mem_open(&pair, ranges, 2,
+			       &(struct guest_mem_backing){GUEST_MEM_SMALL},
+			       NULL),
+		0);
 	host.mem = pair;
 	begin();
 	offer_one(0xfffff, 2, 0);

@@ -25,7 +25,9 @@ static int open_with_hole(void **state)
 	static struct guest_mem mem;
 
 	*state = &mem;
-	return guest_mem_open(&mem, with_hole, 2, GUEST_MEM_SMALL, NULL);
+	return guest_mem_open(&mem, with_hole, 2,
+			      &(struct guest_mem_backing){GUEST_MEM_SMALL},
+			      NULL);
 }
 
 static int close_mem(void **state)
@@ -40,7 +42,9 @@ static int try_open(uint64_t gpa0, uint64_t size0, uint64_t gpa1,
 	const struct guest_range ranges[] = {{gpa0, size0}, {gpa1, size1}};
 	struct guest_mem mem;
 	struct err e = {0};
-	int rc = guest_mem_open(&mem, ranges, count, GUEST_MEM_SMALL, &e);
+	int rc = guest_mem_open(&mem, ranges, count,
+				&(struct guest_mem_backing){GUEST_MEM_SMALL},
+				&e);
 
 	assert_int_equal(rc, e.code);
 	assert_int_equal(!rc, !e.text[0]);
@@ -159,8 +163,11 @@ static void neighbours_without_a_hole_are_two_regions_still(void **state)
 	struct guest_mem mem;
 
 	(void)state;
-	assert_int_equal(guest_mem_open(&mem, ranges, 2, GUEST_MEM_SMALL, NULL),
-			 0);
+	assert_int_equal(
+		guest_mem_open(&mem, ranges, 2,
+			       &(struct guest_mem_backing){GUEST_MEM_SMALL},
+			       NULL),
+		0);
 	assert_null(guest_mem_at(&mem, PAGE - 1, 2));
 	assert_non_null(guest_mem_at(&mem, PAGE, PAGE));
 	guest_mem_close(&mem);
@@ -201,7 +208,9 @@ static void nothing_is_left_open_after_a_refusal(void **state)
 
 	(void)state;
 	close(before);
-	assert_true(guest_mem_open(&mem, &huge, 1, GUEST_MEM_SMALL, NULL) < 0);
+	assert_true(guest_mem_open(&mem, &huge, 1,
+				   &(struct guest_mem_backing){GUEST_MEM_SMALL},
+				   NULL) < 0);
 	assert_null(mem.map);
 	after = dup(STDERR_FILENO);
 	close(after);
@@ -215,8 +224,11 @@ static void huge_pages_need_whole_ones(void **state)
 	struct err e = {0};
 
 	(void)state;
-	assert_int_equal(guest_mem_open(&mem, &odd, 1, GUEST_MEM_HUGE_2M, &e),
-			 -EINVAL);
+	assert_int_equal(
+		guest_mem_open(&mem, &odd, 1,
+			       &(struct guest_mem_backing){GUEST_MEM_HUGE_2M},
+			       &e),
+		-EINVAL);
 	assert_non_null(strstr(e.text, "even"));
 }
 
@@ -226,7 +238,9 @@ static void huge_pages_are_reserved_or_refused(void **state)
 	const struct guest_range two = {0, 2 << 20};
 	struct guest_mem mem;
 	struct err e = {0};
-	int rc = guest_mem_open(&mem, &two, 1, GUEST_MEM_HUGE_2M, &e);
+	int rc = guest_mem_open(&mem, &two, 1,
+				&(struct guest_mem_backing){GUEST_MEM_HUGE_2M},
+				&e);
 
 	(void)state;
 	if (rc) {
@@ -243,8 +257,11 @@ static void transparent_huge_pages_are_a_wish(void **state)
 	struct guest_mem mem;
 
 	(void)state;
-	assert_int_equal(
-		guest_mem_open(&mem, &two, 1, GUEST_MEM_TRANSPARENT, NULL), 0);
+	assert_int_equal(guest_mem_open(&mem, &two, 1,
+					&(struct guest_mem_backing){
+						GUEST_MEM_TRANSPARENT},
+					NULL),
+			 0);
 	assert_int_equal(guest_mem_write(&mem, 12345, "x", 1), 0);
 	assert_int_equal((uintptr_t)mem.map % (2 << 20), 0);
 	memset(mem.map, 1, mem.size);
@@ -258,8 +275,11 @@ static void closing_twice_or_unopened_is_fine(void **state)
 
 	(void)state;
 	guest_mem_close(&mem);
-	assert_int_equal(guest_mem_open(&mem, &one, 1, GUEST_MEM_SMALL, NULL),
-			 0);
+	assert_int_equal(
+		guest_mem_open(&mem, &one, 1,
+			       &(struct guest_mem_backing){GUEST_MEM_SMALL},
+			       NULL),
+		0);
 	guest_mem_close(&mem);
 	assert_null(guest_mem_at(&mem, 0, 1));
 	guest_mem_close(&mem);

@@ -14,6 +14,7 @@
 
 #include <cmocka.h>
 
+#include "tests/unit/acpi_bench.h"
 #include "vmm/arch/x86_64/acpi.h"
 #include "vmm/arch/x86_64/layout.h"
 
@@ -26,7 +27,9 @@ static int mem_setup(void **state)
 	const struct guest_range ram = {0, 2 << 20};
 
 	(void)state;
-	return guest_mem_open(&mem, &ram, 1, GUEST_MEM_SMALL, NULL);
+	return guest_mem_open(&mem, &ram, 1,
+			      &(struct guest_mem_backing){GUEST_MEM_SMALL},
+			      NULL);
 }
 
 static int mem_teardown(void **state)
@@ -44,36 +47,11 @@ static uint32_t get32(const uint8_t *at)
 	return v;
 }
 
-/* Slots as x86.c places them: the UART, the i8042, sleep, then virtio. */
-static unsigned make_slots(struct arch_slot *slots, unsigned virtio)
-{
-	unsigned n = 0, i;
-
-	slots[n++] = (struct arch_slot){ARCH_UART,   true, true,
-					LAYOUT_COM1, 8,	   LAYOUT_GSI_COM1};
-	slots[n++] = (struct arch_slot){ARCH_I8042,   true, true,
-					LAYOUT_I8042, 5,    LAYOUT_GSI_I8042};
-	slots[n++] =
-		(struct arch_slot){ARCH_SLEEP, true, false, LAYOUT_SLEEP, 2, 0};
-	slots[n++] = (struct arch_slot){
-		ARCH_BOOT_TIMER,  false, false, LAYOUT_BOOT_TIMER,
-		LAYOUT_SLOT_SIZE, 0};
-	for (i = 0; i < virtio; i++)
-		slots[n++] =
-			(struct arch_slot){ARCH_VIRTIO_MMIO,
-					   false,
-					   true,
-					   LAYOUT_VIRTIO + i * LAYOUT_SLOT_SIZE,
-					   LAYOUT_SLOT_SIZE,
-					   LAYOUT_GSI_FIRST + i};
-	return n;
-}
-
 static void write_machine(unsigned virtio, uint32_t vcpus)
 {
 	const struct arch_topology topology = {.vcpus = vcpus};
 	struct arch_slot slots[ARCH_SLOTS_MAX];
-	const unsigned count = make_slots(slots, virtio);
+	const unsigned count = acpi_slots(slots, virtio);
 	uint64_t rsdp;
 
 	assert_int_equal(acpi_write(&mem, slots, count, &topology, &rsdp, NULL),
@@ -187,6 +165,9 @@ static void check_dsdt(const uint8_t *dsdt, unsigned virtio)
 	assert_non_null(strstr(source, "\"PNP0501\""));
 	assert_non_null(strstr(source, "\"PNP0303\""));
 	assert_non_null(strstr(source, "Name (_S5, Package (0x04)"));
+	assert_non_null(strstr(source, "Method (_EVT, 1, NotSerialized)"));
+	assert_non_null(strstr(source, "Notify (VGEN, 0x80)"));
+	assert_non_null(strstr(source, "Notify (VCLK, 0x80)"));
 }
 
 static void iasl_reads_all_and_complains_of_nothing(void **state)

@@ -28,7 +28,8 @@ static int mem_setup(void **state)
 					  {1ULL << 32, 16 * PAGE}};
 
 	(void)state;
-	if (guest_mem_open(&mem, ram, 2, GUEST_MEM_SMALL, NULL))
+	if (guest_mem_open(&mem, ram, 2,
+			   &(struct guest_mem_backing){GUEST_MEM_SMALL}, NULL))
 		return -1;
 	mem.regions[0].size = RAM;
 	kernel = (struct kernel_image){

@@ -26,7 +26,9 @@ static int mem_setup(void **state)
 	const struct guest_range ram = {0, RAM};
 
 	(void)state;
-	return guest_mem_open(&mem, &ram, 1, GUEST_MEM_SMALL, NULL);
+	return guest_mem_open(&mem, &ram, 1,
+			      &(struct guest_mem_backing){GUEST_MEM_SMALL},
+			      NULL);
 }
 
 static int mem_teardown(void **state)

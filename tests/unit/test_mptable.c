@@ -21,7 +21,9 @@ static int mem_setup(void **state)
 	const struct guest_range ram = {0, 1 << 20};
 
 	(void)state;
-	return guest_mem_open(&mem, &ram, 1, GUEST_MEM_SMALL, NULL);
+	return guest_mem_open(&mem, &ram, 1,
+			      &(struct guest_mem_backing){GUEST_MEM_SMALL},
+			      NULL);
 }
 
 static int mem_teardown(void **state)
@@ -203,7 +205,10 @@ static void a_machine_without_low_memory_is_refused(void **state)
 
 	(void)state;
 	assert_int_equal(
-		guest_mem_open(&small, &tiny, 1, GUEST_MEM_SMALL, NULL), 0);
+		guest_mem_open(&small, &tiny, 1,
+			       &(struct guest_mem_backing){GUEST_MEM_SMALL},
+			       NULL),
+		0);
 	assert_int_equal(mptable_write(&small, &topology, &err), -EFAULT);
 	guest_mem_close(&small);
 }

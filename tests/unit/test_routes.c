@@ -161,7 +161,8 @@ static void a_start_makes_the_machine_that_was_asked_for(void **state)
 		"queues=2 ops=7/0/8; add root; block /d rw writeback queues=2; "
 		"add data; net tap0 06:00:ac:10:00:02 mtu=9000 pairs=2 "
 		"tx-bytes=9/3/4; add eth0; add vsock; "
-		"add uart; add i8042; add sleep; start kernel=" KERNEL " "
+		"add uart; add i8042; add sleep; add generation; start kernel=" KERNEL
+		" "
 		"initrd=/proc/self/maps cmdline=[quiet root=/dev/vda ro]");
 }
 
@@ -463,6 +464,28 @@ static void the_boot_timer_is_logged_and_only_then_a_device(void **state)
 	unlink(path);
 }
 
+/* Nobody would tell the guest of it, and a start has none to give away. */
+static void without_acpi_there_is_no_generation(void **state)
+{
+	(void)state;
+	done("PUT", "/boot-source",
+	     "{\"kernel_image_path\": \"" KERNEL "\", "
+	     "\"boot_args\": \"quiet acpi=off -- x\"}");
+	done("PUT", "/actions", "{\"action_type\": \"InstanceStart\"}");
+	assert_non_null(strstr(fake.calls, "add sleep; start"));
+	assert_null(strstr(fake.calls, "generation"));
+}
+
+static void acpi_off_for_init_is_not_for_the_kernel(void **state)
+{
+	(void)state;
+	done("PUT", "/boot-source",
+	     "{\"kernel_image_path\": \"" KERNEL "\", "
+	     "\"boot_args\": \"quiet -- acpi=off\"}");
+	done("PUT", "/actions", "{\"action_type\": \"InstanceStart\"}");
+	assert_non_null(strstr(fake.calls, "add generation; start"));
+}
+
 static void a_logger_that_cannot_be_opened_changes_nothing(void **state)
 {
 	(void)state;
@@ -498,6 +521,8 @@ int main(void)
 		TEST(a_failed_start_can_be_repeated),
 		TEST(a_start_without_its_files_or_memory_fails),
 		TEST(the_end_of_the_machine_stops_the_loop),
+		TEST(without_acpi_there_is_no_generation),
+		TEST(acpi_off_for_init_is_not_for_the_kernel),
 		TEST(a_logger_that_cannot_be_opened_changes_nothing),
 		TEST(the_boot_timer_is_logged_and_only_then_a_device),
 	};

@@ -9,6 +9,7 @@
 #include "vmm/kvm/vcpu.h"
 #include "vmm/kvm/vm.h"
 #include "vmm/mem/guest_mem.h"
+#include "vmm/state/visit.h"
 
 /*
  * All that the rest of mayfly knows about an instruction set. Each folder
@@ -34,6 +35,12 @@ enum arch_kind {
 	ARCH_I8042,	  /* x86: reset line and Ctrl-Alt-Del */
 	ARCH_SLEEP,	  /* x86: ACPI sleep control register */
 	ARCH_BOOT_TIMER,  /* one page; the guest writes 123 when it is up */
+	/*
+	 * Memory, not registers, and in no range that is told to be free: 16
+	 * bytes of an id, then the page of a clock. The interrupt says that
+	 * both have changed.
+	 */
+	ARCH_GENERATION,
 };
 
 /* Where a platform device stands. */
@@ -59,6 +66,8 @@ struct arch_topology {
 	uint32_t vcpus;
 	bool smt; /* two threads a core */
 	enum arch_template template;
+	/* To load: the guest's clock has gone on since the save. */
+	bool clock_realtime;
 };
 
 /* Opaque: what an architecture keeps for a VM (interrupt controller, CPUID). */
@@ -113,6 +122,29 @@ int arch_vcpu_init(struct arch *a, struct vcpu *vcpu, struct err *e);
 /* Sets the boot vCPU's registers to the kernel's entry. Thread: its own. */
 int arch_vcpu_enter(struct arch *a, struct vcpu *vcpu,
 		    const struct boot_entry *entry, struct err *e);
+
+/*
+ * Saved state. Layouts have versions: ARCH_STATE_* is what is saved, and all
+ * before it are read. A walk that loads judges what would harm the host or us;
+ * what harms only its guest is the guest's. Thread: any, while no vCPU runs,
+ * unless said otherwise.
+ */
+enum { ARCH_STATE_MODEL = 1, ARCH_STATE_PLATFORM = 1, ARCH_STATE_VCPU = 1 };
+
+/*
+ * The CPU model. To load, it comes before arch_prepare_cpus(), which then holds
+ * it against this host and fails with a sentence that names what is missing.
+ */
+void arch_visit_model(struct arch *a, struct visitor *v);
+
+/*
+ * Interrupt controller and clocks. To load, it comes after the devices' and
+ * before the first vCPU's, whose TSC it sets the base for.
+ */
+void arch_visit_platform(struct arch *a, struct visitor *v);
+
+/* One vCPU: to save between two of its runs, to load after its init. */
+void arch_visit_vcpu(struct arch *a, struct vcpu *vcpu, struct visitor *v);
 
 /* Names for the platform in messages: "x86_64". */
 extern const char arch_name[];

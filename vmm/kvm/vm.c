@@ -2,6 +2,7 @@
 #include "vmm/kvm/vm.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <sys/ioctl.h>
 
 #include "vmm/base/fd.h"
@@ -28,36 +29,94 @@ void vm_close(struct vm *vm)
  */
 #define SLOT_BYTES_MAX (1ULL << 42)
 
-static int map_slot(struct vm *vm, uint32_t slot, const struct guest_region *r,
-		    uint64_t at, struct err *e)
+/* One slot of a region, by its place in it. */
+static struct kvm_userspace_memory_region slot_of(const struct guest_region *r,
+						  uint64_t at, uint32_t slot,
+						  bool is_logged)
 {
 	const uint64_t left = r->size - at;
-	const struct kvm_userspace_memory_region region = {
+
+	return (struct kvm_userspace_memory_region){
 		.slot = slot,
+		.flags = is_logged ? KVM_MEM_LOG_DIRTY_PAGES : 0,
 		.guest_phys_addr = r->gpa + at,
 		.memory_size = left < SLOT_BYTES_MAX ? left : SLOT_BYTES_MAX,
 		.userspace_addr = (uintptr_t)r->hva + at,
 	};
-
-	if (ioctl(vm->fd, KVM_SET_USER_MEMORY_REGION, &region))
-		return err_errno(e, "KVM refused memory of %llu MiB at 0x%llx",
-				 region.memory_size >> 20,
-				 region.guest_phys_addr);
-	return 0;
 }
 
-int vm_map(struct vm *vm, const struct guest_mem *mem, struct err *e)
+static int each_slot(struct vm *vm, const struct guest_mem *mem, bool is_logged,
+		     struct err *e)
 {
 	uint32_t slot = 0;
 	uint64_t at;
 	unsigned i;
-	int rc;
 
 	for (i = 0; i < mem->count; i++)
 		for (at = 0; at < mem->regions[i].size; at += SLOT_BYTES_MAX) {
-			rc = map_slot(vm, slot++, &mem->regions[i], at, e);
-			if (rc)
-				return rc;
+			const struct kvm_userspace_memory_region region =
+				slot_of(&mem->regions[i], at, slot++,
+					is_logged);
+
+			if (ioctl(vm->fd, KVM_SET_USER_MEMORY_REGION, &region))
+				return err_errno(
+					e,
+					"KVM refused memory of %llu MiB at "
+					"0x%llx",
+					region.memory_size >> 20,
+					region.guest_phys_addr);
+		}
+	return 0;
+}
+
+int vm_map(struct vm *vm, const struct guest_mem *mem, bool is_logged,
+	   struct err *e)
+{
+	return each_slot(vm, mem, is_logged, e);
+}
+
+int vm_log_writes(struct vm *vm, const struct guest_mem *mem, bool is_on,
+		  struct err *e)
+{
+	return each_slot(vm, mem, is_on, e);
+}
+
+/*
+ * KVM fills whole words. A region begins at a multiple of 64 pages of the
+ * mapping, since only the last of them need not end at one: the first ends at
+ * the device hole, and slots at a power of two.
+ */
+int vm_take_written(struct vm *vm, const struct guest_mem *mem, uint64_t *pages,
+		    struct err *e)
+{
+	enum { PAGE = 4096, WORD = 64 };
+	uint64_t at, words, *bits;
+	uint32_t slot = 0;
+	uint64_t i;
+	unsigned r;
+
+	for (r = 0; r < mem->count; r++)
+		for (at = 0; at < mem->regions[r].size;
+		     at += SLOT_BYTES_MAX, slot++) {
+			const struct kvm_userspace_memory_region s =
+				slot_of(&mem->regions[r], at, slot, false);
+			const uint64_t first =
+				(uint64_t)(mem->regions[r].hva - mem->map) + at;
+			struct kvm_dirty_log log = {.slot = slot};
+
+			words = (s.memory_size / PAGE + WORD - 1) / WORD;
+			bits = calloc(words, sizeof(*bits));
+			if (!bits)
+				return err_set(e, -ENOMEM,
+					       "no memory for a log of pages");
+			log.dirty_bitmap = bits;
+			if (ioctl(vm->fd, KVM_GET_DIRTY_LOG, &log)) {
+				free(bits);
+				return err_errno(e, "KVM_GET_DIRTY_LOG");
+			}
+			for (i = 0; i < words; i++)
+				pages[first / PAGE / WORD + i] |= bits[i];
+			free(bits);
 		}
 	return 0;
 }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include <linux/kvm.h>
@@ -25,7 +26,24 @@ void vm_close(struct vm *vm);
  * Gives every region of mem to the guest, in slots. Every memory slot
  * after the first vCPU waits for a grace period, so this comes before.
  */
-int vm_map(struct vm *vm, const struct guest_mem *mem, struct err *e);
+int vm_map(struct vm *vm, const struct guest_mem *mem, bool is_logged,
+	   struct err *e);
+
+/*
+ * KVM begins to note which pages the guest writes to, or stops. Each waits for
+ * a grace period and, to begin, takes the guest's write access to all pages.
+ * Thread: any; no vCPU runs.
+ */
+int vm_log_writes(struct vm *vm, const struct guest_mem *mem, bool is_on,
+		  struct err *e);
+
+/*
+ * Adds to pages, a bit for each of mem in the order of its mapping, what the
+ * guest has written to since the last call, or since it is noted; KVM forgets
+ * it. Thread: any; no vCPU runs.
+ */
+int vm_take_written(struct vm *vm, const struct guest_mem *mem, uint64_t *pages,
+		    struct err *e);
 
 /* Enables a VM capability with its first argument. e may be NULL. */
 int vm_enable(struct vm *vm, unsigned cap, uint64_t arg, const char *name,

@@ -121,6 +121,8 @@ static int cpu_setup(struct cpu *cpu)
 	if (rc)
 		return rc;
 	rc = arch_vcpu_init(c->config.arch, &cpu->vcpu, &cpu->err);
+	if (!rc && c->config.load)
+		rc = c->config.load(c->config.context, &cpu->vcpu, &cpu->err);
 	return rc ? rc : c->config.confine(c->config.context, &cpu->err);
 }
 
@@ -167,16 +169,18 @@ static void cpu_run(struct cpu *cpu)
 {
 	struct cpus *c = cpu->all;
 	enum vcpu_exit how = VCPU_KICKED;
-	bool is_entered = false, was_held;
+	/* One that was loaded had a pause, however soon it goes on. */
+	bool is_entered = c->config.load, is_first = true, was_held;
 
 	while (how == VCPU_KICKED && gate_enter(c, &was_held)) {
-		if (is_entered && was_held)
+		if (is_entered && (was_held || is_first))
 			vcpu_note_pause(&cpu->vcpu);
 		if (!is_entered && enter_kernel(cpu))
 			how = VCPU_FAILED;
 		else
 			how = vcpu_run(&cpu->vcpu, &cpu->err);
 		is_entered = true;
+		is_first = false;
 		gate_leave(c);
 	}
 	if (how != VCPU_KICKED)
@@ -333,6 +337,16 @@ void cpus_start(struct cpus *c, const struct boot_entry *entry)
 	c->entry = *entry;
 	mutex_unlock(&c->lock);
 	set_stage(c, STAGE_RUN);
+}
+
+void cpus_start_held(struct cpus *c)
+{
+	set_stage(c, STAGE_HOLD);
+}
+
+struct vcpu *cpus_held(struct cpus *c, uint32_t i)
+{
+	return &c->cpus[i].vcpu;
 }
 
 void cpus_hold(struct cpus *c)

@@ -31,6 +31,12 @@ struct cpus_config {
 	 * Returns 0 or a negative errno. Thread: the vCPU's.
 	 */
 	int (*confine)(void *context, struct err *e);
+	/*
+	 * Gives a vCPU that was set up the state that it goes on from, before
+	 * confine(). NULL where they begin with a kernel's entry. Thread: the
+	 * vCPU's.
+	 */
+	int (*load)(void *context, struct vcpu *vcpu, struct err *e);
 	void *context;
 };
 
@@ -51,6 +57,15 @@ int cpus_wait(struct cpus *c, struct err *e);
 
 /* Lets them into the guest; the boot vCPU starts at *entry. */
 void cpus_start(struct cpus *c, const struct boot_entry *entry);
+
+/* The same for vCPUs that were loaded, but they stay held. */
+void cpus_start_held(struct cpus *c);
+
+/*
+ * A vCPU that does not run, as any thread may then call KVM for it. Borrowed.
+ * What its last exit began may be unsettled (bus.h); its registers are not.
+ */
+struct vcpu *cpus_held(struct cpus *c, uint32_t i);
 
 /* Takes all vCPUs out of the guest and holds them; returns when all are. */
 void cpus_hold(struct cpus *c);

@@ -59,7 +59,8 @@ struct device_ops {
 	enum arch_kind kind;
 	/*
 	 * The contract of struct bus_range: offset and len are in bounds, len
-	 * is 1, 2, 4 or 8, the value is the guest's.
+	 * is 1, 2, 4 or 8, the value is the guest's. Both are NULL where the
+	 * device's place is memory.
 	 */
 	void (*read)(struct device *d, uint64_t offset, void *data,
 		     uint32_t len);

@@ -8,7 +8,6 @@
 #include "vmm/machine/machine.h"
 
 #include <errno.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -17,32 +16,10 @@
 #include "vmm/base/container.h"
 #include "vmm/base/fd.h"
 #include "vmm/base/log.h"
-#include "vmm/machine/cpus.h"
+#include "vmm/machine/parts.h"
+#include "vmm/machine/saved.h"
 
 enum { SIGNAL_FAILED = 31 }; /* above every enum device_signal */
-
-struct machine {
-	struct machine_config config;
-	struct machine_hooks hooks;
-	struct kvm kvm;
-	struct vm vm;
-	struct guest_mem mem;
-	struct bus mmio;
-	struct bus pio;
-	struct arch *arch;			/* owned */
-	struct cpus *cpus;			/* owned */
-	struct device *devices[ARCH_SLOTS_MAX]; /* owned */
-	unsigned device_count;
-	struct device_host host;
-	struct loop *loop; /* borrowed: main */
-	struct loop_watch signal_watch;
-	int signal_fd;			     /* owned eventfd */
-	_Atomic uint32_t signals;	     /* bits: enum device_signal */
-	_Atomic(const struct err *) failure; /* borrowed: a vCPU's */
-	_Atomic uint64_t booted_ns;
-	struct machine_times times;
-	bool has_ended;
-};
 
 static void machine_signal(struct machine *m, unsigned bit)
 {
@@ -100,11 +77,6 @@ static int worker_confine(void *machine, struct err *e)
 	return hooks->confine(hooks->context, MACHINE_WORKER, e);
 }
 
-static const char *name_of(const struct device *d)
-{
-	return d->name ? d->name : d->ops->name;
-}
-
 static void report_end(struct machine *m, enum machine_end how,
 		       const struct err *e)
 {
@@ -148,9 +120,11 @@ static int open_signals(struct machine *m, struct err *e)
 /* From nothing to a VM with memory; the vCPU threads run beside it. */
 static int machine_open(struct machine *m, struct err *e)
 {
-	const struct arch_topology topology = {.vcpus = m->config.vcpus,
-					       .smt = m->config.smt,
-					       .template = m->config.template};
+	const struct arch_topology topology = {
+		.vcpus = m->config.vcpus,
+		.smt = m->config.smt,
+		.template = m->config.template,
+		.clock_realtime = m->config.clock_realtime};
 	struct guest_range ranges[GUEST_MEM_REGIONS_MAX];
 	struct cpus_config cpus = {
 		.count = m->config.vcpus,
@@ -158,6 +132,7 @@ static int machine_open(struct machine *m, struct err *e)
 		.pio = &m->pio,
 		.ended = vcpu_ended,
 		.confine = vcpu_confine,
+		.load = m->state ? saved_load_vcpu : NULL,
 		.context = m,
 	};
 	unsigned count;
@@ -172,6 +147,10 @@ static int machine_open(struct machine *m, struct err *e)
 	if (rc)
 		return rc;
 	cpus.arch = m->arch;
+	if (m->state)
+		rc = saved_load_model(m, e);
+	if (rc)
+		return rc;
 	rc = cpus_new(&m->cpus, &cpus, e);
 	if (!rc)
 		rc = open_signals(m, e);
@@ -182,9 +161,13 @@ static int machine_open(struct machine *m, struct err *e)
 	if (rc)
 		return rc;
 	count = arch_ranges(m->config.mem_bytes, ranges);
-	rc = guest_mem_open(&m->mem, ranges, count, m->config.pages, e);
+	rc = guest_mem_open(&m->mem, ranges, count, &m->config.backing, e);
+	if (!rc && m->hooks.mapped)
+		rc = m->hooks.mapped(m->hooks.context, &m->mem, e);
 	if (!rc)
-		rc = vm_map(&m->vm, &m->mem, e);
+		rc = vm_map(&m->vm, &m->mem, m->config.is_tracked, e);
+	if (!rc && m->config.is_tracked)
+		rc = saved_track(m, e);
 	if (!rc)
 		cpus_use_vm(m->cpus, &m->vm);
 	return rc;
@@ -201,6 +184,7 @@ int machine_new(struct machine **out, const struct machine_config *config,
 		return err_set(e, -ENOMEM, "no memory for a machine");
 	m->times.begin_ns = clock_now_ns();
 	m->config = *config;
+	m->state = config->state;
 	m->hooks = *hooks;
 	m->loop = loop;
 	m->signal_watch.fd = -1;
@@ -238,7 +222,7 @@ static bool stop_devices(struct machine *m)
 			continue;
 		log_warn("%s %s: something is in flight that does not end; it "
 			 "ends with the process",
-			 name_of(d), d->id ? d->id : "");
+			 machine_kind_of(d), d->id ? d->id : "");
 		m->devices[i] = NULL;
 		are_quiet = false;
 	}
@@ -262,6 +246,7 @@ void machine_free(struct machine *m)
 	vm_close(&m->vm);
 	if (!are_quiet)
 		return;
+	free(m->written);
 	guest_mem_close(&m->mem);
 	kvm_close(&m->kvm);
 	fd_close(&m->signal_fd);
@@ -302,7 +287,8 @@ static int place_device(struct machine *m, struct device *d, struct err *e)
 {
 	int rc = arch_place(m->arch, d->ops->kind, &d->slot, e);
 
-	if (rc)
+	/* A place in memory has no registers. */
+	if (rc || !(d->ops->read || d->ops->write))
 		return rc;
 	const struct bus_range range = {
 		.base = d->slot.base,
@@ -332,33 +318,60 @@ int machine_add(struct machine *m, struct device *d, struct err *e)
 	return 0;
 }
 
-int machine_start(struct machine *m, const struct boot_source *source,
-		  struct err *e)
+static int start_devices(struct machine *m, struct err *e)
 {
-	struct boot_entry entry;
 	unsigned i;
 	int rc;
 
-	rc = arch_load(m->arch, &m->mem, source, &entry, e);
-	if (rc)
-		return rc;
 	for (i = 0; i < m->device_count; i++) {
 		struct device *d = m->devices[i];
 
 		rc = d->ops->start ? d->ops->start(d, e) : 0;
 		if (rc)
-			return err_context(e, "%s %s", name_of(d),
+			return err_context(e, "%s %s", machine_kind_of(d),
 					   d->id ? d->id : "");
 	}
+	return 0;
+}
+
+/* The last before the guest runs. */
+static int close_in(struct machine *m, struct err *e)
+{
+	int rc;
+
 	m->times.loaded_ns = clock_now_ns();
 	rc = cpus_wait(m->cpus, e);
 	if (!rc && m->hooks.confine)
 		rc = m->hooks.confine(m->hooks.context, MACHINE_LOOP, e);
+	return rc;
+}
+
+int machine_start(struct machine *m, const struct boot_source *source,
+		  struct err *e)
+{
+	struct boot_entry entry;
+	int rc;
+
+	rc = arch_load(m->arch, &m->mem, source, &entry, e);
+	rc = rc ? rc : start_devices(m, e);
+	rc = rc ? rc : close_in(m, e);
 	if (rc)
 		return rc;
 	cpus_start(m->cpus, &entry);
 	m->times.run_ns = clock_now_ns();
 	return 0;
+}
+
+int machine_load(struct machine *m, struct err *e)
+{
+	int rc = start_devices(m, e);
+
+	rc = rc ? rc : saved_load(m, e);
+	rc = rc ? rc : close_in(m, e);
+	m->state = NULL;
+	if (!rc)
+		cpus_start_held(m->cpus);
+	return rc;
 }
 
 void machine_pause(struct machine *m)
@@ -368,7 +381,10 @@ void machine_pause(struct machine *m)
 
 void machine_resume(struct machine *m)
 {
+	saved_release(m);
 	cpus_release(m->cpus);
+	if (!m->times.run_ns)
+		m->times.run_ns = clock_now_ns();
 }
 
 const struct machine_times *machine_times(const struct machine *m)
@@ -392,7 +408,7 @@ void machine_count(struct machine *m, struct machine_counters *c)
 
 		if (!d->ops->count)
 			continue;
-		c->begin(c, name_of(d), d->id ? d->id : "");
+		c->begin(c, machine_kind_of(d), d->id ? d->id : "");
 		d->ops->count(d, &c->counters);
 	}
 }

@@ -9,6 +9,8 @@
 #include "vmm/event/loop.h"
 #include "vmm/machine/device.h"
 #include "vmm/mem/guest_mem.h"
+#include "vmm/mem/image.h"
+#include "vmm/state/state.h"
 
 /*
  * A machine: memory, vCPUs, buses and devices, assembled, started, paused and
@@ -16,11 +18,18 @@
  */
 struct machine_config {
 	uint64_t mem_bytes;
-	enum guest_mem_pages pages;
+	struct guest_mem_backing backing;
 	uint32_t vcpus; /* 1 to ARCH_VCPUS_MAX */
 	bool smt;
 	enum arch_template template;
-	int kvm_fd; /* borrowed: /dev/kvm; 0 to open it */
+	int kvm_fd;	 /* borrowed: /dev/kvm; 0 to open it */
+	bool is_tracked; /* note what is written, for diffs */
+	/*
+	 * To load: what the machine goes on from, borrowed until machine_load()
+	 * has returned; NULL to boot. backing is then of its memory.
+	 */
+	const struct state *state;
+	bool clock_realtime; /* see struct arch_topology */
 };
 
 enum machine_end {
@@ -43,6 +52,12 @@ struct machine_hooks {
 	 * vCPU's, then the loop's, and later each that a device makes.
 	 */
 	int (*confine)(void *context, enum machine_thread which, struct err *e);
+	/*
+	 * The guest's memory is mapped, and nobody has touched it yet. NULL
+	 * where that is nobody's business. Thread: the loop's.
+	 */
+	int (*mapped)(void *context, const struct guest_mem *mem,
+		      struct err *e);
 	void *context;
 };
 
@@ -76,6 +91,43 @@ int machine_add(struct machine *m, struct device *d, struct err *e);
 /* Loads the kernel and lets the vCPUs go. The files may be closed after. */
 int machine_start(struct machine *m, const struct boot_source *source,
 		  struct err *e);
+
+/*
+ * In the place of machine_start() for one that was made with a state: it goes
+ * on where that was saved, with machine_resume().
+ */
+int machine_load(struct machine *m, struct err *e);
+
+/*
+ * Adds the machine's sections to s. It has to be paused; what devices have in
+ * flight is waited for, -EBUSY where that takes too long. Afterwards all is as
+ * it was.
+ */
+int machine_save(struct machine *m, struct state *s, struct err *e);
+
+enum machine_image {
+	MACHINE_IMAGE_FULL,
+	MACHINE_IMAGE_DIFF, /* what was written since the last that was kept */
+};
+
+/*
+ * Writes the memory of a paused machine into fd from offset on (image.h): with
+ * the devices still, as machine_save() has them, so call this between
+ * machine_quiet() and machine_unquiet(), with that. machine_image_kept() says
+ * that the file is safe: until then the next diff has its pages too.
+ */
+int machine_write_image(struct machine *m, enum machine_image kind, int fd,
+			uint64_t offset, struct image_figures *figures,
+			struct err *e);
+void machine_image_kept(struct machine *m);
+
+/* Devices take nothing of the guest's until all is let go; may be nested in a
+ * loaded machine's first pause. -EBUSY as machine_save(). */
+int machine_quiet(struct machine *m, struct err *e);
+void machine_unquiet(struct machine *m);
+
+/* Bytes of guest memory. */
+uint64_t machine_memory(const struct machine *m);
 
 /* Holds the vCPUs outside the guest, and lets them go again. Idempotent. */
 void machine_pause(struct machine *m);

@@ -1,21 +1,20 @@
-/*
- * Guest memory: one mapping, of a memfd save for transparent huge pages, and a
- * bounds check in one place. The regions lie one after the other in it though
- * the guest sees a hole between them, so that a snapshot is a plain copy.
- */
+/* Guest memory: one mapping, what is behind it, and a bounds check in one
+ * place. */
 #include "vmm/mem/guest_mem.h"
 
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/memfd.h>
-#include <stdbool.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "vmm/base/fd.h"
 
-enum { HUGE_BYTES = 2 << 20 };
+enum { HUGE_BYTES = 2 << 20, PAGE_BYTES = 4096, WORD_BITS = 64 };
 
 static int sum_ranges(const struct guest_range *ranges, unsigned count,
 		      uint64_t *total, struct err *e)
@@ -41,10 +40,9 @@ static int sum_ranges(const struct guest_range *ranges, unsigned count,
 	return 0;
 }
 
-static int map_file(struct guest_mem *m, enum guest_mem_pages pages,
-		    struct err *e)
+static int map_memfd(struct guest_mem *m, struct err *e)
 {
-	const bool is_huge = pages == GUEST_MEM_HUGE_2M;
+	const bool is_huge = m->kind == GUEST_MEM_HUGE_2M;
 	CLEAN_FD int fd = memfd_create(
 		"guest-memory",
 		MFD_CLOEXEC | (is_huge ? MFD_HUGETLB | MFD_HUGE_2MB : 0));
@@ -73,6 +71,56 @@ static int map_file(struct guest_mem *m, enum guest_mem_pages pages,
 }
 
 /*
+ * Privately: a page is the page cache's until the guest writes to it, and so
+ * all that load this file share it. Who cuts it short meanwhile ends us by
+ * SIGBUS; nothing else a file can do would.
+ */
+static int map_file(struct guest_mem *m, const struct guest_mem_backing *b,
+		    struct err *e)
+{
+	struct stat st;
+	void *map;
+
+	if (fstat(b->fd, &st))
+		return err_errno(e, "can't examine the memory file");
+	if (!S_ISREG(st.st_mode))
+		return err_set(e, -EINVAL,
+			       "the memory file is no regular file");
+	if ((uint64_t)st.st_size < b->offset ||
+	    (uint64_t)st.st_size - b->offset < m->size)
+		return err_set(
+			e, -EINVAL,
+			"the memory file has %llu bytes, and the guest "
+			"has %llu; it is not this snapshot's, or was cut",
+			(unsigned long long)st.st_size,
+			(unsigned long long)m->size);
+	m->fd = fcntl(b->fd, F_DUPFD_CLOEXEC, 3);
+	if (m->fd < 0)
+		return err_errno(e, "the memory file");
+	m->offset = b->offset;
+	map = mmap(NULL, m->size, PROT_READ | PROT_WRITE,
+		   MAP_PRIVATE | MAP_NORESERVE, m->fd, (off_t)b->offset);
+	if (map == MAP_FAILED)
+		return err_errno(e, "can't map %llu MiB of the memory file",
+				 (unsigned long long)(m->size >> 20));
+	m->map = map;
+	return 0;
+}
+
+/* Small pages: whoever has them gives them one by one. */
+static int map_missing(struct guest_mem *m, struct err *e)
+{
+	void *map = mmap(NULL, m->size, PROT_READ | PROT_WRITE,
+			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	if (map == MAP_FAILED)
+		return err_errno(e, "can't map %llu MiB of guest memory",
+				 (unsigned long long)(m->size >> 20));
+	m->map = map;
+	return 0;
+}
+
+/*
  * Anonymous: hosts have transparent huge pages for that, and hardly any for
  * files in memory. Begins at one, so that the guest's are the host's.
  */
@@ -95,8 +143,24 @@ static int map_transparent(struct guest_mem *m, struct err *e)
 	return 0;
 }
 
+static int map(struct guest_mem *m, const struct guest_mem_backing *b,
+	       struct err *e)
+{
+	switch (b->kind) {
+	case GUEST_MEM_FILE:
+		return map_file(m, b, e);
+	case GUEST_MEM_TRANSPARENT:
+		return map_transparent(m, e);
+	case GUEST_MEM_MISSING:
+		return map_missing(m, e);
+	default:
+		return map_memfd(m, e);
+	}
+}
+
 int guest_mem_open(struct guest_mem *m, const struct guest_range *ranges,
-		   unsigned count, enum guest_mem_pages pages, struct err *e)
+		   unsigned count, const struct guest_mem_backing *backing,
+		   struct err *e)
 {
 	uint64_t at = 0;
 	unsigned i;
@@ -104,17 +168,19 @@ int guest_mem_open(struct guest_mem *m, const struct guest_range *ranges,
 
 	memset(m, 0, sizeof(*m));
 	m->fd = -1;
+	m->kind = backing->kind;
 	rc = sum_ranges(ranges, count, &m->size, e);
 	if (rc)
 		return rc;
 	assert(m->size);
-	if (pages == GUEST_MEM_HUGE_2M && m->size % HUGE_BYTES)
+	if (m->kind == GUEST_MEM_HUGE_2M && m->size % HUGE_BYTES)
 		return err_set(e, -EINVAL,
 			       "huge_pages 2M needs an even mem_size_mib");
-	rc = pages == GUEST_MEM_TRANSPARENT ? map_transparent(m, e)
-					    : map_file(m, pages, e);
-	if (rc)
+	rc = map(m, backing, e);
+	if (rc) {
+		fd_close(&m->fd);
 		return rc;
+	}
 	for (i = 0; i < count; i++) {
 		m->regions[i].gpa = ranges[i].gpa;
 		m->regions[i].size = ranges[i].size;
@@ -131,8 +197,36 @@ void guest_mem_close(struct guest_mem *m)
 		return;
 	munmap(m->map, m->size);
 	fd_close(&m->fd);
+	free(m->written);
 	memset(m, 0, sizeof(*m));
 	m->fd = -1;
+}
+
+int guest_mem_track(struct guest_mem *m, bool is_on)
+{
+	const uint64_t pages = m->size / PAGE_BYTES;
+
+	free(m->written);
+	m->written = NULL;
+	if (!is_on)
+		return 0;
+	m->written = calloc((pages + WORD_BITS - 1) / WORD_BITS,
+			    sizeof(m->written[0]));
+	return m->written ? 0 : -ENOMEM;
+}
+
+void guest_mem_note(const struct guest_mem *m, const void *hva, uint64_t len)
+{
+	const uint64_t at = (uint64_t)((const uint8_t *)hva - m->map);
+	uint64_t page;
+
+	if (!len)
+		return;
+	for (page = at / PAGE_BYTES; page <= (at + len - 1) / PAGE_BYTES;
+	     page++)
+		(void)__atomic_fetch_or(&m->written[page / WORD_BITS],
+					1ULL << page % WORD_BITS,
+					__ATOMIC_RELAXED);
 }
 
 void *guest_mem_at(const struct guest_mem *m, uint64_t gpa, uint64_t len)
@@ -172,5 +266,6 @@ int guest_mem_write(const struct guest_mem *m, uint64_t gpa, const void *buf,
 	if (!p)
 		return -EFAULT;
 	memcpy(p, buf, len);
+	guest_mem_wrote(m, p, len);
 	return 0;
 }

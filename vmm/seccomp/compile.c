@@ -2,6 +2,7 @@
 #include "vmm/seccomp/compile.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <seccomp.h>
 #include <stdlib.h>
 #include <string.h>
@@ -90,11 +91,13 @@ unsigned compile_tables(enum filter_kind kind,
 			const struct rules *const tables[FILTERS],
 			const struct rules *out[FILTERS])
 {
+	const bool is_loop = kind == FILTER_LOOP || kind == FILTER_STATE;
 	unsigned i, count = 0;
 
 	for (i = 0; i < FILTERS; i++)
 		if (i == kind || kind == FILTER_START ||
-		    (i == FILTER_WORKER && kind == FILTER_LOOP))
+		    (i == FILTER_WORKER && is_loop) ||
+		    (i == FILTER_LOOP && kind == FILTER_STATE))
 			out[count++] = tables[i];
 	return count;
 }

@@ -15,6 +15,7 @@
 #include <linux/fs.h>
 #include <linux/if_tun.h>
 #include <linux/kvm.h>
+#include <linux/userfaultfd.h>
 #include <sched.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -156,6 +157,39 @@ static const struct rule worker_rules[] = {
 	IOCTL(TCSETS, "the same: the terminal as it was"),
 };
 
+/*
+ * Beyond that, where an API can ask for the state: of vCPUs that are held, and
+ * into files. Threads of vCPUs need none of it.
+ */
+static const struct rule state_rules[] = {
+	IOCTL(KVM_GET_MP_STATE, "a vCPU's state"),
+	IOCTL(KVM_GET_REGS, "a vCPU's state"),
+	IOCTL(KVM_GET_SREGS2, "a vCPU's state"),
+	IOCTL(KVM_CHECK_EXTENSION, "how large a vCPU's state is"),
+	IOCTL(KVM_GET_XSAVE, "a vCPU's state"),
+	IOCTL(KVM_GET_XSAVE2, "a vCPU's state, where features make it large"),
+	IOCTL(KVM_GET_XCRS, "a vCPU's state"),
+	IOCTL(KVM_GET_DEBUGREGS, "a vCPU's state"),
+	IOCTL(KVM_GET_LAPIC, "a vCPU's state"),
+	IOCTL(KVM_GET_MSR_INDEX_LIST, "a vCPU's state"),
+	IOCTL(KVM_GET_MSRS, "a vCPU's state"),
+	IOCTL(KVM_GET_TSC_KHZ, "a vCPU's state"),
+	IOCTL(KVM_GET_DEVICE_ATTR, "a vCPU's TSC"),
+	IOCTL(KVM_GET_VCPU_EVENTS, "a vCPU's state"),
+	IOCTL(KVM_GET_CLOCK, "the VM's clock"),
+	IOCTL(KVM_GET_DIRTY_LOG, "what a diff has"),
+	CALL("mincore", "which memory was touched"),
+	CALL("pread64", "whose memory an older state has"),
+	CALL("copy_file_range", "the memory that a diff goes over"),
+	CALL("pwrite64", "memory and state into their files"),
+	CALL("fsync", "both on the disk"),
+	CALL("renameat", "both in their places"),
+	CALL("getrandom", "names that nobody has"),
+	CALL("flock", "who is alive that writes them"),
+	CALL("getdents64", "what a killed writer has left"),
+	CALL("unlinkat", "the same, and what failed"),
+};
+
 /* While the API configures, the loop thread makes what the machine is of. */
 static const struct rule start_rules[] = {
 	CALL("eventfd2", "kicks and interrupts of devices"),
@@ -178,6 +212,21 @@ static const struct rule start_rules[] = {
 	IOCTL(KVM_GET_TSC_KHZ, "the CPU model"),
 	IOCTL(KVM_SET_CPUID2, "the CPU model"),
 	IOCTL(KVM_SET_MSRS, "vCPUs"),
+	/* loading a snapshot */
+	IOCTL(KVM_SET_MP_STATE, "a vCPU's state"),
+	IOCTL(KVM_SET_SREGS2, "a vCPU's state"),
+	IOCTL(KVM_SET_XSAVE, "a vCPU's state"),
+	IOCTL(KVM_SET_XCRS, "a vCPU's state"),
+	IOCTL(KVM_SET_DEBUGREGS, "a vCPU's state"),
+	IOCTL(KVM_SET_LAPIC, "a vCPU's state"),
+	IOCTL(KVM_SET_TSC_KHZ, "a vCPU's TSC"),
+	IOCTL(KVM_SET_DEVICE_ATTR, "a vCPU's TSC"),
+	IOCTL(KVM_SET_VCPU_EVENTS, "a vCPU's state"),
+	IOCTL(KVM_SET_CLOCK, "the VM's clock"),
+	CALL("userfaultfd", "memory that a handler has"),
+	IOCTL(USERFAULTFD_IOC_NEW, "the same, by its device"),
+	IOCTL(UFFDIO_API, "the same"),
+	IOCTL(UFFDIO_REGISTER, "the same"),
 	IOCTL(TUNSETIFF, "a tap"),
 	IOCTL(TUNGETIFF, "a tap that was opened before"),
 	IOCTL(TUNSETVNETHDRSZ, "a tap"),
@@ -192,5 +241,6 @@ const struct rules rules_tables[FILTERS] = {
 	[FILTER_VCPU] = TABLE("vcpu", vcpu_rules),
 	[FILTER_LOOP] = TABLE("loop", loop_rules),
 	[FILTER_WORKER] = TABLE("worker", worker_rules),
+	[FILTER_STATE] = TABLE("state", state_rules),
 	[FILTER_START] = TABLE("start", start_rules),
 };

@@ -9,15 +9,16 @@
 
 /*
  * Filters stack: a thread's calls must pass all that it, or whoever made it,
- * has put on. So the program of FILTER_START is made of all tables, and that of
- * FILTER_LOOP of its own and the workers'.
+ * has put on. So the program of FILTER_START is made of all tables, that of
+ * FILTER_LOOP of its own and the workers', and FILTER_STATE adds to those.
  */
 enum filter_kind {
 	FILTER_VCPU,   /* a vCPU's thread, from before it enters the guest */
 	FILTER_LOOP,   /* the loop thread, from just before the guest runs */
 	FILTER_WORKER, /* a drive's thread, made by the loop's, from its start
 			*/
-	FILTER_START,  /* the loop thread while the API still configures */
+	FILTER_STATE, /* the loop thread where somebody may ask for the state */
+	FILTER_START, /* the loop thread while the API still configures */
 	FILTERS,
 };
 

@@ -14,10 +14,16 @@
  * "block rootfs". docs/snapshot.md has the format and its promise: what a
  * release wrote, every later one reads.
  */
-enum { STATE_NAME_MAX = 96, STATE_KEY_MAX = 64 };
+enum { STATE_NAME_MAX = 96, STATE_KEY_MAX = 64, STATE_SECTIONS_MAX = 1024 };
 
 /* Whole files beyond it are refused unread; a machine's are far below. */
 enum { STATE_BYTES_MAX = 64 << 20 };
+
+/*
+ * Says which memory belongs to a state: 16 random bytes in the file's header,
+ * by which file.h finds the memory of a save that was cut short.
+ */
+enum { STATE_ID_LEN = 16, STATE_HEAD_LEN = 48 };
 
 /* A secret that whoever writes the file shares with whoever reads it. */
 struct state_key {
@@ -49,6 +55,15 @@ int state_section(const struct state *s, const char *name, uint32_t newest,
 
 /* The sections in their order; NULL past the last. */
 const char *state_name(const struct state *s, unsigned i);
+
+/* Its STATE_ID_LEN bytes, zeroes at first; to be set before state_encode(). */
+uint8_t *state_id(struct state *s);
+
+/*
+ * Whether the first STATE_HEAD_LEN bytes of a file are a state's and whole, and
+ * then its id. Nobody's word for the rest.
+ */
+bool state_peek_id(const uint8_t *head, uint8_t *id);
 
 /* The whole as the bytes of a file. *out is to be freed. */
 int state_encode(const struct state *s, const struct state_key *key,

@@ -31,6 +31,9 @@ enum {
 	FADT_HW_REDUCED = 1 << 20,
 };
 
+/* What devices of a generation are told by: "it has changed", 5.6.6. */
+enum { NOTIFY_CHANGED = 0x80 };
+
 enum { I8042_COMMAND_AT = 4, I8042_PULSE_RESET = 0xfe };
 
 static uint8_t sum_to_zero(const uint8_t *bytes, size_t len)
@@ -128,13 +131,71 @@ static void put_i8042(struct cursor *c, const struct arch_slot *slot)
 	aml_end(c, device);
 }
 
+/*
+ * The 16 bytes of an id, as Microsoft's paper on the matter has it: guests go
+ * by the _CID, and _HID is whoever's the machine is.
+ */
+static void put_id(struct cursor *c, uint64_t gpa)
+{
+	const uint32_t halves[] = {(uint32_t)gpa, (uint32_t)(gpa >> 32)};
+	size_t device;
+
+	device = aml_begin_device(c, "VGEN");
+	aml_name_text(c, "_HID", "MFLY0001");
+	aml_name_text(c, "_CID", "VM_Gen_Counter");
+	aml_name_text(c, "_DDN", "VM_Gen_Counter");
+	aml_name_package(c, "ADDR", halves, 2);
+	aml_end(c, device);
+}
+
+/* Linux's linux/vmclock-abi.h, which programs may map, so a page alone. */
+static void put_clock(struct cursor *c, uint64_t gpa, uint64_t size)
+{
+	size_t device, crs;
+
+	device = aml_begin_device(c, "VCLK");
+	aml_name_text(c, "_HID", "AMZNC10C");
+	aml_name_text(c, "_CID", "VMCLOCK");
+	aml_name_int(c, "_UID", 0);
+	crs = aml_begin_crs(c);
+	aml_memory(c, (uint32_t)gpa, (uint32_t)size);
+	aml_end_crs(c, crs);
+	aml_end(c, device);
+}
+
+/*
+ * A hardware-reduced platform has no GPEs: an interrupt of a generic event
+ * device (5.6.9) calls its _EVT. Both change at once, so that one does for
+ * both.
+ */
+static void put_generation(struct cursor *c, const struct arch_slot *slot)
+{
+	const uint64_t clock = LAYOUT_VMCLOCK;
+	size_t device, crs, method;
+
+	put_id(c, slot->base);
+	put_clock(c, clock, slot->base + slot->size - clock);
+	device = aml_begin_device(c, "GED_");
+	aml_name_text(c, "_HID", "ACPI0013");
+	aml_name_int(c, "_UID", 0);
+	crs = aml_begin_crs(c);
+	aml_interrupt(c, slot->gsi);
+	aml_end_crs(c, crs);
+	method = aml_begin_method(c, "_EVT", 1);
+	aml_notify(c, "VGEN", NOTIFY_CHANGED);
+	aml_notify(c, "VCLK", NOTIFY_CHANGED);
+	aml_end(c, method);
+	aml_end(c, device);
+}
+
 static uint64_t put_dsdt(struct cursor *c, const struct arch_slot *slots,
 			 unsigned count)
 {
+	static const uint32_t s5[4] = {S5_TYPE};
 	size_t table = begin_table(c, "DSDT", 2), scope;
 	uint32_t i, virtio = 0;
 
-	aml_name_package(c, "_S5_", S5_TYPE, 4);
+	aml_name_package(c, "_S5_", s5, 4);
 	scope = aml_begin_scope(c, "\\_SB_");
 	for (i = 0; i < count; i++) {
 		if (slots[i].kind == ARCH_VIRTIO_MMIO)
@@ -143,6 +204,8 @@ static uint64_t put_dsdt(struct cursor *c, const struct arch_slot *slots,
 			put_uart(c, &slots[i]);
 		else if (slots[i].kind == ARCH_I8042)
 			put_i8042(c, &slots[i]);
+		else if (slots[i].kind == ARCH_GENERATION)
+			put_generation(c, &slots[i]);
 	}
 	aml_end(c, scope);
 	return end_table(c, table);
@@ -266,7 +329,7 @@ int acpi_write(const struct guest_mem *mem, const struct arch_slot *slots,
 	       unsigned count, const struct arch_topology *topology,
 	       uint64_t *rsdp, struct err *e)
 {
-	const size_t room = LAYOUT_BIOS_END - LAYOUT_BIOS;
+	const size_t room = LAYOUT_GENERATION - LAYOUT_BIOS;
 	uint8_t *base = guest_mem_at(mem, LAYOUT_BIOS, room);
 	struct cursor c = cursor_over(base, room);
 	uint64_t dsdt, fadt, madt, xsdt;

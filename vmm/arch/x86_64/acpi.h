@@ -8,7 +8,7 @@
 
 /*
  * Writes the ACPI tables of a hardware-reduced platform: RSDP, XSDT, FADT,
- * MADT and a DSDT with the given slots, into [LAYOUT_BIOS, LAYOUT_BIOS_END).
+ * MADT and a DSDT with the given slots, into [LAYOUT_BIOS, LAYOUT_GENERATION).
  * Gives the address of the RSDP. -EFAULT where low memory is missing, -ENOSPC
  * where the slots don't fit. Thread: the loop's, before the guest runs.
  */

@@ -11,8 +11,10 @@ enum {
 	OP_SCOPE = 0x10,
 	OP_BUFFER = 0x11,
 	OP_PACKAGE = 0x12,
+	OP_METHOD = 0x14,
 	OP_EXT = 0x5b,
 	OP_EXT_DEVICE = 0x82,
+	OP_NOTIFY = 0x86,
 };
 
 /*
@@ -61,6 +63,17 @@ size_t aml_begin_device(struct cursor *c, const char *name)
 	return mark;
 }
 
+size_t aml_begin_method(struct cursor *c, const char *name, uint8_t arguments)
+{
+	size_t mark;
+
+	cursor_put8(c, OP_METHOD);
+	mark = begin(c);
+	cursor_put_text(c, name);
+	cursor_put8(c, arguments); /* flags: no more, and not serialized */
+	return mark;
+}
+
 static void put_int(struct cursor *c, uint32_t value)
 {
 	if (value <= 0xff) {
@@ -87,8 +100,8 @@ void aml_name_text(struct cursor *c, const char *name, const char *value)
 	cursor_put(c, value, strlen(value) + 1);
 }
 
-void aml_name_package(struct cursor *c, const char *name, uint8_t first,
-		      uint8_t count)
+void aml_name_package(struct cursor *c, const char *name,
+		      const uint32_t *values, uint8_t count)
 {
 	size_t mark;
 	uint8_t i;
@@ -99,8 +112,15 @@ void aml_name_package(struct cursor *c, const char *name, uint8_t first,
 	mark = begin(c);
 	cursor_put8(c, count);
 	for (i = 0; i < count; i++)
-		put_int(c, i ? 0 : first);
+		put_int(c, values[i]);
 	aml_end(c, mark);
+}
+
+void aml_notify(struct cursor *c, const char *device, uint8_t value)
+{
+	cursor_put8(c, OP_NOTIFY);
+	cursor_put_text(c, device);
+	put_int(c, value);
 }
 
 /* The buffer's size stands before its bytes, as a byte: templates are short. */

@@ -184,3 +184,24 @@ int ioapic_open(struct ioapic *io, struct vm *vm, struct bus *mmio,
 		return rc;
 	return bus_add(mmio, &range, e);
 }
+
+void ioapic_visit(struct ioapic *io, struct visitor *v)
+{
+	uint32_t pin;
+
+	mutex_lock(&io->lock);
+	visit_u32(v, &io->select);
+	visit_u32(v, &io->id);
+	visit_check(v, io->select <= 0xff && !(io->id & ~0x0f000000U),
+		    "the I/O APIC has no register %#x, or no id %#x",
+		    io->select, io->id);
+	for (pin = 0; pin < LAYOUT_PINS; pin++) {
+		visit_u64(v, &io->entries[pin]);
+		/* As the guest could have written it, and no more. */
+		io->entries[pin] &= ENTRY_WRITABLE;
+		io->routed[pin] = entry_route(io->entries[pin]);
+	}
+	if (v->is_loading && !v->rc)
+		set_routes(io);
+	mutex_unlock(&io->lock);
+}

@@ -7,6 +7,7 @@
 #include "vmm/base/thread.h"
 #include "vmm/kvm/bus.h"
 #include "vmm/kvm/vm.h"
+#include "vmm/state/visit.h"
 
 /*
  * The I/O APIC of a split irqchip: the local APICs live in KVM, this one here.
@@ -25,3 +26,6 @@ struct ioapic {
 /* Asks KVM for a split irqchip and hangs the registers on the bus. */
 int ioapic_open(struct ioapic *io, struct vm *vm, struct bus *mmio,
 		struct err *e);
+
+/* Its registers; to load, KVM is told all routes. No vCPU runs. */
+void ioapic_visit(struct ioapic *io, struct visitor *v);

@@ -16,6 +16,8 @@
 #define LAYOUT_EBDA	    0x9fc00ULL /* the MP table, found there by scan */
 #define LAYOUT_EBDA_END	    0xa0000ULL
 #define LAYOUT_BIOS	    0xe0000ULL /* ACPI: RSDP first, found by scan */
+#define LAYOUT_GENERATION   0xeeff0ULL /* 16 bytes; ACPI tables end here */
+#define LAYOUT_VMCLOCK	    0xef000ULL /* a page of its own, behind them */
 #define LAYOUT_BIOS_END	    0x100000ULL
 #define LAYOUT_HIGH_RAM	    0x100000ULL
 
@@ -37,5 +39,6 @@
 /* Interrupt pins of the IOAPIC; pin n is GSI n. */
 #define LAYOUT_PINS	 24U
 #define LAYOUT_GSI_I8042 1U
+#define LAYOUT_GSI_EVENT 3U /* ACPI's generic event device */
 #define LAYOUT_GSI_COM1	 4U
 #define LAYOUT_GSI_FIRST 5U /* virtio: this one and up */

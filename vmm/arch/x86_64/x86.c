@@ -10,6 +10,7 @@
 #include <sys/ioctl.h>
 
 #include "vmm/arch/x86_64/entry.h"
+#include "vmm/arch/x86_64/features.h"
 #include "vmm/arch/x86_64/layout.h"
 
 const char arch_name[] = "x86_64";
@@ -47,6 +48,7 @@ int arch_new(struct arch **out, const struct kvm *kvm,
 int arch_attach(struct arch *a, struct vm *vm, struct bus *mmio,
 		struct bus *pio, struct err *e)
 {
+	a->vm = vm;
 	(void)pio; /* the ports of x86 belong to devices alone */
 	/*
 	 * CPUID alone does not hide it: AMD's first counters have no bit there.
@@ -62,6 +64,8 @@ int arch_attach(struct arch *a, struct vm *vm, struct bus *mmio,
 
 void arch_free(struct arch *a)
 {
+	if (a)
+		free(a->wanted);
 	free(a);
 }
 
@@ -83,6 +87,9 @@ int arch_place(struct arch *a, enum arch_kind kind, struct arch_slot *out,
 		{ARCH_SLEEP, true, false, LAYOUT_SLEEP, 2, 0},
 		{ARCH_BOOT_TIMER, false, false, LAYOUT_BOOT_TIMER,
 		 LAYOUT_SLOT_SIZE, 0},
+		{ARCH_GENERATION, false, true, LAYOUT_GENERATION,
+		 LAYOUT_VMCLOCK + LAYOUT_SLOT_SIZE - LAYOUT_GENERATION,
+		 LAYOUT_GSI_EVENT},
 	};
 	const unsigned used = count_kind(a, kind);
 	unsigned i;
@@ -118,7 +125,14 @@ int arch_place(struct arch *a, enum arch_kind kind, struct arch_slot *out,
 
 int arch_prepare_cpus(struct arch *a, struct err *e)
 {
-	return cpuid_prepare(&a->cpuid, a->kvm, &a->topology, e);
+	int rc = cpuid_prepare(&a->cpuid, a->kvm, &a->topology, e);
+
+	if (rc || !a->wanted)
+		return rc;
+	rc = features_check(a->wanted, &a->cpuid, e);
+	if (!rc)
+		a->cpuid = *a->wanted;
+	return rc;
 }
 
 /* What firmware would have left behind. */

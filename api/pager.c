@@ -1,0 +1,168 @@
+/*
+ * One message goes to the handler, in the wire's form: a JSON array that says
+ * for each region where it is mapped here and where it is in the memory file,
+ * with the userfaultfd beside it (SCM_RIGHTS). Nothing follows; the connection
+ * stays, to tell who dies.
+ *
+ * The thread that watches it touches no memory of the guest's, where it might
+ * wait for a page itself, as all others may.
+ */
+#include "api/pager.h"
+
+#include <errno.h>
+#include <jansson.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "api/confine.h"
+#include "api/console.h"
+#include "api/options.h"
+#include "vmm/base/fd.h"
+#include "vmm/base/log.h"
+#include "vmm/mem/missing.h"
+
+enum { PAGE = 4096 };
+
+/* What the thread needs; for the life of the process. */
+struct pager {
+	int fd;	   /* the connection */
+	int pages; /* the userfaultfd: while we have it nobody gets zeroes */
+	const struct confine *confine; /* borrowed: main */
+};
+
+static int connect_to(const char *path, struct err *e)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	CLEAN_FD int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	if (fd < 0)
+		return err_errno(e, "a socket for the page fault handler");
+	if (strlen(path) >= sizeof(address.sun_path))
+		return err_set(e, -ENAMETOOLONG,
+			       "the backend_path %s is too long for a socket",
+			       path);
+	strcpy(address.sun_path, path);
+	if (connect(fd, (const struct sockaddr *)&address, sizeof(address)))
+		return err_errno(e,
+				 "no page fault handler at the backend_path "
+				 "%s; start it first",
+				 path);
+	return fd_steal(&fd);
+}
+
+/* page_size_kib holds bytes too, as clients expect it. */
+static char *describe(const struct guest_mem *m)
+{
+	json_t *list = json_array();
+	char *text = NULL;
+	unsigned i;
+
+	for (i = 0; list && i < m->count; i++) {
+		const struct guest_region *r = &m->regions[i];
+
+		json_array_append_new(
+			list,
+			json_pack("{s:I, s:I, s:I, s:i, s:i}",
+				  "base_host_virt_addr",
+				  (json_int_t)(uintptr_t)r->hva, "size",
+				  (json_int_t)r->size, "offset",
+				  (json_int_t)(r->hva - m->map), "page_size",
+				  PAGE, "page_size_kib", PAGE));
+	}
+	if (list)
+		text = json_dumps(list, JSON_COMPACT);
+	json_decref(list);
+	return text;
+}
+
+static int send_both(int socket_fd, const char *text, int fd, struct err *e)
+{
+	struct iovec iov = {.iov_base = (char *)(uintptr_t)text,
+			    .iov_len = strlen(text)};
+	union {
+		struct cmsghdr head;
+		char room[CMSG_SPACE(sizeof(int))];
+	} control = {0};
+	struct msghdr message = {
+		.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = &control,
+		.msg_controllen = sizeof(control),
+	};
+	struct cmsghdr *c = CMSG_FIRSTHDR(&message);
+
+	c->cmsg_level = SOL_SOCKET;
+	c->cmsg_type = SCM_RIGHTS;
+	c->cmsg_len = CMSG_LEN(sizeof(int));
+	memcpy(CMSG_DATA(c), &fd, sizeof(fd));
+	if (sendmsg(socket_fd, &message, MSG_NOSIGNAL) != (ssize_t)iov.iov_len)
+		return err_errno(e, "the page fault handler takes no message");
+	return 0;
+}
+
+static void *watch(void *arg)
+{
+	struct pager *p = arg;
+	struct pollfd poll_fd = {.fd = p->fd, .events = POLLRDHUP};
+	struct err e;
+
+	log_set_thread("pager");
+	if (confine_thread(p->confine, FILTER_WORKER, &e)) {
+		log_error("%s", e.text);
+		_exit(EXIT_FAILED);
+	}
+	while (poll(&poll_fd, 1, -1) <= 0)
+		;
+	console_restore();
+	log_error("the page fault handler has gone, and with it the guest's "
+		  "memory; the microVM ends");
+	dprintf(STDERR_FILENO,
+		"mayfly: the page fault handler has gone, and with it the "
+		"guest's memory\n");
+	_exit(EXIT_FAILED);
+}
+
+static int start_watch(struct pager *p, struct err *e)
+{
+	pthread_t thread;
+	int rc = pthread_create(&thread, NULL, watch, p);
+
+	return rc ? err_set(e, -rc, "can't watch the page fault handler: %s",
+			    strerror(rc))
+		  : 0;
+}
+
+int pager_open(const struct guest_mem *m, const char *path,
+	       const struct confine *confine, struct err *e)
+{
+	CLEAN_FD int pages = missing_register(m, e);
+	CLEAN_FD int fd = pages < 0 ? -1 : connect_to(path, e);
+	struct pager *p;
+	char *text;
+	int rc;
+
+	if (pages < 0 || fd < 0)
+		return pages < 0 ? pages : fd;
+	text = describe(m);
+	p = calloc(1, sizeof(*p));
+	rc = text && p ? send_both(fd, text, pages, e)
+		       : err_set(e, -ENOMEM, "no memory for a message");
+	free(text);
+	if (!rc) {
+		*p = (struct pager){
+			.fd = fd, .pages = pages, .confine = confine};
+		rc = start_watch(p, e);
+	}
+	if (rc) {
+		free(p);
+		return rc;
+	}
+	fd_steal(&fd);
+	fd_steal(&pages);
+	return 0;
+}

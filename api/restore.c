@@ -1,0 +1,171 @@
+/*
+ * Loading a snapshot. The configuration comes back by the code that judges
+ * configurations, what the request overrides is put into it, and the machine is
+ * made of it as for a boot; then machine_load() gives it the state.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "api/snapshot.h"
+#include "api/snapshot_config.h"
+#include "vmm/base/fd.h"
+#include "vmm/state/file.h"
+
+static int read_state(const char *path, struct state **state, struct err *e)
+{
+	uint8_t *data = NULL;
+	size_t len = 0;
+	int rc = state_file_read(path, &data, &len, e);
+
+	if (rc)
+		return rc;
+	rc = state_decode(state, data, len, NULL, e);
+	free(data);
+	return rc ? err_context(e, "the snapshot %s", path) : 0;
+}
+
+static int replace(char **to, char **from, struct err *e)
+{
+	if (!**from)
+		return err_set(e, -EINVAL, "an override's path is empty");
+	free(*to);
+	*to = *from;
+	*from = NULL;
+	return 0;
+}
+
+static int override_drives(struct vm_config *config, struct snapshot_load *body,
+			   struct err *e)
+{
+	struct snapshot_drive *drives = body->drives.items;
+	uint32_t i;
+	int at, rc = 0;
+
+	for (i = 0; i < body->drives.count && !rc; i++) {
+		at = config_find_drive(config, drives[i].drive_id, e);
+		rc = at < 0 ? at
+			    : replace(&config->drives[at].path_on_host,
+				      &drives[i].path_on_host, e);
+		if (rc)
+			return err_context(e, "drive_overrides[%u]", i);
+	}
+	return 0;
+}
+
+static int override_nets(struct vm_config *config, struct snapshot_load *body,
+			 struct err *e)
+{
+	struct snapshot_net *nets = body->nets.items;
+	uint32_t i;
+	int at, rc = 0;
+
+	for (i = 0; i < body->nets.count && !rc; i++) {
+		at = config_find_net(config, nets[i].iface_id, e);
+		rc = at < 0 ? at
+			    : replace(&config->nets[at].host_dev_name,
+				      &nets[i].host_dev_name, e);
+		if (rc)
+			return err_context(e, "network_overrides[%u]", i);
+	}
+	return 0;
+}
+
+/* What does not fit the snapshot is a mistake, never ignored. */
+static int override(struct vm_config *config, struct snapshot_load *body,
+		    struct err *e)
+{
+	int rc = override_drives(config, body, e);
+
+	rc = rc ? rc : override_nets(config, body, e);
+	if (!rc && body->has_vsock) {
+		if (!config->vsock.uds_path)
+			return err_set(e, -ENOENT,
+				       "vsock_override: the snapshot has no "
+				       "vsock device");
+		rc = replace(&config->vsock.uds_path, &body->vsock.uds_path, e);
+		if (rc)
+			return err_context(e, "vsock_override");
+	}
+	if (!rc && body->has_serial) {
+		free(config->serial.serial_out_path);
+		config->serial.serial_out_path = body->serial.serial_out_path;
+		body->serial.serial_out_path = NULL;
+	}
+	config->machine.track_dirty_pages = body->track_dirty_pages ||
+					    body->enable_diff_snapshots;
+	return rc;
+}
+
+static int check_body(const struct snapshot_load *body, struct err *e)
+{
+	if (body->has_backend == !!body->mem_file_path)
+		return err_set(e, -EINVAL,
+			       body->has_backend
+				       ? "give the memory once: mem_backend "
+					 "or mem_file_path, not both"
+				       : "give the memory: a mem_backend with "
+					 "backend_type and backend_path");
+	if (body->huge_pages == SNAPSHOT_PAGES_2M &&
+	    body->backend.type == SNAPSHOT_BACKEND_FILE)
+		return err_set(e, -EINVAL,
+			       "a memory file is loaded in the host's base "
+			       "pages; huge_pages 2M needs the backend Uffd");
+	return 0;
+}
+
+/* The memory's file, -1 for a handler that has the pages. */
+static int open_memory(const struct snapshot_load *body, struct state *state,
+		       int *fd, struct err *e)
+{
+	*fd = -1;
+	if (body->has_backend && body->backend.type == SNAPSHOT_BACKEND_UFFD)
+		return 0;
+	*fd = state_pair_memory(body->has_backend ? body->backend.path
+						  : body->mem_file_path,
+				state_id(state), O_RDONLY, e);
+	return *fd < 0 ? *fd : 0;
+}
+
+static int load(struct controller *c, struct snapshot_load *body,
+		struct state *state, int memory_fd, struct err *e)
+{
+	const struct assembly_saved saved = {
+		.state = state,
+		.backing = {.kind = memory_fd < 0 ? GUEST_MEM_MISSING
+						  : GUEST_MEM_FILE,
+			    .fd = memory_fd},
+		.handler = memory_fd < 0 ? body->backend.path : NULL,
+		.clock_realtime = body->clock_realtime,
+	};
+	int rc = override(&c->config, body, e);
+
+	return rc ? rc : controller_load(c, &saved, e);
+}
+
+int snapshot_load(struct controller *c, struct snapshot_load *body,
+		  struct err *e)
+{
+	struct state *state = NULL;
+	CLEAN_FD int memory_fd = -1;
+	int rc;
+
+	if (c->is_configured)
+		return err_set(e, -EPERM,
+			       "Loading a microVM snapshot not allowed after "
+			       "configuring boot-specific resources.");
+	rc = check_body(body, e);
+	if (rc)
+		return rc;
+	rc = read_state(body->snapshot_path, &state, e);
+	rc = rc ? rc : open_memory(body, state, &memory_fd, e);
+	rc = rc ? rc : snapshot_config_load(c, state, e);
+	rc = rc ? rc : load(c, body, state, memory_fd, e);
+	state_free(state);
+	if (!rc && body->resume_vm)
+		rc = controller_resume(c, e);
+	if (rc)
+		controller_fail(c, e);
+	return rc;
+}

@@ -1,0 +1,18 @@
+/* /snapshot: saving the microVM, and going on from a saved one. */
+#include "api/routes.h"
+
+int route_snapshot_create(struct controller *c, const char *id, void *body,
+			  json_t **json, struct err *e)
+{
+	(void)id;
+	(void)json;
+	return snapshot_create(c, body, e);
+}
+
+int route_snapshot_load(struct controller *c, const char *id, void *body,
+			json_t **json, struct err *e)
+{
+	(void)id;
+	(void)json;
+	return snapshot_load(c, body, e);
+}

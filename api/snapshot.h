@@ -1,0 +1,84 @@
+#pragma once
+
+#include <stdbool.h>
+
+#include "api/controller.h"
+#include "api/json/json.h"
+#include "vmm/base/err.h"
+
+/*
+ * Snapshots of a microVM: a state file, whose first section is the
+ * configuration, and a memory file. Thread: the loop's.
+ */
+enum snapshot_type { SNAPSHOT_FULL, SNAPSHOT_DIFF };
+
+struct snapshot_create {
+	int type;	     /* enum snapshot_type */
+	char *snapshot_path; /* owned */
+	char *mem_file_path; /* owned */
+	bool sync;	     /* wait for the disk */
+	bool has_sync;	     /* without it, yes */
+};
+
+enum snapshot_backend { SNAPSHOT_BACKEND_FILE, SNAPSHOT_BACKEND_UFFD };
+
+/* Indices of the words of huge_pages. */
+enum snapshot_pages {
+	SNAPSHOT_PAGES_SAME,
+	SNAPSHOT_PAGES_NONE,
+	SNAPSHOT_PAGES_2M,
+	SNAPSHOT_PAGES_TRANSPARENT,
+};
+
+struct snapshot_drive {
+	char *drive_id;	    /* owned */
+	char *path_on_host; /* owned */
+};
+
+struct snapshot_net {
+	char *iface_id;	     /* owned */
+	char *host_dev_name; /* owned */
+};
+
+struct snapshot_load {
+	char *snapshot_path; /* owned */
+	struct {
+		int type;   /* enum snapshot_backend */
+		char *path; /* owned */
+	} backend;
+	bool has_backend;
+	char *mem_file_path; /* owned; deprecated: a backend File */
+	bool track_dirty_pages;
+	bool enable_diff_snapshots; /* deprecated: the same */
+	bool resume_vm;
+	bool clock_realtime;
+	int huge_pages;		   /* enum snapshot_pages */
+	struct field_array drives; /* of struct snapshot_drive */
+	struct field_array nets;   /* of struct snapshot_net */
+	struct {
+		char *uds_path; /* owned */
+	} vsock;
+	bool has_vsock;
+	struct {
+		char *serial_out_path; /* owned; NULL for stdout */
+	} serial;
+	bool has_serial;
+};
+
+extern const struct field_table snapshot_create_table;
+extern const struct field_table snapshot_load_table;
+
+/*
+ * Saves a paused microVM. What was at the paths stays until all of it is
+ * written; on failure it is untouched, and the microVM is as before.
+ */
+int snapshot_create(struct controller *c, const struct snapshot_create *body,
+		    struct err *e);
+
+/*
+ * Makes of a monitor that was not configured the microVM that was saved. Where
+ * it fails with more than the request (-EPERM, or -EINVAL before anything was
+ * opened), the loop ends, and the process with it.
+ */
+int snapshot_load(struct controller *c, struct snapshot_load *body,
+		  struct err *e);

@@ -1,0 +1,391 @@
+/*
+ * What KVM keeps of a vCPU and of the VM's clocks, in and out. The order of the
+ * calls is theirs who wrote KVM (Documentation/virt/kvm/api.rst): the run state
+ * first when saving, for asking settles what INIT and SIPI left pending; CPUID
+ * before all, which arch_vcpu_init() has done; the APIC base (SREGS) before the
+ * local APIC, that before the deadline of its timer, and what was about to be
+ * injected last.
+ *
+ * TSC. Writing the MSR lets vCPUs drift apart, so where KVM has it (Linux 5.16)
+ * the offset to the host's is what is kept: it moves by as much as the host's
+ * has since the save, the same for all, and so the guest's goes on where it
+ * was. The clocks of the guest don't count the time between.
+ */
+#include <errno.h>
+#include <linux/kvm.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+
+#include "vmm/arch/x86_64/x86.h"
+
+enum { MSRS_MAX = 1024, MSRS_AT_ONCE = 64, XSAVE_BYTES_MAX = 1 << 20 };
+
+/* MSRs that are not taken as they come; Intel SDM vol. 4. */
+#define MSR_TSC		 0x10U
+#define MSR_TSC_DEADLINE 0x6e0U
+/* KVM's own (Documentation/virt/kvm/x86/msr.rst). */
+#define MSR_KVM_FIRST 0x4b564d00U
+#define MSR_KVM_LAST  0x4b564dffU
+
+struct msr_list {
+	uint32_t count; /* laid out as struct kvm_msr_list */
+	uint32_t indices[MSRS_MAX];
+};
+
+struct msr_batch {
+	struct kvm_msrs head;
+	struct kvm_msr_entry room[MSRS_AT_ONCE];
+};
+
+void arch_visit_model(struct arch *a, struct visitor *v)
+{
+	struct cpuid *c = &a->cpuid;
+	uint32_t i;
+
+	if (v->is_loading) {
+		free(a->wanted);
+		c = a->wanted = calloc(1, sizeof(*a->wanted));
+		if (!c) {
+			visit_fail(v, -ENOMEM, "no memory for a CPU model");
+			return;
+		}
+	}
+	/* Of the save; from here on it is the difference to the load's. */
+	a->host_tsc = __builtin_ia32_rdtsc();
+	if (v->is_loading) {
+		uint64_t then;
+
+		visit_u64(v, &then);
+		a->tsc_shift = then - a->host_tsc;
+	} else {
+		visit_u64(v, &a->host_tsc);
+	}
+	visit_u32(v, &c->count);
+	if (!visit_check(v, c->count <= CPUID_ENTRIES_MAX,
+			 "a CPU model of %u entries", c->count)) {
+		c->count = 0;
+		return;
+	}
+	for (i = 0; i < c->count; i++) {
+		struct kvm_cpuid_entry2 *x = &c->entries[i];
+
+		visit_u32(v, &x->function);
+		visit_u32(v, &x->index);
+		visit_u32(v, &x->flags);
+		visit_u32(v, &x->eax);
+		visit_u32(v, &x->ebx);
+		visit_u32(v, &x->ecx);
+		visit_u32(v, &x->edx);
+	}
+}
+
+static void visit_clock(struct arch *a, struct visitor *v)
+{
+	struct kvm_clock_data clock = {0};
+
+	if (!v->is_loading && ioctl(a->vm->fd, KVM_GET_CLOCK, &clock))
+		visit_fail(v, -errno, "KVM_GET_CLOCK: %s", strerror(errno));
+	if (!(clock.flags & KVM_CLOCK_REALTIME))
+		clock.realtime = 0;
+	visit_u64(v, (uint64_t *)&clock.clock);
+	visit_u64(v, (uint64_t *)&clock.realtime);
+	if (!v->is_loading || v->rc)
+		return;
+	clock.flags = a->topology.clock_realtime && clock.realtime
+			      ? KVM_CLOCK_REALTIME
+			      : 0;
+	if (ioctl(a->vm->fd, KVM_SET_CLOCK, &clock))
+		visit_fail(v, -errno, "KVM_SET_CLOCK: %s", strerror(errno));
+}
+
+void arch_visit_platform(struct arch *a, struct visitor *v)
+{
+	ioapic_visit(&a->ioapic, v);
+	visit_clock(a, v);
+}
+
+/* One struct of KVM's, by one call each way. */
+static void visit_call(struct vcpu *vcpu, struct visitor *v, void *data,
+		       size_t size, unsigned long get, unsigned long set,
+		       const char *what)
+{
+	if (!v->is_loading && !v->rc && ioctl(vcpu->fd, get, data) < 0)
+		visit_fail(v, -errno, "KVM does not tell the %s of vCPU %u: %s",
+			   what, vcpu->id, strerror(errno));
+	visit_bytes(v, data, size);
+	if (v->is_loading && !v->rc && ioctl(vcpu->fd, set, data) < 0)
+		visit_fail(v, -errno, "KVM refuses the %s of vCPU %u: %s", what,
+			   vcpu->id, strerror(errno));
+}
+
+/* As large as the processor's features make it (Linux 5.17). */
+static void visit_xsave(const struct arch *a, struct vcpu *vcpu,
+			struct visitor *v)
+{
+	const int cap = ioctl(a->vm->fd, KVM_CHECK_EXTENSION, KVM_CAP_XSAVE2);
+	const bool has_2 = cap > (int)sizeof(struct kvm_xsave);
+	const uint32_t own = has_2 ? (uint32_t)cap
+				   : (uint32_t)sizeof(struct kvm_xsave);
+	uint32_t size = own;
+	uint8_t *data;
+
+	visit_u32(v, &size);
+	if (!visit_check(v, size <= XSAVE_BYTES_MAX && size <= own,
+			 "vCPU %u has %u bytes of XSAVE state, and this host's "
+			 "KVM takes %u",
+			 vcpu->id, size, own))
+		return;
+	data = calloc(1, own);
+	if (data)
+		visit_call(vcpu, v, data, size,
+			   has_2 ? KVM_GET_XSAVE2 : KVM_GET_XSAVE,
+			   KVM_SET_XSAVE, "XSAVE state");
+	else
+		visit_fail(v, -ENOMEM, "no memory for XSAVE state");
+	free(data);
+}
+
+static bool list_msrs(const struct arch *a, struct msr_list *list,
+		      struct visitor *v)
+{
+	list->count = MSRS_MAX;
+	if (!ioctl(a->kvm->fd, KVM_GET_MSR_INDEX_LIST, list))
+		return true;
+	visit_fail(v, -errno, "KVM_GET_MSR_INDEX_LIST: %s", strerror(errno));
+	return false;
+}
+
+/*
+ * Reads those of the list that this guest has: KVM lists what it knows, and
+ * stops at one that the CPU model leaves out.
+ */
+static uint32_t read_msrs(const struct vcpu *vcpu, const struct msr_list *list,
+			  struct kvm_msr_entry *out)
+{
+	struct msr_batch batch;
+	uint32_t at = 0, count = 0, i, n;
+	int got;
+
+	while (at < list->count) {
+		n = list->count - at < MSRS_AT_ONCE ? list->count - at
+						    : MSRS_AT_ONCE;
+		memset(&batch, 0, sizeof(batch));
+		batch.head.nmsrs = n;
+		for (i = 0; i < n; i++)
+			batch.room[i].index = list->indices[at + i];
+		got = ioctl(vcpu->fd, KVM_GET_MSRS, &batch);
+		if (got < 0)
+			got = 0;
+		memcpy(&out[count], batch.room, (size_t)got * sizeof(out[0]));
+		count += (uint32_t)got;
+		/* The next one is what it stopped at. */
+		at += (uint32_t)got + ((uint32_t)got < n);
+	}
+	return count;
+}
+
+static bool is_listed(const struct msr_list *list, uint32_t index)
+{
+	uint32_t i;
+
+	if (index >= MSR_KVM_FIRST && index <= MSR_KVM_LAST)
+		return true;
+	for (i = 0; i < list->count; i++)
+		if (list->indices[i] == index)
+			return true;
+	return false;
+}
+
+/* One that is 0 and that KVM doesn't take is one the guest never had. */
+static void write_msrs(const struct vcpu *vcpu,
+		       const struct kvm_msr_entry *msrs, uint32_t count,
+		       struct visitor *v)
+{
+	struct msr_batch batch;
+	uint32_t at = 0, n;
+	int set;
+
+	while (at < count && !v->rc) {
+		n = count - at < MSRS_AT_ONCE ? count - at : MSRS_AT_ONCE;
+		memset(&batch, 0, sizeof(batch));
+		batch.head.nmsrs = n;
+		memcpy(batch.room, &msrs[at], n * sizeof(msrs[0]));
+		set = ioctl(vcpu->fd, KVM_SET_MSRS, &batch);
+		if (set < 0)
+			set = 0;
+		at += (uint32_t)set;
+		if ((uint32_t)set == n)
+			continue;
+		visit_check(v, msrs[at].data == 0,
+			    "KVM refuses 0x%llx for MSR 0x%x of vCPU %u; load "
+			    "it on a host like the one it was saved on",
+			    msrs[at].data, msrs[at].index, vcpu->id);
+		at++;
+	}
+}
+
+static int tsc_offset(const struct vcpu *vcpu, unsigned long call,
+		      uint64_t *offset)
+{
+	const struct kvm_device_attr attr = {
+		.group = KVM_VCPU_TSC_CTRL,
+		.attr = KVM_VCPU_TSC_OFFSET,
+		.addr = (uintptr_t)offset,
+	};
+
+	return ioctl(vcpu->fd, call, &attr);
+}
+
+/*
+ * KVM scales where the processor can. What clocks of one make differ by, they
+ * differ by anyway (250 parts in a million, as other monitors have it).
+ */
+static void match_tsc_khz(const struct arch *a, struct vcpu *vcpu,
+			  uint32_t wanted, bool *is_scaled, struct visitor *v)
+{
+	const int khz = ioctl(vcpu->fd, KVM_GET_TSC_KHZ, 0);
+	const int64_t apart = (int64_t)khz - (int64_t)wanted;
+	struct err e;
+
+	*is_scaled = false;
+	if (khz <= 0 || !wanted ||
+	    (apart < 0 ? -apart : apart) * 1000000 / wanted <= 250)
+		return;
+	if (ioctl(vcpu->fd, KVM_SET_TSC_KHZ, wanted))
+		visit_fail(v, -ENOTSUP,
+			   "the guest's TSC runs at %u kHz, this host's at %d, "
+			   "and this processor doesn't scale it; load it on a "
+			   "host of the same speed",
+			   wanted, khz);
+	else if (cpuid_set(&a->cpuid, vcpu, &e))
+		visit_fail(v, e.code, "%s", e.text);
+	*is_scaled = true;
+}
+
+struct msrs {
+	struct kvm_msr_entry entries[MSRS_MAX];
+	uint32_t count;
+	uint64_t tsc;
+	uint64_t deadline;
+};
+
+static void visit_msr_values(const struct msr_list *list, struct msrs *m,
+			     struct visitor *v)
+{
+	uint32_t i;
+
+	visit_u32(v, &m->count);
+	if (!visit_check(v, m->count <= MSRS_MAX, "%u MSRs", m->count)) {
+		m->count = 0;
+		return;
+	}
+	for (i = 0; i < m->count; i++) {
+		uint64_t data = m->entries[i].data;
+
+		visit_u32(v, &m->entries[i].index);
+		visit_u64(v, &data);
+		m->entries[i].data = data;
+		visit_check(v, is_listed(list, m->entries[i].index),
+			    "this host's KVM has no MSR 0x%x, which the guest "
+			    "has; load it on a host like the one it was saved "
+			    "on",
+			    m->entries[i].index);
+	}
+}
+
+/* Takes the ones with an order of their own out of the rest. */
+static void pick_clocks(struct msrs *m)
+{
+	uint32_t i, kept = 0;
+
+	for (i = 0; i < m->count; i++) {
+		if (m->entries[i].index == MSR_TSC)
+			m->tsc = m->entries[i].data;
+		else if (m->entries[i].index == MSR_TSC_DEADLINE)
+			m->deadline = m->entries[i].data;
+		else
+			m->entries[kept++] = m->entries[i];
+	}
+	m->count = kept;
+}
+
+static void load_clocks(const struct arch *a, struct vcpu *vcpu,
+			const struct msrs *m, uint64_t offset, bool has_offset,
+			struct visitor *v)
+{
+	struct kvm_msr_entry one = {.index = MSR_TSC, .data = m->tsc};
+
+	offset += a->tsc_shift;
+	if (!has_offset || tsc_offset(vcpu, KVM_SET_DEVICE_ATTR, &offset))
+		write_msrs(vcpu, &one, 1, v);
+	/*
+	 * KVM tells 0 of a deadline that has passed and whose interrupt is not
+	 * yet in the local APIC; a timer that was off takes one that fires at
+	 * once for a doubled one at worst.
+	 */
+	one.index = MSR_TSC_DEADLINE;
+	one.data = m->deadline ? m->deadline : m->tsc;
+	write_msrs(vcpu, &one, 1, v);
+}
+
+static void visit_msrs(const struct arch *a, struct vcpu *vcpu,
+		       struct visitor *v)
+{
+	int khz = v->is_loading ? 0 : ioctl(vcpu->fd, KVM_GET_TSC_KHZ, 0);
+	uint32_t tsc_khz = khz > 0 ? (uint32_t)khz : 0;
+	uint64_t offset = 0;
+	bool has_offset = !v->is_loading &&
+			  !tsc_offset(vcpu, KVM_GET_DEVICE_ATTR, &offset);
+	struct msr_list *list = malloc(sizeof(*list));
+	struct msrs *m = calloc(1, sizeof(*m));
+	bool is_scaled;
+
+	visit_u32(v, &tsc_khz);
+	visit_bool(v, &has_offset);
+	visit_u64(v, &offset);
+	if (!list || !m)
+		visit_fail(v, -ENOMEM, "no memory for MSRs");
+	if (!v->rc && list_msrs(a, list, v)) {
+		if (!v->is_loading)
+			m->count = read_msrs(vcpu, list, m->entries);
+		visit_msr_values(list, m, v);
+		if (v->is_loading && !v->rc) {
+			pick_clocks(m);
+			match_tsc_khz(a, vcpu, tsc_khz, &is_scaled, v);
+			write_msrs(vcpu, m->entries, m->count, v);
+			load_clocks(a, vcpu, m, offset,
+				    has_offset && !is_scaled, v);
+		}
+	}
+	free(m);
+	free(list);
+}
+
+void arch_visit_vcpu(struct arch *a, struct vcpu *vcpu, struct visitor *v)
+{
+	struct kvm_mp_state mp;
+	struct kvm_regs regs;
+	struct kvm_sregs2 sregs;
+	struct kvm_xcrs xcrs;
+	struct kvm_debugregs debug;
+	struct kvm_lapic_state lapic;
+	struct kvm_vcpu_events events;
+
+	visit_call(vcpu, v, &mp, sizeof(mp), KVM_GET_MP_STATE, KVM_SET_MP_STATE,
+		   "run state");
+	visit_call(vcpu, v, &regs, sizeof(regs), KVM_GET_REGS, KVM_SET_REGS,
+		   "registers");
+	visit_call(vcpu, v, &sregs, sizeof(sregs), KVM_GET_SREGS2,
+		   KVM_SET_SREGS2, "system registers");
+	visit_xsave(a, vcpu, v);
+	visit_call(vcpu, v, &xcrs, sizeof(xcrs), KVM_GET_XCRS, KVM_SET_XCRS,
+		   "extended control registers");
+	visit_call(vcpu, v, &debug, sizeof(debug), KVM_GET_DEBUGREGS,
+		   KVM_SET_DEBUGREGS, "debug registers");
+	visit_call(vcpu, v, &lapic, sizeof(lapic), KVM_GET_LAPIC, KVM_SET_LAPIC,
+		   "local APIC");
+	visit_msrs(a, vcpu, v);
+	visit_call(vcpu, v, &events, sizeof(events), KVM_GET_VCPU_EVENTS,
+		   KVM_SET_VCPU_EVENTS, "pending events");
+}

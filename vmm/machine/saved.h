@@ -1,0 +1,23 @@
+#pragma once
+
+#include "vmm/machine/machine.h"
+
+/*
+ * The saved state of a machine: what machine.c needs of saved.c. Thread: the
+ * loop's, unless said otherwise.
+ */
+
+/* The CPU model, before vCPU threads are there. */
+int saved_load_model(struct machine *m, struct err *e);
+
+/* A vCPU; machine is a struct machine. Thread: the vCPU's. */
+int saved_load_vcpu(void *machine, struct vcpu *vcpu, struct err *e);
+
+/* Devices, which were started, and what they hang on. They stay held. */
+int saved_load(struct machine *m, struct err *e);
+
+/* Lets devices go that saved_load() left held. */
+void saved_release(struct machine *m);
+
+/* Begins to note what is written to memory that KVM logs already. */
+int saved_track(struct machine *m, struct err *e);

@@ -1,0 +1,276 @@
+/*
+ * Which pages to look at: a guest of 1 GiB has often touched 60 MiB of it, and
+ * reading the rest would make it touched. What is not there is found without
+ * reading, by what is behind the mapping:
+ *
+ *	memfd		its holes, by lseek()
+ *	anonymous	what is not resident, by mincore(). A page in swap isn't
+ *			either, so this holds only while the host has nothing
+ *			in swap; otherwise all is looked at.
+ *	memory file	what is a hole in the file and not resident. In swap may
+ *			be a private copy of a page that is none in the file.
+ *
+ * All that is left is looked at, and is a hole again where it is zeroes.
+ */
+#include "vmm/mem/image.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/sysinfo.h>
+#include <unistd.h>
+
+#include "vmm/base/fd.h"
+
+enum { PAGE = 4096, WORD = 64 };
+/* Pages that one mincore() tells of, and the most that one write takes. */
+enum { WINDOW_PAGES = 16384, WRITE_BYTES = 1 << 20 };
+
+struct writer {
+	const struct guest_mem *m;
+	int fd;
+	uint64_t offset; /* of the image in fd */
+	bool are_zeroes_written;
+	/* [begin, end) of the mapping is to be written. */
+	uint64_t begin;
+	uint64_t end;
+	struct image_figures *figures;
+	struct err *e;
+};
+
+static bool is_zero(const uint8_t *page)
+{
+	const uint64_t *words = (const uint64_t *)(const void *)page;
+	uint64_t any = 0;
+	unsigned i, k;
+
+	for (i = 0; i < PAGE / sizeof(*words) && !any; i += 32)
+		for (k = 0; k < 32; k++)
+			any |= words[i + k];
+	return !any;
+}
+
+static int flush(struct writer *w)
+{
+	const uint64_t len = w->end - w->begin;
+	int rc = fd_pwrite(w->fd, w->m->map + w->begin, len,
+			   w->offset + w->begin);
+
+	if (rc)
+		return err_set(w->e, rc, "can't write the memory file: %s",
+			       strerror(-rc));
+	w->figures->written += len;
+	w->begin = w->end;
+	return 0;
+}
+
+/* Takes the page at that byte of the mapping. */
+static int take(struct writer *w, uint64_t at)
+{
+	int rc = 0;
+
+	w->figures->looked_at += PAGE;
+	if (!w->are_zeroes_written && is_zero(w->m->map + at))
+		return 0;
+	if (at != w->end || w->end - w->begin >= WRITE_BYTES) {
+		rc = flush(w);
+		w->begin = at;
+	}
+	w->end = at + PAGE;
+	return rc;
+}
+
+static int take_range(struct writer *w, uint64_t begin, uint64_t end)
+{
+	int rc = 0;
+
+	for (; begin < end && !rc; begin += PAGE)
+		rc = take(w, begin);
+	return rc;
+}
+
+/*
+ * The next stretch of the file that has data, from *begin on, as bytes of the
+ * mapping. False where there is none.
+ */
+static bool next_data(const struct guest_mem *m, uint64_t *begin, uint64_t *end)
+{
+	off_t data = lseek(m->fd, (off_t)(m->offset + *begin), SEEK_DATA);
+	off_t hole;
+
+	if (data < 0 && errno == ENXIO)
+		return false;
+	if (data < 0) { /* a file system that doesn't tell */
+		*end = m->size;
+		return *begin < m->size;
+	}
+	if ((uint64_t)data - m->offset >= m->size)
+		return false;
+	hole = lseek(m->fd, data, SEEK_HOLE);
+	*begin = ((uint64_t)data - m->offset) / PAGE * PAGE;
+	*end = hole < 0 ? m->size
+			: ((uint64_t)hole - m->offset + PAGE - 1) / PAGE * PAGE;
+	if (*end > m->size)
+		*end = m->size;
+	return true;
+}
+
+static bool has_swapped(void)
+{
+	struct sysinfo host;
+
+	return sysinfo(&host) || host.freeswap != host.totalswap;
+}
+
+/* Which pages of a window are in memory, a byte each. */
+static int residency(const struct guest_mem *m, uint64_t at, uint64_t bytes,
+		     unsigned char vec[WINDOW_PAGES], struct err *e)
+{
+	if (mincore(m->map + at, bytes, vec))
+		return err_errno(e, "can't tell which memory was touched");
+	return 0;
+}
+
+/*
+ * Without a memory file: all that is in memory. With one, its data too, in the
+ * order of addresses, so that each page comes once.
+ */
+static int take_private(struct writer *w)
+{
+	static unsigned char vec[WINDOW_PAGES];
+	const struct guest_mem *m = w->m;
+	uint64_t at, bytes, i, begin = 0, end = 0;
+	bool has_data = m->fd >= 0;
+	int rc = 0;
+
+	if (has_swapped())
+		return take_range(w, 0, m->size);
+	for (at = 0; at < m->size && !rc; at += bytes) {
+		bytes = m->size - at;
+		if (bytes > (uint64_t)WINDOW_PAGES * PAGE)
+			bytes = (uint64_t)WINDOW_PAGES * PAGE;
+		rc = residency(m, at, bytes, vec, w->e);
+		for (i = 0; i < bytes && !rc; i += PAGE) {
+			while (has_data && at + i >= end) {
+				begin = at + i;
+				has_data = next_data(m, &begin, &end);
+			}
+			if (vec[i / PAGE] & 1 || (has_data && at + i >= begin))
+				rc = take(w, at + i);
+		}
+	}
+	return rc;
+}
+
+static int take_memfd(struct writer *w)
+{
+	uint64_t begin = 0, end = 0;
+	int rc = 0;
+
+	for (; !rc && next_data(w->m, &begin, &end); begin = end)
+		rc = take_range(w, begin, end);
+	return rc;
+}
+
+int image_write(const struct guest_mem *m, int fd, uint64_t offset,
+		struct image_figures *figures, struct err *e)
+{
+	struct writer w = {
+		.m = m,
+		.fd = fd,
+		.offset = offset,
+		.figures = figures,
+		.e = e,
+	};
+	int rc;
+
+	*figures = (struct image_figures){0};
+	if (m->kind == GUEST_MEM_MISSING)
+		rc = take_range(&w, 0, m->size);
+	else if (m->kind == GUEST_MEM_SMALL || m->kind == GUEST_MEM_HUGE_2M)
+		rc = take_memfd(&w);
+	else
+		rc = take_private(&w);
+	return rc ? rc : flush(&w);
+}
+
+int image_write_pages(const struct guest_mem *m, const uint64_t *pages, int fd,
+		      uint64_t offset, struct image_figures *figures,
+		      struct err *e)
+{
+	struct writer w = {
+		.m = m,
+		.fd = fd,
+		.offset = offset,
+		.are_zeroes_written = true,
+		.figures = figures,
+		.e = e,
+	};
+	const uint64_t count = m->size / PAGE;
+	uint64_t word, bits;
+	int rc = 0;
+
+	*figures = (struct image_figures){0};
+	for (word = 0; word < (count + WORD - 1) / WORD; word++)
+		for (bits = pages[word]; bits && !rc; bits &= bits - 1) {
+			const uint64_t page =
+				word * WORD + (uint64_t)__builtin_ctzll(bits);
+
+			rc = page < count ? take(&w, page * PAGE) : 0;
+		}
+	return rc ? rc : flush(&w);
+}
+
+int image_touched(const struct guest_mem *m, uint64_t *pages, struct err *e)
+{
+	static unsigned char vec[WINDOW_PAGES];
+	const bool is_all = has_swapped();
+	uint64_t at, bytes, i;
+	int rc = 0;
+
+	for (at = 0; at < m->size && !rc; at += bytes) {
+		bytes = m->size - at;
+		if (bytes > (uint64_t)WINDOW_PAGES * PAGE)
+			bytes = (uint64_t)WINDOW_PAGES * PAGE;
+		rc = residency(m, at, bytes, vec, e);
+		for (i = at / PAGE; i < (at + bytes) / PAGE && !rc; i++)
+			if (is_all || vec[i - at / PAGE] & 1)
+				pages[i / WORD] |= 1ULL << i % WORD;
+	}
+	return rc;
+}
+
+/* By the file system, which may share the blocks instead. */
+static int copy_range(int from, int to, off_t begin, off_t end, struct err *e)
+{
+	off_t in = begin, out = begin;
+
+	while (in < end) {
+		const ssize_t n = copy_file_range(from, &in, to, &out,
+						  (size_t)(end - in), 0);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return err_errno(e, "can't copy the memory that the "
+					    "diff goes over");
+	}
+	return 0;
+}
+
+int image_copy(int from, int to, uint64_t size, struct err *e)
+{
+	off_t data = 0, hole;
+	int rc = 0;
+
+	while (!rc && (data = lseek(from, data, SEEK_DATA)) >= 0 &&
+	       data < (off_t)size) {
+		hole = lseek(from, data, SEEK_HOLE);
+		if (hole < 0 || hole > (off_t)size)
+			hole = (off_t)size;
+		rc = copy_range(from, to, data, hole, e);
+		data = hole;
+	}
+	return rc;
+}

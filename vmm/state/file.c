@@ -1,0 +1,193 @@
+/*
+ * How a pair is replaced, of two files whose names can't change in one step:
+ *
+ *	M.mayfly-ID	is the new memory, whole and synced
+ *	S.mayfly-…	is the new state, in which ID stands, likewise
+ *	rename to S	the commit
+ *	rename to M	for whoever knows nothing of M.mayfly-ID
+ *
+ * Who reads S looks for M.mayfly-ID first. It is there from before the commit
+ * until it becomes M, so where it is not there, M is the one. Nothing has to be
+ * known of M itself: it stays the bare image that others map, that may be
+ *copied to another host with its state, and into which diffs may be merged.
+ */
+#include "vmm/state/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "vmm/base/fd.h"
+#include "vmm/base/passed.h"
+
+_Static_assert((int)STATE_ID_LEN == (int)PART_ID_LEN, "a file's id is both's");
+
+static int write_part(struct part *p, const void *bytes, size_t len,
+		      bool want_sync, struct err *e)
+{
+	const int rc = fd_write(p->fd, bytes, len);
+
+	if (rc)
+		return err_set(e, rc, "can't write %s: %s", p->name,
+			       strerror(-rc));
+	return want_sync ? part_sync(p, e) : 0;
+}
+
+static int name_part(struct part *p, bool want_sync, struct err *e)
+{
+	const int rc = part_rename(p, e);
+
+	return !rc && want_sync ? part_sync_names(p, e) : rc;
+}
+
+int state_file_write(const char *path, const void *bytes, size_t len,
+		     bool want_sync, struct err *e)
+{
+	struct part p;
+	int rc = part_make(&p, path, NULL, e);
+
+	if (rc)
+		return rc;
+	rc = write_part(&p, bytes, len, want_sync, e);
+	if (!rc)
+		rc = name_part(&p, want_sync, e);
+	part_fini(&p);
+	return rc;
+}
+
+int state_file_read(const char *path, uint8_t **out, size_t *len, struct err *e)
+{
+	CLEAN_FD int fd = fd_open(path, O_RDONLY, FD_REGULAR, "state", e);
+	struct stat st;
+	int rc;
+
+	*out = NULL;
+	if (fd < 0)
+		return fd;
+	if (fstat(fd, &st))
+		return err_errno(e, "the state %s", path);
+	if (st.st_size > STATE_BYTES_MAX)
+		return err_set(e, -EFBIG,
+			       "the state %s has more than %d MiB, which no "
+			       "machine's should",
+			       path, STATE_BYTES_MAX >> 20);
+	*len = (size_t)st.st_size;
+	*out = malloc(*len + 1);
+	if (!*out)
+		return err_set(e, -ENOMEM, "no memory for the state %s", path);
+	rc = fd_pread(fd, *out, *len, 0);
+	if (!rc)
+		return 0;
+	free(*out);
+	*out = NULL;
+	return err_set(e, rc, "can't read the state %s: %s", path,
+		       rc == -ENODATA ? "it has become shorter"
+				      : strerror(-rc));
+}
+
+/* The id of the state that is there now, if one is. */
+static bool peek(const char *path, uint8_t id[STATE_ID_LEN])
+{
+	CLEAN_FD int fd = fd_open(path, O_RDONLY, FD_REGULAR, "state", NULL);
+	uint8_t head[STATE_HEAD_LEN];
+
+	return fd > 0 && !fd_pread(fd, head, sizeof(head), 0) &&
+	       state_peek_id(head, id);
+}
+
+static bool is_same_folder(const struct part *a, const struct part *b)
+{
+	struct stat x;
+	struct stat y;
+
+	return !fstat(a->folder, &x) && !fstat(b->folder, &y) &&
+	       x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+}
+
+int state_pair_begin(struct state_pair *p, const char *state_path,
+		     const char *mem_path, struct err *e)
+{
+	uint8_t id[STATE_ID_LEN];
+	int rc;
+
+	memset(p, 0, sizeof(*p));
+	/* A save that was killed after its commit is ended first. */
+	rc = part_make(&p->mem, mem_path, peek(state_path, id) ? id : NULL, e);
+	if (!rc)
+		rc = part_make(&p->state, state_path, NULL, e);
+	if (!rc && !strcmp(p->state.name, p->mem.name) &&
+	    is_same_folder(&p->state, &p->mem))
+		rc = err_set(e, -EINVAL,
+			     "%s can't be both the state and the memory; name "
+			     "two files",
+			     mem_path);
+	if (rc)
+		state_pair_fini(p);
+	return rc;
+}
+
+/* Nothing of it has its name yet. */
+static int write_pair(struct state_pair *p, const void *state, size_t len,
+		      bool want_sync, struct err *e)
+{
+	int rc = 0;
+
+	if (want_sync)
+		rc = part_sync(&p->mem, e);
+	if (!rc && want_sync)
+		rc = part_sync_names(&p->mem, e);
+	return rc ? rc : write_part(&p->state, state, len, want_sync, e);
+}
+
+int state_pair_commit(struct state_pair *p, const void *state, size_t len,
+		      bool want_sync, struct err *e)
+{
+	char temporary[sizeof(p->mem.temporary)];
+	int rc = write_pair(p, state, len, want_sync, e);
+
+	if (!rc)
+		rc = part_rename(&p->state, e);
+	if (rc)
+		return rc;
+	/*
+	 * From here on the state asks for this memory. Only when no loss of
+	 * power can bring the older state back may the older memory go.
+	 */
+	memcpy(temporary, p->mem.temporary, sizeof(temporary));
+	if (want_sync)
+		rc = part_sync_names(&p->state, e);
+	if (!rc)
+		rc = part_rename(&p->mem, e);
+	part_keep(&p->mem);
+	if (rc) {
+		(void)err_context(e,
+				  "the state was saved, and its memory is "
+				  "%s beside its name",
+				  temporary);
+		return rc;
+	}
+	return want_sync ? part_sync_names(&p->mem, e) : 0;
+}
+
+void state_pair_fini(struct state_pair *p)
+{
+	part_fini(&p->state);
+	part_fini(&p->mem);
+}
+
+int state_pair_memory(const char *mem_path, const uint8_t id[STATE_ID_LEN],
+		      int flags, struct err *e)
+{
+	char path[PATH_MAX];
+	int fd;
+
+	if (!passed_has(mem_path) && !part_path(mem_path, id, path)) {
+		fd = fd_open(path, flags, FD_REGULAR, "memory", e);
+		if (fd != -ENOENT)
+			return fd;
+	}
+	return fd_open(mem_path, flags, FD_REGULAR, "memory", e);
+}

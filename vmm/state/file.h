@@ -1,0 +1,61 @@
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "vmm/base/err.h"
+#include "vmm/state/part.h"
+#include "vmm/state/state.h"
+
+/*
+ * Files of saved states: what is written is whole or not there, whenever the
+ * writer is killed, and with want_sync whenever the host loses its power.
+ * docs/snapshot.md has the reasons. Thread: one that may wait for a disk.
+ */
+
+/* Writes a file, or replaces it. */
+int state_file_write(const char *path, const void *bytes, size_t len,
+		     bool want_sync, struct err *e);
+
+/*
+ * Reads the whole of a state file, STATE_BYTES_MAX at most; *out is to be
+ * freed. A descriptor that was passed (passed.h) is one, too.
+ */
+int state_file_read(const char *path, uint8_t **out, size_t *len,
+		    struct err *e);
+
+/*
+ * A state and its memory, of which a reader sees both as they were before or
+ * both as they are after. Write the memory to mem.fd, put mem.id into the state
+ * (state_id()), then commit.
+ */
+struct state_pair {
+	struct part state;
+	struct part mem;
+};
+
+/*
+ * Nothing is there under these names yet, or an older pair, which stays whole
+ * until the commit. On failure *p needs no state_pair_fini().
+ */
+int state_pair_begin(struct state_pair *p, const char *state_path,
+		     const char *mem_path, struct err *e);
+
+/*
+ * Where it fails the older pair is there, or the new one, as
+ * state_pair_memory() finds it; never one file of each.
+ */
+int state_pair_commit(struct state_pair *p, const void *state, size_t len,
+		      bool want_sync, struct err *e);
+
+/* Removes what was not committed. Accepts a zeroed struct. */
+void state_pair_fini(struct state_pair *p);
+
+/*
+ * Opens the memory at mem_path that belongs to the state with this id: where a
+ * save was killed before its last step, under the name that it has since.
+ * flags are open()'s. Returns the descriptor or a negative errno.
+ */
+int state_pair_memory(const char *mem_path, const uint8_t id[STATE_ID_LEN],
+		      int flags, struct err *e);
