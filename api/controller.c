@@ -128,8 +128,8 @@ static int memory_mapped(void *context, const struct guest_mem *mem,
 }
 
 /* From the configuration, and from saved where it is not NULL, to a machine. */
-static int make_machine(struct controller *c, const struct assembly_saved *saved,
-		struct err *e)
+static int make_machine(struct controller *c,
+			const struct assembly_saved *saved, struct err *e)
 {
 	const struct machine_hooks hooks = {
 		.confine = machine_confine,

@@ -81,6 +81,15 @@ static void block_activate(struct virtio *v)
 		limiter_start(&b->limiter, v->device.host->loop);
 }
 
+/* What is saved is the drive as it is configured by then. */
+static void block_hold(struct virtio *v) REQUIRES(v->device.lock)
+{
+	struct block *b = block_of(v);
+
+	mutex_held(&b->virtio.device.lock);
+	block_exchange(b);
+}
+
 /*
  * The disk itself is configuration; what the driver was told of its size is
  * not. One that has grown since is told by a change of the configuration, as
@@ -155,6 +164,7 @@ static const struct virtio_ops block_ops = {
 	.activate = block_activate,
 	.quiesce = block_quiesce,
 	.kick_all = block_serve,
+	.hold = block_hold,
 	.visit = block_visit,
 	.count = block_count,
 	.free = block_free,

@@ -459,13 +459,7 @@ bool block_quiesce(struct virtio *v)
 		(void)block_async_send(&b->async);
 	}
 	publish(b);
-	if (in_flight(b))
-		return false;
-	/* Then the loop thread asks: what is saved is the file of the config.
-	 */
-	if (v->is_held)
-		block_exchange(b);
-	return true;
+	return !in_flight(b);
 }
 
 void block_exchange(struct block *b)

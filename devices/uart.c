@@ -476,13 +476,6 @@ static void uart_release(struct device *d)
 	resume_input(u);
 }
 
-static void uart_visit_locked(struct device *d, struct visitor *w)
-{
-	mutex_lock(&d->lock);
-	uart_visit(uart_of(d), w);
-	mutex_unlock(&d->lock);
-}
-
 static void uart_free(struct device *d)
 {
 	struct uart *u = uart_of(d);
@@ -508,7 +501,7 @@ static const struct device_ops uart_ops = {
 	.stop = uart_stop,
 	.hold = uart_hold,
 	.release = uart_release,
-	.visit = uart_visit_locked,
+	.visit = uart_visit,
 	.state = 1,
 	.free = uart_free,
 };

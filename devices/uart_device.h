@@ -60,5 +60,5 @@ uint8_t uart_modem_lines(const struct uart *u);
 /* Registers and input are as after power-on. */
 void uart_power_on(struct uart *u);
 
-/* As device_ops.visit, with the lock held. */
-void uart_visit(struct uart *u, struct visitor *w) REQUIRES(u->device.lock);
+/* As device_ops.visit. */
+void uart_visit(struct device *d, struct visitor *w) EXCLUDES(d->lock);

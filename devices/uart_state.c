@@ -68,10 +68,14 @@ static void visit_input(struct uart *u, struct visitor *w)
 	u->in_count = count;
 }
 
-void uart_visit(struct uart *u, struct visitor *w)
+void uart_visit(struct device *d, struct visitor *w)
 {
+	struct uart *u = (struct uart *)d;
+
+	mutex_lock(&d->lock);
 	visit_registers(u, w);
 	visit_input(u, w);
 	if (w->is_loading && w->rc)
 		uart_power_on(u);
+	mutex_unlock(&d->lock);
 }

@@ -485,9 +485,9 @@ bool vq_enable_kicks(struct vq *vq)
 void vq_await_offer(struct vq *vq)
 {
 	if (vq->event_idx)
-		le16_put(avail_event(vq), le16_get(&vq->avail->idx));
+		put_used16(vq, avail_event(vq), le16_get(&vq->avail->idx));
 	else
-		le16_put(&vq->used->flags, 0);
+		put_used16(vq, &vq->used->flags, 0);
 	atomic_thread_fence(memory_order_seq_cst);
 }
 

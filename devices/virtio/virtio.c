@@ -261,6 +261,8 @@ bool virtio_hold(struct virtio *v)
 	v->is_held = true;
 	drain(v);
 	is_quiet = !v->is_draining;
+	if (is_quiet && v->ops->hold)
+		v->ops->hold(v);
 	mutex_unlock(&v->device.lock);
 	return is_quiet;
 }

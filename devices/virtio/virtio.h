@@ -81,6 +81,11 @@ struct virtio_ops {
 	 */
 	void (*kick_all)(struct virtio *v);
 	/*
+	 * The device is held and quiesce() has said yes: what only the loop's
+	 * thread may end. May be NULL.
+	 */
+	void (*hold)(struct virtio *v);
+	/*
 	 * As device_ops.visit, for what the device has beyond its queues and
 	 * registers, with the lock held. Loading, those are loaded, activate()
 	 * or reset() was called, and the queues are live where the driver is

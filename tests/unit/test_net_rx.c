@@ -13,7 +13,7 @@
 #include "tests/unit/net_bench.h"
 #include "vmm/base/log.h"
 
-enum { UNTOUCHED = 0xee, BUFFER = 1536 };
+enum { BUFFER = 1536 };
 
 /* The frame in the buffer at `at`, header and all. */
 static struct frame_header header_at(uint64_t at)

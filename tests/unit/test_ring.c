@@ -382,6 +382,35 @@ static void with_event_idx_kicks_are_asked_for_by_index(void **state)
 	assert_true(must_kick(2, true));
 }
 
+/* Buffers lie ready, and the driver is asked to tell of one more. */
+static void an_offer_beyond_those_that_lie_ready_is_asked_for(void **state)
+{
+	uint64_t page;
+
+	(void)state;
+	begin_with(SIZE, true, true);
+	page = q.used_gpa / 4096;
+	fake_ring_desc(&q, 0, BUFFERS, 1, 0, 0);
+	for (int i = 0; i < 3; i++)
+		fake_ring_offer(&q, 0);
+	assert_false(vq_pop(&vq, &chain) != 1 || vq_enable_kicks(&vq) != 1);
+	fake_ring_offer(&q, 0);
+	assert_false(must_kick(3, true));
+	assert_int_equal(guest_mem_track(&host.mem, true), 0);
+	vq_await_offer(&vq);
+	assert_int_equal(vq_offered(&vq), 4);
+	fake_ring_offer(&q, 0);
+	assert_true(must_kick(4, true));
+	assert_int_equal(vq_offered(&vq), 5);
+	/* What is asked for is our writing, which KVM does not tell of. */
+	assert_true(host.mem.written[page / 64] >> page % 64 & 1);
+	assert_int_equal(guest_mem_track(&host.mem, false), 0);
+	begin();
+	vq_disable_kicks(&vq);
+	vq_await_offer(&vq);
+	assert_int_equal(used_flags(), 0);
+}
+
 static void kicks_are_asked_for_while_chains_are_in_flight(void **state)
 {
 	(void)state;
@@ -493,6 +522,8 @@ int main(void)
 			an_interrupt_comes_exactly_for_the_entry_asked_for),
 		cmocka_unit_test(without_event_idx_kicks_are_a_flag),
 		cmocka_unit_test(with_event_idx_kicks_are_asked_for_by_index),
+		cmocka_unit_test(
+			an_offer_beyond_those_that_lie_ready_is_asked_for),
 		cmocka_unit_test(
 			kicks_are_asked_for_while_chains_are_in_flight),
 		cmocka_unit_test(
