@@ -71,10 +71,12 @@ void vm_close(struct vm *vm)
 	vm->fd = -1;
 }
 
-int vm_map(struct vm *vm, const struct guest_mem *mem, struct err *e)
+int vm_map(struct vm *vm, const struct guest_mem *mem, bool is_logged,
+	   struct err *e)
 {
 	(void)vm;
 	(void)mem;
+	(void)is_logged;
 	(void)e;
 	return 0;
 }
