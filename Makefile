@@ -195,7 +195,10 @@ setup: ## install the packages that building and testing need (root or sudo)
 
 # ---- the guest -------------------------------------------------------------
 
-BARE := reset poweroff triple_fault hello spin tick halt nowhere lost keys interrupt generation
+BARE := reset poweroff triple_fault hello spin tick halt nowhere lost keys \
+	interrupt waiter generation
+# Of parts of the hostile guest, and what it is linked of.
+MADE := hostile slow_disk ticker dirtier vsocker
 
 .PHONY: guest kernel bare-guests
 guest: kernel $(GUEST)/initrd $(GUEST)/agent.initrd ## build what runs inside: kernel, init and agent
@@ -227,15 +230,16 @@ $(GUEST)/agent.initrd: $(GUEST)/agent guest/initrd
 	$(call say,GUEST,$@)guest/initrd $@ $<
 
 # The root of the tests' guests: this machine's programs, so it is made here.
-build/guest/lab.ext4: tests/guest-root build/bench/vsock-peer
+LAB_PROGRAMS := build/bench/vsock-peer build/bench/clock-watch
+build/guest/lab.ext4: tests/guest-root $(LAB_PROGRAMS)
 	$(Q)mkdir -p $(@D)
-	$(call say,GUEST,$@)tests/guest-root $@ build/bench/vsock-peer >/dev/null
+	$(call say,GUEST,$@)tests/guest-root $@ $(LAB_PROGRAMS) >/dev/null
 
 HOSTILE := start machine device transport queue ring race block net vsock
 
-bare-guests: $(BARE:%=build/guests/%) build/guests/hello32 build/guests/hostile build/guests/slow_disk
+bare-guests: $(BARE:%=build/guests/%) build/guests/hello32 $(MADE:%=build/guests/%)
 
-build/guests/%: tests/guests/%.S tests/guests/bare.inc tests/guests/bare.ld
+$(BARE:%=build/guests/%): build/guests/%: tests/guests/%.S tests/guests/bare.inc tests/guests/bare.ld
 	$(Q)mkdir -p $(@D)
 	$(call say,GUEST,$@)gcc -I. -nostdlib -static -no-pie -o $@ $< \
 		-Wl,-T,tests/guests/bare.ld,--build-id=none \
@@ -251,12 +255,15 @@ BARE_CFLAGS := -m32 -march=i686 -mmmx -std=gnu17 -O2 -ffreestanding -fno-pic \
 	-fno-strict-aliasing -fno-tree-loop-distribute-patterns \
 	-mgeneral-regs-only $(WARN)
 
-SLOW := slow_disk hostile_start hostile_machine hostile_device
+PARTS_hostile := hostile $(HOSTILE:%=hostile_%)
+PARTS_slow_disk := slow_disk hostile_start hostile_machine hostile_device
+PARTS_ticker := ticker ticker_registers hostile_start hostile_machine
+PARTS_dirtier := dirtier idle idle_tables hostile_start hostile_machine
+PARTS_vsocker := vsocker idle idle_tables hostile_start hostile_machine \
+	hostile_device hostile_block hostile_net
 
-build/guests/hostile: build/guests/obj/hostile.o \
-		$(HOSTILE:%=build/guests/obj/hostile_%.o)
-build/guests/slow_disk: $(SLOW:%=build/guests/obj/%.o)
-build/guests/hostile build/guests/slow_disk: tests/guests/bare.ld
+$(foreach g,$(MADE),$(eval build/guests/$(g): $(PARTS_$(g):%=build/guests/obj/%.o)))
+$(MADE:%=build/guests/%): tests/guests/bare.ld
 	$(call say,GUEST,$@)gcc -m32 -nostdlib -static -no-pie -o $@ \
 		$(filter %.o,$^) -Wl,-T,tests/guests/bare.ld,--build-id=none \
 		-Wl,-z,noexecstack,--no-warn-rwx-segments
@@ -390,13 +397,18 @@ build/fuzz/socket: tests/fuzz/socket.c
 	$(Q)mkdir -p $(@D)
 	$(call say,CC,$@)gcc -O2 -Wall -Wextra -D_GNU_SOURCE -static -o $@ $<
 
-BENCHES := build/bench/floor build/bench/irqchip build/bench/api
+BENCHES := $(addprefix build/bench/,floor irqchip api restore-floor restore-run)
 
 # The other end of vsock in guest and host; in the tests' guests as well.
 PEER := tests/vm/vsock-peer.c tests/vm/vsock-peer-server.c
 build/bench/vsock-peer: $(PEER) tests/vm/vsock-peer.h
 	$(Q)mkdir -p $(@D)
 	$(call say,CC,$@)gcc -I. -O2 -Wall -D_GNU_SOURCE -static -o $@ $(PEER)
+
+# Looks whether a guest's clocks go back; runs in tests' guests.
+build/bench/clock-watch: tests/vm/clock-watch.c
+	$(Q)mkdir -p $(@D)
+	$(call say,CC,$@)gcc -O2 -Wall -Wextra -D_GNU_SOURCE -static -o $@ $<
 
 # Becomes a program that has no vDSO; tests/vm/libc runs others under it.
 build/bench/no-vdso: tests/vm/no-vdso.c
@@ -407,6 +419,15 @@ build/bench/no-vdso: tests/vm/no-vdso.c
 build/bench/slow-disk: tests/vm/slow-disk.c
 	$(Q)mkdir -p $(@D)
 	$(call say,CC,$@)gcc -O2 -Wall -Wextra -D_GNU_SOURCE -static -o $@ $<
+
+# Serves a restored monitor's page faults; and who tests that in its place.
+UFFD := tests/vm/uffd-regions.c tests/vm/uffd.h
+build/bench/uffd-handler: tests/vm/uffd-handler.c $(UFFD)
+build/bench/uffd-monitor: tests/vm/uffd-monitor.c $(UFFD)
+build/bench/uffd-handler build/bench/uffd-monitor:
+	$(Q)mkdir -p $(@D)
+	$(call say,CC,$@)gcc -I. -O2 -Wall -Wextra -D_GNU_SOURCE -static -o $@ \
+		$(filter %.c,$^)
 
 # Tries to get out of a jail, from the monitor's place in it.
 INSIDE := $(addprefix tests/vm/jail-inside,.c -files.c -kernel.c)
@@ -436,6 +457,7 @@ bench: export MAYFLY_JUDGE := 1
 bench: setup ## measure start-up against peers, in the long form
 	$(Q)$(MAKE) --no-print-directory all $(BENCHES)
 	$(Q)tests/bench/start --long
+	$(Q)tests/bench/restore --long
 	$(Q)tests/bench/jail --long
 	$(Q)build/bench/irqchip
 	$(Q)build/bench/api build/mayfly /tmp/mayfly-bench.sock

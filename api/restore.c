@@ -7,50 +7,17 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
-#include "api/console.h"
 #include "api/snapshot.h"
 #include "api/snapshot_config.h"
 #include "vmm/base/fd.h"
-#include "vmm/base/log.h"
-#include "vmm/state/state.h"
-
-static int read_file(const char *path, uint8_t **data, size_t *len,
-		     struct err *e)
-{
-	CLEAN_FD int fd = fd_open(path, O_RDONLY, FD_REGULAR, "snapshot", e);
-	struct stat st;
-	int rc;
-
-	if (fd < 0)
-		return fd;
-	if (fstat(fd, &st))
-		return err_errno(e, "can't examine the snapshot %s", path);
-	if (st.st_size > STATE_BYTES_MAX)
-		return err_set(e, -EFBIG,
-			       "the snapshot %s has %lld bytes, which no state "
-			       "file has; give the memory file as mem_backend",
-			       path, (long long)st.st_size);
-	*len = (size_t)st.st_size;
-	*data = malloc(*len ? *len : 1);
-	if (!*data)
-		return err_set(e, -ENOMEM, "no memory for the snapshot");
-	rc = fd_pread(fd, *data, *len, 0);
-	if (rc) {
-		free(*data);
-		*data = NULL;
-		return err_set(e, rc, "can't read the snapshot %s: %s", path,
-			       strerror(-rc));
-	}
-	return 0;
-}
+#include "vmm/state/file.h"
 
 static int read_state(const char *path, struct state **state, struct err *e)
 {
 	uint8_t *data = NULL;
 	size_t len = 0;
-	int rc = read_file(path, &data, &len, e);
+	int rc = state_file_read(path, &data, &len, e);
 
 	if (rc)
 		return rc;
@@ -149,14 +116,15 @@ static int check_body(const struct snapshot_load *body, struct err *e)
 }
 
 /* The memory's file, -1 for a handler that has the pages. */
-static int open_memory(const struct snapshot_load *body, int *fd, struct err *e)
+static int open_memory(const struct snapshot_load *body, struct state *state,
+		       int *fd, struct err *e)
 {
 	*fd = -1;
 	if (body->has_backend && body->backend.type == SNAPSHOT_BACKEND_UFFD)
 		return 0;
-	*fd = fd_open(body->has_backend ? body->backend.path
-					: body->mem_file_path,
-		      O_RDONLY, FD_REGULAR, "memory file", e);
+	*fd = state_pair_memory(body->has_backend ? body->backend.path
+						  : body->mem_file_path,
+				state_id(state), O_RDONLY, e);
 	return *fd < 0 ? *fd : 0;
 }
 
@@ -191,7 +159,7 @@ int snapshot_load(struct controller *c, struct snapshot_load *body,
 	if (rc)
 		return rc;
 	rc = read_state(body->snapshot_path, &state, e);
-	rc = rc ? rc : open_memory(body, &memory_fd, e);
+	rc = rc ? rc : open_memory(body, state, &memory_fd, e);
 	rc = rc ? rc : snapshot_config_load(c, state, e);
 	rc = rc ? rc : load(c, body, state, memory_fd, e);
 	state_free(state);

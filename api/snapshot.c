@@ -5,13 +5,14 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "api/snapshot_config.h"
 #include "vmm/base/clock.h"
 #include "vmm/base/fd.h"
 #include "vmm/base/log.h"
-#include "vmm/state/state.h"
+#include "vmm/state/file.h"
 
 static int check(const struct controller *c, const struct snapshot_create *body,
 		 struct err *e)
@@ -26,15 +27,51 @@ static int check(const struct controller *c, const struct snapshot_create *body,
 	return 0;
 }
 
+/*
+ * What is at the path already, if it can be this memory's base: a diff's pages
+ * go over it, and the older file stays as it is until the commit. -1 for none.
+ */
+static int open_base(const struct controller *c, const char *path)
+{
+	CLEAN_FD int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	struct stat st;
+
+	if (fd < 0 || fstat(fd, &st) || !S_ISREG(st.st_mode) ||
+	    (uint64_t)st.st_size != machine_memory(c->machine))
+		return -1;
+	return fd_steal(&fd);
+}
+
+static int write_memory(struct controller *c,
+			const struct snapshot_create *body, int fd,
+			struct image_figures *figures, struct err *e)
+{
+	const bool is_diff = body->type == SNAPSHOT_DIFF;
+	CLEAN_FD int base = is_diff ? open_base(c, body->mem_file_path) : -1;
+	int rc = 0;
+
+	if (ftruncate(fd, (off_t)machine_memory(c->machine)))
+		return err_errno(e, "can't make the memory file %s",
+				 body->mem_file_path);
+	if (base >= 0)
+		rc = image_copy(base, fd, machine_memory(c->machine), e);
+	if (rc)
+		return rc;
+	return machine_write_image(
+		c->machine, is_diff ? MACHINE_IMAGE_DIFF : MACHINE_IMAGE_FULL,
+		fd, 0, figures, e);
+}
+
 /* All that is no memory, as the bytes of a state file. */
-static int encode(struct controller *c, uint8_t **data, size_t *len,
-		  struct err *e)
+static int encode(struct controller *c, const uint8_t id[STATE_ID_LEN],
+		  uint8_t **data, size_t *len, struct err *e)
 {
 	struct state *s = state_new();
 	int rc;
 
 	if (!s)
 		return err_set(e, -ENOMEM, "no memory for the state");
+	memcpy(state_id(s), id, STATE_ID_LEN);
 	rc = snapshot_config_save(c, s, e);
 	rc = rc ? rc : machine_save(c->machine, s, e);
 	rc = rc ? rc : state_encode(s, NULL, data, len, e);
@@ -42,84 +79,29 @@ static int encode(struct controller *c, uint8_t **data, size_t *len,
 	return rc;
 }
 
-/* A file under a name of its own beside the one that it is to have. */
-struct draft {
-	char *path; /* owned */
-	int fd;	    /* owned */
-};
-
-static int draft_open(struct draft *d, const char *path, struct err *e)
-{
-	d->fd = -1;
-	if (asprintf(&d->path, "%s.XXXXXX", path) < 0) {
-		d->path = NULL;
-		return err_set(e, -ENOMEM, "no memory for a path");
-	}
-	d->fd = mkostemp(d->path, O_CLOEXEC);
-	if (d->fd < 0) {
-		free(d->path);
-		d->path = NULL;
-		return err_errno(e, "can't make a file beside %s", path);
-	}
-	return 0;
-}
-
-static void draft_close(struct draft *d)
-{
-	if (d->path)
-		unlink(d->path);
-	free(d->path);
-	d->path = NULL;
-	fd_close(&d->fd);
-}
-
-static int draft_keep(struct draft *d, const char *path, struct err *e)
-{
-	if (rename(d->path, path))
-		return err_errno(e, "can't give %s its name", path);
-	free(d->path);
-	d->path = NULL;
-	return 0;
-}
-
-static int write_state(int fd, const uint8_t *data, size_t len, struct err *e)
-{
-	int rc = fd_write(fd, data, len);
-
-	return rc ? err_set(e, rc, "can't write the snapshot: %s",
-			    strerror(-rc))
-		  : 0;
-}
-
-static int write_both(struct controller *c, const struct snapshot_create *body,
-		      struct draft *state, struct draft *memory,
+static int write_pair(struct controller *c, const struct snapshot_create *body,
 		      struct image_figures *figures, struct err *e)
 {
+	const bool want_sync = !body->has_sync || body->sync;
+	struct state_pair pair;
 	uint8_t *data = NULL;
 	size_t len = 0;
-	int rc = encode(c, &data, &len, e);
+	int rc = state_pair_begin(&pair, body->snapshot_path,
+				  body->mem_file_path, e);
 
-	rc = rc ? rc : write_state(state->fd, data, len, e);
+	if (rc)
+		return rc;
+	rc = encode(c, pair.mem.id, &data, &len, e);
+	rc = rc ? rc : write_memory(c, body, pair.mem.fd, figures, e);
+	rc = rc ? rc : state_pair_commit(&pair, data, len, want_sync, e);
 	free(data);
-	if (!rc && ftruncate(memory->fd, (off_t)machine_memory(c->machine)))
-		rc = err_errno(e, "can't make the memory file %s",
-			       body->mem_file_path);
-	if (!rc)
-		rc = machine_write_image(c->machine,
-					 body->type == SNAPSHOT_DIFF
-						 ? MACHINE_IMAGE_DIFF
-						 : MACHINE_IMAGE_FULL,
-					 memory->fd, 0, figures, e);
-	if (!rc && (!body->has_sync || body->sync) &&
-	    (fdatasync(memory->fd) || fsync(state->fd)))
-		rc = err_errno(e, "the disk did not take the snapshot");
+	state_pair_fini(&pair);
 	return rc;
 }
 
 int snapshot_create(struct controller *c, const struct snapshot_create *body,
 		    struct err *e)
 {
-	struct draft state = {.fd = -1}, memory = {.fd = -1};
 	const uint64_t begin_ns = clock_now_ns();
 	struct image_figures figures = {0};
 	int rc = check(c, body, e);
@@ -127,15 +109,9 @@ int snapshot_create(struct controller *c, const struct snapshot_create *body,
 	rc = rc ? rc : machine_quiet(c->machine, e);
 	if (rc)
 		return rc;
-	rc = draft_open(&state, body->snapshot_path, e);
-	rc = rc ? rc : draft_open(&memory, body->mem_file_path, e);
-	rc = rc ? rc : write_both(c, body, &state, &memory, &figures, e);
-	rc = rc ? rc : draft_keep(&memory, body->mem_file_path, e);
-	rc = rc ? rc : draft_keep(&state, body->snapshot_path, e);
+	rc = write_pair(c, body, &figures, e);
 	if (!rc)
 		machine_image_kept(c->machine);
-	draft_close(&state);
-	draft_close(&memory);
 	machine_unquiet(c->machine);
 	if (!rc)
 		log_info("a snapshot of %llu MiB took %llu ms, %llu KiB of "

@@ -240,3 +240,37 @@ int image_touched(const struct guest_mem *m, uint64_t *pages, struct err *e)
 	}
 	return rc;
 }
+
+/* By the file system, which may share the blocks instead. */
+static int copy_range(int from, int to, off_t begin, off_t end, struct err *e)
+{
+	off_t in = begin, out = begin;
+
+	while (in < end) {
+		const ssize_t n = copy_file_range(from, &in, to, &out,
+						  (size_t)(end - in), 0);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return err_errno(e, "can't copy the memory that the "
+					    "diff goes over");
+	}
+	return 0;
+}
+
+int image_copy(int from, int to, uint64_t size, struct err *e)
+{
+	off_t data = 0, hole;
+	int rc = 0;
+
+	while (!rc && (data = lseek(from, data, SEEK_DATA)) >= 0 &&
+	       data < (off_t)size) {
+		hole = lseek(from, data, SEEK_HOLE);
+		if (hole < 0 || hole > (off_t)size)
+			hole = (off_t)size;
+		rc = copy_range(from, to, data, hole, e);
+		data = hole;
+	}
+	return rc;
+}

@@ -37,3 +37,6 @@ int image_write_pages(const struct guest_mem *m, const uint64_t *pages, int fd,
  * tells: those that are in memory.
  */
 int image_touched(const struct guest_mem *m, uint64_t *pages, struct err *e);
+
+/* Copies the data of from, size bytes long, to where it is in to. */
+int image_copy(int from, int to, uint64_t size, struct err *e);

@@ -179,6 +179,8 @@ static const struct rule state_rules[] = {
 	IOCTL(KVM_GET_CLOCK, "the VM's clock"),
 	IOCTL(KVM_GET_DIRTY_LOG, "what a diff has"),
 	CALL("mincore", "which memory was touched"),
+	CALL("pread64", "whose memory an older state has"),
+	CALL("copy_file_range", "the memory that a diff goes over"),
 	CALL("pwrite64", "memory and state into their files"),
 	CALL("fsync", "both on the disk"),
 	CALL("renameat", "both in their places"),

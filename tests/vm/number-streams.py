@@ -1,0 +1,69 @@
+"""tests/vm/number-streams.py ADDRESS PORT COUNTS: the host's ends of two TCP
+streams of numbered lines. Who connects to PORT sends them, from 1 on, and each
+is looked at; who connects to the next port is sent them. COUNTS holds how many
+came and went, or what was wrong. Not faster than a guest likes that has to do
+other things.
+"""
+
+import os
+import socket
+import sys
+import threading
+import time
+
+RATE = 40  # turns a second, of at most
+TURN = 4096  # bytes
+counts = {"came": 0, "went": 0}
+wrong = []
+
+
+def tell(path):
+    while True:
+        with open(path + ".new", "w", encoding="utf-8") as out:
+            out.write(f"wrong {wrong[0]}\n" if wrong else
+                      f"came {counts['came']} went {counts['went']}\n")
+        os.rename(path + ".new", path)
+        time.sleep(0.1)
+
+
+def accept(address, port):
+    with socket.create_server((address, port)) as listener:
+        return listener.accept()[0]
+
+
+def take(address, port):
+    s = accept(address, port)
+    rest = b""
+    while some := s.recv(TURN):
+        *lines, rest = (rest + some).split(b"\n")
+        for line in lines:
+            counts["came"] += 1
+            if line != b"%d" % counts["came"]:
+                wrong.append(f"{line!r} came as number {counts['came']}")
+                return
+        time.sleep(1 / RATE)
+    wrong.append("the guest ended the stream that it sends")
+
+
+def give(address, port):
+    s = accept(address, port)
+    number = 1
+    try:
+        while True:
+            lines = b"".join(b"%d\n" % n for n in range(number, number + TURN // 8))
+            s.sendall(lines)
+            number += TURN // 8
+            counts["went"] = number
+            time.sleep(1 / RATE)
+    except OSError as error:
+        wrong.append(f"the stream to the guest broke: {error}")
+
+
+def main():
+    address, port, path = sys.argv[1], int(sys.argv[2]), sys.argv[3]
+    for end, at in ((take, port), (give, port + 1)):
+        threading.Thread(target=end, args=(address, at), daemon=True).start()
+    tell(path)
+
+
+main()
