@@ -107,11 +107,6 @@ static int check_body(const struct snapshot_load *body, struct err *e)
 					 "or mem_file_path, not both"
 				       : "give the memory: a mem_backend with "
 					 "backend_type and backend_path");
-	if (body->huge_pages == SNAPSHOT_PAGES_2M &&
-	    body->backend.type == SNAPSHOT_BACKEND_FILE)
-		return err_set(e, -EINVAL,
-			       "a memory file is loaded in the host's base "
-			       "pages; huge_pages 2M needs the backend Uffd");
 	return 0;
 }
 
@@ -120,6 +115,10 @@ static int open_memory(const struct snapshot_load *body, struct state *state,
 		       int *fd, struct err *e)
 {
 	*fd = -1;
+	if (body->huge_pages == SNAPSHOT_PAGES_2M)
+		return err_set(e, -EINVAL,
+			       "this version loads memory in the host's base "
+			       "pages; leave huge_pages 2M out");
 	if (body->has_backend && body->backend.type == SNAPSHOT_BACKEND_UFFD)
 		return 0;
 	*fd = state_pair_memory(body->has_backend ? body->backend.path

@@ -191,7 +191,7 @@ class Monitor:
         return wait_for(lambda: re.search(pattern, self.serial(), re.M), patience_s)
 
     def ticks(self):
-        return [int(n) for n in re.findall(r"^tick (\d+)$", self.serial(), re.M)]
+        return [int(n) for n in re.findall(r"^tick (\d+)\n", self.serial(), re.M)]
 
     def bad(self):
         return re.findall(r"^bad .*$", self.serial(), re.M)
