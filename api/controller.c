@@ -128,8 +128,8 @@ static int memory_mapped(void *context, const struct guest_mem *mem,
 }
 
 /* From the configuration, and from saved where it is not NULL, to a machine. */
-static int make(struct controller *c, const struct assembly_saved *saved,
-		struct err *e)
+static int make_machine(struct controller *c,
+			const struct assembly_saved *saved, struct err *e)
 {
 	const struct machine_hooks hooks = {
 		.confine = machine_confine,
@@ -161,7 +161,7 @@ int controller_start(struct controller *c, struct err *e)
 			       "boot-source first");
 	if (c->has_boot_timer)
 		c->start_cpu_ns = clock_cpu_ns();
-	rc = make(c, NULL, e);
+	rc = make_machine(c, NULL, e);
 	if (rc) {
 		forget_machine(c);
 		if (had_vsock && !c->vsock)
@@ -178,7 +178,7 @@ int controller_load(struct controller *c, const struct assembly_saved *saved,
 	int rc;
 
 	c->handler = saved->handler;
-	rc = make(c, saved, e);
+	rc = make_machine(c, saved, e);
 	c->handler = NULL;
 	if (rc)
 		forget_machine(c);

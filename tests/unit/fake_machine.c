@@ -63,8 +63,8 @@ int machine_new(struct machine **out, const struct machine_config *config,
 {
 	(void)loop;
 	note("new vcpus=%u mem=%llu pages=%d smt=%d%s", config->vcpus,
-	     (unsigned long long)config->mem_bytes, config->pages, config->smt,
-	     config->template == ARCH_TEMPLATE_T2 ? " t2" : "");
+	     (unsigned long long)config->mem_bytes, config->backing.kind,
+	     config->smt, config->template == ARCH_TEMPLATE_T2 ? " t2" : "");
 	if (fails("new", e))
 		return -ENOMEM;
 	fake.hooks = *hooks;

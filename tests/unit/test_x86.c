@@ -232,7 +232,7 @@ static void memory_of_more_than_a_slot_has_several(void **state)
 	unsigned i;
 
 	(void)state;
-	assert_int_equal(vm_map(&vm, &mem, &e), 0);
+	assert_int_equal(vm_map(&vm, &mem, false, &e), 0);
 	assert_int_equal(kvm_fake.slot_count, 4);
 	for (i = 0; i < kvm_fake.slot_count; i++) {
 		const struct kvm_userspace_memory_region *s =

@@ -2,8 +2,8 @@
 #include "vmm/seccomp/compile.h"
 
 #include <errno.h>
-#include <stdbool.h>
 #include <seccomp.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
