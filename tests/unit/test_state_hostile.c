@@ -116,8 +116,10 @@ static void a_file_ends_where_it_says(void **state)
 		for (size_t len = 0; len < f.len; len++)
 			assert_true(judge(&f, len, keys[with]) < 0);
 		for (size_t more = 1; more < 70; more++) {
-			f.data = realloc(f.data, f.len + more);
-			assert_non_null(f.data);
+			uint8_t *longer = realloc(f.data, f.len + more);
+
+			assert_non_null(longer);
+			f.data = longer;
 			f.data[f.len + more - 1] = 0;
 			assert_true(judge(&f, f.len + more, keys[with]) < 0);
 		}

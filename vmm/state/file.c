@@ -23,7 +23,8 @@
 #include "vmm/base/fd.h"
 #include "vmm/base/passed.h"
 
-_Static_assert((int)STATE_ID_LEN == (int)PART_ID_LEN, "a file's id is both's");
+_Static_assert(sizeof(((struct part *)0)->id) == STATE_ID_LEN,
+	       "a file's id is its state's");
 
 static int write_part(struct part *p, const void *bytes, size_t len,
 		      bool want_sync, struct err *e)
@@ -60,7 +61,7 @@ int state_file_write(const char *path, const void *bytes, size_t len,
 
 int state_file_read(const char *path, uint8_t **out, size_t *len, struct err *e)
 {
-	CLEAN_FD int fd = fd_open(path, O_RDONLY, FD_REGULAR, "state", e);
+	CLEAN_FD int fd = fd_open(path, O_RDONLY, FD_REGULAR, "snapshot", e);
 	struct stat st;
 	int rc;
 
@@ -68,22 +69,23 @@ int state_file_read(const char *path, uint8_t **out, size_t *len, struct err *e)
 	if (fd < 0)
 		return fd;
 	if (fstat(fd, &st))
-		return err_errno(e, "the state %s", path);
+		return err_errno(e, "can't examine the snapshot %s", path);
 	if (st.st_size > STATE_BYTES_MAX)
 		return err_set(e, -EFBIG,
-			       "the state %s has more than %d MiB, which no "
-			       "machine's should",
-			       path, STATE_BYTES_MAX >> 20);
+			       "the snapshot %s has %lld bytes, which no state "
+			       "file has; give the memory file as mem_backend",
+			       path, (long long)st.st_size);
 	*len = (size_t)st.st_size;
 	*out = malloc(*len + 1);
 	if (!*out)
-		return err_set(e, -ENOMEM, "no memory for the state %s", path);
+		return err_set(e, -ENOMEM, "no memory for the snapshot %s",
+			       path);
 	rc = fd_pread(fd, *out, *len, 0);
 	if (!rc)
 		return 0;
 	free(*out);
 	*out = NULL;
-	return err_set(e, rc, "can't read the state %s: %s", path,
+	return err_set(e, rc, "can't read the snapshot %s: %s", path,
 		       rc == -ENODATA ? "it has become shorter"
 				      : strerror(-rc));
 }
@@ -91,10 +93,10 @@ int state_file_read(const char *path, uint8_t **out, size_t *len, struct err *e)
 /* The id of the state that is there now, if one is. */
 static bool peek(const char *path, uint8_t id[STATE_ID_LEN])
 {
-	CLEAN_FD int fd = fd_open(path, O_RDONLY, FD_REGULAR, "state", NULL);
+	CLEAN_FD int fd = fd_open(path, O_RDONLY, FD_REGULAR, "snapshot", NULL);
 	uint8_t head[STATE_HEAD_LEN];
 
-	return fd > 0 && !fd_pread(fd, head, sizeof(head), 0) &&
+	return fd > 0 && read(fd, head, sizeof(head)) == sizeof(head) &&
 	       state_peek_id(head, id);
 }
 
@@ -185,9 +187,9 @@ int state_pair_memory(const char *mem_path, const uint8_t id[STATE_ID_LEN],
 	int fd;
 
 	if (!passed_has(mem_path) && !part_path(mem_path, id, path)) {
-		fd = fd_open(path, flags, FD_REGULAR, "memory", e);
+		fd = fd_open(path, flags, FD_REGULAR, "memory file", e);
 		if (fd != -ENOENT)
 			return fd;
 	}
-	return fd_open(mem_path, flags, FD_REGULAR, "memory", e);
+	return fd_open(mem_path, flags, FD_REGULAR, "memory file", e);
 }

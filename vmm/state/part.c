@@ -189,7 +189,7 @@ int part_make(struct part *p, const char *path, const uint8_t *keep,
 
 	*p = (struct part){.folder = -1, .fd = -1};
 	rc = open_folder(p, path, e);
-	if (!rc) {
+	if (!rc && p->folder > 0) {
 		sweep(p, keep);
 		rc = make_file(p, path, e);
 	}
@@ -230,7 +230,7 @@ void part_keep(struct part *p)
 
 void part_fini(struct part *p)
 {
-	if (p->temporary[0])
+	if (p->folder > 0 && p->temporary[0])
 		(void)unlinkat(p->folder, p->temporary, 0);
 	part_keep(p);
 	fd_close(&p->fd);

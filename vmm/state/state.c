@@ -43,7 +43,8 @@ enum { ARCH_HERE = ARCH_AARCH64 };
 #error "give this architecture a number"
 #endif
 
-_Static_assert((int)STATE_KEY_MAX == (int)HMAC_KEY_MAX, "a key fits a block");
+_Static_assert(sizeof(((struct state_key *)0)->bytes) == HMAC_KEY_MAX,
+	       "a key is one of HMAC's");
 
 struct section {
 	char name[STATE_NAME_MAX + 1];
@@ -300,7 +301,7 @@ struct head {
 /* Cursors that read write nothing. */
 static struct cursor read_over(const uint8_t *data, size_t len)
 {
-	return cursor_over((uint8_t *)data, len);
+	return cursor_over((void *)(uintptr_t)data, len);
 }
 
 /* False where it is no head of a state's at all. */
@@ -333,9 +334,14 @@ bool state_peek_id(const uint8_t *head, uint8_t *id)
 
 static const char *arch_word(unsigned arch)
 {
-	return arch == ARCH_X86_64    ? "x86_64"
-	       : arch == ARCH_AARCH64 ? "aarch64"
-				      : "another architecture";
+	switch (arch) {
+	case ARCH_X86_64:
+		return "x86_64";
+	case ARCH_AARCH64:
+		return "aarch64";
+	default:
+		return "another architecture";
+	}
 }
 
 /*

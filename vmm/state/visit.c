@@ -19,7 +19,7 @@ void visitor_load(struct visitor *v, const void *data, size_t len,
 		.is_loading = true,
 		.version = version,
 		.e = e,
-		.data = (uint8_t *)data,
+		.data = (uint8_t *)(uintptr_t)data,
 		.len = len,
 	};
 }
@@ -31,7 +31,8 @@ void visitor_fini(struct visitor *v)
 	memset(v, 0, sizeof(*v));
 }
 
-static void fail(struct visitor *v, int code, const char *fmt, va_list ap)
+__attribute__((format(printf, 3, 0))) static void
+fail(struct visitor *v, int code, const char *fmt, va_list ap)
 {
 	char text[sizeof(v->e->text)];
 
@@ -149,7 +150,8 @@ void visit_u64(struct visitor *v, uint64_t *x)
 
 void visit_bool(struct visitor *v, bool *x)
 {
-	uint8_t byte = *x;
+	/* What is not loaded yet may be no bool at all. */
+	uint8_t byte = v->is_loading ? 0 : *x;
 
 	visit_u8(v, &byte);
 	visit_check(v, byte <= 1, "%u where yes or no is meant", byte);
