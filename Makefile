@@ -196,7 +196,7 @@ setup: ## install the packages that building and testing need (root or sudo)
 # ---- the guest -------------------------------------------------------------
 
 BARE := reset poweroff triple_fault hello spin tick halt nowhere lost keys \
-	interrupt waiter
+	interrupt waiter generation
 # Of parts of the hostile guest, and what it is linked of.
 MADE := hostile slow_disk ticker dirtier vsocker
 
