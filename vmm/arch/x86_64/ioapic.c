@@ -187,6 +187,8 @@ int ioapic_open(struct ioapic *io, struct vm *vm, struct bus *mmio,
 
 void ioapic_visit(struct ioapic *io, struct visitor *v)
 {
+	bool is_new = false;
+	uint64_t route;
 	uint32_t pin;
 
 	mutex_lock(&io->lock);
@@ -199,9 +201,11 @@ void ioapic_visit(struct ioapic *io, struct visitor *v)
 		visit_u64(v, &io->entries[pin]);
 		/* As the guest could have written it, and no more. */
 		io->entries[pin] &= ENTRY_WRITABLE;
-		io->routed[pin] = entry_route(io->entries[pin]);
+		route = entry_route(io->entries[pin]);
+		is_new |= route != io->routed[pin];
+		io->routed[pin] = route;
 	}
-	if (v->is_loading && !v->rc)
+	if (is_new && !v->rc)
 		set_routes(io);
 	mutex_unlock(&io->lock);
 }

@@ -185,12 +185,17 @@ static uint32_t read_msrs(const struct vcpu *vcpu, const struct msr_list *list,
 	return count;
 }
 
-static bool is_listed(const struct msr_list *list, uint32_t index)
+/* Where the same KVM wrote it, it stands at or behind hint. */
+static bool is_listed(const struct msr_list *list, uint32_t index,
+		      uint32_t *hint)
 {
 	uint32_t i;
 
 	if (index >= MSR_KVM_FIRST && index <= MSR_KVM_LAST)
 		return true;
+	while (*hint < list->count)
+		if (list->indices[(*hint)++] == index)
+			return true;
 	for (i = 0; i < list->count; i++)
 		if (list->indices[i] == index)
 			return true;
@@ -273,7 +278,7 @@ struct msrs {
 static void visit_msr_values(const struct msr_list *list, struct msrs *m,
 			     struct visitor *v)
 {
-	uint32_t i;
+	uint32_t i, hint = 0;
 
 	visit_u32(v, &m->count);
 	if (!visit_check(v, m->count <= MSRS_MAX, "%u MSRs", m->count)) {
@@ -286,7 +291,7 @@ static void visit_msr_values(const struct msr_list *list, struct msrs *m,
 		visit_u32(v, &m->entries[i].index);
 		visit_u64(v, &data);
 		m->entries[i].data = data;
-		visit_check(v, is_listed(list, m->entries[i].index),
+		visit_check(v, is_listed(list, m->entries[i].index, &hint),
 			    "this host's KVM has no MSR 0x%x, which the guest "
 			    "has; load it on a host like the one it was saved "
 			    "on",
