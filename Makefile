@@ -196,7 +196,7 @@ setup: ## install the packages that building and testing need (root or sudo)
 # ---- the guest -------------------------------------------------------------
 
 BARE := reset poweroff triple_fault hello spin tick halt nowhere lost keys \
-	interrupt waiter
+	interrupt waiter generation
 # Of parts of the hostile guest, and what it is linked of.
 MADE := hostile slow_disk ticker dirtier vsocker
 
@@ -443,7 +443,7 @@ $(BENCHES): build/bench/%: tests/bench/%.c
 .PHONY: test run lint bench soak
 soak: setup ## the tests that have a long form, in it
 	$(Q)$(MAKE) --no-print-directory all
-	$(Q)MAYFLY_LONG=1 tests/run jailer block net floods vsock run
+	$(Q)MAYFLY_LONG=1 tests/run jailer snapshot block net floods vsock restores run
 
 test: setup ## run every test; the last line counts them
 	$(Q)tests/run
