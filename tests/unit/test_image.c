@@ -25,6 +25,7 @@ enum { PAGE = 4096, PAGES = 600, SIZE = PAGES * PAGE, LOW = 512 };
 /* What the host says of its swap, and whether files copy one another. */
 static bool has_swapped;
 static bool is_no_file_copied;
+static bool is_cut;	      /* the file, as soon as it is copied */
 static unsigned copied_bytes; /* by the file system */
 
 /* The C library's declarations, in whose place these stand. */
@@ -47,6 +48,8 @@ ssize_t copy_file_range(int from, off_t *in, int to, off_t *out, size_t len,
 		errno = EXDEV;
 		return -1;
 	}
+	if (is_cut)
+		assert_int_equal(ftruncate(from, PAGE), 0);
 	n = pread(from, page, len < PAGE ? len : PAGE, *in);
 	if (n <= 0)
 		return n;
@@ -313,23 +316,37 @@ static void a_base_of_another_file_system_is_copied_by_us(void **state)
 	assert_int_equal(copied_bytes, 0);
 }
 
-/* Data up to the end that was promised, of a file that has less. */
+/* Meanwhile, by whoever else has it. */
 static void a_base_that_is_cut_is_no_base(void **state)
 {
-	CLEAN_FD int base = file_of(PAGE);
+	CLEAN_FD int base = file_of(SIZE);
 	CLEAN_FD int fd = file_of(SIZE);
 	struct err e = {0};
 	uint8_t page[PAGE];
+	unsigned i;
 
 	(void)state;
 	fill(page, 1);
-	assert_int_equal(fd_pwrite(base, page, PAGE / 2, 0), 0);
-	assert_int_equal(image_copy(base, fd, SIZE, &e), 0);
-	close(fd_steal(&fd));
-	fd = open("/dev/full", O_WRONLY | O_CLOEXEC);
-	is_no_file_copied = true;
-	assert_int_equal(image_copy(base, fd, SIZE, &e), -ENOSPC);
+	for (i = 0; i < 4; i++)
+		assert_int_equal(
+			fd_pwrite(base, page, PAGE, (uint64_t)i * PAGE), 0);
+	is_cut = true;
+	errno = 0;
+	assert_int_equal(image_copy(base, fd, SIZE, &e), -ENODATA);
 	assert_non_null(strstr(e.text, "the memory that the diff goes over"));
+}
+
+static void a_copy_that_a_full_disk_ends_is_told(void **state)
+{
+	CLEAN_FD int base = file_of(PAGE);
+	CLEAN_FD int fd = open("/dev/full", O_WRONLY | O_CLOEXEC);
+	struct err e = {0};
+
+	(void)state;
+	assert_int_equal(fd_pwrite(base, "x", 1, 0), 0);
+	is_no_file_copied = true;
+	assert_int_equal(image_copy(base, fd, PAGE, &e), -ENOSPC);
+	assert_non_null(strstr(e.text, "No space left"));
 }
 
 static void a_disk_that_is_full_is_told(void **state)
@@ -380,6 +397,7 @@ static int setup(void **state)
 	(void)state;
 	has_swapped = false;
 	is_no_file_copied = false;
+	is_cut = false;
 	return 0;
 }
 
@@ -396,6 +414,7 @@ int main(void)
 		TEST(a_diff_goes_over_its_base),
 		TEST(a_base_of_another_file_system_is_copied_by_us),
 		TEST(a_base_that_is_cut_is_no_base),
+		TEST(a_copy_that_a_full_disk_ends_is_told),
 		TEST(a_disk_that_is_full_is_told),
 		TEST(large_and_empty_memory),
 	};
