@@ -107,6 +107,9 @@ static int send_both(int socket_fd, const char *text, int fd, struct err *e)
 
 static void *watch(void *arg)
 {
+	static const char gone[] =
+		"mayfly: the page fault handler has gone, and with it the "
+		"guest's memory\n";
 	struct pager *p = arg;
 	struct pollfd poll_fd = {.fd = p->fd, .events = POLLRDHUP};
 	struct err e;
@@ -121,9 +124,8 @@ static void *watch(void *arg)
 	console_restore();
 	log_error("the page fault handler has gone, and with it the guest's "
 		  "memory; the microVM ends");
-	dprintf(STDERR_FILENO,
-		"mayfly: the page fault handler has gone, and with it the "
-		"guest's memory\n");
+	/* dprintf() would ask what stderr is, which this thread may not. */
+	(void)!write(STDERR_FILENO, gone, sizeof(gone) - 1);
 	_exit(EXIT_FAILED);
 }
 
