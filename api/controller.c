@@ -35,6 +35,8 @@ static void forget_machine(struct controller *c)
 	if (c->machine)
 		c->times = *machine_times(c->machine);
 	machine_free(c->machine);
+	state_free(c->kept);
+	c->kept = NULL;
 	console_restore();
 	c->machine = NULL;
 	c->devices = (struct assembly){0};
@@ -124,7 +126,7 @@ static int memory_mapped(void *context, const struct guest_mem *mem,
 {
 	const struct controller *c = context;
 
-	return pager_open(mem, c->handler, c->confine, e);
+	return pager_open(mem, c->handler, c->signal_fd, c->confine, e);
 }
 
 /* From the configuration, and from saved where it is not NULL, to a machine. */

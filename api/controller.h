@@ -27,10 +27,12 @@ struct controller {
 	const char *id;		 /* borrowed: main */
 	struct confine *confine; /* borrowed: main; NULL for no filters */
 	struct vm_config config;
+	struct state *kept;	 /* owned: what a reset goes back to */
 	struct machine *machine; /* owned; NULL before the start */
 	struct assembly devices; /* what requests at run time reach */
 	/* owned; listens since it was told, until the machine takes it over */
 	struct device *vsock;
+	int signal_fd;	     /* borrowed: main; what waits for the loop */
 	const char *handler; /* borrowed: assembly_saved, during a load */
 	enum controller_state state;
 	bool has_boot_timer;

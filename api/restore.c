@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "api/snapshot.h"
 #include "api/snapshot_config.h"
@@ -127,6 +128,23 @@ static int open_memory(const struct snapshot_load *body, struct state *state,
 	return *fd < 0 ? *fd : 0;
 }
 
+/* A longer file is some other machine's; guest_mem.c refuses shorter ones. */
+static int check_memory(int fd, uint64_t mib, struct err *e)
+{
+	struct stat st;
+
+	if (fd < 0)
+		return 0;
+	if (fstat(fd, &st))
+		return err_errno(e, "can't examine the memory file");
+	if ((uint64_t)st.st_size > mib << 20)
+		return err_set(e, -EINVAL,
+			       "the memory file has %lld bytes, and the guest "
+			       "has %llu MiB; it is another snapshot's",
+			       (long long)st.st_size, (unsigned long long)mib);
+	return 0;
+}
+
 static int load(struct controller *c, struct snapshot_load *body,
 		struct state *state, int memory_fd, struct err *e)
 {
@@ -140,6 +158,8 @@ static int load(struct controller *c, struct snapshot_load *body,
 	};
 	int rc = override(&c->config, body, e);
 
+	rc = rc ? rc
+		: check_memory(memory_fd, c->config.machine.mem_size_mib, e);
 	return rc ? rc : controller_load(c, &saved, e);
 }
 
@@ -161,7 +181,12 @@ int snapshot_load(struct controller *c, struct snapshot_load *body,
 	rc = rc ? rc : open_memory(body, state, &memory_fd, e);
 	rc = rc ? rc : snapshot_config_load(c, state, e);
 	rc = rc ? rc : load(c, body, state, memory_fd, e);
-	state_free(state);
+	if (rc) {
+		state_free(state);
+	} else {
+		c->kept = state;
+		machine_mark_loaded(c->machine, state);
+	}
 	if (!rc && body->resume_vm)
 		rc = controller_resume(c, e);
 	if (rc)

@@ -17,11 +17,13 @@
 #include "devices/uart.h"
 #include "devices/vsock.h"
 #include "vmm/base/fd.h"
+#include "vmm/state/state.h"
 
 struct fake_machine fake;
 
 struct machine {
 	struct machine_times times;
+	uint64_t mem_bytes;
 	struct device *devices[64];
 	unsigned count;
 };
@@ -62,15 +64,19 @@ int machine_new(struct machine **out, const struct machine_config *config,
 		struct err *e)
 {
 	(void)loop;
-	note("new vcpus=%u mem=%llu pages=%d smt=%d%s", config->vcpus,
+	note("new vcpus=%u mem=%llu pages=%d smt=%d%s%s%s", config->vcpus,
 	     (unsigned long long)config->mem_bytes, config->backing.kind,
-	     config->smt, config->template == ARCH_TEMPLATE_T2 ? " t2" : "");
+	     config->smt, config->template == ARCH_TEMPLATE_T2 ? " t2" : "",
+	     config->is_tracked ? " tracked" : "",
+	     config->clock_realtime ? " realtime" : "");
 	if (fails("new", e))
 		return -ENOMEM;
 	fake.hooks = *hooks;
+	fake.state = config->state;
 	fake.alive++;
 	*out = calloc(1, sizeof(**out));
 	(*out)->times.begin_ns = 1000;
+	(*out)->mem_bytes = config->mem_bytes;
 	return 0;
 }
 
@@ -111,6 +117,81 @@ int machine_start(struct machine *m, const struct boot_source *source,
 	m->times.loaded_ns = 2000;
 	m->times.run_ns = 3000;
 	return fails("start", e);
+}
+
+/* Its state is a section of one number. */
+enum { SAVED = 0x5a4ed };
+
+int machine_load(struct machine *m, struct err *e)
+{
+	struct visitor v;
+	uint32_t number = 0;
+	int rc = state_section(fake.state, "fake", 1, &v, e);
+
+	(void)m;
+	note("load");
+	if (rc)
+		return rc;
+	visit_u32(&v, &number);
+	visit_check(&v, number == SAVED, "the fake machine is %x", number);
+	rc = visitor_end(&v);
+	return rc ? rc : fails("load", e);
+}
+
+int machine_save(struct machine *m, struct state *s, struct err *e)
+{
+	struct visitor v;
+	uint32_t number = SAVED;
+
+	(void)m;
+	note("save");
+	if (fails("save", e))
+		return -ENOMEM;
+	visitor_save(&v, 1, e);
+	visit_u32(&v, &number);
+	return state_add(s, "fake", &v, e);
+}
+
+int machine_quiet(struct machine *m, struct err *e)
+{
+	(void)m;
+	note("quiet");
+	return fails("quiet", e) ? -EBUSY : 0;
+}
+
+void machine_unquiet(struct machine *m)
+{
+	(void)m;
+	note("unquiet");
+}
+
+/* A page of it, at the start or for a diff at the second page. */
+int machine_write_image(struct machine *m, enum machine_image kind, int fd,
+			uint64_t offset, struct image_figures *figures,
+			struct err *e)
+{
+	const bool is_diff = kind == MACHINE_IMAGE_DIFF;
+	uint8_t page[4096];
+
+	(void)m;
+	note("image %s", is_diff ? "diff" : "full");
+	if (fails("image", e))
+		return -ENOMEM;
+	memset(page, is_diff ? 'd' : 'f', sizeof(page));
+	figures->written = sizeof(page);
+	return fd_pwrite(fd, page, sizeof(page),
+			 offset + (is_diff ? sizeof(page) : 0));
+}
+
+void machine_image_kept(struct machine *m)
+{
+	(void)m;
+	note("kept");
+}
+
+uint64_t machine_memory(const struct machine *m)
+{
+	return m->mem_bytes;
 }
 
 void machine_pause(struct machine *m)

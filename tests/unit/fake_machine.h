@@ -11,6 +11,7 @@ struct fake_machine {
 	const char *fail; /* the call that fails next, NULL for none */
 	unsigned alive;	  /* machines and devices not yet freed */
 	struct machine_hooks hooks; /* of the last machine_new() */
+	const struct state *state;  /* the same */
 };
 
 extern struct fake_machine fake;

@@ -1,10 +1,13 @@
 /* Guest memory: which ranges are made, and which addresses are in it. */
 #include <errno.h>
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -268,6 +271,200 @@ static void transparent_huge_pages_are_a_wish(void **state)
 	guest_mem_close(&mem);
 }
 
+/* ---- memory files ---------------------------------------------------------
+ */
+
+static int file_of(uint64_t size)
+{
+	int fd = memfd_create("memory", MFD_CLOEXEC);
+
+	assert_true(fd >= 0);
+	assert_int_equal(ftruncate(fd, (off_t)size), 0);
+	return fd;
+}
+
+static int open_file(struct guest_mem *mem, int fd, uint64_t offset,
+		     struct err *e)
+{
+	memset(e, 0, sizeof(*e));
+	return guest_mem_open(
+		mem, with_hole, 2,
+		&(struct guest_mem_backing){GUEST_MEM_FILE, fd, offset}, e);
+}
+
+static void a_file_is_the_memory_and_stays_as_it_is(void **state)
+{
+	struct guest_mem one, two;
+	int fd = file_of(9 * PAGE);
+	struct err e;
+	char got[8];
+
+	(void)state;
+	assert_int_equal(pwrite(fd, "before", 7, 3 * PAGE), 7);
+	assert_int_equal(pwrite(fd, "mayfly", 7, 3 * PAGE + 100), 7);
+	assert_int_equal(pwrite(fd, "high", 5, 3 * PAGE + 4 * PAGE), 5);
+	assert_int_equal(open_file(&one, fd, 3 * PAGE, &e), 0);
+	assert_int_equal(open_file(&two, fd, 3 * PAGE, &e), 0);
+	/* They keep it open themselves. */
+	close(fd);
+	assert_int_not_equal(one.fd, fd);
+	assert_int_equal(guest_mem_read(&one, 100, got, 7), 0);
+	assert_string_equal(got, "mayfly");
+	assert_int_equal(guest_mem_read(&one, 16 * PAGE, got, 5), 0);
+	assert_string_equal(got, "high");
+	/* What one writes is nobody else's. */
+	assert_int_equal(guest_mem_write(&one, 100, "beetle", 7), 0);
+	assert_int_equal(guest_mem_read(&two, 100, got, 7), 0);
+	assert_string_equal(got, "mayfly");
+	assert_int_equal(pread(one.fd, got, 7, 3 * PAGE + 100), 7);
+	assert_string_equal(got, "mayfly");
+	guest_mem_close(&one);
+	guest_mem_close(&two);
+}
+
+static void a_file_need_not_be_writable(void **state)
+{
+	char path[32];
+	int fd = file_of(6 * PAGE), read_only;
+	struct guest_mem mem;
+	struct err e;
+
+	(void)state;
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	read_only = open(path, O_RDONLY | O_CLOEXEC);
+	assert_true(read_only >= 0);
+	assert_int_equal(open_file(&mem, read_only, 0, &e), 0);
+	assert_int_equal(guest_mem_write(&mem, 0, "x", 1), 0);
+	guest_mem_close(&mem);
+	close(read_only);
+	close(fd);
+}
+
+/* A page that isn't there would end us by SIGBUS. */
+static void a_file_that_is_too_short_is_refused(void **state)
+{
+	int fd = file_of(6 * PAGE - 1);
+	struct guest_mem mem;
+	struct err e;
+
+	(void)state;
+	assert_int_equal(open_file(&mem, fd, 0, &e), -EINVAL);
+	assert_non_null(strstr(e.text, "has 24575 bytes, and the guest has "
+				       "24576"));
+	assert_int_equal(ftruncate(fd, 6 * PAGE), 0);
+	assert_int_equal(open_file(&mem, fd, PAGE, &e), -EINVAL);
+	assert_int_equal(open_file(&mem, fd, 7 * PAGE, &e), -EINVAL);
+	assert_int_equal(open_file(&mem, fd, UINT64_MAX - PAGE + 1, &e),
+			 -EINVAL);
+	assert_int_equal(open_file(&mem, fd, 0, &e), 0);
+	guest_mem_close(&mem);
+	close(fd);
+}
+
+static void what_is_no_file_is_refused(void **state)
+{
+	struct guest_mem mem;
+	int fds[2], before, after;
+	struct err e;
+
+	(void)state;
+	assert_int_equal(pipe(fds), 0);
+	before = dup(STDERR_FILENO);
+	close(before);
+	assert_int_equal(open_file(&mem, fds[0], 0, &e), -EINVAL);
+	assert_non_null(strstr(e.text, "no regular file"));
+	assert_int_equal(open_file(&mem, -1, 0, &e), -EBADF);
+	/* An offset that no page has. */
+	close(fds[0]);
+	fds[0] = file_of(8 * PAGE);
+	assert_int_equal(open_file(&mem, fds[0], 1, &e), -EINVAL);
+	assert_true(e.text[0]);
+	assert_null(mem.map);
+	after = dup(STDERR_FILENO);
+	close(after);
+	assert_int_equal(after, before);
+	close(fds[0]);
+	close(fds[1]);
+}
+
+/* Of a handler: nobody but it has the pages, and none are huge. */
+static void memory_of_somebody_else_has_no_file(void **state)
+{
+	struct guest_mem mem;
+
+	(void)state;
+	assert_int_equal(
+		guest_mem_open(&mem, with_hole, 2,
+			       &(struct guest_mem_backing){GUEST_MEM_MISSING},
+			       NULL),
+		0);
+	assert_int_equal(mem.fd, -1);
+	assert_int_equal(guest_mem_write(&mem, 0, "x", 1), 0);
+	guest_mem_close(&mem);
+}
+
+/* ---- what we wrote ourselves ----------------------------------------------
+ */
+
+static void our_writes_are_noted_by_page(void **state)
+{
+	struct guest_mem *mem = *state;
+	uint8_t *low = guest_mem_at(mem, 0, 1);
+
+	/* Nobody asks. */
+	guest_mem_wrote(mem, low, 1);
+	assert_null(mem->written);
+	assert_int_equal(guest_mem_track(mem, true), 0);
+	assert_int_equal(mem->written[0], 0);
+	guest_mem_wrote(mem, low + PAGE, 0);
+	assert_int_equal(mem->written[0], 0);
+	guest_mem_wrote(mem, low + PAGE - 1, 1);
+	assert_int_equal(mem->written[0], 1);
+	guest_mem_wrote(mem, low + 2 * PAGE - 1, 2);
+	assert_int_equal(mem->written[0], 7);
+	/* The second region's pages come after the first's. */
+	assert_int_equal(guest_mem_write(mem, 18 * PAGE - 1, "x", 1), 0);
+	assert_int_equal(mem->written[0], 7 | 1 << 5);
+	/* A copy that fails, and one that only reads, write nothing. */
+	assert_int_equal(guest_mem_write(mem, 4 * PAGE - 4, "12345678", 8),
+			 -EFAULT);
+	assert_int_equal(guest_mem_read(mem, 3 * PAGE, low + 1, 1), 0);
+	assert_int_equal(mem->written[0], 7 | 1 << 5);
+	/* Again: from nothing. Off: as before. */
+	assert_int_equal(guest_mem_track(mem, true), 0);
+	assert_int_equal(mem->written[0], 0);
+	assert_int_equal(guest_mem_track(mem, false), 0);
+	assert_null(mem->written);
+	assert_int_equal(guest_mem_write(mem, 0, "x", 1), 0);
+}
+
+/* Words of 64 pages, of which the last is not whole. */
+static void notes_have_room_for_every_page(void **state)
+{
+	const struct guest_range range = {0, 130 * PAGE};
+	struct guest_mem mem;
+
+	(void)state;
+	assert_int_equal(
+		guest_mem_open(&mem, &range, 1,
+			       &(struct guest_mem_backing){GUEST_MEM_SMALL},
+			       NULL),
+		0);
+	assert_int_equal(guest_mem_track(&mem, true), 0);
+	guest_mem_wrote(&mem, mem.map + (size_t)63 * PAGE, 2 * PAGE);
+	guest_mem_wrote(&mem, mem.map + mem.size - 1, 1);
+	assert_true(mem.written[0] == 1ULL << 63);
+	assert_int_equal(mem.written[1], 1);
+	assert_int_equal(mem.written[2], 2);
+	guest_mem_wrote(&mem, mem.map, mem.size);
+	assert_true(mem.written[0] == UINT64_MAX);
+	assert_true(mem.written[1] == UINT64_MAX);
+	assert_int_equal(mem.written[2], 3);
+	/* Closing takes them along. */
+	guest_mem_close(&mem);
+	assert_null(mem.written);
+}
+
 static void closing_twice_or_unopened_is_fine(void **state)
 {
 	const struct guest_range one = {0, PAGE};
@@ -304,6 +501,13 @@ int main(void)
 		cmocka_unit_test(huge_pages_need_whole_ones),
 		cmocka_unit_test(huge_pages_are_reserved_or_refused),
 		cmocka_unit_test(transparent_huge_pages_are_a_wish),
+		cmocka_unit_test(a_file_is_the_memory_and_stays_as_it_is),
+		cmocka_unit_test(a_file_need_not_be_writable),
+		cmocka_unit_test(a_file_that_is_too_short_is_refused),
+		cmocka_unit_test(what_is_no_file_is_refused),
+		cmocka_unit_test(memory_of_somebody_else_has_no_file),
+		ON_HOLE(our_writes_are_noted_by_page),
+		cmocka_unit_test(notes_have_room_for_every_page),
 		cmocka_unit_test(closing_twice_or_unopened_is_fine),
 	};
 

@@ -306,6 +306,142 @@ static void a_hostile_guest_breaks_nothing(void **state)
 	assert_true(fake_kvm.route_calls > 1000);
 }
 
+/* ---- saved and loaded -----------------------------------------------------
+ */
+
+enum { ENTRIES = 8, STATE_LEN = ENTRIES + PINS * 8 };
+
+static void save(uint8_t data[STATE_LEN])
+{
+	struct visitor v;
+
+	visitor_save(&v, 1, NULL);
+	ioapic_visit(&io, &v);
+	assert_int_equal(v.rc, 0);
+	assert_int_equal(v.len, STATE_LEN);
+	memcpy(data, v.data, STATE_LEN);
+	visitor_fini(&v);
+}
+
+static int load(const uint8_t *data, size_t len, struct err *e)
+{
+	struct visitor v;
+
+	memset(e, 0, sizeof(*e));
+	visitor_load(&v, data, len, 1, e);
+	ioapic_visit(&io, &v);
+	return visitor_end(&v);
+}
+
+static void it_comes_back_as_it_was(void **state)
+{
+	uint8_t data[STATE_LEN], again[STATE_LEN];
+	struct kvm_irq_routing_entry told[FAKE_KVM_ROUTES];
+	struct err e;
+
+	set(0, 0x07000000);
+	set_pin(0, 1, 0x31);
+	set_pin(5, 3, LOGICAL | LEVEL | 0x41);
+	set_pin(23, 0xff, 0x51);
+	set_pin(9, 2, MASKED | 0x61);
+	write32(0, TABLE + 10);
+	save(data);
+	assert_int_equal(fake_kvm.route_count, 3);
+	memcpy(told, fake_kvm.routes, sizeof(told));
+	setup(state);
+	assert_int_equal(load(data, STATE_LEN, &e), 0);
+	/* All of the routes at once. */
+	assert_int_equal(fake_kvm.route_calls, 1);
+	assert_int_equal(fake_kvm.route_count, 3);
+	assert_memory_equal(told, fake_kvm.routes, 3 * sizeof(told[0]));
+	assert_int_equal(read32(0), TABLE + 10);
+	assert_int_equal(read32(0x10), LOGICAL | LEVEL | 0x41);
+	save(again);
+	assert_memory_equal(data, again, STATE_LEN);
+	assert_int_equal(get(0), 0x07000000);
+	assert_int_equal(get(TABLE + 18), MASKED | 0x61);
+	assert_true(get(TABLE + 19) == 2U << 24);
+	/* What is routed is known: the same again is not told. */
+	set_pin(5, 3, LOGICAL | LEVEL | 0x41);
+	assert_int_equal(fake_kvm.route_calls, 1);
+}
+
+/* One that had routes, as in a reset in place. */
+static void what_was_routed_before_goes(void **state)
+{
+	uint8_t data[STATE_LEN];
+	struct err e;
+
+	(void)state;
+	set_pin(4, 0, 0x31);
+	save(data);
+	set_pin(6, 0, 0x41);
+	set_pin(4, 0, MASKED);
+	assert_int_equal(load(data, STATE_LEN, &e), 0);
+	assert_int_equal(fake_kvm.route_count, 1);
+	assert_non_null(route_of(4));
+}
+
+static void entries_that_no_guest_can_write_are_cut(void **state)
+{
+	uint8_t data[STATE_LEN];
+	struct err e;
+
+	(void)state;
+	save(data);
+	memset(data + ENTRIES, 0xff, 8);     /* masked, all else set */
+	memset(data + ENTRIES + 8, 0xff, 8); /* … and open */
+	data[ENTRIES + 8 + 2] = 0xfe;
+	memset(data + ENTRIES + 16, 0, 8); /* open, vector 0 */
+	assert_int_equal(load(data, STATE_LEN, &e), 0);
+	assert_int_equal(get(TABLE), 0x0001afff);
+	assert_true(get(TABLE + 1) == 0xff000000);
+	assert_int_equal(get(TABLE + 2), 0x0000afff);
+	assert_int_equal(fake_kvm.route_count, 1);
+	assert_non_null(route_of(1));
+	assert_int_equal(route_of(1)->u.msi.address_hi, 0);
+	check_routes();
+}
+
+static void registers_that_are_none_are_refused(void **state)
+{
+	uint8_t data[STATE_LEN];
+	struct err e;
+	size_t i;
+
+	(void)state;
+	set_pin(4, 0, 0x31);
+	save(data);
+	fake_kvm.route_calls = 0;
+	data[1] = 1;
+	assert_true(load(data, STATE_LEN, &e) < 0);
+	assert_non_null(strstr(e.text, "no register 0x1"));
+	data[1] = 0;
+	data[4] = 1;
+	assert_true(load(data, STATE_LEN, &e) < 0);
+	assert_non_null(strstr(e.text, "no id 0x1"));
+	data[4] = 0;
+	for (i = 0; i < STATE_LEN; i++)
+		assert_true(load(data, i, &e) < 0);
+	/* KVM was told of none of them. */
+	assert_int_equal(fake_kvm.route_calls, 0);
+	assert_int_equal(load(data, STATE_LEN, &e), 0);
+	assert_int_equal(fake_kvm.route_calls, 1);
+}
+
+/* A guest that is loaded without its interrupts would hang, and nobody know. */
+static void routes_that_kvm_refuses_end_a_load(void **state)
+{
+	uint8_t data[STATE_LEN];
+	struct err e;
+
+	(void)state;
+	save(data);
+	fake_kvm.fail_routes = true;
+	assert_int_equal(load(data, STATE_LEN, &e), -EINVAL);
+	assert_non_null(strstr(e.text, "KVM_SET_GSI_ROUTING"));
+}
+
 #define TEST(f) cmocka_unit_test_setup(f, setup)
 
 int main(void)
@@ -323,6 +459,11 @@ int main(void)
 		TEST(registers_beyond_the_table_are_empty),
 		TEST(other_widths_and_places_do_nothing),
 		TEST(a_refusing_kvm_is_survived),
+		TEST(it_comes_back_as_it_was),
+		TEST(what_was_routed_before_goes),
+		TEST(entries_that_no_guest_can_write_are_cut),
+		TEST(registers_that_are_none_are_refused),
+		TEST(routes_that_kvm_refuses_end_a_load),
 		/* Turns the log off. */
 		TEST(a_hostile_guest_breaks_nothing),
 	};

@@ -123,12 +123,18 @@ static bool has_swapped(void)
 	return sysinfo(&host) || host.freeswap != host.totalswap;
 }
 
-/* Which pages of a window are in memory, a byte each. */
+/*
+ * Which pages of a window may have been touched, a byte each. Whether the host
+ * has swapped is asked after: what went there before is then seen in the one
+ * way or in the other.
+ */
 static int residency(const struct guest_mem *m, uint64_t at, uint64_t bytes,
 		     unsigned char vec[WINDOW_PAGES], struct err *e)
 {
 	if (mincore(m->map + at, bytes, vec))
 		return err_errno(e, "can't tell which memory was touched");
+	if (has_swapped())
+		memset(vec, 1, bytes / PAGE);
 	return 0;
 }
 
@@ -144,8 +150,6 @@ static int take_private(struct writer *w)
 	bool has_data = m->fd >= 0;
 	int rc = 0;
 
-	if (has_swapped())
-		return take_range(w, 0, m->size);
 	for (at = 0; at < m->size && !rc; at += bytes) {
 		bytes = m->size - at;
 		if (bytes > (uint64_t)WINDOW_PAGES * PAGE)
@@ -225,7 +229,6 @@ int image_write_pages(const struct guest_mem *m, const uint64_t *pages, int fd,
 int image_touched(const struct guest_mem *m, uint64_t *pages, struct err *e)
 {
 	static unsigned char vec[WINDOW_PAGES];
-	const bool is_all = has_swapped();
 	uint64_t at, bytes, i;
 	int rc = 0;
 
@@ -235,42 +238,70 @@ int image_touched(const struct guest_mem *m, uint64_t *pages, struct err *e)
 			bytes = (uint64_t)WINDOW_PAGES * PAGE;
 		rc = residency(m, at, bytes, vec, e);
 		for (i = at / PAGE; i < (at + bytes) / PAGE && !rc; i++)
-			if (is_all || vec[i - at / PAGE] & 1)
+			if (vec[i - at / PAGE] & 1)
 				pages[i / WORD] |= 1ULL << i % WORD;
 	}
 	return rc;
 }
 
+/* Through here, where the file system does not copy from one to the other. */
+static int copy_bytes(int from, int to, off_t begin, off_t end)
+{
+	static uint8_t bytes[64 << 10];
+	int rc = 0;
+	size_t n;
+
+	for (; begin < end && !rc; begin += (off_t)n) {
+		n = (size_t)(end - begin);
+		if (n > sizeof(bytes))
+			n = sizeof(bytes);
+		rc = fd_pread(from, bytes, n, (uint64_t)begin);
+		rc = rc ? rc : fd_pwrite(to, bytes, n, (uint64_t)begin);
+	}
+	return rc;
+}
+
 /* By the file system, which may share the blocks instead. */
-static int copy_range(int from, int to, off_t begin, off_t end, struct err *e)
+static int copy_range(int from, int to, off_t begin, off_t end)
 {
 	off_t in = begin, out = begin;
+	ssize_t n;
 
 	while (in < end) {
-		const ssize_t n = copy_file_range(from, &in, to, &out,
-						  (size_t)(end - in), 0);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return err_errno(e, "can't copy the memory that the "
-					    "diff goes over");
+		n = copy_file_range(from, &in, to, &out, (size_t)(end - in), 0);
+		/* 0 is the end of a file that was cut meanwhile, or no word. */
+		if (n == 0 || (n < 0 && (errno == EXDEV || errno == EINVAL ||
+					 errno == EOPNOTSUPP)))
+			return copy_bytes(from, to, in, end);
+		if (n < 0 && errno != EINTR)
+			return -errno;
 	}
 	return 0;
 }
 
 int image_copy(int from, int to, uint64_t size, struct err *e)
 {
-	off_t data = 0, hole;
+	off_t at = 0, data, hole;
 	int rc = 0;
 
-	while (!rc && (data = lseek(from, data, SEEK_DATA)) >= 0 &&
-	       data < (off_t)size) {
+	while (!rc && at < (off_t)size) {
+		data = lseek(from, at, SEEK_DATA);
+		if (data < 0 && errno == ENXIO)
+			break;
+		if (data < 0) /* a file system that doesn't tell */
+			data = at;
+		if (data >= (off_t)size)
+			break;
 		hole = lseek(from, data, SEEK_HOLE);
 		if (hole < 0 || hole > (off_t)size)
 			hole = (off_t)size;
-		rc = copy_range(from, to, data, hole, e);
-		data = hole;
+		rc = copy_range(from, to, data, hole);
+		at = hole;
 	}
-	return rc;
+	if (rc)
+		return err_set(e, rc,
+			       "can't copy the memory that the diff goes "
+			       "over: %s",
+			       strerror(-rc));
+	return 0;
 }

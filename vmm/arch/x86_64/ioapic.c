@@ -44,7 +44,7 @@ static uint64_t entry_route(uint64_t entry)
 			0xffULL << ENTRY_DEST_SHIFT);
 }
 
-static void set_routes(struct ioapic *io)
+static int set_routes(struct ioapic *io)
 {
 	union {
 		struct kvm_irq_routing head;
@@ -54,7 +54,6 @@ static void set_routes(struct ioapic *io)
 	} table = {0};
 	struct kvm_irq_routing_entry *out;
 	uint32_t pin;
-	int rc;
 
 	for (pin = 0; pin < LAYOUT_PINS; pin++) {
 		uint64_t route = io->routed[pin];
@@ -71,11 +70,7 @@ static void set_routes(struct ioapic *io)
 		out->u.msi.data =
 			(uint32_t)(route & (ENTRY_VECTOR | ENTRY_DELIVERY));
 	}
-	rc = vm_set_routes(io->vm, &table.head);
-	if (rc)
-		log_warn_limited("KVM_SET_GSI_ROUTING failed (%d): the guest "
-				 "may miss interrupts",
-				 rc);
+	return vm_set_routes(io->vm, &table.head);
 }
 
 /*
@@ -85,6 +80,7 @@ static void set_routes(struct ioapic *io)
 static void entry_write(struct ioapic *io, uint32_t pin, uint64_t entry)
 {
 	uint64_t route;
+	int rc;
 
 	entry &= ENTRY_WRITABLE;
 	io->entries[pin] = entry;
@@ -92,7 +88,11 @@ static void entry_write(struct ioapic *io, uint32_t pin, uint64_t entry)
 	if (route == io->routed[pin])
 		return;
 	io->routed[pin] = route;
-	set_routes(io);
+	rc = set_routes(io);
+	if (rc)
+		log_warn_limited("KVM_SET_GSI_ROUTING failed (%d): the guest "
+				 "may miss interrupts",
+				 rc);
 }
 
 static uint32_t window_read(const struct ioapic *io)
@@ -187,7 +187,10 @@ int ioapic_open(struct ioapic *io, struct vm *vm, struct bus *mmio,
 
 void ioapic_visit(struct ioapic *io, struct visitor *v)
 {
+	bool is_new = false;
+	uint64_t route;
 	uint32_t pin;
+	int rc;
 
 	mutex_lock(&io->lock);
 	visit_u32(v, &io->select);
@@ -199,9 +202,12 @@ void ioapic_visit(struct ioapic *io, struct visitor *v)
 		visit_u64(v, &io->entries[pin]);
 		/* As the guest could have written it, and no more. */
 		io->entries[pin] &= ENTRY_WRITABLE;
-		io->routed[pin] = entry_route(io->entries[pin]);
+		route = entry_route(io->entries[pin]);
+		is_new |= route != io->routed[pin];
+		io->routed[pin] = route;
 	}
-	if (v->is_loading && !v->rc)
-		set_routes(io);
+	rc = is_new && !v->rc ? set_routes(io) : 0;
+	if (rc)
+		visit_fail(v, rc, "KVM_SET_GSI_ROUTING: %s", strerror(-rc));
 	mutex_unlock(&io->lock);
 }
