@@ -119,12 +119,15 @@ static int send_both(int socket_fd, const char *text, int fd, struct err *e)
 
 static void end_gone(void)
 {
+	static const char gone[] =
+		"mayfly: the page fault handler has gone, and with it the "
+		"guest's memory\n";
+
 	console_restore();
 	log_error("the page fault handler has gone, and with it the guest's "
 		  "memory; the microVM ends");
-	dprintf(STDERR_FILENO,
-		"mayfly: the page fault handler has gone, and with it the "
-		"guest's memory\n");
+	/* dprintf() would ask what stderr is, which this thread may not. */
+	(void)!write(STDERR_FILENO, gone, sizeof(gone) - 1);
 	_exit(EXIT_FAILED);
 }
 
