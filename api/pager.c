@@ -58,7 +58,7 @@ static int connect_to(const char *path, struct err *e)
 		return err_set(e, -ENAMETOOLONG,
 			       "the backend_path %s is too long for a socket",
 			       path);
-	strcpy(address.sun_path, path);
+	memcpy(address.sun_path, path, strlen(path) + 1);
 	if (connect(fd, (const struct sockaddr *)&address, sizeof(address)))
 		return err_errno(e,
 				 "no page fault handler at the backend_path "
