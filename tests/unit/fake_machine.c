@@ -189,6 +189,27 @@ void machine_image_kept(struct machine *m)
 	note("kept");
 }
 
+int machine_mark(struct machine *m, const struct state *state, struct err *e)
+{
+	(void)m;
+	(void)state;
+	note("mark");
+	return fails("mark", e);
+}
+
+void machine_mark_loaded(struct machine *m, const struct state *state)
+{
+	(void)m;
+	(void)state;
+}
+
+int machine_reset(struct machine *m, struct err *e)
+{
+	(void)m;
+	note("reset");
+	return fails("reset", e);
+}
+
 uint64_t machine_memory(const struct machine *m)
 {
 	return m->mem_bytes;
