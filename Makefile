@@ -77,7 +77,8 @@ DEVICES := block block_turn block_worker block_file block_request block_async ne
 JSON    := json
 API     := http connection server listener socket_file text_file options \
 	config config_id config_drives config_net config_metrics config_fields \
-	config_device_fields snapshot snapshot_fields snapshot_config restore reset pager \
+	config_device_fields snapshot snapshot_fields snapshot_config describe \
+	restore reset pager \
 	config_file controller controller_metrics assembly samples metrics \
 	console confine host_files policy faults routes route_boot route_machine \
 	route_drives route_net route_vsock route_serial route_vm route_metrics \

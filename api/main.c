@@ -19,6 +19,7 @@
 
 #include "api/confine.h"
 #include "api/controller.h"
+#include "api/describe.h"
 #include "api/faults.h"
 #include "api/json/json.h"
 #include "api/options.h"
@@ -337,6 +338,20 @@ static int run(struct monitor *m, struct err *e)
 	return code;
 }
 
+/* Prints what was asked for. Returns an exit code. */
+static int answer(const struct options *o, struct err *e)
+{
+	if (o->help)
+		options_help(stdout);
+	else if (o->version)
+		options_version(stdout);
+	else if (o->snapshot_version)
+		describe_version(stdout);
+	else if (describe_snapshot(o->describe, stdout, e))
+		return EXIT_FAILED;
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	static struct monitor monitor = {.signals.fd = -1};
@@ -353,16 +368,10 @@ int main(int argc, char **argv)
 	 */
 	mallopt(M_ARENA_MAX, 1);
 	json_seed();
-	if (!options_parse(&monitor.options, argc, argv, &e)) {
-		if (monitor.options.help)
-			options_help(stdout);
-		else if (monitor.options.version)
-			options_version(stdout);
-		else
-			code = run(&monitor, &e);
-		if (monitor.options.help || monitor.options.version)
-			return 0;
-	}
+	if (!options_parse(&monitor.options, argc, argv, &e))
+		code = options_is_question(&monitor.options)
+			       ? answer(&monitor.options, &e)
+			       : run(&monitor, &e);
 	if (code && *e.text)
 		dprintf(STDERR_FILENO, "mayfly: %s\n", e.text);
 	return code;

@@ -70,6 +70,8 @@ static const struct arg table[] = {
 	 "give the guest a place to say that it is up, and log the time"},
 	{"config-file", "PATH", NULL, AT(config_file),
 	 "configure a microVM from a JSON file and start it"},
+	{"describe-snapshot", "PATH", NULL, AT(describe),
+	 "print what a state file has: its version, then all else"},
 	{"file-fds", "N[,N]...", take_files, 0,
 	 "descriptors of files, which then may be named fd:N"},
 	{"help", NULL, NULL, AT(help), "print this text"},
@@ -100,6 +102,8 @@ static const struct arg table[] = {
 	 "write the level into every line of the log (as by default)"},
 	{"show-log-origin", NULL, NULL, AT(show_log_origin),
 	 "write the source's name into every line of the log"},
+	{"snapshot-version", NULL, NULL, AT(snapshot_version),
+	 "print the version of the state files that are written"},
 	{"start-time-cpu-us", "US", take_number, AT(start_time_cpu_us),
 	 "CPU time of this process when it was started"},
 	{"start-time-us", "US", take_number, AT(start_time_us),
@@ -110,11 +114,9 @@ static const struct arg table[] = {
 	 "descriptor of a listening Unix socket for the vsock device"},
 	{"version", NULL, NULL, AT(version),
 	 "print the API's version, then mayfly's"},
-	{"describe-snapshot", "PATH", refuse, 0, NULL},
 	{"enable-pci", NULL, refuse, 0, NULL},
 	{"metadata", "PATH", refuse, 0, NULL},
 	{"mmds-size-limit", "BYTES", refuse, 0, NULL},
-	{"snapshot-version", NULL, refuse, 0, NULL},
 };
 
 enum { OPTIONS = sizeof(table) / sizeof(table[0]) };
@@ -134,12 +136,17 @@ static int check_id(const char *id, struct err *e)
 	return 0;
 }
 
+bool options_is_question(const struct options *o)
+{
+	return o->help || o->version || o->snapshot_version || o->describe;
+}
+
 /* What no single flag can say. */
 static int check_all(const struct options *o, struct err *e)
 {
 	enum log_level level;
 
-	if (o->help || o->version)
+	if (options_is_question(o))
 		return 0;
 	if (o->no_api && !o->config_file)
 		return err_set(e, -EINVAL,

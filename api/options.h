@@ -36,6 +36,7 @@ struct options {
 	const char *seccomp_filter; /* NULL for what is built in */
 	const char *level;	    /* a word of log_level_parse(), or NULL */
 	const char *module;	    /* NULL for all */
+	const char *describe;	    /* a state file; NULL to run a microVM */
 	uint64_t start_time_us; /* CLOCK_MONOTONIC of whoever starts us; 0 */
 	uint64_t start_time_cpu_us;
 	uint64_t parent_cpu_time_us;
@@ -51,7 +52,11 @@ struct options {
 	bool show_log_origin;
 	bool help;
 	bool version;
+	bool snapshot_version;
 };
+
+/* Whether nothing is to run: what is asked for is printed. */
+bool options_is_question(const struct options *o);
 
 /*
  * Reads the command line. Returns 0, or -EINVAL with a sentence: the program

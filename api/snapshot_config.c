@@ -70,11 +70,9 @@ static void adopt(struct controller *c, struct vm_config *config)
 	c->config = *config;
 }
 
-int snapshot_config_load(struct controller *c, const struct state *s,
-			 struct err *e)
+int snapshot_config_read(const struct state *s, struct vm_config *config,
+			 bool *has_boot_timer, struct err *e)
 {
-	struct vm_config config;
-	bool has_boot_timer;
 	struct visitor v;
 	char *text = NULL;
 	uint32_t len = 0;
@@ -82,21 +80,32 @@ int snapshot_config_load(struct controller *c, const struct state *s,
 
 	if (rc)
 		return rc;
-	visit_text(&v, &has_boot_timer, &text, &len);
+	visit_text(&v, has_boot_timer, &text, &len);
 	rc = visitor_end(&v);
-	config_init(&config);
 	if (!rc)
-		rc = config_parse(&config, text, len, e);
+		rc = config_parse(config, text, len, e);
 	free(text);
-	if (rc) {
-		config_fini(&config);
+	if (rc)
 		return err_context(e, "the state's section 'config'");
-	}
-	if (config.has_logger || config.metrics.metrics_path) {
-		config_fini(&config);
+	if (config->has_logger || config->metrics.metrics_path)
 		return err_set(e, -EINVAL,
 			       "the state's section 'config' has a log or "
 			       "metrics, which are the monitor's");
+	return 0;
+}
+
+int snapshot_config_load(struct controller *c, const struct state *s,
+			 struct err *e)
+{
+	struct vm_config config;
+	bool has_boot_timer;
+	int rc;
+
+	config_init(&config);
+	rc = snapshot_config_read(s, &config, &has_boot_timer, e);
+	if (rc) {
+		config_fini(&config);
+		return rc;
 	}
 	c->has_boot_timer = has_boot_timer;
 	adopt(c, &config);

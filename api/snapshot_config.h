@@ -12,6 +12,10 @@
 int snapshot_config_save(const struct controller *c, struct state *s,
 			 struct err *e);
 
+/* Into *config, of config_init(), which the caller finishes in every case. */
+int snapshot_config_read(const struct state *s, struct vm_config *config,
+			 bool *has_boot_timer, struct err *e);
+
 /* Into a controller that was not configured. */
 int snapshot_config_load(struct controller *c, const struct state *s,
 			 struct err *e);

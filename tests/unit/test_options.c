@@ -138,8 +138,23 @@ static void what_is_not_there_yet_is_refused(void **state)
 	(void)state;
 	refuse("--metadata f", "--metadata is not supported");
 	refuse("--mmds-size-limit 1", "--mmds-size-limit is not supported");
-	refuse("--describe-snapshot f", "--describe-snapshot is not supported");
-	refuse("--snapshot-version", "--snapshot-version is not supported");
+	refuse("--enable-pci", "--enable-pci is not supported");
+}
+
+static void questions_need_nothing_else(void **state)
+{
+	struct options o;
+	struct err e;
+
+	(void)state;
+	assert_int_equal(parse("--snapshot-version", &o, &e), 0);
+	assert_true(o.snapshot_version && options_is_question(&o));
+	assert_int_equal(parse("--describe-snapshot f --no-api", &o, &e), 0);
+	assert_string_equal(o.describe, "f");
+	assert_true(options_is_question(&o));
+	refuse("--describe-snapshot", "--describe-snapshot needs");
+	assert_int_equal(parse("--id a", &o, &e), 0);
+	assert_false(options_is_question(&o));
 }
 
 static char *printed(void (*print)(FILE *))
@@ -220,6 +235,7 @@ int main(void)
 		cmocka_unit_test(what_clients_pass_is_taken),
 		cmocka_unit_test(mistakes_are_sentences),
 		cmocka_unit_test(what_is_not_there_yet_is_refused),
+		cmocka_unit_test(questions_need_nothing_else),
 		cmocka_unit_test(the_version_satisfies_clients),
 		cmocka_unit_test(the_help_names_every_flag),
 	};

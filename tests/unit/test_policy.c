@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -13,6 +14,7 @@
 
 #include "api/policy.h"
 #include "vmm/base/log.h"
+#include "vmm/seccomp/compile.h"
 
 static char path[] = "/tmp/mayfly-policy-XXXXXX";
 static char log_path[] = "/tmp/mayfly-policy-log-XXXXXX";
@@ -74,8 +76,9 @@ static void mistakes_are_sentences(void **state)
 	(void)state;
 	refused("", "line 1");
 	refused("{", "line 1");
-	refused("[]", "an object with vcpu, loop, worker, start");
-	refused("{\"vpcu\": []}", "'vpcu' is no thread; there are vcpu");
+	refused("[]", "an object with vcpu, loop, worker, state, start");
+	refused("{\"vpcu\": []}", "'vpcu' is no thread; there are vcpu, "
+				  "loop, worker, state and start");
 	refused("{\"vcpu\": [], \"vcpu\": []}", "duplicate");
 	refused("{\"vcpu\": 1}", "vcpu: a list of at most 512 rules");
 	refused("{\"vcpu\": [1]}", form);
@@ -120,6 +123,53 @@ static void fewer_rules_are_taken_silently(void **state)
 	assert_string_equal(logged(), "");
 	assert_true(programs[FILTER_VCPU].len > 0);
 	assert_true(programs[FILTER_LOOP].len > programs[FILTER_VCPU].len);
+	free_all(programs);
+}
+
+/* Whether a program is what is built in, of its rules and those within it. */
+static bool is_built_in(const struct sock_fprog *program, enum filter_kind kind)
+{
+	const struct rules *all[FILTERS], *parts[FILTERS];
+	struct sock_fprog own;
+	struct err e = {0};
+	unsigned i;
+	bool is_same;
+
+	for (i = 0; i < FILTERS; i++)
+		all[i] = &rules_tables[i];
+	assert_int_equal(compile_rules(parts, compile_tables(kind, all, parts),
+				       &own, &e),
+			 0);
+	is_same = own.len == program->len &&
+		  !memcmp(own.filter, program->filter,
+			  own.len * sizeof(*own.filter));
+	free(own.filter);
+	return is_same;
+}
+
+/* A policy from before there was a table "state" keeps what is built in. */
+static void what_is_not_named_stays(void **state)
+{
+	struct sock_fprog programs[FILTERS] = {{0}};
+	struct err e = {0};
+	unsigned i;
+
+	(void)state;
+	write_text("{}");
+	assert_int_equal(policy_load(path, programs, &e), 0);
+	for (i = 0; i < FILTERS; i++)
+		assert_true(is_built_in(&programs[i], i));
+	free_all(programs);
+	write_text("{\"state\": []}");
+	assert_int_equal(policy_load(path, programs, &e), 0);
+	assert_true(is_built_in(&programs[FILTER_VCPU], FILTER_VCPU));
+	assert_true(is_built_in(&programs[FILTER_LOOP], FILTER_LOOP));
+	assert_true(is_built_in(&programs[FILTER_WORKER], FILTER_WORKER));
+	assert_false(is_built_in(&programs[FILTER_STATE], FILTER_STATE));
+	/* Which is made of all of them. */
+	assert_false(is_built_in(&programs[FILTER_START], FILTER_START));
+	/* Of state the loop's are left. */
+	assert_int_equal(programs[FILTER_STATE].len, programs[FILTER_LOOP].len);
 	free_all(programs);
 }
 
@@ -168,6 +218,7 @@ int main(void)
 		cmocka_unit_test(mistakes_are_sentences),
 		cmocka_unit_test(a_file_that_is_not_there),
 		cmocka_unit_test(fewer_rules_are_taken_silently),
+		cmocka_unit_test(what_is_not_named_stays),
 		cmocka_unit_test(more_than_is_needed_is_told),
 	};
 

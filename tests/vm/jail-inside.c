@@ -108,8 +108,9 @@ int main(int argc, char **argv)
 		.memory = atoi(argv[at + 4]),
 		.self = argv[0],
 	};
+	/* As it is with an API, which may ask for the state. */
 	if (at + 5 < argc && !strcmp(argv[at + 5], "loop"))
-		filter = FILTER_LOOP;
+		filter = FILTER_STATE;
 	if (at + 5 < argc && !strcmp(argv[at + 5], "vcpu"))
 		filter = FILTER_VCPU;
 	for (p = file_probes; p->name; p++)

@@ -112,6 +112,7 @@ static const struct rule loop_rules[] = {
 	/* virtio-net */
 	CALL("readv", "packets from the tap"),
 	IOCTL(TUNSETQUEUE, "how many queues its driver uses"),
+	IOCTL(TUNSETOFFLOAD, "what its driver takes from now on"),
 	CALL("writev", "packets to the tap; bytes to vsock's streams"),
 	/* Unix sockets: the API and vsock */
 	CALL("accept4", "clients"),
@@ -194,7 +195,6 @@ static const struct rule state_rules[] = {
 	IOCTL(KVM_SET_CLOCK, "the VM's clock"),
 	IOCTL(KVM_SET_GSI_ROUTING, "the I/O APIC, as it was"),
 	IOCTL(KVM_IOEVENTFD, "drivers that were up, or not"),
-	IOCTL(TUNSETOFFLOAD, "what a network driver took"),
 	/* what is written */
 	CALL("mincore", "which memory was touched"),
 	CALL("pread64", "whose memory an older state has; kernels' segments"),

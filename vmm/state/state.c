@@ -32,7 +32,7 @@
 
 static const uint8_t magic[8] = {'m', 'a', 'y', 'f', 'l', 'y', 's', 't'};
 
-enum { FORMAT = 1, FLAG_SEALED = 1, SECTION_HEAD_LEN = 16, SUM_LEN = 4 };
+enum { FLAG_SEALED = 1, SECTION_HEAD_LEN = 16, SUM_LEN = 4 };
 
 enum { ARCH_X86_64 = 1, ARCH_AARCH64 = 2 };
 #if defined(__x86_64__)
@@ -85,6 +85,18 @@ uint8_t *state_id(struct state *s)
 const char *state_name(const struct state *s, unsigned i)
 {
 	return i < s->count ? s->sections[i].name : NULL;
+}
+
+bool state_entry(const struct state *s, unsigned i, struct state_entry *out)
+{
+	if (i >= s->count)
+		return false;
+	*out = (struct state_entry){
+		.name = s->sections[i].name,
+		.version = s->sections[i].version,
+		.len = s->sections[i].len,
+	};
+	return true;
 }
 
 static const struct section *find(const struct state *s, const char *name)
@@ -226,7 +238,7 @@ static uint32_t put_head(struct cursor *c, const struct state *s,
 	uint32_t sum;
 
 	cursor_put(c, magic, sizeof(magic));
-	cursor_put16(c, FORMAT);
+	cursor_put16(c, STATE_FORMAT);
 	cursor_put16(c, ARCH_HERE);
 	cursor_put32(c, is_sealed ? FLAG_SEALED : 0);
 	cursor_put64(c, c->len);
@@ -344,6 +356,11 @@ static const char *arch_word(unsigned arch)
 	}
 }
 
+const char *state_arch(void)
+{
+	return arch_word(ARCH_HERE);
+}
+
 /*
  * Before anything else: what the key does not vouch for is not looked at, save
  * for the choice of words.
@@ -372,11 +389,11 @@ static int check_head(const struct head *h, size_t len, bool has_key,
 	if (!h->is_whole)
 		return err_set(e, -EBADMSG,
 			       "it is damaged: the sum of its header is wrong");
-	if (!h->format || h->format > FORMAT)
+	if (!h->format || h->format > STATE_FORMAT)
 		return err_set(e, -ENOTSUP,
 			       "it is of format %u, and this mayfly reads them "
 			       "up to %d; load it with a newer one",
-			       h->format, FORMAT);
+			       h->format, STATE_FORMAT);
 	if (h->arch != ARCH_HERE)
 		return err_set(e, -ENOTSUP, "it is of %s, and this host is %s",
 			       arch_word(h->arch), arch_word(ARCH_HERE));

@@ -16,6 +16,9 @@
  */
 enum { STATE_NAME_MAX = 96, STATE_KEY_MAX = 64, STATE_SECTIONS_MAX = 1024 };
 
+/* Of the files that are written; those of older ones are read. */
+enum { STATE_FORMAT = 1 };
+
 /* Whole files beyond it are refused unread; a machine's are far below. */
 enum { STATE_BYTES_MAX = 64 << 20 };
 
@@ -55,6 +58,19 @@ int state_section(const struct state *s, const char *name, uint32_t newest,
 
 /* The sections in their order; NULL past the last. */
 const char *state_name(const struct state *s, unsigned i);
+
+/* What is known of a section without reading it; name is borrowed: s. */
+struct state_entry {
+	const char *name;
+	uint32_t version;
+	size_t len;
+};
+
+/* False past the last. */
+bool state_entry(const struct state *s, unsigned i, struct state_entry *out);
+
+/* The architecture of the states that are read and written here: "x86_64". */
+const char *state_arch(void);
 
 /* Its STATE_ID_LEN bytes, zeroes at first; to be set before state_encode(). */
 uint8_t *state_id(struct state *s);
