@@ -35,6 +35,8 @@ static void forget_machine(struct controller *c)
 	if (c->machine)
 		c->times = *machine_times(c->machine);
 	machine_free(c->machine);
+	state_free(c->kept);
+	c->kept = NULL;
 	console_restore();
 	c->machine = NULL;
 	c->devices = (struct assembly){0};

@@ -27,6 +27,7 @@ struct controller {
 	const char *id;		 /* borrowed: main */
 	struct confine *confine; /* borrowed: main; NULL for no filters */
 	struct vm_config config;
+	struct state *kept;	 /* owned: what a reset goes back to */
 	struct machine *machine; /* owned; NULL before the start */
 	struct assembly devices; /* what requests at run time reach */
 	/* owned; listens since it was told, until the machine takes it over */

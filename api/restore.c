@@ -181,7 +181,12 @@ int snapshot_load(struct controller *c, struct snapshot_load *body,
 	rc = rc ? rc : open_memory(body, state, &memory_fd, e);
 	rc = rc ? rc : snapshot_config_load(c, state, e);
 	rc = rc ? rc : load(c, body, state, memory_fd, e);
-	state_free(state);
+	if (rc) {
+		state_free(state);
+	} else {
+		c->kept = state;
+		machine_mark_loaded(c->machine, state);
+	}
 	if (!rc && body->resume_vm)
 		rc = controller_resume(c, e);
 	if (rc)

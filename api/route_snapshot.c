@@ -16,3 +16,20 @@ int route_snapshot_load(struct controller *c, const char *id, void *body,
 	(void)json;
 	return snapshot_load(c, body, e);
 }
+
+int route_snapshot_mark(struct controller *c, const char *id, void *body,
+			json_t **json, struct err *e)
+{
+	(void)id;
+	(void)body;
+	(void)json;
+	return snapshot_mark(c, e);
+}
+
+int route_snapshot_reset(struct controller *c, const char *id, void *body,
+			 json_t **json, struct err *e)
+{
+	(void)id;
+	(void)json;
+	return snapshot_reset(c, body, e);
+}

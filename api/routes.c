@@ -65,6 +65,10 @@ static const struct route table[] = {
 	 &snapshot_create_table},
 	{"snapshot/load", "PUT", BEFORE_START, route_snapshot_load,
 	 &snapshot_load_table},
+	{"snapshot/mark", "PUT", AFTER_START, route_snapshot_mark,
+	 &snapshot_mark_table},
+	{"snapshot/reset", "PUT", AFTER_START, route_snapshot_reset,
+	 &snapshot_reset_table},
 };
 
 static_assert(sizeof(table) / sizeof(table[0]) <= METRICS_CALLS_MAX,

@@ -97,6 +97,8 @@ route_handler route_metrics_get;
 /* route_snapshot.c */
 route_handler route_snapshot_create;
 route_handler route_snapshot_load;
+route_handler route_snapshot_mark;
+route_handler route_snapshot_reset;
 
 /* Bodies that are no configuration. */
 struct vm_body {

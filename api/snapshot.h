@@ -65,6 +65,18 @@ struct snapshot_load {
 	bool has_serial;
 };
 
+struct snapshot_mark {
+	bool unused; /* a body has to be there, and is empty */
+};
+
+struct snapshot_reset {
+	bool resume_vm;
+	bool has_resume_vm; /* without it, as before */
+	bool keep_drives;
+};
+
+extern const struct field_table snapshot_mark_table;
+extern const struct field_table snapshot_reset_table;
 extern const struct field_table snapshot_create_table;
 extern const struct field_table snapshot_load_table;
 
@@ -82,3 +94,15 @@ int snapshot_create(struct controller *c, const struct snapshot_create *body,
  */
 int snapshot_load(struct controller *c, struct snapshot_load *body,
 		  struct err *e);
+
+/*
+ * This is the moment that snapshot_reset() goes back to. It goes on as before.
+ */
+int snapshot_mark(struct controller *c, struct err *e);
+
+/*
+ * Back to the mark, or to the load. -EPERM, -EOPNOTSUPP and -EBUSY where that
+ * can't be, and the microVM is paused at most; otherwise it ends.
+ */
+int snapshot_reset(struct controller *c, const struct snapshot_reset *body,
+		   struct err *e);

@@ -1,4 +1,4 @@
-/* The bodies of /snapshot/create and /snapshot/load. */
+/* The bodies of /snapshot. */
 #include <stddef.h>
 
 #include "api/snapshot.h"
@@ -234,3 +234,26 @@ static const struct field load_fields[] = {
 
 const struct field_table snapshot_load_table =
 	FIELD_TABLE("snapshot/load", struct snapshot_load, load_fields);
+
+const struct field_table snapshot_mark_table = {
+	.what = "snapshot/mark",
+	.size = sizeof(struct snapshot_mark),
+};
+
+static const struct field reset_fields[] = {
+	{
+		.name = "resume_vm",
+		.type = FIELD_BOOL,
+		.flags = FIELD_GIVEN,
+		.given = offsetof(struct snapshot_reset, has_resume_vm),
+		FIELD_AT(struct snapshot_reset, resume_vm),
+	},
+	{
+		.name = "keep_drives",
+		.type = FIELD_BOOL,
+		FIELD_AT(struct snapshot_reset, keep_drives),
+	},
+};
+
+const struct field_table snapshot_reset_table =
+	FIELD_TABLE("snapshot/reset", struct snapshot_reset, reset_fields);

@@ -125,15 +125,18 @@ static void an_interrupt_that_waits_is_raised_again(void **state)
 
 static void output_is_written_once(void **state)
 {
+	char buf[16] = {0};
 	struct saved a;
 
 	(void)state;
-	/* The loop had no turn yet. */
+	/* The loop had no turn yet, and has none before the save. */
 	send_text("before");
 	state_hold(&host);
 	a = state_save(&host);
+	assert_int_equal(read(out_read, buf, sizeof(buf)), 6);
+	assert_string_equal(buf, "before");
 	state_go_on(&host);
-	expect_output("before");
+	expect_output("");
 	send_text("after");
 	state_hold(&host);
 	assert_int_equal(state_load(&host, &a, &(struct err){0}), 0);

@@ -323,6 +323,27 @@ static void without_a_driver_nothing_is_owed(void **state)
 	state_free(&a);
 }
 
+/* It has heard of it by its own reset, and counts from the beginning. */
+static void a_driver_that_is_reset_is_not_waited_for(void **state)
+{
+	struct saved a;
+	int fd;
+
+	(void)state;
+	give_events(EVENTS);
+	a = state_take(&host);
+	renew();
+	state_put(&host, &a);
+	assert_true(hears_reset(&(uint32_t){0}));
+	driver_up();
+	give_buffers(8);
+	give_events(1);
+	assert_false(hears_reset(&(uint32_t){0}));
+	fd = from_host(HOST_BASE, 3);
+	close(fd);
+	state_free(&a);
+}
+
 /* RSTs that wait are for connections that are gone anyway. */
 static void a_sender_that_was_stalled_goes_on(void **state)
 {
@@ -436,6 +457,7 @@ int main(void)
 		UP(the_drivers_buffer_may_come_late),
 		UP(a_driver_without_an_event_queue_is_not_waited_for),
 		UP(without_a_driver_nothing_is_owed),
+		UP(a_driver_that_is_reset_is_not_waited_for),
 		UP(a_sender_that_was_stalled_goes_on),
 		UP(a_port_that_is_none_is_refused),
 		UP(any_bytes_are_survived),

@@ -39,6 +39,8 @@ struct vcpu_exits {
 struct vcpu {
 	int fd; /* owned; -1 while closed */
 	uint32_t id;
+	uint32_t tsc_khz;    /* x86: its clock's; 0 where KVM does not say */
+	bool is_tsc_scaled;  /* and that is not the host's */
 	struct kvm_run *run; /* owned mapping, shared with KVM */
 	int run_bytes;
 	struct bus *mmio; /* borrowed: machine */

@@ -247,6 +247,7 @@ void machine_free(struct machine *m)
 	if (!are_quiet)
 		return;
 	free(m->written);
+	free(m->since_mark);
 	guest_mem_close(&m->mem);
 	kvm_close(&m->kvm);
 	fd_close(&m->signal_fd);

@@ -126,6 +126,23 @@ void machine_image_kept(struct machine *m);
 int machine_quiet(struct machine *m, struct err *e);
 void machine_unquiet(struct machine *m);
 
+/*
+ * This is the moment that machine_reset() goes back to: s is what
+ * machine_save() gave, borrowed until the next mark or the machine's end. Of a
+ * paused machine, between machine_quiet() and machine_unquiet().
+ */
+int machine_mark(struct machine *m, const struct state *s, struct err *e);
+
+/* The same of one that was just loaded from s, with a memory file. */
+void machine_mark_loaded(struct machine *m, const struct state *s);
+
+/*
+ * Back to the mark, of a paused machine; drives keep what was written to them.
+ * It goes on with machine_resume(). -EPERM and -EOPNOTSUPP where it can't, and
+ * nothing has changed; after other failures it can't go on at all.
+ */
+int machine_reset(struct machine *m, struct err *e);
+
 /* Bytes of guest memory. */
 uint64_t machine_memory(const struct machine *m);
 

@@ -277,16 +277,25 @@ int saved_track(struct machine *m, struct err *e)
 	return 0;
 }
 
-/* What is new goes to what was not yet kept. */
-static int gather_written(struct machine *m, struct err *e)
+int saved_gather(struct machine *m, struct err *e)
 {
+	const uint64_t words = words_of(m);
+	uint64_t *fresh = calloc(words, sizeof(*fresh));
 	uint64_t i;
-	int rc = vm_take_written(&m->vm, &m->mem, m->written, e);
+	int rc;
 
-	for (i = 0; i < words_of(m) && !rc; i++)
+	if (!fresh)
+		return err_set(e, -ENOMEM, "no memory for a log of pages");
+	rc = vm_take_written(&m->vm, &m->mem, fresh, e);
+	for (i = 0; i < words && !rc; i++) {
 		if (m->mem.written[i])
-			m->written[i] |= __atomic_exchange_n(
-				&m->mem.written[i], 0, __ATOMIC_RELAXED);
+			fresh[i] |= __atomic_exchange_n(&m->mem.written[i], 0,
+							__ATOMIC_RELAXED);
+		m->written[i] |= fresh[i];
+		if (m->since_mark)
+			m->since_mark[i] |= fresh[i];
+	}
+	free(fresh);
 	return rc;
 }
 
@@ -314,7 +323,7 @@ int machine_write_image(struct machine *m, enum machine_image kind, int fd,
 			uint64_t offset, struct image_figures *figures,
 			struct err *e)
 {
-	int rc = m->is_tracked ? gather_written(m, e) : 0;
+	int rc = m->is_tracked ? saved_gather(m, e) : 0;
 
 	if (rc)
 		return rc;

@@ -21,3 +21,6 @@ void saved_release(struct machine *m);
 
 /* Begins to note what is written to memory that KVM logs already. */
 int saved_track(struct machine *m, struct err *e);
+
+/* Takes what was noted into m->written and, where it is, m->since_mark. */
+int saved_gather(struct machine *m, struct err *e);

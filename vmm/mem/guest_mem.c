@@ -196,6 +196,8 @@ void guest_mem_close(struct guest_mem *m)
 	if (!m->map)
 		return;
 	munmap(m->map, m->size);
+	if (m->mark)
+		munmap((void *)(uintptr_t)m->mark, m->size);
 	fd_close(&m->fd);
 	free(m->written);
 	memset(m, 0, sizeof(*m));

@@ -51,6 +51,7 @@ struct guest_mem {
 	uint64_t offset; /* in fd */
 	uint8_t *map;	 /* owned mapping of size bytes */
 	uint64_t size;
+	const uint8_t *mark; /* owned: the file once more, see mark.h */
 	/* A bit a page that we wrote ourselves; NULL where nobody asks. */
 	uint64_t *written; /* owned */
 };

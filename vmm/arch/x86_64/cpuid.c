@@ -280,13 +280,13 @@ int cpuid_set(const struct cpuid *c, struct vcpu *vcpu, struct err *e)
 	own.padding = 0;
 	memcpy(own.entries, c->entries, c->count * sizeof(c->entries[0]));
 	tsc_khz = ioctl(vcpu->fd, KVM_GET_TSC_KHZ, 0);
+	vcpu->tsc_khz = tsc_khz > 0 ? (uint32_t)tsc_khz : 0;
 	for (i = 0; i < own.count; i++)
 		if (own.entries[i].function == LEAF_TOPOLOGY &&
 		    own.entries[i].index == 0)
 			threads = own.entries[i].ebx;
 	for (i = 0; i < own.count; i++)
-		personalise(&own.entries[i], vcpu->id, threads,
-			    tsc_khz > 0 ? (uint32_t)tsc_khz : 0);
+		personalise(&own.entries[i], vcpu->id, threads, vcpu->tsc_khz);
 	if (ioctl(vcpu->fd, KVM_SET_CPUID2, &own))
 		return err_errno(e, "KVM_SET_CPUID2 on vCPU %u", vcpu->id);
 	return 0;

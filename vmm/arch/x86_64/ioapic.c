@@ -185,6 +185,21 @@ int ioapic_open(struct ioapic *io, struct vm *vm, struct bus *mmio,
 	return bus_add(mmio, &range, e);
 }
 
+/* Tells KVM of all entries, where it does not know them. */
+static int route_all(struct ioapic *io)
+{
+	bool is_new = false;
+	uint32_t pin;
+
+	for (pin = 0; pin < LAYOUT_PINS; pin++) {
+		const uint64_t route = entry_route(io->entries[pin]);
+
+		is_new |= route != io->routed[pin];
+		io->routed[pin] = route;
+	}
+	return is_new ? set_routes(io) : 0;
+}
+
 void ioapic_visit(struct ioapic *io, struct visitor *v)
 {
 	uint32_t pin;
@@ -200,9 +215,8 @@ void ioapic_visit(struct ioapic *io, struct visitor *v)
 		visit_u64(v, &io->entries[pin]);
 		/* As the guest could have written it, and no more. */
 		io->entries[pin] &= ENTRY_WRITABLE;
-		io->routed[pin] = entry_route(io->entries[pin]);
 	}
-	rc = v->is_loading && !v->rc ? set_routes(io) : 0;
+	rc = v->rc ? 0 : route_all(io);
 	if (rc)
 		visit_fail(v, rc, "KVM_SET_GSI_ROUTING: %s", strerror(-rc));
 	mutex_unlock(&io->lock);

@@ -185,12 +185,17 @@ static uint32_t read_msrs(const struct vcpu *vcpu, const struct msr_list *list,
 	return count;
 }
 
-static bool is_listed(const struct msr_list *list, uint32_t index)
+/* Where the same KVM wrote it, it stands at or behind hint. */
+static bool is_listed(const struct msr_list *list, uint32_t index,
+		      uint32_t *hint)
 {
 	uint32_t i;
 
 	if (index >= MSR_KVM_FIRST && index <= MSR_KVM_LAST)
 		return true;
+	while (*hint < list->count)
+		if (list->indices[(*hint)++] == index)
+			return true;
 	for (i = 0; i < list->count; i++)
 		if (list->indices[i] == index)
 			return true;
@@ -242,25 +247,24 @@ static int tsc_offset(const struct vcpu *vcpu, unsigned long call,
  * differ by anyway (250 parts in a million, as other monitors have it).
  */
 static void match_tsc_khz(const struct arch *a, struct vcpu *vcpu,
-			  uint32_t wanted, bool *is_scaled, struct visitor *v)
+			  uint32_t wanted, struct visitor *v)
 {
-	const int khz = ioctl(vcpu->fd, KVM_GET_TSC_KHZ, 0);
+	const uint32_t khz = vcpu->tsc_khz;
 	const int64_t apart = (int64_t)khz - (int64_t)wanted;
 	struct err e;
 
-	*is_scaled = false;
-	if (khz <= 0 || !wanted ||
+	if (!khz || !wanted ||
 	    (apart < 0 ? -apart : apart) * 1000000 / wanted <= 250)
 		return;
 	if (ioctl(vcpu->fd, KVM_SET_TSC_KHZ, wanted))
 		visit_fail(v, -ENOTSUP,
-			   "the guest's TSC runs at %u kHz, this host's at %d, "
+			   "the guest's TSC runs at %u kHz, this host's at %u, "
 			   "and this processor doesn't scale it; load it on a "
 			   "host of the same speed",
 			   wanted, khz);
 	else if (cpuid_set(&a->cpuid, vcpu, &e))
 		visit_fail(v, e.code, "%s", e.text);
-	*is_scaled = true;
+	vcpu->is_tsc_scaled = true;
 }
 
 struct msrs {
@@ -268,12 +272,13 @@ struct msrs {
 	uint32_t count;
 	uint64_t tsc;
 	uint64_t deadline;
+	bool has_deadline;
 };
 
 static void visit_msr_values(const struct msr_list *list, struct msrs *m,
 			     struct visitor *v)
 {
-	uint32_t i;
+	uint32_t i, hint = 0;
 
 	visit_u32(v, &m->count);
 	if (!visit_check(v, m->count <= MSRS_MAX, "%u MSRs", m->count)) {
@@ -286,12 +291,18 @@ static void visit_msr_values(const struct msr_list *list, struct msrs *m,
 		visit_u32(v, &m->entries[i].index);
 		visit_u64(v, &data);
 		m->entries[i].data = data;
-		visit_check(v, is_listed(list, m->entries[i].index),
+		visit_check(v, is_listed(list, m->entries[i].index, &hint),
 			    "this host's KVM has no MSR 0x%x, which the guest "
 			    "has; load it on a host like the one it was saved "
 			    "on",
 			    m->entries[i].index);
 	}
+}
+
+static void take_deadline(struct msrs *m, uint64_t deadline)
+{
+	m->deadline = deadline;
+	m->has_deadline = true;
 }
 
 /* Takes the ones with an order of their own out of the rest. */
@@ -303,43 +314,44 @@ static void pick_clocks(struct msrs *m)
 		if (m->entries[i].index == MSR_TSC)
 			m->tsc = m->entries[i].data;
 		else if (m->entries[i].index == MSR_TSC_DEADLINE)
-			m->deadline = m->entries[i].data;
+			take_deadline(m, m->entries[i].data);
 		else
 			m->entries[kept++] = m->entries[i];
 	}
 	m->count = kept;
 }
 
-static void load_clocks(const struct arch *a, struct vcpu *vcpu,
-			const struct msrs *m, uint64_t offset, bool has_offset,
-			struct visitor *v)
+/* TSC first, since others count by it, and the timer's deadline last. */
+static void load_msrs(const struct arch *a, struct vcpu *vcpu, struct msrs *m,
+		      uint64_t offset, bool has_offset, struct visitor *v)
 {
-	struct kvm_msr_entry one = {.index = MSR_TSC, .data = m->tsc};
+	const struct kvm_msr_entry tsc = {.index = MSR_TSC, .data = m->tsc};
 
 	offset += a->tsc_shift;
 	if (!has_offset || tsc_offset(vcpu, KVM_SET_DEVICE_ATTR, &offset))
-		write_msrs(vcpu, &one, 1, v);
+		write_msrs(vcpu, &tsc, 1, v);
 	/*
 	 * KVM tells 0 of a deadline that has passed and whose interrupt is not
 	 * yet in the local APIC; a timer that was off takes one that fires at
 	 * once for a doubled one at worst.
 	 */
-	one.index = MSR_TSC_DEADLINE;
-	one.data = m->deadline ? m->deadline : m->tsc;
-	write_msrs(vcpu, &one, 1, v);
+	if (m->has_deadline)
+		m->entries[m->count++] = (struct kvm_msr_entry){
+			.index = MSR_TSC_DEADLINE,
+			.data = m->deadline ? m->deadline : m->tsc,
+		};
+	write_msrs(vcpu, m->entries, m->count, v);
 }
 
 static void visit_msrs(const struct arch *a, struct vcpu *vcpu,
 		       struct visitor *v)
 {
-	int khz = v->is_loading ? 0 : ioctl(vcpu->fd, KVM_GET_TSC_KHZ, 0);
-	uint32_t tsc_khz = khz > 0 ? (uint32_t)khz : 0;
+	uint32_t tsc_khz = vcpu->tsc_khz;
 	uint64_t offset = 0;
-	bool has_offset = !v->is_loading &&
+	bool has_offset = !v->is_loading && !vcpu->is_tsc_scaled &&
 			  !tsc_offset(vcpu, KVM_GET_DEVICE_ATTR, &offset);
 	struct msr_list *list = malloc(sizeof(*list));
 	struct msrs *m = calloc(1, sizeof(*m));
-	bool is_scaled;
 
 	visit_u32(v, &tsc_khz);
 	visit_bool(v, &has_offset);
@@ -352,10 +364,9 @@ static void visit_msrs(const struct arch *a, struct vcpu *vcpu,
 		visit_msr_values(list, m, v);
 		if (v->is_loading && !v->rc) {
 			pick_clocks(m);
-			match_tsc_khz(a, vcpu, tsc_khz, &is_scaled, v);
-			write_msrs(vcpu, m->entries, m->count, v);
-			load_clocks(a, vcpu, m, offset,
-				    has_offset && !is_scaled, v);
+			match_tsc_khz(a, vcpu, tsc_khz, v);
+			load_msrs(a, vcpu, m, offset,
+				  has_offset && !vcpu->is_tsc_scaled, v);
 		}
 	}
 	free(m);

@@ -1,0 +1,120 @@
+/*
+ * Back to a moment, in place: the machine that was loaded goes back to its
+ * load, one that was marked to its mark. Nothing is made anew, so that it takes
+ * as long as what changed: pages are copied back, then devices, interrupt
+ * controller and vCPUs are told what they were, as by a load.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "vmm/base/clock.h"
+#include "vmm/machine/parts.h"
+#include "vmm/machine/saved.h"
+#include "vmm/mem/mark.h"
+
+enum { PAGE = 4096, WORD = 64 };
+
+static size_t bytes_of(const struct machine *m)
+{
+	return (m->mem.size / PAGE + WORD - 1) / WORD * sizeof(uint64_t);
+}
+
+/*
+ * From here on pages that are written since the mark are known. What was
+ * written before is not, where nobody noted it.
+ */
+static int begin(struct machine *m, struct err *e)
+{
+	int rc = 0;
+
+	if (!m->is_tracked) {
+		rc = vm_log_writes(&m->vm, &m->mem, true, e);
+		rc = rc ? rc : saved_track(m, e);
+	} else {
+		rc = saved_gather(m, e);
+	}
+	if (rc)
+		return rc;
+	if (!m->since_mark)
+		m->since_mark = malloc(bytes_of(m));
+	if (!m->since_mark)
+		return err_set(e, -ENOMEM, "no memory for a log of pages");
+	memset(m->since_mark, 0, bytes_of(m));
+	return 0;
+}
+
+int machine_mark(struct machine *m, const struct state *s, struct err *e)
+{
+	int rc = mark_set(&m->mem, e);
+
+	rc = rc ? rc : begin(m, e);
+	if (!rc)
+		m->marked = s;
+	return rc;
+}
+
+void machine_mark_loaded(struct machine *m, const struct state *s)
+{
+	m->marked = s;
+}
+
+static int reset_memory(struct machine *m, struct err *e)
+{
+	size_t i;
+	int rc;
+
+	/* A first reset of one that was loaded without a log. */
+	if (!m->since_mark) {
+		rc = mark_reset_all(&m->mem, e);
+		return rc ? rc : begin(m, e);
+	}
+	rc = saved_gather(m, e);
+	rc = rc ? rc : mark_reset(&m->mem, m->since_mark, e);
+	if (rc)
+		return rc;
+	/* What goes back is written once more, for the next diff. */
+	for (i = 0; i < bytes_of(m) / sizeof(m->written[0]); i++)
+		m->written[i] |= m->since_mark[i];
+	memset(m->since_mark, 0, bytes_of(m));
+	return 0;
+}
+
+static int reset_vcpus(struct machine *m, struct err *e)
+{
+	uint32_t i;
+	int rc = 0;
+
+	for (i = 0; i < m->config.vcpus && !rc; i++) {
+		struct vcpu *vcpu = cpus_held(m->cpus, i);
+
+		/* What its last write began has been forgotten. */
+		vcpu->unsettled = NULL;
+		rc = saved_load_vcpu(m, vcpu, e);
+	}
+	return rc;
+}
+
+int machine_reset(struct machine *m, struct err *e)
+{
+	int rc;
+
+	if (!m->marked)
+		return err_set(e, -EPERM,
+			       "there is nothing to reset to: this microVM was "
+			       "neither loaded from a file nor marked");
+	if (m->mem.kind != GUEST_MEM_FILE)
+		return err_set(e, -EOPNOTSUPP,
+			       "a handler has this microVM's memory; mark it "
+			       "to reset it");
+	rc = machine_quiet(m, e);
+	if (rc)
+		return rc;
+	m->state = m->marked;
+	rc = saved_load_model(m, e);
+	rc = rc ? rc : reset_memory(m, e);
+	rc = rc ? rc : saved_load(m, e);
+	rc = rc ? rc : reset_vcpus(m, e);
+	m->state = NULL;
+	return rc;
+}
