@@ -287,7 +287,8 @@ int saved_gather(struct machine *m, struct err *e)
 	if (!fresh)
 		return err_set(e, -ENOMEM, "no memory for a log of pages");
 	rc = vm_take_written(&m->vm, &m->mem, fresh, e);
-	for (i = 0; i < words && !rc; i++) {
+	/* Also where it fails: KVM has forgotten what it told. */
+	for (i = 0; i < words; i++) {
 		if (m->mem.written[i])
 			fresh[i] |= __atomic_exchange_n(&m->mem.written[i], 0,
 							__ATOMIC_RELAXED);
