@@ -198,7 +198,7 @@ setup: ## install the packages that building and testing need (root or sudo)
 BARE := reset poweroff triple_fault hello spin tick halt nowhere lost keys \
 	interrupt waiter generation
 # Of parts of the hostile guest, and what it is linked of.
-MADE := hostile slow_disk ticker dirtier vsocker
+MADE := hostile slow_disk ticker dirtier vsocker errands
 
 .PHONY: guest kernel bare-guests
 guest: kernel $(GUEST)/initrd $(GUEST)/agent.initrd ## build what runs inside: kernel, init and agent
@@ -261,6 +261,8 @@ PARTS_ticker := ticker ticker_registers hostile_start hostile_machine
 PARTS_dirtier := dirtier idle idle_tables hostile_start hostile_machine
 PARTS_vsocker := vsocker idle idle_tables hostile_start hostile_machine \
 	hostile_device hostile_block hostile_net
+PARTS_errands := errands hostile_start hostile_machine hostile_device \
+	hostile_block hostile_net
 
 $(foreach g,$(MADE),$(eval build/guests/$(g): $(PARTS_$(g):%=build/guests/obj/%.o)))
 $(MADE:%=build/guests/%): tests/guests/bare.ld

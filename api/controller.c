@@ -126,7 +126,7 @@ static int memory_mapped(void *context, const struct guest_mem *mem,
 {
 	const struct controller *c = context;
 
-	return pager_open(mem, c->handler, c->confine, e);
+	return pager_open(mem, c->handler, c->signal_fd, c->confine, e);
 }
 
 /* From the configuration, and from saved where it is not NULL, to a machine. */

@@ -32,6 +32,7 @@ struct controller {
 	struct assembly devices; /* what requests at run time reach */
 	/* owned; listens since it was told, until the machine takes it over */
 	struct device *vsock;
+	int signal_fd;	     /* borrowed: main; what waits for the loop */
 	const char *handler; /* borrowed: assembly_saved, during a load */
 	enum controller_state state;
 	bool has_boot_timer;

@@ -22,6 +22,7 @@
 #include "api/faults.h"
 #include "api/json/json.h"
 #include "api/options.h"
+#include "api/pager.h"
 #include "api/server.h"
 #include "vmm/base/clock.h"
 #include "vmm/base/container.h"
@@ -104,6 +105,7 @@ static int take_signals(struct monitor *m, struct err *e)
 	m->signal_fd = signalfd(-1, &events, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (m->signal_fd < 0)
 		return err_errno(e, "signalfd");
+	m->controller.signal_fd = m->signal_fd;
 	m->signals.ready = signals_ready;
 	return loop_add(&m->loop, &m->signals, m->signal_fd, EPOLLIN, e);
 }
@@ -326,6 +328,7 @@ static int run(struct monitor *m, struct err *e)
 		log_error("%s", e->text);
 	exits = m->controller.machine ? machine_exits(m->controller.machine)
 				      : 0;
+	pager_end(m->signal ? EXIT_SIGNAL + m->signal : code);
 	finish(m);
 	if (m->options.timing)
 		print_timing(m, exits);

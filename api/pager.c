@@ -13,8 +13,12 @@
 #include <jansson.h>
 #include <poll.h>
 #include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -28,12 +32,20 @@
 
 enum { PAGE = 4096 };
 
+/* What those get who may take a signal, or end all in good order. */
+enum { PATIENCE_MS = 2000 };
+
 /* What the thread needs; for the life of the process. */
 struct pager {
-	int fd;	   /* the connection */
+	int fd;	       /* the connection */
+	int signal_fd; /* borrowed: main */
+	int end_fd;    /* an eventfd: the process is to end */
+	_Atomic int status;
 	int pages; /* the userfaultfd: while we have it nobody gets zeroes */
 	const struct confine *confine; /* borrowed: main */
 };
+
+static struct pager *pager; /* the one of this process; NULL for none */
 
 static int connect_to(const char *path, struct err *e)
 {
@@ -105,10 +117,45 @@ static int send_both(int socket_fd, const char *text, int fd, struct err *e)
 	return 0;
 }
 
+static void end_gone(void)
+{
+	static const char gone[] =
+		"mayfly: the page fault handler has gone, and with it the "
+		"guest's memory\n";
+
+	console_restore();
+	log_error("the page fault handler has gone, and with it the guest's "
+		  "memory; the microVM ends");
+	/* dprintf() would ask what stderr is, which this thread may not. */
+	(void)!write(STDERR_FILENO, gone, sizeof(gone) - 1);
+	_exit(EXIT_FAILED);
+}
+
+static void end_stuck(int status)
+{
+	console_restore();
+	log_error("ended while memory was waited for that the page fault "
+		  "handler does not give");
+	_exit(status);
+}
+
+/* Whether the signal still waits when all had their time to take it. */
+static bool is_signal_left(const struct pager *p)
+{
+	struct pollfd signal = {.fd = p->signal_fd, .events = POLLIN};
+
+	(void)poll(NULL, 0, PATIENCE_MS);
+	return poll(&signal, 1, 0) == 1;
+}
+
 static void *watch(void *arg)
 {
 	struct pager *p = arg;
-	struct pollfd poll_fd = {.fd = p->fd, .events = POLLRDHUP};
+	struct pollfd fds[] = {
+		{.fd = p->fd, .events = POLLRDHUP},
+		{.fd = p->end_fd, .events = POLLIN},
+		{.fd = p->signal_fd, .events = POLLIN},
+	};
 	struct err e;
 
 	log_set_thread("pager");
@@ -116,15 +163,27 @@ static void *watch(void *arg)
 		log_error("%s", e.text);
 		_exit(EXIT_FAILED);
 	}
-	while (poll(&poll_fd, 1, -1) <= 0)
-		;
-	console_restore();
-	log_error("the page fault handler has gone, and with it the guest's "
-		  "memory; the microVM ends");
-	dprintf(STDERR_FILENO,
-		"mayfly: the page fault handler has gone, and with it the "
-		"guest's memory\n");
-	_exit(EXIT_FAILED);
+	for (;;) {
+		if (poll(fds, 3, -1) <= 0)
+			continue;
+		if (fds[0].revents)
+			end_gone();
+		if (fds[1].revents) {
+			(void)poll(NULL, 0, PATIENCE_MS);
+			end_stuck(p->status);
+		}
+		if (is_signal_left(p))
+			end_stuck(EXIT_SIGNAL + SIGTERM);
+	}
+	return NULL;
+}
+
+void pager_end(int status)
+{
+	if (!pager)
+		return;
+	pager->status = status;
+	fd_event_raise(pager->end_fd);
 }
 
 static int start_watch(struct pager *p, struct err *e)
@@ -137,32 +196,40 @@ static int start_watch(struct pager *p, struct err *e)
 		  : 0;
 }
 
-int pager_open(const struct guest_mem *m, const char *path,
+int pager_open(const struct guest_mem *m, const char *path, int signal_fd,
 	       const struct confine *confine, struct err *e)
 {
 	CLEAN_FD int pages = missing_register(m, e);
 	CLEAN_FD int fd = pages < 0 ? -1 : connect_to(path, e);
+	CLEAN_FD int end_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	struct pager *p;
 	char *text;
 	int rc;
 
 	if (pages < 0 || fd < 0)
 		return pages < 0 ? pages : fd;
+	if (end_fd < 0)
+		return err_errno(e, "eventfd");
 	text = describe(m);
 	p = calloc(1, sizeof(*p));
 	rc = text && p ? send_both(fd, text, pages, e)
 		       : err_set(e, -ENOMEM, "no memory for a message");
 	free(text);
 	if (!rc) {
-		*p = (struct pager){
-			.fd = fd, .pages = pages, .confine = confine};
+		*p = (struct pager){.fd = fd,
+				    .signal_fd = signal_fd,
+				    .end_fd = end_fd,
+				    .pages = pages,
+				    .confine = confine};
 		rc = start_watch(p, e);
 	}
 	if (rc) {
 		free(p);
 		return rc;
 	}
+	pager = p;
 	fd_steal(&fd);
+	fd_steal(&end_fd);
 	fd_steal(&pages);
 	return 0;
 }

@@ -214,9 +214,6 @@ static void machine_rules_hold(void **state)
 		       "\"huge_pages\": \"1G\""),
 	       "one of None, 2M, Transparent, not '1G'");
 	refuse(machine("\"vcpu_count\": 1, \"mem_size_mib\": 2, "
-		       "\"track_dirty_pages\": true"),
-	       "track_dirty_pages is not supported");
-	refuse(machine("\"vcpu_count\": 1, \"mem_size_mib\": 2, "
 		       "\"cpu_template\": \"C3\""),
 	       "This CPU template is not supported");
 	refuse(machine("\"vcpu_count\": 1, \"mem_size_mib\": 2, "

@@ -10,7 +10,9 @@
 /*
  * Filters stack: a thread's calls must pass all that it, or whoever made it,
  * has put on. So the program of FILTER_START is made of all tables, that of
- * FILTER_LOOP of its own and the workers', and FILTER_STATE adds to those.
+ * FILTER_LOOP of its own and the workers', and FILTER_STATE adds to those. What
+ * the loop thread needs at any time stands in its table, though the workers'
+ * may have it too.
  */
 enum filter_kind {
 	FILTER_VCPU,   /* a vCPU's thread, from before it enters the guest */

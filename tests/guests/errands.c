@@ -1,0 +1,251 @@
+/*
+ * A guest that has each device do once what Linux's drivers have it do, so that
+ * the monitor makes every system call that only a driver is the cause of:
+ * reads, writes, flushes, discards and zeroes on each disk, a frame each way
+ * and a second pair of queues on a network, and streams over vsock, one it
+ * opens and one that the host does. Then it resets them. It ends with "done",
+ * or says what went wrong.
+ */
+#include "tests/guests/hostile_block.h"
+
+void hostile_main(void);
+
+enum { RX = 0, TX = 1, CTRL = 4, NET_QUEUES = 5, DEVICES = 5 };
+enum { HEADER = 44, BUFFER_BYTES = 4096, HOST = 2, STREAM = 1 };
+enum { OWN_PORT = 1025, HOST_PORT = 5000, NO_MORE_SENT = 2 };
+enum { CLASS_MQ = 4 };
+
+enum op { REQUEST = 1, RESPONSE = 2, RST = 3, SHUTDOWN = 4, RW = 5 };
+
+struct packet {
+	uint32_t src_cid[2];
+	uint32_t dst_cid[2];
+	uint32_t src_port;
+	uint32_t dst_port;
+	uint32_t len;
+	uint16_t type;
+	uint16_t op;
+	uint32_t flags;
+	uint32_t buf_alloc;
+	uint32_t fwd_cnt;
+};
+
+static const struct kind vsock_errands = {
+	.id = ID_VSOCK,
+	.name = "vsock",
+	.queues = 3,
+	.target = TX,
+	.features = F_ALL,
+};
+/* With all pairs, behind which the control queue then is (5.1.2). */
+static struct kind net_errands;
+
+static struct queue queues[DEVICES][NET_QUEUES];
+static struct device devices[DEVICES];
+static unsigned device_count;
+
+static _Alignas(4096) volatile uint8_t received[QUEUE_SIZE][BUFFER_BYTES];
+static volatile struct packet packet;
+static _Alignas(4096) volatile uint8_t data[8] = "errand\n";
+
+/* Nobody attacks here; hostile_block.c and hostile_net.c want it. */
+const char *witness_answers(const struct device *d)
+{
+	(void)d;
+	return NULL;
+}
+
+/* ---- disks ---- */
+
+/* Eight sectors, as data of a discard or of zeroes. */
+static void fill_range(void)
+{
+	volatile uint32_t *range = (volatile uint32_t *)request.data;
+
+	range[0] = WASTE_SECTOR;
+	range[1] = 0;
+	range[2] = 8;
+	range[3] = 0;
+}
+
+static const char *run_block(struct device *d)
+{
+	static const struct {
+		uint32_t type;
+		uint32_t bytes;
+	} all[] = {
+		{T_IN, 8 * SECTOR}, {T_OUT, 8 * SECTOR},  {T_FLUSH, 0},
+		{T_DISCARD, 16},    {T_WRITE_ZEROES, 16},
+	};
+	unsigned i;
+
+	for (i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+		const bool is_range = all[i].bytes == 16;
+
+		if (is_range)
+			fill_range();
+		block_fill(d, all[i].type, is_range ? 0 : WASTE_SECTOR,
+			   all[i].bytes);
+		WANT(block_submit(d, 0) == S_OK, "a request failed");
+	}
+	return NULL;
+}
+
+/* ---- networks ---- */
+
+/* virtio 1.2, 5.1.6.5.6: VIRTIO_NET_CTRL_MQ_VQ_PAIRS_SET, of two. */
+static const char *run_net(struct device *d)
+{
+	static volatile uint8_t command[4] = {CLASS_MQ, 0, 2, 0};
+	static volatile uint8_t answer = 0xff;
+	struct queue *q = &d->queue[CTRL];
+	const char *why = net_kind.prove(d);
+
+	if (why)
+		return why;
+	desc_buffer(&q->desc[0], command, sizeof(command), NEXT, 1);
+	desc_buffer(&q->desc[1], &answer, 1, WRITE, 0);
+	queue_offer(q, 0);
+	queue_kick(d, CTRL);
+	WANT(queue_used(q), "a command was not answered");
+	WANT(!answer, "a second pair was refused");
+	return NULL;
+}
+
+/* ---- vsock ---- */
+
+static const char *send(struct device *d, uint32_t from, uint32_t to,
+			enum op op, uint32_t flags)
+{
+	struct queue *q = target(d);
+	const uint32_t bytes = op == RW ? sizeof(data) : 0;
+
+	packet.src_cid[0] = reg_read(d, REG_CONFIG);
+	packet.dst_cid[0] = HOST;
+	packet.src_port = from;
+	packet.dst_port = to;
+	packet.len = bytes;
+	packet.type = STREAM;
+	packet.op = (uint16_t)op;
+	packet.flags = flags;
+	packet.buf_alloc = 65536;
+	packet.fwd_cnt = 0;
+	desc_buffer(&q->desc[0], &packet, HEADER, bytes ? NEXT : 0, 1);
+	desc_buffer(&q->desc[1], data, bytes, 0, 0);
+	submit(d, 0);
+	WANT(queue_used(q), "a packet was not taken");
+	return NULL;
+}
+
+/* The next packet with that operation; NULL where none comes. */
+static const volatile struct packet *receive(struct device *d, enum op op)
+{
+	struct queue *q = &d->queue[RX];
+	const volatile struct packet *p;
+
+	while (queue_used(q)) {
+		p = (const volatile void *)
+			received[q->used.ring[(q->seen - 1) & (q->size - 1)]
+					 .id &
+				 (QUEUE_SIZE - 1)];
+		if (p->op == op)
+			return p;
+	}
+	return NULL;
+}
+
+static void offer_buffers(struct device *d)
+{
+	struct queue *q = &d->queue[RX];
+	uint16_t i;
+
+	for (i = 0; i < QUEUE_SIZE; i++) {
+		desc_buffer(&q->desc[i], received[i], BUFFER_BYTES, WRITE, 0);
+		queue_offer(q, i);
+	}
+	queue_kick(d, RX);
+}
+
+/* One stream to the host, of which we end our direction, and one from it. */
+static const char *run_vsock(struct device *d)
+{
+	const volatile struct packet *p;
+	const char *why;
+
+	offer_buffers(d);
+	why = send(d, OWN_PORT, HOST_PORT, REQUEST, 0);
+	WANT(!why && receive(d, RESPONSE), "the host took no stream");
+	why = send(d, OWN_PORT, HOST_PORT, RW, 0);
+	WANT(!why && receive(d, RW), "the host did not answer");
+	why = send(d, OWN_PORT, HOST_PORT, SHUTDOWN, NO_MORE_SENT);
+	WANT(!why && receive(d, SHUTDOWN), "the host's direction did not end");
+	why = send(d, OWN_PORT, HOST_PORT, RST, 0);
+	print("listening\n");
+	p = receive(d, REQUEST);
+	WANT(!why && p, "no stream came from the host");
+	why = send(d, p->dst_port, p->src_port, RESPONSE, 0);
+	WANT(!why && receive(d, RW), "the host sent nothing");
+	return NULL;
+}
+
+/* ---- all of them ---- */
+
+static const struct kind *kind_of(uint32_t id)
+{
+	return id == ID_BLOCK	? &block_kind
+	       : id == ID_NET	? &net_errands
+	       : id == ID_VSOCK ? &vsock_errands
+				: NULL;
+}
+
+static const char *run(struct device *d)
+{
+	WANT(device_up(d, F_ALL), "it did not come up");
+	return d->kind->id == ID_BLOCK ? run_block(d)
+	       : d->kind->id == ID_NET ? run_net(d)
+				       : run_vsock(d);
+}
+
+static bool run_said(struct device *d)
+{
+	const char *why = run(d);
+
+	if (!why)
+		return true;
+	print("bad ");
+	print(d->kind->name);
+	print(": ");
+	print(why);
+	print("\n");
+	return false;
+}
+
+void hostile_main(void)
+{
+	bool is_good = true;
+	unsigned slot, i;
+
+	net_errands = net_kind;
+	net_errands.queues = NET_QUEUES;
+	net_errands.features = F_ALL;
+	for (slot = 0; slot < SLOT_COUNT && device_count < DEVICES; slot++) {
+		struct device *d = &devices[device_count];
+
+		d->base = SLOTS + slot * SLOT_SIZE;
+		if (reg_read(d, REG_MAGIC) != MAGIC)
+			continue;
+		d->kind = kind_of(reg_read(d, REG_DEVICE_ID));
+		d->queue = queues[device_count];
+		if (d->kind)
+			device_count++;
+	}
+	for (i = 0; i < device_count; i++)
+		is_good &= run_said(&devices[i]);
+	for (i = 0; i < device_count; i++)
+		device_reset(&devices[i]);
+	print(is_good ? "done\n" : "bad errands\n");
+	/* The keyboard controller pulls the reset line. */
+	__asm__ volatile("outb %0, %1"
+			 :
+			 : "a"((uint8_t)0xfe), "Nd"((uint16_t)0x64));
+}
