@@ -96,7 +96,9 @@ static bool thing_settle(struct device *d)
 {
 	struct thing *t = (struct thing *)d;
 
-	return !t->settles || --t->settles == 0;
+	if (t->settles)
+		t->settles--;
+	return !t->settles;
 }
 
 static void thing_visit(struct device *d, struct visitor *v)
@@ -292,6 +294,52 @@ static void what_does_not_fit_is_named(void **state)
 	assert_non_null(strstr(e.text, "'thing a'"));
 	assert_non_null(strstr(e.text, "a thing of 100"));
 	state_free(s);
+}
+
+static int check_names(const struct state *s, struct err *e)
+{
+	int rc;
+
+	memset(e, 0, sizeof(*e));
+	m.state = s;
+	rc = saved_check(&m, e);
+	m.state = NULL;
+	return rc;
+}
+
+static void add(struct state *s, const char *name)
+{
+	struct visitor v;
+
+	visitor_save(&v, 1, NULL);
+	assert_int_equal(state_add(s, name, &v, NULL), 0);
+}
+
+/* It would be state of the guest that is lost. */
+static void a_section_that_nobody_asks_for_is_refused(void **state)
+{
+	static const char *const others[] = {"thing c", "thing", "vcpu 2",
+					     "vcpu 00", "mute",	 "balloon"};
+	struct state *s;
+	struct err e;
+	unsigned i;
+
+	(void)state;
+	m.config.vcpus = 2;
+	for (i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
+		m.config.vcpus = 0;
+		s = save();
+		m.config.vcpus = 2;
+		add(s, "config");
+		add(s, "vcpu 0");
+		add(s, "vcpu 1");
+		assert_int_equal(check_names(s, &e), 0);
+		add(s, others[i]);
+		assert_int_equal(check_names(s, &e), -ENOTSUP);
+		assert_non_null(strstr(e.text, others[i]));
+		state_free(s);
+	}
+	m.config.vcpus = 0;
 }
 
 /* ---- which pages ------------------------------------------------------------
@@ -526,6 +574,7 @@ int main(void)
 		TEST(sections_have_the_names_of_devices),
 		TEST(devices_come_back_and_stay_held),
 		TEST(what_does_not_fit_is_named),
+		TEST(a_section_that_nobody_asks_for_is_refused),
 		TEST(a_diff_has_what_was_written_since_the_last),
 		TEST(a_full_image_begins_anew_where_it_was_kept),
 		TEST(a_log_that_is_half_told_is_not_lost),

@@ -88,12 +88,12 @@ static int set_msrs(struct kvm_msrs *m)
 {
 	uint32_t i;
 
-	if (m->nmsrs == 1)
-		note(m->entries[0].index == MSR_TSC	   ? "tsc"
-		     : m->entries[0].index == MSR_DEADLINE ? "deadline"
-							   : "msr");
-	else
+	if (m->nmsrs > 1)
 		note("msrs");
+	else if (m->entries[0].index == MSR_TSC)
+		note("tsc");
+	else
+		note("msr");
 	for (i = 0; i < m->nmsrs; i++) {
 		if (!msr(m->entries[i].index) ||
 		    m->entries[i].index == fake.unset)
