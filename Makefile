@@ -325,6 +325,7 @@ EXTRA_ioapic := $(KVM_FAKES)
 EXTRA_routes := tests/unit/fake_machine tests/unit/route_bench
 EXTRA_told := $(EXTRA_routes)
 EXTRA_snapshot := $(EXTRA_routes)
+EXTRA_reset := $(EXTRA_routes)
 EXTRA_server := tests/unit/fake_machine tests/unit/server_bench
 EXTRA_server_time := $(EXTRA_server)
 EXTRA_bad_requests := tests/unit/fake_machine

@@ -46,27 +46,35 @@ int snapshot_mark(struct controller *c, struct err *e)
 	int rc = controller_pause(c, e);
 
 	rc = rc ? rc : machine_quiet(c->machine, e);
-	if (rc)
-		return rc;
-	rc = mark(c, e);
-	machine_unquiet(c->machine);
+	if (!rc) {
+		rc = mark(c, e);
+		machine_unquiet(c->machine);
+	}
 	if (was_running)
 		(void)controller_resume(c, NULL);
 	return rc;
+}
+
+/* Whether a reset that failed has changed nothing. */
+static bool is_refusal(int rc)
+{
+	return rc == -EPERM || rc == -EOPNOTSUPP || rc == -EBUSY;
 }
 
 int snapshot_reset(struct controller *c, const struct snapshot_reset *body,
 		   struct err *e)
 {
 	const uint64_t begin_ns = clock_now_ns();
-	const bool runs = body->has_resume_vm ? body->resume_vm
-					      : c->state == CONTROLLER_RUNNING;
+	const bool was_running = c->state == CONTROLLER_RUNNING;
+	const bool runs = body->has_resume_vm ? body->resume_vm : was_running;
 	int rc = check_drives(c, body->keep_drives, e);
 
 	rc = rc ? rc : controller_pause(c, e);
 	rc = rc ? rc : machine_reset(c->machine, e);
-	if (rc && rc != -EPERM && rc != -EOPNOTSUPP && rc != -EBUSY)
+	if (rc && !is_refusal(rc))
 		controller_fail(c, e);
+	else if (rc && was_running)
+		(void)controller_resume(c, NULL);
 	if (!rc && runs)
 		rc = controller_resume(c, e);
 	if (!rc)

@@ -102,7 +102,7 @@ int snapshot_mark(struct controller *c, struct err *e);
 
 /*
  * Back to the mark, or to the load. -EPERM, -EOPNOTSUPP and -EBUSY where that
- * can't be, and the microVM is paused at most; otherwise it ends.
+ * can't be, and the microVM goes on as it was; otherwise it ends.
  */
 int snapshot_reset(struct controller *c, const struct snapshot_reset *body,
 		   struct err *e);

@@ -32,6 +32,7 @@ void fake_reset(void)
 {
 	fake.calls[0] = '\0';
 	fake.fail = NULL;
+	fake.fail_code = 0;
 }
 
 static void note(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
@@ -56,7 +57,8 @@ static int fails(const char *call, struct err *e)
 	if (!fake.fail || strcmp(fake.fail, call) != 0)
 		return 0;
 	fake.fail = NULL;
-	return err_set(e, -ENOMEM, "%s failed on demand", call);
+	return err_set(e, fake.fail_code ? fake.fail_code : -ENOMEM,
+		       "%s failed on demand", call);
 }
 
 int machine_new(struct machine **out, const struct machine_config *config,
@@ -189,18 +191,19 @@ void machine_image_kept(struct machine *m)
 	note("kept");
 }
 
-int machine_mark(struct machine *m, const struct state *state, struct err *e)
+int machine_mark(struct machine *m, const struct state *s, struct err *e)
 {
 	(void)m;
-	(void)state;
+	(void)s;
 	note("mark");
 	return fails("mark", e);
 }
 
-void machine_mark_loaded(struct machine *m, const struct state *state)
+void machine_mark_loaded(struct machine *m, const struct state *s)
 {
 	(void)m;
-	(void)state;
+	(void)s;
+	note("mark loaded");
 }
 
 int machine_reset(struct machine *m, struct err *e)

@@ -409,10 +409,9 @@ static void registers_that_are_none_are_refused(void **state)
 	struct err e;
 	size_t i;
 
-	(void)state;
 	set_pin(4, 0, 0x31);
 	save(data);
-	fake_kvm.route_calls = 0;
+	setup(state);
 	data[1] = 1;
 	assert_true(load(data, STATE_LEN, &e) < 0);
 	assert_non_null(strstr(e.text, "no register 0x1"));
@@ -435,8 +434,9 @@ static void routes_that_kvm_refuses_end_a_load(void **state)
 	uint8_t data[STATE_LEN];
 	struct err e;
 
-	(void)state;
+	set_pin(4, 0, 0x31);
 	save(data);
+	setup(state);
 	fake_kvm.fail_routes = true;
 	assert_int_equal(load(data, STATE_LEN, &e), -EINVAL);
 	assert_non_null(strstr(e.text, "KVM_SET_GSI_ROUTING"));

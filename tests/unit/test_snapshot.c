@@ -237,7 +237,8 @@ static void it_comes_back_as_it_was(void **state)
 		   "block x rw queues=3; add a; "
 		   "net tap0 00:00:00:00:00:00 mtu=0 pairs=3; add a; "
 		   "vsock 3 @/vsock; add vsock; add uart; add i8042; "
-		   "add sleep; add generation; load; generation changed"));
+		   "add sleep; add generation; load; generation changed; "
+		   "mark loaded"));
 	assert_int_equal(controller.state, CONTROLLER_PAUSED);
 	assert_int_equal(serve("GET", "/", NULL), 200);
 	assert_non_null(strstr(answer, "\"state\":\"Paused\""));
@@ -267,7 +268,8 @@ static void what_the_load_overrides(void **state)
 	assert_non_null(strstr(fake.calls, "block y rw"));
 	assert_non_null(strstr(fake.calls, "net tap7 "));
 	assert_non_null(strstr(fake.calls, at("vsock 3 @/other;")));
-	assert_non_null(strstr(fake.calls, "load; generation changed; resume"));
+	assert_non_null(strstr(fake.calls, "load; generation changed; "
+					   "mark loaded; resume"));
 	assert_int_equal(controller.state, CONTROLLER_RUNNING);
 	assert_int_equal(serve("GET", "/vm/config", NULL), 200);
 	assert_non_null(strstr(answer, "\"path_on_host\":\"y\""));

@@ -45,6 +45,7 @@ struct cpus {
 	bool is_model_ready GUARDED_BY(lock);
 	uint32_t ready GUARDED_BY(lock);  /* vCPUs set up */
 	uint32_t inside GUARDED_BY(lock); /* … that may be in the guest */
+	uint32_t holds GUARDED_BY(lock);  /* how often all were held */
 	/* Of the first that could not be set up; borrowed: its struct cpu. */
 	const struct err *failure GUARDED_BY(lock);
 	const struct vm *vm GUARDED_BY(lock);
@@ -127,17 +128,18 @@ static int cpu_setup(struct cpu *cpu)
 }
 
 /*
- * Waits for leave to run. False to quit. *was_held: it was not there at once,
- * and for a vCPU that had run before that is a pause.
+ * Waits for leave to run. False to quit. *was_held: all were held since *holds
+ * was counted, though it may be over before this one comes to the gate.
  */
-static bool gate_enter(struct cpus *c, bool *was_held)
+static bool gate_enter(struct cpus *c, uint32_t *holds, bool *was_held)
 {
 	bool may_run;
 
 	mutex_lock(&c->lock);
-	*was_held = c->stage != STAGE_RUN;
 	while (c->stage != STAGE_RUN && c->stage != STAGE_QUIT)
 		wait_change(c);
+	*was_held = *holds != c->holds;
+	*holds = c->holds;
 	may_run = c->stage == STAGE_RUN;
 	c->inside += may_run;
 	mutex_unlock(&c->lock);
@@ -171,8 +173,9 @@ static void cpu_run(struct cpu *cpu)
 	enum vcpu_exit how = VCPU_KICKED;
 	/* One that was loaded had a pause, however soon it goes on. */
 	bool is_entered = c->config.load, is_first = true, was_held;
+	uint32_t holds = 0;
 
-	while (how == VCPU_KICKED && gate_enter(c, &was_held)) {
+	while (how == VCPU_KICKED && gate_enter(c, &holds, &was_held)) {
 		if (is_entered && (was_held || is_first))
 			vcpu_note_pause(&cpu->vcpu);
 		if (!is_entered && enter_kernel(cpu))
@@ -355,8 +358,10 @@ void cpus_hold(struct cpus *c)
 
 	mutex_lock(&c->lock);
 	was_running = c->stage == STAGE_RUN;
-	if (was_running)
+	if (was_running) {
 		c->stage = STAGE_HOLD;
+		c->holds++;
+	}
 	mutex_unlock(&c->lock);
 	if (!was_running)
 		return;

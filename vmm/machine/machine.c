@@ -365,8 +365,9 @@ int machine_start(struct machine *m, const struct boot_source *source,
 
 int machine_load(struct machine *m, struct err *e)
 {
-	int rc = start_devices(m, e);
+	int rc = saved_check(m, e);
 
+	rc = rc ? rc : start_devices(m, e);
 	rc = rc ? rc : saved_load(m, e);
 	rc = rc ? rc : close_in(m, e);
 	m->state = NULL;

@@ -11,6 +11,7 @@
 #include "vmm/base/clock.h"
 #include "vmm/machine/parts.h"
 #include "vmm/machine/saved.h"
+#include "vmm/mem/image.h"
 #include "vmm/mem/mark.h"
 
 enum { PAGE = 4096, WORD = 64 };
@@ -21,37 +22,44 @@ static size_t bytes_of(const struct machine *m)
 }
 
 /*
- * From here on pages that are written since the mark are known. What was
- * written before is not, where nobody noted it.
+ * From here on pages that are written are known. Where nobody has noted them so
+ * far, the next diff has all that may have been: so this comes before what they
+ * are is forgotten.
  */
-static int begin(struct machine *m, struct err *e)
+static int track(struct machine *m, struct err *e)
 {
-	int rc = 0;
+	int rc;
 
-	if (!m->is_tracked) {
-		rc = vm_log_writes(&m->vm, &m->mem, true, e);
-		rc = rc ? rc : saved_track(m, e);
-	} else {
-		rc = saved_gather(m, e);
-	}
-	if (rc)
-		return rc;
-	if (!m->since_mark)
-		m->since_mark = malloc(bytes_of(m));
-	if (!m->since_mark)
-		return err_set(e, -ENOMEM, "no memory for a log of pages");
-	memset(m->since_mark, 0, bytes_of(m));
-	return 0;
+	if (m->is_tracked)
+		return saved_gather(m, e);
+	rc = vm_log_writes(&m->vm, &m->mem, true, e);
+	rc = rc ? rc : saved_track(m, e);
+	return rc ? rc : image_touched(&m->mem, m->written, e);
+}
+
+static uint64_t *new_log(const struct machine *m, struct err *e)
+{
+	uint64_t *log = calloc(1, bytes_of(m));
+
+	if (!log)
+		err_set(e, -ENOMEM, "no memory for a log of pages");
+	return log;
 }
 
 int machine_mark(struct machine *m, const struct state *s, struct err *e)
 {
-	int rc = mark_set(&m->mem, e);
+	uint64_t *log = new_log(m, e);
+	int rc = log ? track(m, e) : -ENOMEM;
 
-	rc = rc ? rc : begin(m, e);
-	if (!rc)
-		m->marked = s;
-	return rc;
+	rc = rc ? rc : mark_set(&m->mem, e);
+	if (rc) {
+		free(log);
+		return rc;
+	}
+	free(m->since_mark);
+	m->since_mark = log;
+	m->marked = s;
+	return 0;
 }
 
 void machine_mark_loaded(struct machine *m, const struct state *s)
@@ -64,10 +72,13 @@ static int reset_memory(struct machine *m, struct err *e)
 	size_t i;
 	int rc;
 
-	/* A first reset of one that was loaded without a log. */
+	/* A first reset of one that was loaded: all may have been written. */
 	if (!m->since_mark) {
-		rc = mark_reset_all(&m->mem, e);
-		return rc ? rc : begin(m, e);
+		rc = track(m, e);
+		if (rc)
+			return rc;
+		m->since_mark = new_log(m, e);
+		return m->since_mark ? mark_reset_all(&m->mem, e) : -ENOMEM;
 	}
 	rc = saved_gather(m, e);
 	rc = rc ? rc : mark_reset(&m->mem, m->since_mark, e);
@@ -116,5 +127,10 @@ int machine_reset(struct machine *m, struct err *e)
 	rc = rc ? rc : saved_load(m, e);
 	rc = rc ? rc : reset_vcpus(m, e);
 	m->state = NULL;
-	return rc;
+	if (!rc)
+		return 0;
+	/* It is neither here nor there: no code of KVM's is a refusal. */
+	if (e)
+		e->code = -EIO;
+	return -EIO;
 }

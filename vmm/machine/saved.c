@@ -228,6 +228,44 @@ static int load_device(struct machine *m, struct device *d, struct err *e)
 	return finish(&v, name, e);
 }
 
+static bool is_known(const struct machine *m, const char *name)
+{
+	char known[STATE_NAME_MAX];
+	uint32_t i;
+
+	/* "config" is whose who made this machine of it. */
+	if (!strcmp(name, "config") || !strcmp(name, "model") ||
+	    !strcmp(name, "platform"))
+		return true;
+	for (i = 0; i < m->config.vcpus; i++) {
+		vcpu_name(i, known);
+		if (!strcmp(name, known))
+			return true;
+	}
+	for (i = 0; i < m->device_count; i++) {
+		device_name(m->devices[i], known);
+		if (m->devices[i]->ops->visit && !strcmp(name, known))
+			return true;
+	}
+	return false;
+}
+
+int saved_check(const struct machine *m, struct err *e)
+{
+	const char *name;
+	unsigned i;
+
+	for (i = 0; (name = state_name(m->state, i)); i++)
+		if (!is_known(m, name))
+			return err_set(e, -ENOTSUP,
+				       "the state's section '%s' is of "
+				       "something that this microVM has not; "
+				       "load it with the version that saved "
+				       "it, or a later one",
+				       name);
+	return 0;
+}
+
 /* What drivers that are up want of KVM. Nothing is in flight: it ends. */
 static void settle_devices(struct machine *m)
 {
@@ -287,7 +325,8 @@ int saved_gather(struct machine *m, struct err *e)
 	if (!fresh)
 		return err_set(e, -ENOMEM, "no memory for a log of pages");
 	rc = vm_take_written(&m->vm, &m->mem, fresh, e);
-	for (i = 0; i < words && !rc; i++) {
+	/* Also where it fails: KVM has forgotten what it told. */
+	for (i = 0; i < words; i++) {
 		if (m->mem.written[i])
 			fresh[i] |= __atomic_exchange_n(&m->mem.written[i], 0,
 							__ATOMIC_RELAXED);

@@ -13,6 +13,12 @@ int saved_load_model(struct machine *m, struct err *e);
 /* A vCPU; machine is a struct machine. Thread: the vCPU's. */
 int saved_load_vcpu(void *machine, struct vcpu *vcpu, struct err *e);
 
+/*
+ * Whether somebody here takes each section: what nobody takes would be lost.
+ * With all devices added. -ENOTSUP.
+ */
+int saved_check(const struct machine *m, struct err *e);
+
 /* Devices, which were started, and what they hang on. They stay held. */
 int saved_load(struct machine *m, struct err *e);
 

@@ -185,10 +185,23 @@ int ioapic_open(struct ioapic *io, struct vm *vm, struct bus *mmio,
 	return bus_add(mmio, &range, e);
 }
 
-void ioapic_visit(struct ioapic *io, struct visitor *v)
+/* Tells KVM of all entries, where it does not know them. */
+static int route_all(struct ioapic *io)
 {
 	bool is_new = false;
-	uint64_t route;
+	uint32_t pin;
+
+	for (pin = 0; pin < LAYOUT_PINS; pin++) {
+		const uint64_t route = entry_route(io->entries[pin]);
+
+		is_new |= route != io->routed[pin];
+		io->routed[pin] = route;
+	}
+	return is_new ? set_routes(io) : 0;
+}
+
+void ioapic_visit(struct ioapic *io, struct visitor *v)
+{
 	uint32_t pin;
 	int rc;
 
@@ -202,11 +215,8 @@ void ioapic_visit(struct ioapic *io, struct visitor *v)
 		visit_u64(v, &io->entries[pin]);
 		/* As the guest could have written it, and no more. */
 		io->entries[pin] &= ENTRY_WRITABLE;
-		route = entry_route(io->entries[pin]);
-		is_new |= route != io->routed[pin];
-		io->routed[pin] = route;
 	}
-	rc = is_new && !v->rc ? set_routes(io) : 0;
+	rc = v->rc ? 0 : route_all(io);
 	if (rc)
 		visit_fail(v, rc, "KVM_SET_GSI_ROUTING: %s", strerror(-rc));
 	mutex_unlock(&io->lock);
