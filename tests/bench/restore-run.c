@@ -10,6 +10,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <spawn.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -39,21 +40,21 @@ static double now_us(void)
 	return (double)t.tv_sec * 1e6 + (double)t.tv_nsec / 1e3;
 }
 
-/* From vfork to the end; listener becomes API_FD where there is one. */
+/* From the spawn to the end; listener becomes API_FD where there is one. */
 static double run_us(char *const argv[], int listener)
 {
 	const double begin = now_us();
+	posix_spawn_file_actions_t files;
 	int status;
-	pid_t pid = vfork();
+	pid_t pid;
 
-	if (pid < 0)
-		die("vfork");
-	if (!pid) {
-		if (listener >= 0 && dup2(listener, API_FD) < 0)
-			_exit(126);
-		execv(argv[0], argv);
-		_exit(127);
-	}
+	posix_spawn_file_actions_init(&files);
+	if (listener >= 0)
+		posix_spawn_file_actions_adddup2(&files, listener, API_FD);
+	errno = posix_spawn(&pid, argv[0], &files, NULL, argv, environ);
+	if (errno)
+		die("posix_spawn");
+	posix_spawn_file_actions_destroy(&files);
 	if (waitpid(pid, &status, 0) != pid)
 		die("waitpid");
 	if (status) {

@@ -206,18 +206,19 @@ static const char *run_vsock(struct device *d)
 
 static const struct kind *kind_of(uint32_t id)
 {
-	return id == ID_BLOCK	? &block_kind
-	       : id == ID_NET	? &net_errands
-	       : id == ID_VSOCK ? &vsock_errands
-				: NULL;
+	if (id == ID_BLOCK)
+		return &block_kind;
+	if (id == ID_NET)
+		return &net_errands;
+	return id == ID_VSOCK ? &vsock_errands : NULL;
 }
 
 static const char *run(struct device *d)
 {
 	WANT(device_up(d, F_ALL), "it did not come up");
-	return d->kind->id == ID_BLOCK ? run_block(d)
-	       : d->kind->id == ID_NET ? run_net(d)
-				       : run_vsock(d);
+	if (d->kind->id == ID_BLOCK)
+		return run_block(d);
+	return d->kind->id == ID_NET ? run_net(d) : run_vsock(d);
 }
 
 static bool run_said(struct device *d)

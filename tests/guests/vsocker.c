@@ -70,10 +70,11 @@ const char *witness_answers(const struct device *d)
 
 static const struct kind *kind_of(uint32_t id)
 {
-	return id == ID_BLOCK	? &block_kind
-	       : id == ID_NET	? &net_kind
-	       : id == ID_VSOCK ? &vsocker_kind
-				: NULL;
+	if (id == ID_BLOCK)
+		return &block_kind;
+	if (id == ID_NET)
+		return &net_kind;
+	return id == ID_VSOCK ? &vsocker_kind : NULL;
 }
 
 static void bring_up(void)

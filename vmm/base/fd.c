@@ -53,11 +53,10 @@ static int check_kind(const struct stat *st, enum fd_kind kind,
 	    (may_be_fifo && S_ISFIFO(st->st_mode)))
 		return 0;
 	return err_set(e, S_ISDIR(st->st_mode) ? -EISDIR : -EINVAL,
-		       "the %s %s is a %s; give a regular file%s", what, path,
+		       "the %s %s is a %s; give a regular file%s%s", what, path,
 		       kind_word(st->st_mode),
-		       may_be_block  ? " or a block device"
-		       : may_be_fifo ? " or a FIFO"
-				     : "");
+		       may_be_block ? " or a block device" : "",
+		       may_be_fifo ? " or a FIFO" : "");
 }
 
 /*

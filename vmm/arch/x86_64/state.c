@@ -343,32 +343,40 @@ static void load_msrs(const struct arch *a, struct vcpu *vcpu, struct msrs *m,
 	write_msrs(vcpu, m->entries, m->count, v);
 }
 
-static void visit_msrs(const struct arch *a, struct vcpu *vcpu,
-		       struct visitor *v)
+static void visit_listed(const struct arch *a, struct vcpu *vcpu,
+			 struct msr_list *list, struct msrs *m,
+			 struct visitor *v)
 {
 	uint32_t tsc_khz = vcpu->tsc_khz;
 	uint64_t offset = 0;
 	bool has_offset = !v->is_loading && !vcpu->is_tsc_scaled &&
 			  !tsc_offset(vcpu, KVM_GET_DEVICE_ATTR, &offset);
-	struct msr_list *list = malloc(sizeof(*list));
-	struct msrs *m = calloc(1, sizeof(*m));
 
 	visit_u32(v, &tsc_khz);
 	visit_bool(v, &has_offset);
 	visit_u64(v, &offset);
-	if (!list || !m)
+	if (v->rc || !list_msrs(a, list, v))
+		return;
+	if (!v->is_loading)
+		m->count = read_msrs(vcpu, list, m->entries);
+	visit_msr_values(list, m, v);
+	if (!v->is_loading || v->rc)
+		return;
+	pick_clocks(m);
+	match_tsc_khz(a, vcpu, tsc_khz, v);
+	load_msrs(a, vcpu, m, offset, has_offset && !vcpu->is_tsc_scaled, v);
+}
+
+static void visit_msrs(const struct arch *a, struct vcpu *vcpu,
+		       struct visitor *v)
+{
+	struct msr_list *list = malloc(sizeof(*list));
+	struct msrs *m = calloc(1, sizeof(*m));
+
+	if (list && m)
+		visit_listed(a, vcpu, list, m, v);
+	else
 		visit_fail(v, -ENOMEM, "no memory for MSRs");
-	if (!v->rc && list_msrs(a, list, v)) {
-		if (!v->is_loading)
-			m->count = read_msrs(vcpu, list, m->entries);
-		visit_msr_values(list, m, v);
-		if (v->is_loading && !v->rc) {
-			pick_clocks(m);
-			match_tsc_khz(a, vcpu, tsc_khz, v);
-			load_msrs(a, vcpu, m, offset,
-				  has_offset && !vcpu->is_tsc_scaled, v);
-		}
-	}
 	free(m);
 	free(list);
 }
