@@ -15,7 +15,10 @@ enum { HEADER = 44, BUFFER_BYTES = 4096, HOST = 2, STREAM = 1 };
 enum { OWN_PORT = 1025, HOST_PORT = 5000, NO_MORE_SENT = 2 };
 enum { CLASS_MQ = 4, CLASS_OFFLOADS = 5 };
 enum { COM1 = 0x3f8, COM1_STATUS = 0x3fd, I8042 = 0x64 };
-enum { IOAPIC = 0xfec00000, PIN = 5, VECTOR = 0x30 };
+enum { PIN = 5, VECTOR = 0x30 };
+
+#define IOAPIC	      0xfec00000U
+#define IOAPIC_WINDOW 0xfec00010U
 
 enum op { REQUEST = 1, RESPONSE = 2, RST = 3, SHUTDOWN = 4, RW = 5 };
 
@@ -192,7 +195,7 @@ static const char *run_vsock(struct device *d)
 	WANT(!why && receive(d, RW), "the host did not answer");
 	why = send(d, OWN_PORT, HOST_PORT, SHUTDOWN, NO_MORE_SENT);
 	WANT(!why && receive(d, SHUTDOWN), "the host's direction did not end");
-	why = send(d, OWN_PORT, HOST_PORT, RST, 0);
+	WANT(!send(d, OWN_PORT, HOST_PORT, RST, 0), "the reset was not taken");
 	print("listening\n");
 	do
 		p = receive(d, REQUEST);
@@ -259,7 +262,7 @@ static void wait_for_byte(void)
 static void unmask_pin(unsigned pin)
 {
 	*(volatile uint32_t *)IOAPIC = 0x10 + 2 * pin;
-	*(volatile uint32_t *)(IOAPIC + 0x10) = VECTOR;
+	*(volatile uint32_t *)IOAPIC_WINDOW = VECTOR;
 }
 
 void hostile_main(void)
