@@ -33,9 +33,10 @@ struct msr_list {
 	uint32_t indices[MSRS_MAX];
 };
 
-struct msr_batch {
+union msr_batch {
 	struct kvm_msrs head;
-	struct kvm_msr_entry room[MSRS_AT_ONCE];
+	uint8_t room[sizeof(struct kvm_msrs) +
+		     MSRS_AT_ONCE * sizeof(struct kvm_msr_entry)];
 };
 
 void arch_visit_model(struct arch *a, struct visitor *v)
@@ -163,7 +164,7 @@ static bool list_msrs(const struct arch *a, struct msr_list *list,
 static uint32_t read_msrs(const struct vcpu *vcpu, const struct msr_list *list,
 			  struct kvm_msr_entry *out)
 {
-	struct msr_batch batch;
+	union msr_batch batch;
 	uint32_t at = 0, count = 0, i, n;
 	int got;
 
@@ -173,11 +174,12 @@ static uint32_t read_msrs(const struct vcpu *vcpu, const struct msr_list *list,
 		memset(&batch, 0, sizeof(batch));
 		batch.head.nmsrs = n;
 		for (i = 0; i < n; i++)
-			batch.room[i].index = list->indices[at + i];
+			batch.head.entries[i].index = list->indices[at + i];
 		got = ioctl(vcpu->fd, KVM_GET_MSRS, &batch);
 		if (got < 0)
 			got = 0;
-		memcpy(&out[count], batch.room, (size_t)got * sizeof(out[0]));
+		memcpy(&out[count], batch.head.entries,
+		       (size_t)got * sizeof(out[0]));
 		count += (uint32_t)got;
 		/* The next one is what it stopped at. */
 		at += (uint32_t)got + ((uint32_t)got < n);
@@ -207,7 +209,7 @@ static void write_msrs(const struct vcpu *vcpu,
 		       const struct kvm_msr_entry *msrs, uint32_t count,
 		       struct visitor *v)
 {
-	struct msr_batch batch;
+	union msr_batch batch;
 	uint32_t at = 0, n;
 	int set;
 
@@ -215,7 +217,7 @@ static void write_msrs(const struct vcpu *vcpu,
 		n = count - at < MSRS_AT_ONCE ? count - at : MSRS_AT_ONCE;
 		memset(&batch, 0, sizeof(batch));
 		batch.head.nmsrs = n;
-		memcpy(batch.room, &msrs[at], n * sizeof(msrs[0]));
+		memcpy(batch.head.entries, &msrs[at], n * sizeof(msrs[0]));
 		set = ioctl(vcpu->fd, KVM_SET_MSRS, &batch);
 		if (set < 0)
 			set = 0;
