@@ -30,8 +30,6 @@
 #include "vmm/base/log.h"
 #include "vmm/mem/missing.h"
 
-enum { PAGE = 4096 };
-
 /* What those get who may take a signal, or end all in good order. */
 enum { PATIENCE_MS = 2000 };
 
@@ -84,7 +82,7 @@ static char *describe(const struct guest_mem *m)
 				  (json_int_t)(uintptr_t)r->hva, "size",
 				  (json_int_t)r->size, "offset",
 				  (json_int_t)(r->hva - m->map), "page_size",
-				  PAGE, "page_size_kib", PAGE));
+				  GUEST_PAGE, "page_size_kib", GUEST_PAGE));
 	}
 	if (list)
 		text = json_dumps(list, JSON_COMPACT);

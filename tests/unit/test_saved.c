@@ -257,7 +257,7 @@ static void devices_come_back_and_stay_held(void **state)
 	assert_int_equal(things[1].number, 11);
 	assert_int_equal(things[1].settles, 0);
 	assert_int_equal(things[0].released, 0);
-	saved_release(&m);
+	machine_unquiet(&m);
 	assert_int_equal(things[0].released, 1);
 	state_free(s);
 }

@@ -89,7 +89,6 @@ int vm_log_writes(struct vm *vm, const struct guest_mem *mem, bool is_on,
 int vm_take_written(struct vm *vm, const struct guest_mem *mem, uint64_t *pages,
 		    struct err *e)
 {
-	enum { PAGE = 4096, WORD = 64 };
 	uint64_t at, words, *bits;
 	uint32_t slot = 0;
 	uint64_t i;
@@ -104,7 +103,8 @@ int vm_take_written(struct vm *vm, const struct guest_mem *mem, uint64_t *pages,
 				(uint64_t)(mem->regions[r].hva - mem->map) + at;
 			struct kvm_dirty_log log = {.slot = slot};
 
-			words = (s.memory_size / PAGE + WORD - 1) / WORD;
+			words = (s.memory_size / GUEST_PAGE + GUEST_WORD - 1) /
+				GUEST_WORD;
 			bits = calloc(words, sizeof(*bits));
 			if (!bits)
 				return err_set(e, -ENOMEM,
@@ -115,7 +115,8 @@ int vm_take_written(struct vm *vm, const struct guest_mem *mem, uint64_t *pages,
 				return err_errno(e, "KVM_GET_DIRTY_LOG");
 			}
 			for (i = 0; i < words; i++)
-				pages[first / PAGE / WORD + i] |= bits[i];
+				pages[first / GUEST_PAGE / GUEST_WORD + i] |=
+					bits[i];
 			free(bits);
 		}
 	return 0;

@@ -383,7 +383,7 @@ void machine_pause(struct machine *m)
 
 void machine_resume(struct machine *m)
 {
-	saved_release(m);
+	machine_unquiet(m);
 	cpus_release(m->cpus);
 	if (!m->times.run_ns)
 		m->times.run_ns = clock_now_ns();

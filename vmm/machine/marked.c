@@ -8,17 +8,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "vmm/base/clock.h"
 #include "vmm/machine/parts.h"
 #include "vmm/machine/saved.h"
 #include "vmm/mem/image.h"
 #include "vmm/mem/mark.h"
 
-enum { PAGE = 4096, WORD = 64 };
-
 static size_t bytes_of(const struct machine *m)
 {
-	return (m->mem.size / PAGE + WORD - 1) / WORD * sizeof(uint64_t);
+	return guest_mem_words(&m->mem) * sizeof(uint64_t);
 }
 
 /*
@@ -85,7 +82,7 @@ static int reset_memory(struct machine *m, struct err *e)
 	if (rc)
 		return rc;
 	/* What goes back is written once more, for the next diff. */
-	for (i = 0; i < bytes_of(m) / sizeof(m->written[0]); i++)
+	for (i = 0; i < guest_mem_words(&m->mem); i++)
 		m->written[i] |= m->since_mark[i];
 	memset(m->since_mark, 0, bytes_of(m));
 	return 0;

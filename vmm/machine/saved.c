@@ -25,8 +25,6 @@
 /* What a drive gets to end what it has in flight. */
 #define QUIET_NS 10000000000ULL
 
-enum { PAGE = 4096, WORD = 64 };
-
 static void vcpu_name(uint32_t id, char out[STATE_NAME_MAX])
 {
 	snprintf(out, STATE_NAME_MAX, "vcpu %u", id);
@@ -92,11 +90,6 @@ void machine_unquiet(struct machine *m)
 		return;
 	m->is_quiet = false;
 	release_devices(m);
-}
-
-void saved_release(struct machine *m)
-{
-	machine_unquiet(m);
 }
 
 /* ---- saving ---------------------------------------------------------------
@@ -301,14 +294,9 @@ int saved_load(struct machine *m, struct err *e)
 /* ---- memory ---------------------------------------------------------------
  */
 
-static uint64_t words_of(const struct machine *m)
-{
-	return (m->mem.size / PAGE + WORD - 1) / WORD;
-}
-
 int saved_track(struct machine *m, struct err *e)
 {
-	m->written = calloc(words_of(m), sizeof(m->written[0]));
+	m->written = calloc(guest_mem_words(&m->mem), sizeof(m->written[0]));
 	if (!m->written || guest_mem_track(&m->mem, true))
 		return err_set(e, -ENOMEM, "no memory for a log of pages");
 	m->is_tracked = true;
@@ -317,7 +305,7 @@ int saved_track(struct machine *m, struct err *e)
 
 int saved_gather(struct machine *m, struct err *e)
 {
-	const uint64_t words = words_of(m);
+	const uint64_t words = guest_mem_words(&m->mem);
 	uint64_t *fresh = calloc(words, sizeof(*fresh));
 	uint64_t i;
 	int rc;
@@ -347,7 +335,7 @@ static int write_diff(struct machine *m, int fd, uint64_t offset,
 	if (m->is_tracked)
 		return image_write_pages(&m->mem, m->written, fd, offset,
 					 figures, e);
-	touched = calloc(words_of(m), sizeof(*touched));
+	touched = calloc(guest_mem_words(&m->mem), sizeof(*touched));
 	if (!touched)
 		return err_set(e, -ENOMEM, "no memory for a log of pages");
 	rc = image_touched(&m->mem, touched, e);
@@ -374,7 +362,8 @@ int machine_write_image(struct machine *m, enum machine_image kind, int fd,
 void machine_image_kept(struct machine *m)
 {
 	if (m->is_tracked)
-		memset(m->written, 0, words_of(m) * sizeof(m->written[0]));
+		memset(m->written, 0,
+		       guest_mem_words(&m->mem) * sizeof(m->written[0]));
 }
 
 uint64_t machine_memory(const struct machine *m)

@@ -22,9 +22,6 @@ int saved_check(const struct machine *m, struct err *e);
 /* Devices, which were started, and what they hang on. They stay held. */
 int saved_load(struct machine *m, struct err *e);
 
-/* Lets devices go that saved_load() left held. */
-void saved_release(struct machine *m);
-
 /* Begins to note what is written to memory that KVM logs already. */
 int saved_track(struct machine *m, struct err *e);
 

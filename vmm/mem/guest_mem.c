@@ -14,7 +14,7 @@
 
 #include "vmm/base/fd.h"
 
-enum { HUGE_BYTES = 2 << 20, PAGE_BYTES = 4096, WORD_BITS = 64 };
+enum { HUGE_BYTES = 2 << 20 };
 
 static int sum_ranges(const struct guest_range *ranges, unsigned count,
 		      uint64_t *total, struct err *e)
@@ -206,14 +206,11 @@ void guest_mem_close(struct guest_mem *m)
 
 int guest_mem_track(struct guest_mem *m, bool is_on)
 {
-	const uint64_t pages = m->size / PAGE_BYTES;
-
 	free(m->written);
 	m->written = NULL;
 	if (!is_on)
 		return 0;
-	m->written = calloc((pages + WORD_BITS - 1) / WORD_BITS,
-			    sizeof(m->written[0]));
+	m->written = calloc(guest_mem_words(m), sizeof(m->written[0]));
 	return m->written ? 0 : -ENOMEM;
 }
 
@@ -224,10 +221,10 @@ void guest_mem_note(const struct guest_mem *m, const void *hva, uint64_t len)
 
 	if (!len)
 		return;
-	for (page = at / PAGE_BYTES; page <= (at + len - 1) / PAGE_BYTES;
+	for (page = at / GUEST_PAGE; page <= (at + len - 1) / GUEST_PAGE;
 	     page++)
-		(void)__atomic_fetch_or(&m->written[page / WORD_BITS],
-					1ULL << page % WORD_BITS,
+		(void)__atomic_fetch_or(&m->written[page / GUEST_WORD],
+					1ULL << page % GUEST_WORD,
 					__ATOMIC_RELAXED);
 }
 

@@ -16,6 +16,12 @@
  */
 enum { GUEST_MEM_REGIONS_MAX = 2 };
 
+/*
+ * Sets of pages are bits in words, in the order of the mapping: what is
+ * written, touched, to be saved.
+ */
+enum { GUEST_PAGE = 4096, GUEST_WORD = 64 };
+
 struct guest_range {
 	uint64_t gpa;
 	uint64_t size; /* bytes, a multiple of 4096 */
@@ -75,6 +81,12 @@ void guest_mem_close(struct guest_mem *m);
  * empty range has no address worth having. Thread: any.
  */
 void *guest_mem_at(const struct guest_mem *m, uint64_t gpa, uint64_t len);
+
+/* The words of a set of all pages. */
+static inline uint64_t guest_mem_words(const struct guest_mem *m)
+{
+	return (m->size / GUEST_PAGE + GUEST_WORD - 1) / GUEST_WORD;
+}
 
 /* Copies out of or into guest memory. 0, or -EFAULT as for guest_mem_at(). */
 int guest_mem_read(const struct guest_mem *m, uint64_t gpa, void *buf,

@@ -23,7 +23,6 @@
 
 #include "vmm/base/fd.h"
 
-enum { PAGE = 4096, WORD = 64 };
 /* Pages that one mincore() tells of, and the most that one write takes. */
 enum { WINDOW_PAGES = 16384, WRITE_BYTES = 1 << 20 };
 
@@ -45,7 +44,7 @@ static bool is_zero(const uint8_t *page)
 	uint64_t any = 0;
 	unsigned i, k;
 
-	for (i = 0; i < PAGE / sizeof(*words) && !any; i += 32)
+	for (i = 0; i < GUEST_PAGE / sizeof(*words) && !any; i += 32)
 		for (k = 0; k < 32; k++)
 			any |= words[i + k];
 	return !any;
@@ -70,14 +69,14 @@ static int take(struct writer *w, uint64_t at)
 {
 	int rc = 0;
 
-	w->figures->looked_at += PAGE;
+	w->figures->looked_at += GUEST_PAGE;
 	if (!w->are_zeroes_written && is_zero(w->m->map + at))
 		return 0;
 	if (at != w->end || w->end - w->begin >= WRITE_BYTES) {
 		rc = flush(w);
 		w->begin = at;
 	}
-	w->end = at + PAGE;
+	w->end = at + GUEST_PAGE;
 	return rc;
 }
 
@@ -85,7 +84,7 @@ static int take_range(struct writer *w, uint64_t begin, uint64_t end)
 {
 	int rc = 0;
 
-	for (; begin < end && !rc; begin += PAGE)
+	for (; begin < end && !rc; begin += GUEST_PAGE)
 		rc = take(w, begin);
 	return rc;
 }
@@ -108,9 +107,10 @@ static bool next_data(const struct guest_mem *m, uint64_t *begin, uint64_t *end)
 	if ((uint64_t)data - m->offset >= m->size)
 		return false;
 	hole = lseek(m->fd, data, SEEK_HOLE);
-	*begin = ((uint64_t)data - m->offset) / PAGE * PAGE;
+	*begin = ((uint64_t)data - m->offset) / GUEST_PAGE * GUEST_PAGE;
 	*end = hole < 0 ? m->size
-			: ((uint64_t)hole - m->offset + PAGE - 1) / PAGE * PAGE;
+			: ((uint64_t)hole - m->offset + GUEST_PAGE - 1) /
+				  GUEST_PAGE * GUEST_PAGE;
 	if (*end > m->size)
 		*end = m->size;
 	return true;
@@ -134,7 +134,7 @@ static int residency(const struct guest_mem *m, uint64_t at, uint64_t bytes,
 	if (mincore(m->map + at, bytes, vec))
 		return err_errno(e, "can't tell which memory was touched");
 	if (has_swapped())
-		memset(vec, 1, bytes / PAGE);
+		memset(vec, 1, bytes / GUEST_PAGE);
 	return 0;
 }
 
@@ -152,15 +152,16 @@ static int take_private(struct writer *w)
 
 	for (at = 0; at < m->size && !rc; at += bytes) {
 		bytes = m->size - at;
-		if (bytes > (uint64_t)WINDOW_PAGES * PAGE)
-			bytes = (uint64_t)WINDOW_PAGES * PAGE;
+		if (bytes > (uint64_t)WINDOW_PAGES * GUEST_PAGE)
+			bytes = (uint64_t)WINDOW_PAGES * GUEST_PAGE;
 		rc = residency(m, at, bytes, vec, w->e);
-		for (i = 0; i < bytes && !rc; i += PAGE) {
+		for (i = 0; i < bytes && !rc; i += GUEST_PAGE) {
 			while (has_data && at + i >= end) {
 				begin = at + i;
 				has_data = next_data(m, &begin, &end);
 			}
-			if (vec[i / PAGE] & 1 || (has_data && at + i >= begin))
+			if (vec[i / GUEST_PAGE] & 1 ||
+			    (has_data && at + i >= begin))
 				rc = take(w, at + i);
 		}
 	}
@@ -211,17 +212,17 @@ int image_write_pages(const struct guest_mem *m, const uint64_t *pages, int fd,
 		.figures = figures,
 		.e = e,
 	};
-	const uint64_t count = m->size / PAGE;
+	const uint64_t count = m->size / GUEST_PAGE;
 	uint64_t word, bits;
 	int rc = 0;
 
 	*figures = (struct image_figures){0};
-	for (word = 0; word < (count + WORD - 1) / WORD; word++)
+	for (word = 0; word < guest_mem_words(m); word++)
 		for (bits = pages[word]; bits && !rc; bits &= bits - 1) {
-			const uint64_t page =
-				word * WORD + (uint64_t)__builtin_ctzll(bits);
+			const uint64_t page = word * GUEST_WORD +
+					      (uint64_t)__builtin_ctzll(bits);
 
-			rc = page < count ? take(&w, page * PAGE) : 0;
+			rc = page < count ? take(&w, page * GUEST_PAGE) : 0;
 		}
 	return rc ? rc : flush(&w);
 }
@@ -234,12 +235,13 @@ int image_touched(const struct guest_mem *m, uint64_t *pages, struct err *e)
 
 	for (at = 0; at < m->size && !rc; at += bytes) {
 		bytes = m->size - at;
-		if (bytes > (uint64_t)WINDOW_PAGES * PAGE)
-			bytes = (uint64_t)WINDOW_PAGES * PAGE;
+		if (bytes > (uint64_t)WINDOW_PAGES * GUEST_PAGE)
+			bytes = (uint64_t)WINDOW_PAGES * GUEST_PAGE;
 		rc = residency(m, at, bytes, vec, e);
-		for (i = at / PAGE; i < (at + bytes) / PAGE && !rc; i++)
-			if (vec[i - at / PAGE] & 1)
-				pages[i / WORD] |= 1ULL << i % WORD;
+		for (i = at / GUEST_PAGE; i < (at + bytes) / GUEST_PAGE && !rc;
+		     i++)
+			if (vec[i - at / GUEST_PAGE] & 1)
+				pages[i / GUEST_WORD] |= 1ULL << i % GUEST_WORD;
 	}
 	return rc;
 }

@@ -15,8 +15,6 @@
 #include "vmm/base/fd.h"
 #include "vmm/mem/image.h"
 
-enum { PAGE = 4096, WORD = 64 };
-
 /* 32 MiB. */
 enum { COPY_PAGES_MAX = 8192 };
 
@@ -96,7 +94,7 @@ int mark_reset_all(struct guest_mem *m, struct err *e)
 
 int mark_reset(struct guest_mem *m, const uint64_t *pages, struct err *e)
 {
-	const uint64_t words = (m->size / PAGE + WORD - 1) / WORD;
+	const uint64_t words = guest_mem_words(m);
 	uint64_t word, bits, count = 0;
 	int rc = find_mark(m, e);
 
@@ -108,12 +106,12 @@ int mark_reset(struct guest_mem *m, const uint64_t *pages, struct err *e)
 		return mark_reset_all(m, e);
 	for (word = 0; word < words; word++)
 		for (bits = pages[word]; bits; bits &= bits - 1) {
-			const uint64_t at = (word * WORD +
+			const uint64_t at = (word * GUEST_WORD +
 					     (uint64_t)__builtin_ctzll(bits)) *
-					    PAGE;
+					    GUEST_PAGE;
 
 			if (at < m->size)
-				memcpy(m->map + at, m->mark + at, PAGE);
+				memcpy(m->map + at, m->mark + at, GUEST_PAGE);
 		}
 	return 0;
 }
