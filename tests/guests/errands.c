@@ -7,6 +7,7 @@
  * what went wrong. It begins, and ends, when it gets a byte by the serial port.
  */
 #include "tests/guests/hostile_block.h"
+#include "tests/guests/vsock.h"
 
 void hostile_main(void);
 
@@ -19,21 +20,6 @@ enum { PIN = 5, VECTOR = 0x30 };
 
 #define IOAPIC	      0xfec00000U
 #define IOAPIC_WINDOW 0xfec00010U
-
-enum op { REQUEST = 1, RESPONSE = 2, RST = 3, SHUTDOWN = 4, RW = 5 };
-
-struct packet {
-	uint32_t src_cid[2];
-	uint32_t dst_cid[2];
-	uint32_t src_port;
-	uint32_t dst_port;
-	uint32_t len;
-	uint16_t type;
-	uint16_t op;
-	uint32_t flags;
-	uint32_t buf_alloc;
-	uint32_t fwd_cnt;
-};
 
 static const struct kind vsock_errands = {
 	.id = ID_VSOCK,

@@ -4,33 +4,11 @@
  * is the proof. Somebody listens at SINK, and takes what he is sent.
  */
 #include "tests/guests/hostile.h"
+#include "tests/guests/vsock.h"
 
 enum { RX = 0, TX = 1, EVENT = 2 };
 enum { HEADER = 44, RX_BYTES = 512, PACKETS = 200 };
 enum { HOST = 2, STREAM = 1, NOBODY = 9999, SINK = 5000 };
-
-enum op {
-	REQUEST = 1,
-	RESPONSE = 2,
-	RST = 3,
-	SHUTDOWN = 4,
-	RW = 5,
-	CREDIT_UPDATE = 6,
-	CREDIT_REQUEST = 7,
-};
-
-struct packet {
-	uint32_t src_cid[2];
-	uint32_t dst_cid[2];
-	uint32_t src_port;
-	uint32_t dst_port;
-	uint32_t len;
-	uint16_t type;
-	uint16_t op;
-	uint32_t flags;
-	uint32_t buf_alloc;
-	uint32_t fwd_cnt;
-};
 
 static volatile struct packet packet;
 static _Alignas(4096) volatile uint8_t data[4096];

@@ -10,35 +10,13 @@
  */
 #include "tests/guests/hostile.h"
 #include "tests/guests/idle.h"
+#include "tests/guests/vsock.h"
 
 void hostile_main(void);
 
 enum { RX = 0, TX = 1, EVENT = 2 };
 enum { HEADER = 44, BUFFER_BYTES = 4096, EVENT_BUFFERS = 4 };
 enum { HOST = 2, STREAM = 1, DEVICES = 4, FIRST_PIN = 5, PORTS = 256 };
-
-enum op {
-	REQUEST = 1,
-	RESPONSE = 2,
-	RST = 3,
-	SHUTDOWN = 4,
-	RW = 5,
-	CREDIT_UPDATE = 6,
-	CREDIT_REQUEST = 7,
-};
-
-struct packet {
-	uint32_t src_cid[2];
-	uint32_t dst_cid[2];
-	uint32_t src_port;
-	uint32_t dst_port;
-	uint32_t len;
-	uint16_t type;
-	uint16_t op;
-	uint32_t flags;
-	uint32_t buf_alloc;
-	uint32_t fwd_cnt;
-};
 
 static struct device devices[DEVICES];
 static struct queue queues[DEVICES][QUEUES];
