@@ -14,7 +14,8 @@
 #include "vmm/base/fd.h"
 #include "vmm/state/file.h"
 
-static int read_state(const char *path, struct state **state, struct err *e)
+static int read_state(const struct controller *c, const char *path,
+		      struct state **state, struct err *e)
 {
 	uint8_t *data = NULL;
 	size_t len = 0;
@@ -22,7 +23,7 @@ static int read_state(const char *path, struct state **state, struct err *e)
 
 	if (rc)
 		return rc;
-	rc = state_decode(state, data, len, NULL, e);
+	rc = state_decode(state, data, len, &c->snapshot_key, e);
 	free(data);
 	return rc ? err_context(e, "the snapshot %s", path) : 0;
 }
@@ -177,7 +178,7 @@ int snapshot_load(struct controller *c, struct snapshot_load *body,
 	rc = check_body(body, e);
 	if (rc)
 		return rc;
-	rc = read_state(body->snapshot_path, &state, e);
+	rc = read_state(c, body->snapshot_path, &state, e);
 	rc = rc ? rc : open_memory(body, state, &memory_fd, e);
 	rc = rc ? rc : snapshot_config_load(c, state, e);
 	rc = rc ? rc : load(c, body, state, memory_fd, e);

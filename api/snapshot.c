@@ -74,7 +74,7 @@ static int encode(struct controller *c, const uint8_t id[STATE_ID_LEN],
 	memcpy(state_id(s), id, STATE_ID_LEN);
 	rc = snapshot_config_save(c, s, e);
 	rc = rc ? rc : machine_save(c->machine, s, e);
-	rc = rc ? rc : state_encode(s, NULL, data, len, e);
+	rc = rc ? rc : state_encode(s, &c->snapshot_key, data, len, e);
 	state_free(s);
 	return rc;
 }

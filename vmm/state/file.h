@@ -26,6 +26,12 @@ int state_file_read(const char *path, uint8_t **out, size_t *len,
 		    struct err *e);
 
 /*
+ * Reads a key, the 16 to STATE_KEY_MAX bytes of a file, or of a descriptor that
+ * was passed.
+ */
+int state_key_read(const char *path, struct state_key *key, struct err *e);
+
+/*
  * A state and its memory, of which a reader sees both as they were before or
  * both as they are after. Write the memory to mem.fd, put mem.id into the state
  * (state_id()), then commit.

@@ -14,7 +14,7 @@
  * "block rootfs". docs/snapshot.md has the format and its promise: what a
  * release wrote, every later one reads.
  */
-enum { STATE_NAME_MAX = 96, STATE_KEY_MAX = 64, STATE_SECTIONS_MAX = 1024 };
+enum { STATE_NAME_MAX = 96, STATE_SECTIONS_MAX = 1024 };
 
 /* Of the files that are written; those of older ones are read. */
 enum { STATE_FORMAT = 1 };
@@ -28,10 +28,12 @@ enum { STATE_BYTES_MAX = 64 << 20 };
  */
 enum { STATE_ID_LEN = 16, STATE_HEAD_LEN = 48 };
 
+enum { STATE_KEY_MIN = 16, STATE_KEY_MAX = 64 };
+
 /* A secret that whoever writes the file shares with whoever reads it. */
 struct state_key {
 	uint8_t bytes[STATE_KEY_MAX];
-	size_t len; /* 0: no key */
+	size_t len; /* 0: no key, as no pointer to one */
 };
 
 struct state;
