@@ -11,6 +11,7 @@
 
 #include "api/snapshot.h"
 #include "api/snapshot_config.h"
+#include "api/working_set.h"
 #include "vmm/base/fd.h"
 #include "vmm/state/file.h"
 
@@ -180,6 +181,7 @@ int snapshot_load(struct controller *c, struct snapshot_load *body,
 	rc = read_state(body->snapshot_path, &state, e);
 	rc = rc ? rc : open_memory(body, state, &memory_fd, e);
 	rc = rc ? rc : snapshot_config_load(c, state, e);
+	rc = rc ? rc : working_set_open(c, body, state_id(state), e);
 	rc = rc ? rc : load(c, body, state, memory_fd, e);
 	if (rc) {
 		state_free(state);
