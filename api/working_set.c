@@ -82,8 +82,10 @@ static void end_lost(void *context, const struct err *e)
 static int read_bytes(const struct working_run *w, uint8_t **data, size_t *len,
 		      struct err *e)
 {
-	CLEAN_FD int fd =
-		fd_open(w->path, O_RDONLY, FD_REGULAR, "working set", e);
+	/* Its mode is given, where it was passed to be written. */
+	CLEAN_FD int fd = w->fd < 0 ? fd_open(w->path, O_RDONLY, FD_REGULAR,
+					      "working set", e)
+				    : fcntl(w->fd, F_DUPFD_CLOEXEC, 3);
 	struct stat st;
 	int rc;
 

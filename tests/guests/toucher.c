@@ -1,16 +1,16 @@
 /*
- * A guest that touches known pages in a known order. It fills FILL pages from
- * FIRST on, each with its number, says "filled" and waits until somebody has
- *set the flag, as can be done in the memory file of its snapshot. Then it
- *touches TOUCHED of them in an order that jumps, writes to each fourth, says
- *"touched" and how long that took, and waits for good.
+ * A guest that touches known pages in a known order. It writes a number into
+ * each of FILL pages, says "filled" and waits until somebody has set the flag,
+ * as can be done in the memory file of its snapshot. Then it touches some of
+ * them in an order that jumps, writes to each fourth, says "touched" and in
+ *what time, and waits for good.
  *
  *	fill=N	   pages that are filled (default 16384)
- *	touched=N  of those (default 1000)
+ *	touched=N  of those, with a flag of 1 (default 1000); each more in the
+ *		   flag is 16 more
  *	ends	   resets in the place of waiting for good
  *
- * The order is that of `i * 617 % fill`, without what would come twice;
- * tests/vm/working-set has the same.
+ * The order is that of i * 617 % fill; tests/vm/working-set has the same.
  */
 #include "tests/guests/hostile.h"
 
@@ -23,6 +23,7 @@ enum {
 	PAGE_BYTES = 4096,
 	STEP = 617,
 	WRITE_EACH = 4,
+	MORE = 16,
 	I8042_COMMAND = 0x64,
 	RESET = 0xfe,
 };
@@ -85,17 +86,17 @@ static void overwrite(uint32_t page)
 void hostile_main(void)
 {
 	const uint32_t pages = number("fill=", 16384);
-	const uint32_t touched = number("touched=", 1000);
 	const bool ends = word("ends");
 	volatile uint8_t *flag = (volatile uint8_t *)(uintptr_t)FLAG;
 	uint64_t begin;
-	uint32_t i;
+	uint32_t touched, i;
 
 	for (i = 0; i < pages; i++)
 		*first_word(i) = i + 1;
 	print("filled\n");
 	while (!*flag)
 		__asm__ volatile("pause");
+	touched = number("touched=", 1000) + (*flag - 1U) * MORE;
 	begin = moment_now();
 	for (i = 0; i < touched; i++)
 		if (i % WRITE_EACH == WRITE_EACH - 1)
