@@ -171,7 +171,6 @@ static const struct rule pages_rules[] = {
 	CALL("madvise", "mapping them; the thread's end gives its stack back"),
 	CALL("write", "telling the loop thread; log lines"),
 	CALL("clock_gettime", "how long it took, where the vDSO has no clock"),
-	CALL("futex", "the log's lock"),
 	CALL("rt_sigprocmask", "the thread's end"),
 	CALL("exit", "the thread's end"),
 	CALL("exit_group", "the end where a page can't be given"),
