@@ -242,6 +242,11 @@ int touches_begin(struct touches **out, const struct guest_mem *m,
 	return 0;
 }
 
+void touches_stop(struct touches *t)
+{
+	fd_event_raise(t->end_fd);
+}
+
 int touches_ended_fd(const struct touches *t)
 {
 	return t->ended_fd;
@@ -249,7 +254,7 @@ int touches_ended_fd(const struct touches *t)
 
 void touches_end(struct touches *t, struct working_set *set, uint64_t **seen)
 {
-	fd_event_raise(t->end_fd);
+	touches_stop(t);
 	pthread_join(t->thread, NULL);
 	*set = t->set;
 	*seen = t->seen;

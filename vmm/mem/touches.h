@@ -8,7 +8,8 @@
 
 /*
  * Records the order in which pages of a loaded guest are first touched, by
- * whomever: vCPUs, devices, KVM. Each first touch then takes some 10 µs more.
+ * whomever: vCPUs, devices, KVM. Each first touch then waits for another
+ * thread.
  */
 struct touches;
 
@@ -28,13 +29,16 @@ struct touches_config {
 int touches_begin(struct touches **out, const struct guest_mem *m,
 		  const struct touches_config *config, struct err *e);
 
-/* An eventfd that is raised where it has ended by itself. */
+/* Has it end soon, without waiting for that. */
+void touches_stop(struct touches *t);
+
+/* An eventfd that is raised once it has stopped, or ended by itself. */
 int touches_ended_fd(const struct touches *t);
 
 /*
  * Ends: the memory is mapped as it was before the begin, less what was written.
  * What was touched goes to *set, which has no id yet, and a bit for each page
- * to *seen; both are then the caller's. t is freed. Waits for some thousand
- * system calls at most. Thread: the loop's.
+ * to *seen; both are then the caller's. t is freed. Where it has not stopped
+ * yet, waits for a system call for each page apart. Thread: the loop's.
  */
 void touches_end(struct touches *t, struct working_set *set, uint64_t **seen);
