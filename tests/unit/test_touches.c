@@ -13,6 +13,11 @@
 #include <unistd.h>
 
 #include <cmocka.h>
+#include <linux/audit.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
 
 #include "vmm/base/fd.h"
 #include "vmm/mem/guest_mem.h"
@@ -54,6 +59,52 @@ static void open_memory(struct bench *b)
 	assert_int_equal(guest_mem_open(&b->mem, &range, 1, &backing, &e), 0);
 }
 
+/*
+ * From here on the calling thread's call fails with that error, where its
+ * second argument is len, or any for 0.
+ */
+static int forbid(unsigned call, unsigned len, unsigned error)
+{
+	struct sock_filter filter[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
+			 offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, call, 0, 3),
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
+			 offsetof(struct seccomp_data, args[1])),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, len, 0, len ? 1 : 0),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | error),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	const struct sock_fprog program = {
+		.len = sizeof(filter) / sizeof(filter[0]), .filter = filter};
+
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) ||
+	    prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program))
+		return -errno;
+	return 0;
+}
+
+static int forbid_one_page(void *context, struct err *e)
+{
+	(void)context;
+	(void)e;
+	return forbid(SYS_mmap, GUEST_PAGE, ENOMEM);
+}
+
+static int forbid_mmap(void *context, struct err *e)
+{
+	(void)context;
+	(void)e;
+	return forbid(SYS_mmap, 0, ENOMEM);
+}
+
+static int forbid_madvise(void *context, struct err *e)
+{
+	(void)context;
+	(void)e;
+	return forbid(SYS_madvise, 0, EINVAL);
+}
+
 static void lost(void *context, const struct err *e)
 {
 	(void)context;
@@ -61,20 +112,26 @@ static void lost(void *context, const struct err *e)
 }
 
 /* False where this user may not. */
-static bool begin(struct bench *b, uint32_t pages_max)
+static bool begin_with(struct bench *b, const struct touches_config *config)
 {
-	const struct touches_config config = {.pages_max = pages_max,
-					      .lost = lost};
 	struct err e = {0};
 	int rc;
 
 	open_memory(b);
-	rc = touches_begin(&b->touches, &b->mem, &config, &e);
+	rc = touches_begin(&b->touches, &b->mem, config, &e);
 	if (rc == -EPERM || rc == -EACCES)
 		return false;
 	assert_string_equal(e.text, "");
 	assert_int_equal(rc, 0);
 	return true;
+}
+
+static bool begin(struct bench *b, uint32_t pages_max)
+{
+	const struct touches_config config = {.pages_max = pages_max,
+					      .lost = lost};
+
+	return begin_with(b, &config);
 }
 
 static void end(struct bench *b)
@@ -144,6 +201,58 @@ static void test_limit(void **state)
 	assert_int_equal(b.set.pages, 10);
 	assert_int_equal(b.set.ranges[0].count, 10);
 	close_memory(&b);
+}
+
+/* With no room for mappings apart the end comes, and all is there. */
+static void test_no_room(void **state)
+{
+	const struct touches_config config = {
+		.pages_max = PAGES, .confine = forbid_one_page, .lost = lost};
+	struct bench b;
+	unsigned i;
+
+	(void)state;
+	if (!begin_with(&b, &config))
+		skip();
+	for (i = PAGES; i-- > 0;)
+		assert_int_equal(*word(&b, i), i);
+	end(&b);
+	assert_true(b.set.pages <= 1);
+	close_memory(&b);
+}
+
+enum { STATUS_LOST = 7 };
+
+static void end_lost(void *context, const struct err *e)
+{
+	(void)context;
+	_exit(strstr(e->text, "memory file") ? STATUS_LOST : 1);
+}
+
+/* Where no page can be given at all, who hears of it is told. */
+static void test_lost(void **state)
+{
+	const struct touches_config config = {
+		.pages_max = PAGES, .confine = forbid_mmap, .lost = end_lost};
+	struct bench b;
+	int status;
+	pid_t child;
+
+	(void)state;
+	/* Whether this user may, before there is a child to ask. */
+	if (!begin(&b, PAGES))
+		skip();
+	end(&b);
+	close_memory(&b);
+	child = fork();
+	if (!child) {
+		if (!begin_with(&b, &config))
+			_exit(1);
+		_exit((int)*word(&b, 5));
+	}
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), STATUS_LOST);
 }
 
 struct toucher {
@@ -219,22 +328,20 @@ static bool is_mapped(const struct bench *b, unsigned page)
 	       node >= 0;
 }
 
-static void test_prefetch(void **state)
+static void prefetch_by(const struct prefetch_config *config)
 {
-	const struct prefetch_config config = {0};
 	struct prefetch_figures figures;
 	struct prefetch *p;
 	struct bench b;
 	struct err e = {0};
 	unsigned i;
 
-	(void)state;
 	open_memory(&b);
 	assert_int_equal(working_set_reserve(&b.set, PAGES), 0);
 	/* Far apart, so that the kernel maps no page around for us. */
 	for (i = 0; i < 32; i++)
 		working_set_add(&b.set, 31 * 32 - i * 32, i % 2);
-	assert_int_equal(prefetch_begin(&p, &b.mem, &b.set, &config, &e), 0);
+	assert_int_equal(prefetch_begin(&p, &b.mem, &b.set, config, &e), 0);
 	do {
 		prefetch_count(p, &figures);
 		usleep(100);
@@ -249,13 +356,59 @@ static void test_prefetch(void **state)
 	close_memory(&b);
 }
 
+static void test_prefetch(void **state)
+{
+	const struct prefetch_config config = {0};
+
+	(void)state;
+	prefetch_by(&config);
+}
+
+/* Linux before 5.14 */
+static void test_prefetch_by_touching(void **state)
+{
+	const struct prefetch_config config = {.confine = forbid_madvise};
+
+	(void)state;
+	prefetch_by(&config);
+}
+
+/* What the file has no page for is not counted, and harms nobody. */
+static void test_prefetch_of_nothing(void **state)
+{
+	const struct prefetch_config config = {0};
+	struct prefetch_figures figures;
+	struct prefetch *p;
+	struct err e = {0};
+	struct bench b;
+
+	(void)state;
+	open_memory(&b);
+	assert_int_equal(ftruncate(b.fd, (BEFORE + 100) * GUEST_PAGE), 0);
+	assert_int_equal(working_set_reserve(&b.set, 2), 0);
+	working_set_add(&b.set, 200, false);
+	working_set_add(&b.set, 50, false);
+	assert_int_equal(prefetch_begin(&p, &b.mem, &b.set, &config, &e), 0);
+	do {
+		prefetch_count(p, &figures);
+		usleep(100);
+	} while (!figures.us);
+	assert_int_equal(figures.pages, 1);
+	prefetch_end(p);
+	close_memory(&b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_order),
 		cmocka_unit_test(test_limit),
+		cmocka_unit_test(test_no_room),
+		cmocka_unit_test(test_lost),
 		cmocka_unit_test(test_end_amidst),
 		cmocka_unit_test(test_prefetch),
+		cmocka_unit_test(test_prefetch_by_touching),
+		cmocka_unit_test(test_prefetch_of_nothing),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -84,10 +84,25 @@ static void touch(const uint8_t *at, uint64_t bytes)
 		(void)*(const volatile uint8_t *)(at + i);
 }
 
+/* False where the kernel has no page for it, as the guest will find, too. */
+static bool map_pages(struct prefetch *p, uint8_t *at, uint64_t bytes,
+		      bool is_written)
+{
+	if (p->has_populate) {
+		if (!madvise(at, bytes,
+			     is_written ? MADV_POPULATE_WRITE
+					: MADV_POPULATE_READ))
+			return true;
+		if (errno != EINVAL)
+			return false;
+		p->has_populate = false;
+	}
+	touch(at, bytes);
+	return true;
+}
+
 static void populate(struct prefetch *p, const struct working_range *r)
 {
-	const int advice = r->is_written ? MADV_POPULATE_WRITE
-					 : MADV_POPULATE_READ;
 	uint32_t done, count;
 
 	for (done = 0; done < r->count && !p->is_to_end; done += count) {
@@ -97,13 +112,9 @@ static void populate(struct prefetch *p, const struct working_range *r)
 		count = r->count - done;
 		if (count > CALL_PAGES)
 			count = CALL_PAGES;
-		if (p->has_populate &&
-		    madvise(at, (size_t)count * GUEST_PAGE, advice) &&
-		    errno == EINVAL)
-			p->has_populate = false;
-		if (!p->has_populate)
-			touch(at, (uint64_t)count * GUEST_PAGE);
-		p->pages += count;
+		if (map_pages(p, at, (uint64_t)count * GUEST_PAGE,
+			      r->is_written))
+			p->pages += count;
 	}
 }
 
