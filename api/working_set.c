@@ -32,7 +32,7 @@
 /* 64 MiB: two mappings a page stay below the kernel's bound of 65530. */
 enum { RECORD_MS = 10000, RECORD_PAGES_MAX = 16384, NS_PER_MS = 1000000 };
 
-_Static_assert((int)WORKING_SET_ID_LEN == (int)STATE_ID_LEN,
+_Static_assert(sizeof(((struct working_set *)0)->id) == STATE_ID_LEN,
 	       "its id is a state's");
 
 struct working_run {

@@ -18,6 +18,7 @@
  */
 #include "vmm/mem/working_set.h"
 
+#include <assert.h>
 #include <endian.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -69,6 +70,7 @@ int working_set_add(struct working_set *s, uint32_t page, bool is_written)
 
 	if (s->pages >= s->room)
 		return -ENOSPC;
+	assert(s->ranges);
 	if (last && last->page + last->count == page &&
 	    last->is_written == is_written) {
 		last->count++;
