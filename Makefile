@@ -70,7 +70,8 @@ BOOT    := elf bzimage kernel cmdline initrd
 X86     := x86 state load entry cpuid features template ioapic e820 bootparams pvh acpi aml mptable
 MACHINE := cpus machine saved marked
 VIRTIO  := iov ring virtio virtio_state mmio
-DEVICES := block block_turn block_worker block_file block_request block_async net net_rx net_tx \
+DEVICES := block block_turn block_worker block_file block_request block_overlay \
+	block_overlay_state block_async net net_rx net_tx \
 	net_ctrl net_pair net_offload net_state limiter_state tap vsock vsock_packet vsock_conn \
 	vsock_table vsock_device vsock_tx vsock_rx vsock_host uart uart_state uart_sink \
 	i8042 power generation
@@ -304,6 +305,7 @@ EXTRA_block_end := $(EXTRA_block_flight)
 EXTRA_filter := $(EXTRA_block_flight)
 EXTRA_block_queues := $(EXTRA_block)
 EXTRA_block_random := $(EXTRA_block)
+EXTRA_block_overlay := $(EXTRA_block)
 EXTRA_block_state := $(EXTRA_block_flight) tests/unit/state_bench
 NET_BENCH := $(KVM_FAKES) tests/unit/fake_tap tests/unit/net_bench
 EXTRA_tap := $(KVM_FAKES)
