@@ -10,6 +10,8 @@
  * until it becomes M, so where it is not there, M is the one. Nothing has to be
  * known of M itself: it stays the bare image that others map, that may be
  *copied to another host with its state, and into which diffs may be merged.
+ *
+ * A third file, of overlays, goes the way of M, by the same ID.
  */
 #include "vmm/state/file.h"
 
@@ -157,6 +159,38 @@ int state_pair_begin(struct state_pair *p, const char *state_path,
 	return rc;
 }
 
+static bool has_overlays(const struct state_pair *p)
+{
+	return p->overlays.fd > 0;
+}
+
+int state_pair_add_overlays(struct state_pair *p, const char *path,
+			    const char *state_path, struct err *e)
+{
+	uint8_t id[STATE_ID_LEN];
+	int rc = part_make_as(&p->overlays, path,
+			      peek(state_path, id) ? id : NULL, p->mem.id, e);
+
+	if (rc)
+		return rc;
+	if ((!strcmp(p->overlays.name, p->state.name) &&
+	     is_same_folder(&p->overlays, &p->state)) ||
+	    (!strcmp(p->overlays.name, p->mem.name) &&
+	     is_same_folder(&p->overlays, &p->mem)))
+		return err_set(e, -EINVAL,
+			       "%s can't be the overlays and another file of "
+			       "the snapshot; name a third one",
+			       path);
+	return 0;
+}
+
+static int sync_part(struct part *p, struct err *e)
+{
+	const int rc = part_sync(p, e);
+
+	return rc ? rc : part_sync_names(p, e);
+}
+
 /* Nothing of it has its name yet. */
 static int write_pair(struct state_pair *p, const void *state, size_t len,
 		      bool want_sync, struct err *e)
@@ -164,58 +198,88 @@ static int write_pair(struct state_pair *p, const void *state, size_t len,
 	int rc = 0;
 
 	if (want_sync)
-		rc = part_sync(&p->mem, e);
-	if (!rc && want_sync)
-		rc = part_sync_names(&p->mem, e);
+		rc = sync_part(&p->mem, e);
+	if (!rc && want_sync && has_overlays(p))
+		rc = sync_part(&p->overlays, e);
 	return rc ? rc : write_part(&p->state, state, len, want_sync, e);
+}
+
+/* What the committed state asks for gets its name, or keeps the one it has. */
+static int name_committed(struct part *p, const char *what, bool want_sync,
+			  struct err *e)
+{
+	char temporary[sizeof(p->temporary)];
+	int rc;
+
+	memcpy(temporary, p->temporary, sizeof(temporary));
+	rc = part_rename(p, e);
+	part_keep(p);
+	if (rc)
+		return err_context(e,
+				   "the state was saved, and its %s is %s "
+				   "beside its name",
+				   what, temporary);
+	return want_sync ? part_sync_names(p, e) : 0;
 }
 
 int state_pair_commit(struct state_pair *p, const void *state, size_t len,
 		      bool want_sync, struct err *e)
 {
-	char temporary[sizeof(p->mem.temporary)];
 	int rc = write_pair(p, state, len, want_sync, e);
+	int rc_overlays = 0;
 
 	if (!rc)
 		rc = part_rename(&p->state, e);
 	if (rc)
 		return rc;
 	/*
-	 * From here on the state asks for this memory. Only when no loss of
-	 * power can bring the older state back may the older memory go.
+	 * From here on the state asks for these files. Only when no loss of
+	 * power can bring the older state back may the older ones go.
 	 */
-	memcpy(temporary, p->mem.temporary, sizeof(temporary));
 	if (want_sync)
 		rc = part_sync_names(&p->state, e);
-	if (!rc)
-		rc = part_rename(&p->mem, e);
-	part_keep(&p->mem);
 	if (rc) {
-		(void)err_context(e,
-				  "the state was saved, and its memory is "
-				  "%s beside its name",
-				  temporary);
+		part_keep(&p->mem);
+		part_keep(&p->overlays);
 		return rc;
 	}
-	return want_sync ? part_sync_names(&p->mem, e) : 0;
+	if (has_overlays(p))
+		rc_overlays = name_committed(&p->overlays, "overlays' file",
+					     want_sync, e);
+	rc = name_committed(&p->mem, "memory", want_sync, e);
+	return rc ? rc : rc_overlays;
 }
 
 void state_pair_fini(struct state_pair *p)
 {
 	part_fini(&p->state);
 	part_fini(&p->mem);
+	part_fini(&p->overlays);
+}
+
+/* A file of the pair with this id, under the one name or the other. */
+static int open_part(const char *path, const uint8_t id[STATE_ID_LEN],
+		     int flags, const char *what, struct err *e)
+{
+	char temporary[PATH_MAX];
+	int fd;
+
+	if (!passed_has(path) && !part_path(path, id, temporary)) {
+		fd = fd_open(temporary, flags, FD_REGULAR, what, e);
+		if (fd != -ENOENT)
+			return fd;
+	}
+	return fd_open(path, flags, FD_REGULAR, what, e);
 }
 
 int state_pair_memory(const char *mem_path, const uint8_t id[STATE_ID_LEN],
 		      int flags, struct err *e)
 {
-	char path[PATH_MAX];
-	int fd;
+	return open_part(mem_path, id, flags, "memory file", e);
+}
 
-	if (!passed_has(mem_path) && !part_path(mem_path, id, path)) {
-		fd = fd_open(path, flags, FD_REGULAR, "memory file", e);
-		if (fd != -ENOENT)
-			return fd;
-	}
-	return fd_open(mem_path, flags, FD_REGULAR, "memory file", e);
+int state_pair_overlays(const char *path, const uint8_t id[STATE_ID_LEN],
+			struct err *e)
+{
+	return open_part(path, id, O_RDONLY, "overlays' file", e);
 }

@@ -39,6 +39,7 @@ int state_key_read(const char *path, struct state_key *key, struct err *e);
 struct state_pair {
 	struct part state;
 	struct part mem;
+	struct part overlays; /* zeroed, where there is no third file */
 };
 
 /*
@@ -47,6 +48,13 @@ struct state_pair {
  */
 int state_pair_begin(struct state_pair *p, const char *state_path,
 		     const char *mem_path, struct err *e);
+
+/*
+ * A third file comes and goes with the two: what overlays of drives hold, for
+ * overlays.fd. state_path is the one of the beginning.
+ */
+int state_pair_add_overlays(struct state_pair *p, const char *path,
+			    const char *state_path, struct err *e);
 
 /*
  * Where it fails the older pair is there, or the new one, as
@@ -65,3 +73,7 @@ void state_pair_fini(struct state_pair *p);
  */
 int state_pair_memory(const char *mem_path, const uint8_t id[STATE_ID_LEN],
 		      int flags, struct err *e);
+
+/* The same for its overlays, to be read. */
+int state_pair_overlays(const char *path, const uint8_t id[STATE_ID_LEN],
+			struct err *e);

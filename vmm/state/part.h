@@ -29,6 +29,10 @@ struct part {
 int part_make(struct part *p, const char *path, const uint8_t *keep,
 	      struct err *e);
 
+/* The same, with an id that was made for another of its kind. */
+int part_make_as(struct part *p, const char *path, const uint8_t *keep,
+		 const uint8_t *id, struct err *e);
+
 /* Waits until its bytes are on the disk. */
 int part_sync(struct part *p, struct err *e);
 
