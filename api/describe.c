@@ -109,7 +109,7 @@ int describe_snapshot(const char *path, const char *key_path, FILE *to,
 	size_t len = 0;
 	int rc = key_path ? state_key_read(key_path, &key, e) : 0;
 
-	rc = rc ? rc : state_file_read(path, &bytes, &len, e);
+	rc = rc ? rc : state_file_read(path, &bytes, &len, NULL, e);
 	if (rc)
 		return rc;
 	rc = state_decode(&s, bytes, len, &key, e);
