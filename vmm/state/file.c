@@ -11,7 +11,8 @@
  * known of M itself: it stays the bare image that others map, that may be
  *copied to another host with its state, and into which diffs may be merged.
  *
- * A third file, of overlays, goes the way of M, by the same ID.
+ * Others that belong to a state, of what drives' overlays hold, go the way of M
+ * by the same ID.
  */
 #include "vmm/state/file.h"
 
@@ -159,15 +160,6 @@ static bool peek(const char *path, struct state_peek *out)
 	       state_peek(head, out);
 }
 
-static bool is_same_folder(const struct part *a, const struct part *b)
-{
-	struct stat x;
-	struct stat y;
-
-	return !fstat(a->folder, &x) && !fstat(b->folder, &y) &&
-	       x.st_dev == y.st_dev && x.st_ino == y.st_ino;
-}
-
 int state_pair_begin(struct state_pair *p, const char *state_path,
 		     const char *mem_path, struct err *e)
 {
@@ -180,8 +172,7 @@ int state_pair_begin(struct state_pair *p, const char *state_path,
 		       peek(state_path, &now) ? now.id : NULL, e);
 	if (!rc)
 		rc = part_make(&p->state, state_path, NULL, e);
-	if (!rc && !strcmp(p->state.name, p->mem.name) &&
-	    is_same_folder(&p->state, &p->mem))
+	if (!rc && part_is_same(&p->state, &p->mem))
 		rc = err_set(e, -EINVAL,
 			     "%s can't be both the state and the memory under "
 			     "two names; give the same name for both, or name "
@@ -192,54 +183,60 @@ int state_pair_begin(struct state_pair *p, const char *state_path,
 	return rc;
 }
 
-static bool has_overlays(const struct state_pair *p)
+/* Nothing of it has its name yet. */
+static int write_pair(struct state_pair *p, const void *state, size_t len,
+		      bool want_sync, struct err *e)
 {
-	return p->overlays.fd > 0;
+	const int rc = want_sync ? state_beside_sync(&p->mem, e) : 0;
+
+	return rc ? rc : write_part(&p->state, state, len, want_sync, e);
 }
 
-int state_pair_add_overlays(struct state_pair *p, const char *path,
-			    const char *state_path, struct err *e)
+int state_pair_commit(struct state_pair *p, const void *state, size_t len,
+		      bool want_sync, struct err *e)
 {
-	uint8_t id[STATE_ID_LEN];
-	int rc = part_make_as(&p->overlays, path,
-			      peek(state_path, id) ? id : NULL, p->mem.id, e);
+	int rc = write_pair(p, state, len, want_sync, e);
 
+	if (!rc)
+		rc = part_rename(&p->state, e);
 	if (rc)
 		return rc;
-	if ((!strcmp(p->overlays.name, p->state.name) &&
-	     is_same_folder(&p->overlays, &p->state)) ||
-	    (!strcmp(p->overlays.name, p->mem.name) &&
-	     is_same_folder(&p->overlays, &p->mem)))
-		return err_set(e, -EINVAL,
-			       "%s can't be the overlays and another file of "
-			       "the snapshot; name a third one",
-			       path);
-	return 0;
+	/*
+	 * From here on the state asks for this memory. Only when no loss of
+	 * power can bring the older state back may the older memory go.
+	 */
+	if (want_sync)
+		rc = part_sync_names(&p->state, e);
+	if (rc)
+		part_keep(&p->mem);
+	return rc ? rc : state_beside_commit(&p->mem, "memory", want_sync, e);
 }
 
-static int sync_part(struct part *p, struct err *e)
+void state_pair_fini(struct state_pair *p)
+{
+	part_fini(&p->state);
+	part_fini(&p->mem);
+}
+
+int state_beside_begin(struct part *p, const char *path, const char *state_path,
+		       const uint8_t id[STATE_ID_LEN], struct err *e)
+{
+	struct state_peek now;
+
+	/* A save that was killed after its commit is ended first. */
+	return part_make_as(p, path, peek(state_path, &now) ? now.id : NULL, id,
+			    e);
+}
+
+int state_beside_sync(struct part *p, struct err *e)
 {
 	const int rc = part_sync(p, e);
 
 	return rc ? rc : part_sync_names(p, e);
 }
 
-/* Nothing of it has its name yet. */
-static int write_pair(struct state_pair *p, const void *state, size_t len,
-		      bool want_sync, struct err *e)
-{
-	int rc = 0;
-
-	if (want_sync)
-		rc = sync_part(&p->mem, e);
-	if (!rc && want_sync && has_overlays(p))
-		rc = sync_part(&p->overlays, e);
-	return rc ? rc : write_part(&p->state, state, len, want_sync, e);
-}
-
-/* What the committed state asks for gets its name, or keeps the one it has. */
-static int name_committed(struct part *p, const char *what, bool want_sync,
-			  struct err *e)
+int state_beside_commit(struct part *p, const char *what, bool want_sync,
+			struct err *e)
 {
 	char temporary[sizeof(p->temporary)];
 	int rc;
@@ -255,44 +252,8 @@ static int name_committed(struct part *p, const char *what, bool want_sync,
 	return want_sync ? part_sync_names(p, e) : 0;
 }
 
-int state_pair_commit(struct state_pair *p, const void *state, size_t len,
-		      bool want_sync, struct err *e)
-{
-	int rc = write_pair(p, state, len, want_sync, e);
-	int rc_overlays = 0;
-
-	if (!rc)
-		rc = part_rename(&p->state, e);
-	if (rc)
-		return rc;
-	/*
-	 * From here on the state asks for these files. Only when no loss of
-	 * power can bring the older state back may the older ones go.
-	 */
-	if (want_sync)
-		rc = part_sync_names(&p->state, e);
-	if (rc) {
-		part_keep(&p->mem);
-		part_keep(&p->overlays);
-		return rc;
-	}
-	if (has_overlays(p))
-		rc_overlays = name_committed(&p->overlays, "overlays' file",
-					     want_sync, e);
-	rc = name_committed(&p->mem, "memory", want_sync, e);
-	return rc ? rc : rc_overlays;
-}
-
-void state_pair_fini(struct state_pair *p)
-{
-	part_fini(&p->state);
-	part_fini(&p->mem);
-	part_fini(&p->overlays);
-}
-
-/* A file of the pair with this id, under the one name or the other. */
-static int open_part(const char *path, const uint8_t id[STATE_ID_LEN],
-		     int flags, const char *what, struct err *e)
+int state_beside_open(const char *path, const uint8_t id[STATE_ID_LEN],
+		      int flags, const char *what, struct err *e)
 {
 	char temporary[PATH_MAX];
 	int fd;
@@ -308,11 +269,5 @@ static int open_part(const char *path, const uint8_t id[STATE_ID_LEN],
 int state_pair_memory(const char *mem_path, const uint8_t id[STATE_ID_LEN],
 		      int flags, struct err *e)
 {
-	return open_part(mem_path, id, flags, "memory file", e);
-}
-
-int state_pair_overlays(const char *path, const uint8_t id[STATE_ID_LEN],
-			struct err *e)
-{
-	return open_part(path, id, O_RDONLY, "overlays' file", e);
+	return state_beside_open(mem_path, id, flags, "memory file", e);
 }

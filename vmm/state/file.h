@@ -48,7 +48,6 @@ int state_key_read(const char *path, struct state_key *key, struct err *e);
 struct state_pair {
 	struct part state;
 	struct part mem;
-	struct part overlays; /* zeroed, where there is no third file */
 };
 
 /*
@@ -57,13 +56,6 @@ struct state_pair {
  */
 int state_pair_begin(struct state_pair *p, const char *state_path,
 		     const char *mem_path, struct err *e);
-
-/*
- * A third file comes and goes with the two: what overlays of drives hold, for
- * overlays.fd. state_path is the one of the beginning.
- */
-int state_pair_add_overlays(struct state_pair *p, const char *path,
-			    const char *state_path, struct err *e);
 
 /*
  * Where it fails the older pair is there, or the new one, as
@@ -83,6 +75,18 @@ void state_pair_fini(struct state_pair *p);
 int state_pair_memory(const char *mem_path, const uint8_t id[STATE_ID_LEN],
 		      int flags, struct err *e);
 
-/* The same for its overlays, to be read. */
-int state_pair_overlays(const char *path, const uint8_t id[STATE_ID_LEN],
+/*
+ * Another file that belongs to a state, with the state's id: made beside its
+ * name, synced before the commit of the state at state_path and named after it.
+ * From the attempt to commit on, keep it (part_keep()): the state may ask for
+ * it, and the next save sweeps. what is its name in sentences.
+ */
+int state_beside_begin(struct part *p, const char *path, const char *state_path,
+		       const uint8_t id[STATE_ID_LEN], struct err *e);
+int state_beside_sync(struct part *p, struct err *e);
+int state_beside_commit(struct part *p, const char *what, bool want_sync,
 			struct err *e);
+
+/* Opens one, as state_pair_memory(). */
+int state_beside_open(const char *path, const uint8_t id[STATE_ID_LEN],
+		      int flags, const char *what, struct err *e);
