@@ -78,7 +78,8 @@ DEVICES := block block_turn block_worker block_file block_request block_overlay 
 JSON    := json
 API     := http connection server listener socket_file text_file options \
 	config config_id config_drives config_net config_metrics config_fields \
-	config_device_fields snapshot snapshot_fields snapshot_config describe \
+	config_device_fields snapshot snapshot_fields snapshot_config \
+	snapshot_overlays describe \
 	restore reset pager \
 	config_file controller controller_metrics assembly samples metrics \
 	console confine host_files policy faults routes route_boot route_machine \
@@ -328,6 +329,7 @@ EXTRA_routes := tests/unit/fake_machine tests/unit/route_bench
 EXTRA_told := $(EXTRA_routes)
 EXTRA_snapshot := $(EXTRA_routes)
 EXTRA_reset := $(EXTRA_routes)
+EXTRA_snapshot_overlays := $(EXTRA_routes)
 EXTRA_server := tests/unit/fake_machine tests/unit/server_bench
 EXTRA_server_time := $(EXTRA_server)
 EXTRA_bad_requests := tests/unit/fake_machine

@@ -11,6 +11,7 @@
 
 #include "api/snapshot.h"
 #include "api/snapshot_config.h"
+#include "api/snapshot_overlays.h"
 #include "vmm/base/fd.h"
 #include "vmm/state/file.h"
 
@@ -47,6 +48,19 @@ static int replace(char **to, char **from, struct err *e)
 	return 0;
 }
 
+/* Another overlay, or the first: what it held comes back all the same. */
+static int override_overlay(struct config_drive *drive,
+			    struct snapshot_drive *from, struct err *e)
+{
+	if (!from->has_overlay)
+		return 0;
+	free(drive->overlay.dir_on_host);
+	drive->overlay = from->overlay;
+	drive->has_overlay = true;
+	from->overlay.dir_on_host = NULL;
+	return config_check_overlay(drive, e);
+}
+
 static int override_drives(struct vm_config *config, struct snapshot_load *body,
 			   struct err *e)
 {
@@ -59,6 +73,8 @@ static int override_drives(struct vm_config *config, struct snapshot_load *body,
 		rc = at < 0 ? at
 			    : replace(&config->drives[at].path_on_host,
 				      &drives[i].path_on_host, e);
+		rc = rc ? rc
+			: override_overlay(&config->drives[at], &drives[i], e);
 		if (rc)
 			return err_context(e, "drive_overrides[%u]", i);
 	}
@@ -185,7 +201,8 @@ static int check_memory(const struct memory *memory, uint64_t mib,
 }
 
 static int load(struct controller *c, struct snapshot_load *body,
-		struct state *state, const struct memory *memory, struct err *e)
+		struct state *state, const struct memory *memory,
+		bool had[CONFIG_DRIVES_MAX], struct err *e)
 {
 	const struct assembly_saved saved = {
 		.state = state,
@@ -196,8 +213,10 @@ static int load(struct controller *c, struct snapshot_load *body,
 		.handler = memory->fd < 0 ? body->backend.path : NULL,
 		.clock_realtime = body->clock_realtime,
 	};
-	int rc = override(&c->config, body, e);
+	int rc;
 
+	snapshot_overlays_note(&c->config, had);
+	rc = override(&c->config, body, e);
 	rc = rc ? rc : check_memory(memory, c->config.machine.mem_size_mib, e);
 	return rc ? rc : controller_load(c, &saved, e);
 }
@@ -207,6 +226,7 @@ int snapshot_load(struct controller *c, struct snapshot_load *body,
 {
 	struct state *state = NULL;
 	struct memory behind = {.fd = -1}, memory = {.fd = -1};
+	bool had[CONFIG_DRIVES_MAX];
 	int rc;
 
 	if (c->is_configured)
@@ -219,7 +239,7 @@ int snapshot_load(struct controller *c, struct snapshot_load *body,
 	rc = read_state(c, body->snapshot_path, &state, &behind, e);
 	rc = rc ? rc : open_memory(body, state, &behind, &memory, e);
 	rc = rc ? rc : snapshot_config_load(c, state, e);
-	rc = rc ? rc : load(c, body, state, &memory, e);
+	rc = rc ? rc : load(c, body, state, &memory, had, e);
 	fd_close(&behind.fd);
 	fd_close(&memory.fd);
 	if (rc) {
@@ -227,6 +247,7 @@ int snapshot_load(struct controller *c, struct snapshot_load *body,
 	} else {
 		c->kept = state;
 		machine_mark_loaded(c->machine, state);
+		rc = snapshot_overlays_load(c, state, body, had, e);
 	}
 	if (!rc && body->resume_vm)
 		rc = controller_resume(c, e);

@@ -28,6 +28,11 @@ static const struct field create_fields[] = {
 		FIELD_AT(struct snapshot_create, mem_file_path),
 	},
 	{
+		.name = "overlay_file_path",
+		.type = FIELD_STRING,
+		FIELD_AT(struct snapshot_create, overlay_file_path),
+	},
+	{
 		.name = "sync",
 		.type = FIELD_BOOL,
 		.flags = FIELD_GIVEN,
@@ -80,6 +85,14 @@ static const struct field drive_fields[] = {
 		.type = FIELD_STRING,
 		.flags = FIELD_REQUIRED,
 		FIELD_AT(struct snapshot_drive, path_on_host),
+	},
+	{
+		.name = "overlay",
+		.type = FIELD_OBJECT,
+		.flags = FIELD_GIVEN,
+		.given = offsetof(struct snapshot_drive, has_overlay),
+		.nested = &config_overlay_table,
+		FIELD_AT(struct snapshot_drive, overlay),
 	},
 };
 
@@ -171,6 +184,11 @@ static const struct field load_fields[] = {
 		.type = FIELD_STRING,
 		.flags = FIELD_DEPRECATED,
 		FIELD_AT(struct snapshot_load, mem_file_path),
+	},
+	{
+		.name = "overlay_file_path",
+		.type = FIELD_STRING,
+		FIELD_AT(struct snapshot_load, overlay_file_path),
 	},
 	{
 		.name = "track_dirty_pages",

@@ -202,13 +202,11 @@ static struct iov front_of(const struct iov *iov, size_t len,
 	return front;
 }
 
-enum how { READ, READ_CACHED, WRITE };
+/* As block_file_read() and its like. */
+typedef int mover(const struct block_file *f, struct iov *iov, uint64_t offset);
 
-/*
- * Moves len bytes and takes what was moved off iov. What is in memory there is
- * no need to ask the page cache for.
- */
-static int move(const struct block_file *f, enum how how, struct iov *iov,
+/* Moves len bytes and takes what was moved off iov. */
+static int move(const struct block_file *f, mover *how, struct iov *iov,
 		uint64_t offset, size_t len)
 {
 	struct iovec at[PIECES];
@@ -219,18 +217,21 @@ static int move(const struct block_file *f, enum how how, struct iov *iov,
 	while (len && !rc) {
 		front = front_of(iov, len, at);
 		before = front.bytes;
-		if (how == WRITE)
-			rc = block_file_write(f, &front, offset);
-		else if (how == READ || f->is_in_memory)
-			rc = block_file_read(f, &front, offset);
-		else
-			rc = block_file_read_cached(f, &front, offset);
+		rc = how(f, &front, offset);
 		before -= front.bytes;
 		iov_drop_front(iov, before);
 		offset += before;
 		len -= before;
 	}
 	return rc;
+}
+
+/* What is in memory there is no need to ask the page cache for. */
+static int read_cached(const struct block_file *f, struct iov *iov,
+		       uint64_t offset)
+{
+	return f->is_in_memory ? block_file_read(f, iov, offset)
+			       : block_file_read_cached(f, iov, offset);
 }
 
 static void put_zeroes(struct iov *iov, size_t len)
@@ -259,8 +260,8 @@ static bool follows(uint32_t entry, uint32_t next)
 }
 
 /* Reads from one of the files what lies there in a row. */
-static int read_run(const struct block_overlay *o, enum how how,
-		    struct iov *iov, uint64_t offset)
+static int read_run(const struct block_overlay *o, mover *how, struct iov *iov,
+		    uint64_t offset)
 {
 	uint32_t cluster = (uint32_t)(offset / OVERLAY_CLUSTER);
 	const size_t within = offset % OVERLAY_CLUSTER;
@@ -284,8 +285,8 @@ static int read_run(const struct block_overlay *o, enum how how,
 	return 0;
 }
 
-static int read_all(const struct block_overlay *o, enum how how,
-		    struct iov *iov, uint64_t offset)
+static int read_all(const struct block_overlay *o, mover *how, struct iov *iov,
+		    uint64_t offset)
 {
 	size_t before;
 	int rc = 0;
@@ -301,7 +302,7 @@ static int read_all(const struct block_overlay *o, enum how how,
 int block_overlay_read_cached(const struct block_overlay *o, struct iov *iov,
 			      uint64_t offset)
 {
-	return read_all(o, READ_CACHED, iov, offset);
+	return read_all(o, read_cached, iov, offset);
 }
 
 /* ---- writes ---------------------------------------------------------------
@@ -323,7 +324,7 @@ static int write_run(struct block_overlay *o, struct iov *iov, uint32_t cluster,
 		return -ENOSPC;
 	while (n < count && place_for(o, cluster + n, first + n))
 		n++;
-	rc = move(&o->store, WRITE, iov, place_at(first),
+	rc = move(&o->store, block_file_write, iov, place_at(first),
 		  (size_t)n * OVERLAY_CLUSTER);
 	if (rc) {
 		o->supply = before;
@@ -348,7 +349,7 @@ static int read_cluster(const struct block_overlay *o, uint32_t cluster,
 	struct iov iov = {.at = &at, .count = 1, .bytes = at.iov_len};
 
 	memset(buffer + at.iov_len, 0, OVERLAY_CLUSTER - at.iov_len);
-	return read_run(o, READ, &iov, offset);
+	return read_run(o, block_file_read, &iov, offset);
 }
 
 /* Writes len bytes of a cluster that has others, too. */
@@ -363,8 +364,8 @@ static int write_part(struct block_overlay *o, struct iov *iov,
 	int rc;
 
 	if (entry & OVERLAY_FRESH && !(entry & OVERLAY_ZERO))
-		return move(&o->store, WRITE, iov, place_at(entry) + within,
-			    len);
+		return move(&o->store, block_file_write, iov,
+			    place_at(entry) + within, len);
 	rc = read_cluster(o, cluster, buffer);
 	if (rc)
 		return rc;
@@ -492,7 +493,7 @@ int block_overlay_perform(struct block_overlay *o, struct block_request *r)
 {
 	switch (r->op) {
 	case BLOCK_READ:
-		return read_all(o, READ, &r->data, r->offset);
+		return read_all(o, block_file_read, &r->data, r->offset);
 	case BLOCK_WRITE:
 		return write_all(o, &r->data, r->offset);
 	case BLOCK_ZERO:

@@ -93,9 +93,9 @@ void block_overlay_mark(struct block_overlay *o);
 void block_overlay_reset(struct block_overlay *o);
 
 /*
- * Saves or loads the map. Saving, what the clusters hold is appended to fd, of
- * which *at clusters are written. Loading, they are read from there for as long
- * as o lives: fd is taken in every case, o is empty and nothing is marked.
+ * Saves or loads the map. Saving, what the clusters hold goes to fd, from
+ * cluster *at on. Loading, they are read from there for as long as o lives: fd
+ * is taken in every case, o is empty and nothing is marked.
  */
 void block_overlay_save(const struct block_overlay *o, int fd, uint64_t *at,
 			struct visitor *v);
