@@ -201,7 +201,7 @@ setup: ## install the packages that building and testing need (root or sudo)
 BARE := reset poweroff triple_fault hello spin tick halt nowhere lost keys \
 	interrupt waiter generation
 # Of parts of the hostile guest, and what it is linked of.
-MADE := hostile slow_disk ticker dirtier vsocker errands
+MADE := hostile slow_disk ticker dirtier vsocker errands scribbler
 
 .PHONY: guest kernel bare-guests
 guest: kernel $(GUEST)/initrd $(GUEST)/agent.initrd ## build what runs inside: kernel, init and agent
@@ -260,6 +260,8 @@ BARE_CFLAGS := -m32 -march=i686 -mmmx -std=gnu17 -O2 -ffreestanding -fno-pic \
 
 PARTS_hostile := hostile $(HOSTILE:%=hostile_%)
 PARTS_slow_disk := slow_disk hostile_start hostile_machine hostile_device
+PARTS_scribbler := scribbler hostile_start hostile_machine hostile_device \
+	hostile_block
 PARTS_ticker := ticker ticker_registers hostile_start hostile_machine
 PARTS_dirtier := dirtier idle idle_tables hostile_start hostile_machine
 PARTS_vsocker := vsocker idle idle_tables hostile_start hostile_machine \
