@@ -282,7 +282,7 @@ def rounds(m, seen=0):
     return len(re.findall(r"^round", m.serial()[seen:], re.M))
 
 
-def scribbles(m, count=8):
+def scribbles(m, count=6):
     """So many rounds more it writes, and reads what it wrote; or why not."""
     seen = len(m.serial())
     wait_for(lambda: rounds(m, seen) >= count or m.process.poll() is not None)
