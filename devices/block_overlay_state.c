@@ -79,7 +79,7 @@ void block_overlay_save(const struct block_overlay *o, int fd, uint64_t *at,
 	visit_u64(v, &size);
 	for (cluster = 0; cluster < o->clusters && !v->rc; cluster += n) {
 		n = run_at(o, cluster);
-		kind = kind_of(entry_at(o, cluster));
+		kind = (uint8_t)kind_of(entry_at(o, cluster));
 		visit_u32(v, &n);
 		visit_u8(v, &kind);
 		if (kind != KIND_DATA)
