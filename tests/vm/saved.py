@@ -212,6 +212,11 @@ class Monitor:
     def load(self, place, backend="File", handler=None, resume_vm=True, **more):
         self.do("PUT", "/snapshot/load", load_body(place, backend, handler, resume_vm, **more))
 
+    def metrics(self, path):
+        """What it counts, where --metrics-path is path."""
+        self.do("PUT", "/actions", {"action_type": "FlushMetrics"})
+        return json.loads(read(path).splitlines()[-1])
+
     def serial(self):
         return read(self.out)
 
@@ -256,6 +261,37 @@ class Monitor:
         if self.process.poll() is None:
             self.process.kill()
         self.process.wait()
+
+
+class Caller:
+    """A connection to the guest over vsock."""
+
+    def __init__(self, path):
+        self.s = socket.socket(socket.AF_UNIX)
+        self.s.settimeout(15)
+        self.s.connect(path)
+        self.s.sendall(b"CONNECT 5000\n")
+        self.greeting = self.s.recv(100)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.s.close()
+
+    def says(self, what):
+        """What comes back; empty where the connection ended."""
+        answer = b""
+        try:
+            self.s.sendall(what)
+            while len(answer) < len(what):
+                more = self.s.recv(len(what) - len(answer))
+                if not more:
+                    return b""
+                answer += more
+        except OSError as error:
+            return repr(error).encode()
+        return answer
 
 
 def load_body(place, backend="File", handler=None, resume_vm=True, **more):
