@@ -6,11 +6,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -361,6 +363,28 @@ static void a_full_store_fails_a_write_and_loses_nothing(void **state)
 	expect_all();
 }
 
+/* Where the host fails it in the middle, as a full disk would. */
+static void a_write_that_fails_takes_no_room(void **state)
+{
+	struct rlimit all, few;
+
+	(void)state;
+	signal(SIGXFSZ, SIG_IGN);
+	write_some(0, 40);
+	assert_int_equal(overlay()->supply.end, 5);
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &all), 0);
+	few = all;
+	few.rlim_cur = 8ULL * OVERLAY_CLUSTER;
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &few), 0);
+	assert_int_equal(write_sectors(80, 40, 'x'), IOERR);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &all), 0);
+	assert_int_equal(overlay()->supply.end, 5);
+	expect_all();
+	write_some(80, 40);
+	assert_int_equal(overlay()->supply.end, 10);
+	expect_all();
+}
+
 static void a_drive_keeps_the_file_under_its_overlay(void **state)
 {
 	struct err e;
@@ -453,6 +477,7 @@ int main(void)
 		TEST(a_reset_leaves_nothing),
 		TEST(marks_over_the_same_clusters_take_no_more_room),
 		TEST(a_full_store_fails_a_write_and_loses_nothing),
+		TEST(a_write_that_fails_takes_no_room),
 		TEST(a_drive_keeps_the_file_under_its_overlay),
 		TEST(a_flush_of_what_goes_with_the_process_is_nothing),
 		TEST(a_damaged_map_is_refused_or_harmless),
