@@ -70,14 +70,16 @@ BOOT    := elf bzimage kernel cmdline initrd
 X86     := x86 state load entry cpuid features template ioapic e820 bootparams pvh acpi aml mptable
 MACHINE := cpus machine saved marked
 VIRTIO  := iov ring virtio virtio_state mmio
-DEVICES := block block_turn block_worker block_file block_request block_async net net_rx net_tx \
+DEVICES := block block_turn block_worker block_file block_request block_overlay \
+	block_overlay_state block_async net net_rx net_tx \
 	net_ctrl net_pair net_offload net_state limiter_state tap vsock vsock_packet vsock_conn \
 	vsock_table vsock_device vsock_tx vsock_rx vsock_host uart uart_state uart_sink \
 	i8042 power generation
 JSON    := json
 API     := http connection server listener socket_file text_file options \
 	config config_id config_drives config_net config_metrics config_fields \
-	config_device_fields snapshot snapshot_fields snapshot_config describe \
+	config_device_fields snapshot snapshot_fields snapshot_config \
+	snapshot_overlays describe \
 	restore finish reset pager working_set \
 	config_file controller controller_metrics assembly samples metrics \
 	console confine host_files policy faults routes route_boot route_machine \
@@ -199,7 +201,7 @@ setup: ## install the packages that building and testing need (root or sudo)
 BARE := reset poweroff triple_fault hello spin tick halt nowhere lost keys \
 	interrupt waiter cloner generation
 # Of parts of the hostile guest, and what it is linked of.
-MADE := hostile slow_disk ticker dirtier vsocker errands toucher
+MADE := hostile slow_disk ticker dirtier vsocker errands scribbler toucher
 
 .PHONY: guest kernel bare-guests
 guest: kernel $(GUEST)/initrd $(GUEST)/agent.initrd ## build what runs inside: kernel, init and agent
@@ -258,6 +260,8 @@ BARE_CFLAGS := -m32 -march=i686 -mmmx -std=gnu17 -O2 -ffreestanding -fno-pic \
 
 PARTS_hostile := hostile $(HOSTILE:%=hostile_%)
 PARTS_slow_disk := slow_disk hostile_start hostile_machine hostile_device
+PARTS_scribbler := scribbler hostile_start hostile_machine hostile_device \
+	hostile_block
 PARTS_toucher := toucher hostile_start hostile_machine
 PARTS_ticker := ticker ticker_registers hostile_start hostile_machine
 PARTS_dirtier := dirtier idle idle_tables hostile_start hostile_machine
@@ -305,6 +309,7 @@ EXTRA_block_end := $(EXTRA_block_flight)
 EXTRA_filter := $(EXTRA_block_flight)
 EXTRA_block_queues := $(EXTRA_block)
 EXTRA_block_random := $(EXTRA_block)
+EXTRA_block_overlay := $(EXTRA_block)
 EXTRA_block_state := $(EXTRA_block_flight) tests/unit/state_bench
 NET_BENCH := $(KVM_FAKES) tests/unit/fake_tap tests/unit/net_bench
 EXTRA_tap := $(KVM_FAKES)
@@ -327,6 +332,7 @@ EXTRA_routes := tests/unit/fake_machine tests/unit/route_bench
 EXTRA_told := $(EXTRA_routes)
 EXTRA_snapshot := $(EXTRA_routes)
 EXTRA_reset := $(EXTRA_routes)
+EXTRA_snapshot_overlays := $(EXTRA_routes)
 EXTRA_server := tests/unit/fake_machine tests/unit/server_bench
 EXTRA_server_time := $(EXTRA_server)
 EXTRA_bad_requests := tests/unit/fake_machine

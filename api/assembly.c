@@ -98,6 +98,15 @@ struct limiter_config assembly_limiter(const struct config_limiter *l)
 	};
 }
 
+struct block_overlay_config assembly_overlay(const struct config_drive *drive)
+{
+	return (struct block_overlay_config){
+		.is_wanted = drive->has_overlay,
+		.dir = drive->overlay.dir_on_host,
+		.bytes_max = drive->overlay.size_mib << 20,
+	};
+}
+
 /* A queue for each vCPU, as far as it helps. */
 static unsigned queues_for(const struct vm_config *config)
 {
@@ -119,6 +128,7 @@ static int add_drive(struct machine *m, const struct vm_config *config,
 								  : BLOCK_SYNC,
 		.queues = queues_for(config),
 		.limiter = assembly_limiter(&drive->rate_limiter),
+		.overlay = assembly_overlay(drive),
 	};
 	struct device *d;
 	int rc = block_new(&d, &block, e);

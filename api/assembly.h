@@ -3,6 +3,7 @@
 #include <stdbool.h>
 
 #include "api/config.h"
+#include "devices/block_overlay.h"
 #include "vmm/base/err.h"
 #include "vmm/event/limiter.h"
 #include "vmm/event/loop.h"
@@ -84,3 +85,4 @@ int assembly_identify(const struct assembly *a, struct err *e);
 
 /* A limiter's configuration as devices take it. */
 struct limiter_config assembly_limiter(const struct config_limiter *l);
+struct block_overlay_config assembly_overlay(const struct config_drive *drive);

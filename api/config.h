@@ -63,6 +63,12 @@ struct config_limiter {
 enum config_cache { CONFIG_CACHE_UNSAFE, CONFIG_CACHE_WRITEBACK };
 enum config_engine { CONFIG_ENGINE_SYNC, CONFIG_ENGINE_ASYNC };
 
+/* Where what the guest writes goes, in the place of the drive's file. */
+struct config_overlay {
+	char *dir_on_host; /* owned; NULL for memory */
+	uint64_t size_mib; /* 0: as much as it takes */
+};
+
 struct config_drive {
 	char *drive_id;	    /* owned */
 	char *path_on_host; /* owned */
@@ -73,6 +79,8 @@ struct config_drive {
 	int io_engine;	/* enum config_engine */
 	struct config_limiter rate_limiter;
 	bool has_rate_limiter;
+	struct config_overlay overlay;
+	bool has_overlay;
 };
 
 /* PATCH /drives/{id}: without a path, the file is looked at again. */
@@ -146,6 +154,7 @@ struct vm_config {
 
 /* The bodies of the API; the config file is made of the same. */
 extern const struct field_table config_boot_table;
+extern const struct field_table config_overlay_table;
 extern const struct field_table config_machine_table;
 extern const struct field_table config_machine_patch_table;
 extern const struct field_table config_drive_table;
@@ -187,6 +196,9 @@ int config_check_vsock(const struct config_vsock *body, struct err *e);
 void config_set_vsock(struct vm_config *c, struct config_vsock *body);
 int config_set_serial(struct vm_config *c, struct config_serial *body,
 		      struct err *e);
+
+/* Whether the drive can have the overlay that it says. */
+int config_check_overlay(const struct config_drive *drive, struct err *e);
 
 /*
  * The index of the drive or interface of that id; -ENOENT with a sentence

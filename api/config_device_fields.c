@@ -55,6 +55,23 @@ static const struct field limiter_fields[] = {
 static const struct field_table limiter_table =
 	FIELD_TABLE("a rate limiter", struct config_limiter, limiter_fields);
 
+static const struct field overlay_fields[] = {
+	{
+		.name = "dir_on_host",
+		.type = FIELD_STRING,
+		FIELD_AT(struct config_overlay, dir_on_host),
+	},
+	{
+		.name = "size_mib",
+		.type = FIELD_INTEGER,
+		.max = 1 << 22, /* twice the largest disk that has one */
+		FIELD_AT(struct config_overlay, size_mib),
+	},
+};
+
+const struct field_table config_overlay_table =
+	FIELD_TABLE("an overlay", struct config_overlay, overlay_fields);
+
 static const char *const cache_words[] = {"Unsafe", "Writeback", NULL};
 static const char *const engine_words[] = {"Sync", "Async", NULL};
 
@@ -107,6 +124,14 @@ static const struct field drive_fields[] = {
 		.given = offsetof(struct config_drive, has_rate_limiter),
 		.nested = &limiter_table,
 		FIELD_AT(struct config_drive, rate_limiter),
+	},
+	{
+		.name = "overlay",
+		.type = FIELD_OBJECT,
+		.flags = FIELD_GIVEN,
+		.given = offsetof(struct config_drive, has_overlay),
+		.nested = &config_overlay_table,
+		FIELD_AT(struct config_drive, overlay),
 	},
 	{
 		.name = "socket",

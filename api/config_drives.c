@@ -33,7 +33,25 @@ static int check_drive(const struct config_drive *body, struct err *e)
 	if (!body->path_on_host || !*body->path_on_host)
 		return err_set(e, -EINVAL, "The drive %s needs a path_on_host.",
 			       body->drive_id);
-	return body->partuuid ? check_partuuid(body->partuuid, e) : 0;
+	rc = config_check_overlay(body, e);
+	return !rc && body->partuuid ? check_partuuid(body->partuuid, e) : rc;
+}
+
+int config_check_overlay(const struct config_drive *drive, struct err *e)
+{
+	if (!drive->has_overlay)
+		return 0;
+	if (drive->is_read_only)
+		return err_set(e, -EINVAL,
+			       "The drive %s is read-only, so there is nothing "
+			       "for its overlay; leave one of the two out.",
+			       drive->drive_id);
+	if (drive->overlay.dir_on_host && !*drive->overlay.dir_on_host)
+		return err_set(e, -EINVAL,
+			       "The dir_on_host of the drive %s is empty; "
+			       "leave it out for an overlay in memory.",
+			       drive->drive_id);
+	return 0;
 }
 
 int config_find_drive(const struct vm_config *c, const char *id, struct err *e)

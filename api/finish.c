@@ -59,6 +59,11 @@ static int finish(struct controller *c, struct snapshot_load *body,
 		at = config_find_drive(&c->config, drives[i].drive_id, e);
 		if (at < 0)
 			return err_context(e, "drive_overrides[%u]", i);
+		if (drives[i].has_overlay || c->config.drives[at].has_overlay)
+			return err_set(e, -EINVAL,
+				       "drive_overrides[%u]: overlays are the "
+				       "prepare's; name %s there",
+				       i, drives[i].drive_id);
 		how.drives |= 1U << at;
 	}
 	rc = rc ? rc : snapshot_override(&c->config, body, e);

@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <string.h>
 
+#include "api/assembly.h"
 #include "devices/block_file.h"
 #include "devices/tap.h"
 #include "vmm/base/fd.h"
@@ -33,15 +34,22 @@ int host_files_check_boot(const struct config_boot *body, struct err *e)
 
 int host_files_check_drive(const struct config_drive *body, struct err *e)
 {
+	struct block_overlay_config overlay;
 	struct block_file file;
 	int rc;
 
 	if (!body->path_on_host || !*body->path_on_host)
 		return 0;
-	rc = block_file_open(&file, body->path_on_host, body->is_read_only, e);
-	if (!rc)
-		block_file_close(&file);
-	return rc;
+	rc = block_file_open(&file, body->path_on_host,
+			     body->is_read_only || body->has_overlay, e);
+	if (rc)
+		return rc;
+	block_file_close(&file);
+	if (!body->has_overlay ||
+	    (body->overlay.dir_on_host && !*body->overlay.dir_on_host))
+		return 0;
+	overlay = assembly_overlay(body);
+	return block_overlay_try(&overlay, e);
 }
 
 /* The copy shares the tap's settings, and the start makes the same ones. */

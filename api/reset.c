@@ -2,22 +2,25 @@
 #include <errno.h>
 
 #include "api/snapshot.h"
+#include "api/snapshot_overlays.h"
 #include "vmm/base/clock.h"
 #include "vmm/base/log.h"
 #include "vmm/state/state.h"
 
-/* What stands at the mark is of a drive that has gone on meanwhile. */
+/* What is in memory at the mark is of a drive that has gone on meanwhile. */
 static int check_drives(const struct controller *c, bool keep, struct err *e)
 {
 	uint32_t i;
 
 	for (i = 0; i < c->config.drive_count && !keep; i++)
-		if (!c->config.drives[i].is_read_only)
+		if (!c->config.drives[i].is_read_only &&
+		    !c->config.drives[i].has_overlay)
 			return err_set(e, -EPERM,
 				       "the drive %s can be written to, and a "
-				       "reset takes nothing of that back; make "
-				       "it read-only, or say keep_drives where "
-				       "the guest has it not mounted",
+				       "reset takes nothing of that back; give "
+				       "it an overlay, make it read-only, or "
+				       "say keep_drives where the guest has it "
+				       "not mounted",
 				       c->config.drives[i].drive_id);
 	return 0;
 }
@@ -35,6 +38,7 @@ static int mark(struct controller *c, struct err *e)
 		state_free(s);
 		return rc;
 	}
+	snapshot_overlays_mark(c);
 	state_free(c->kept);
 	c->kept = s;
 	return 0;
@@ -71,6 +75,8 @@ int snapshot_reset(struct controller *c, const struct snapshot_reset *body,
 
 	rc = rc ? rc : controller_pause(c, e);
 	rc = rc ? rc : machine_reset(c->machine, e);
+	if (!rc)
+		snapshot_overlays_reset(c);
 	if (rc && !is_refusal(rc))
 		controller_fail(c, e);
 	else if (rc && was_running)

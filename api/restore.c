@@ -12,6 +12,7 @@
 
 #include "api/snapshot.h"
 #include "api/snapshot_config.h"
+#include "api/snapshot_overlays.h"
 #include "api/working_set.h"
 #include "vmm/base/fd.h"
 #include "vmm/state/file.h"
@@ -49,6 +50,19 @@ static int replace(char **to, char **from, struct err *e)
 	return 0;
 }
 
+/* Another overlay, or the first: what it held comes back all the same. */
+static int override_overlay(struct config_drive *drive,
+			    struct snapshot_drive *from, struct err *e)
+{
+	if (!from->has_overlay)
+		return 0;
+	free(drive->overlay.dir_on_host);
+	drive->overlay = from->overlay;
+	drive->has_overlay = true;
+	from->overlay.dir_on_host = NULL;
+	return config_check_overlay(drive, e);
+}
+
 static int override_drives(struct vm_config *config, struct snapshot_load *body,
 			   struct err *e)
 {
@@ -61,6 +75,8 @@ static int override_drives(struct vm_config *config, struct snapshot_load *body,
 		rc = at < 0 ? at
 			    : replace(&config->drives[at].path_on_host,
 				      &drives[i].path_on_host, e);
+		rc = rc ? rc
+			: override_overlay(&config->drives[at], &drives[i], e);
 		if (rc)
 			return err_context(e, "drive_overrides[%u]", i);
 	}
@@ -205,7 +221,7 @@ static struct assembly_late late_of(const struct vm_config *config,
 
 static int load(struct controller *c, struct snapshot_load *body,
 		struct state *state, const struct memory *memory,
-		bool is_prepared, struct err *e)
+		bool is_prepared, bool had[CONFIG_DRIVES_MAX], struct err *e)
 {
 	struct assembly_saved saved = {
 		.state = state,
@@ -217,8 +233,10 @@ static int load(struct controller *c, struct snapshot_load *body,
 		.clock_realtime = body->clock_realtime,
 		.is_prepared = is_prepared,
 	};
-	int rc = snapshot_override(&c->config, body, e);
+	int rc;
 
+	snapshot_overlays_note(&c->config, had);
+	rc = snapshot_override(&c->config, body, e);
 	c->config.machine.track_dirty_pages = body->track_dirty_pages ||
 					      body->enable_diff_snapshots;
 	rc = rc ? rc : check_memory(memory, c->config.machine.mem_size_mib, e);
@@ -245,12 +263,13 @@ static int make(struct controller *c, struct snapshot_load *body,
 {
 	struct memory behind = {.fd = -1}, memory = {.fd = -1};
 	struct state *state = NULL;
+	bool had[CONFIG_DRIVES_MAX];
 	int rc = read_state(c, body->snapshot_path, &state, &behind, e);
 
 	rc = rc ? rc : open_memory(body, state, &behind, &memory, e);
 	rc = rc ? rc : snapshot_config_load(c, state, e);
 	rc = rc ? rc : working_set_open(c, body, state_id(state), e);
-	rc = rc ? rc : load(c, body, state, &memory, is_prepared, e);
+	rc = rc ? rc : load(c, body, state, &memory, is_prepared, had, e);
 	fd_close(&behind.fd);
 	fd_close(&memory.fd);
 	if (rc) {
@@ -259,7 +278,7 @@ static int make(struct controller *c, struct snapshot_load *body,
 	}
 	c->kept = state;
 	machine_mark_loaded(c->machine, state);
-	return 0;
+	return snapshot_overlays_load(c, state, body, had, e);
 }
 
 int snapshot_load(struct controller *c, struct snapshot_load *body,

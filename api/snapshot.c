@@ -1,4 +1,4 @@
-/* Making a snapshot: both files under other names, then in their places. */
+/* Making a snapshot: its files under other names, then in their places. */
 #include "api/snapshot.h"
 
 #include <errno.h>
@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "api/snapshot_config.h"
+#include "api/snapshot_overlays.h"
 #include "api/working_set.h"
 #include "vmm/base/clock.h"
 #include "vmm/base/fd.h"
@@ -95,7 +96,8 @@ struct encoded {
 };
 
 static int encode(struct controller *c, const uint8_t id[STATE_ID_LEN],
-		  bool has_memory, struct encoded *out, struct err *e)
+		  bool has_memory, const struct part *overlays,
+		  struct encoded *out, struct err *e)
 {
 	struct state *s = state_new();
 	int rc;
@@ -106,6 +108,7 @@ static int encode(struct controller *c, const uint8_t id[STATE_ID_LEN],
 	*state_has_memory(s) = has_memory;
 	rc = snapshot_config_save(c, s, e);
 	rc = rc ? rc : machine_save(c->machine, s, e);
+	rc = rc ? rc : snapshot_overlays_save(c, s, overlays, e);
 	rc = rc ? rc
 		: state_encode(s, &c->snapshot_key, &out->data, &out->len, e);
 	state_free(s);
@@ -116,20 +119,31 @@ static int write_pair(struct controller *c, const struct snapshot_create *body,
 		      struct image_figures *figures, struct err *e)
 {
 	const bool want_sync = !body->has_sync || body->sync;
+	const struct part *parts[3];
 	struct encoded state = {0};
 	struct state_pair pair;
+	struct part overlays;
 	int rc = state_pair_begin(&pair, body->snapshot_path,
 				  body->mem_file_path, e);
 
 	if (rc)
 		return rc;
-	rc = encode(c, pair.mem.id, false, &state, e);
+	parts[0] = &pair.mem;
+	parts[1] = &pair.state;
+	parts[2] = NULL;
+	rc = snapshot_overlays_begin(c, &overlays, body, parts, e);
+	rc = rc ? rc : encode(c, pair.mem.id, false, &overlays, &state, e);
 	rc = rc ? rc
 		: write_memory(c, body, (struct image_place){.fd = pair.mem.fd},
 			       figures, e);
-	rc = rc ? rc
-		: state_pair_commit(&pair, state.data, state.len, want_sync, e);
+	rc = rc ? rc : snapshot_overlays_sync(&overlays, want_sync, e);
+	if (!rc) {
+		rc = state_pair_commit(&pair, state.data, state.len, want_sync,
+				       e);
+		rc = snapshot_overlays_commit(&overlays, want_sync, rc, e);
+	}
 	free(state.data);
+	part_fini(&overlays);
 	state_pair_fini(&pair);
 	return rc;
 }
@@ -140,19 +154,28 @@ static int write_one(struct controller *c, const struct snapshot_create *body,
 {
 	const bool want_sync = !body->has_sync || body->sync;
 	struct encoded state = {0};
+	const struct part *parts[2];
 	struct image_place memory;
-	struct part part;
+	struct part part, overlays;
 	int rc = part_make(&part, body->snapshot_path, NULL, e);
 
 	if (rc)
 		return rc;
-	rc = encode(c, part.id, true, &state, e);
+	parts[0] = &part;
+	parts[1] = NULL;
+	rc = snapshot_overlays_begin(c, &overlays, body, parts, e);
+	rc = rc ? rc : encode(c, part.id, true, &overlays, &state, e);
 	memory.fd = part.fd;
 	memory.at = state_memory_at(state.len);
 	rc = rc ? rc : write_memory(c, body, memory, figures, e);
-	rc = rc ? rc
-		: state_file_commit(&part, state.data, state.len, want_sync, e);
+	rc = rc ? rc : snapshot_overlays_sync(&overlays, want_sync, e);
+	if (!rc) {
+		rc = state_file_commit(&part, state.data, state.len, want_sync,
+				       e);
+		rc = snapshot_overlays_commit(&overlays, want_sync, rc, e);
+	}
 	free(state.data);
+	part_fini(&overlays);
 	part_fini(&part);
 	return rc;
 }

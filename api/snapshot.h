@@ -13,11 +13,12 @@
 enum snapshot_type { SNAPSHOT_FULL, SNAPSHOT_DIFF };
 
 struct snapshot_create {
-	int type;	     /* enum snapshot_type */
-	char *snapshot_path; /* owned */
-	char *mem_file_path; /* owned */
-	bool sync;	     /* wait for the disk */
-	bool has_sync;	     /* without it, yes */
+	int type;		 /* enum snapshot_type */
+	char *snapshot_path;	 /* owned */
+	char *mem_file_path;	 /* owned */
+	char *overlay_file_path; /* owned; NULL: beside the state */
+	bool sync;		 /* wait for the disk */
+	bool has_sync;		 /* without it, yes */
 };
 
 enum snapshot_backend { SNAPSHOT_BACKEND_FILE, SNAPSHOT_BACKEND_UFFD };
@@ -33,6 +34,8 @@ enum snapshot_pages {
 struct snapshot_drive {
 	char *drive_id;	    /* owned */
 	char *path_on_host; /* owned */
+	struct config_overlay overlay;
+	bool has_overlay;
 };
 
 struct snapshot_net {
@@ -56,7 +59,8 @@ struct snapshot_load {
 		char *path; /* owned */
 	} backend;
 	bool has_backend;
-	char *mem_file_path; /* owned; deprecated: a backend File */
+	char *mem_file_path;	 /* owned; deprecated: a backend File */
+	char *overlay_file_path; /* owned; NULL: beside the state */
 	bool track_dirty_pages;
 	bool enable_diff_snapshots; /* deprecated: the same */
 	bool resume_vm;

@@ -29,6 +29,11 @@ static const struct field create_fields[] = {
 		FIELD_AT(struct snapshot_create, mem_file_path),
 	},
 	{
+		.name = "overlay_file_path",
+		.type = FIELD_STRING,
+		FIELD_AT(struct snapshot_create, overlay_file_path),
+	},
+	{
 		.name = "sync",
 		.type = FIELD_BOOL,
 		.flags = FIELD_GIVEN,
@@ -81,6 +86,14 @@ static const struct field drive_fields[] = {
 		.type = FIELD_STRING,
 		.flags = FIELD_REQUIRED,
 		FIELD_AT(struct snapshot_drive, path_on_host),
+	},
+	{
+		.name = "overlay",
+		.type = FIELD_OBJECT,
+		.flags = FIELD_GIVEN,
+		.given = offsetof(struct snapshot_drive, has_overlay),
+		.nested = &config_overlay_table,
+		FIELD_AT(struct snapshot_drive, overlay),
 	},
 };
 
@@ -182,7 +195,7 @@ static const struct field_table working_table =
  * A load is told all of them; of one in two halves, the prepare the first and
  * the finish the last, which overlap.
  */
-enum { LOAD_FIELDS = 13, FINISH_FIELDS = 5, ONLY_FINISH_FIELDS = 2 };
+enum { LOAD_FIELDS = 14, FINISH_FIELDS = 5, ONLY_FINISH_FIELDS = 2 };
 
 static const struct field load_fields[LOAD_FIELDS] = {
 	{
@@ -204,6 +217,11 @@ static const struct field load_fields[LOAD_FIELDS] = {
 		.type = FIELD_STRING,
 		.flags = FIELD_DEPRECATED,
 		FIELD_AT(struct snapshot_load, mem_file_path),
+	},
+	{
+		.name = "overlay_file_path",
+		.type = FIELD_STRING,
+		FIELD_AT(struct snapshot_load, overlay_file_path),
 	},
 	{
 		.name = "track_dirty_pages",

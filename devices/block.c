@@ -148,6 +148,7 @@ static void block_free(struct virtio *v)
 		wait_for_quiet(b);
 	block_close_engines(b);
 	limiter_stop(&b->limiter);
+	block_overlay_free(b->overlay);
 	block_file_close(&b->file);
 	if (b->has_next)
 		block_file_close(&b->next);
@@ -178,7 +179,8 @@ static uint64_t features_of(const struct block *b, unsigned queues)
 		features |= BLK_F_RO;
 	else
 		features |= BLK_F_WRITE_ZEROES;
-	if (!b->disk.is_read_only && block_file_can_punch(&b->file))
+	if (!b->disk.is_read_only &&
+	    (b->overlay || block_file_can_punch(&b->file)))
 		features |= BLK_F_DISCARD;
 	if (b->is_writeback)
 		features |= BLK_F_FLUSH;
@@ -201,6 +203,21 @@ static int make_slots(struct block *b)
 	return 0;
 }
 
+static int open_file(struct block *b, const struct block_config *config,
+		     struct err *e)
+{
+	const bool has_overlay = config->overlay.is_wanted;
+	int rc = block_file_open(&b->file, config->path,
+				 config->is_read_only || has_overlay, e);
+
+	if (rc || !has_overlay)
+		return rc;
+	b->engine = BLOCK_SYNC;
+	rc = block_overlay_new(&b->overlay, &b->file, &config->overlay, e);
+	b->worker.overlay = b->overlay;
+	return rc ? err_context(e, "the drive %s", config->id) : 0;
+}
+
 int block_new(struct device **out, const struct block_config *config,
 	      struct err *e)
 {
@@ -218,8 +235,7 @@ int block_new(struct device **out, const struct block_config *config,
 	if (!b->id || !b->path || make_slots(b))
 		rc = err_set(e, -ENOMEM, "no memory for a drive");
 	else
-		rc = block_file_open(&b->file, config->path,
-				     config->is_read_only, e);
+		rc = open_file(b, config, e);
 	if (rc) {
 		block_free(&b->virtio);
 		return rc;
@@ -247,6 +263,11 @@ int block_set_path(struct device *d, const char *path, struct err *e)
 	char *copy;
 	int rc;
 
+	if (b->overlay)
+		return err_set(e, -EPERM,
+			       "the drive %s keeps the file that its overlay "
+			       "is of; only its rate_limiter can be changed",
+			       b->id);
 	/* To copy a descriptor is more than a running machine may do. */
 	if (passed_has(path ? path : b->path))
 		return err_set(e, -EINVAL,
@@ -280,4 +301,9 @@ void block_set_limiter(struct device *d, const struct limiter_config *config)
 	mutex_lock(&d->lock);
 	limiter_set(&b->limiter, config);
 	mutex_unlock(&d->lock);
+}
+
+struct block_overlay *block_overlay_of(struct device *d)
+{
+	return ((struct block *)d)->overlay;
 }

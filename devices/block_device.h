@@ -7,6 +7,7 @@
 #include "devices/block.h"
 #include "devices/block_async.h"
 #include "devices/block_file.h"
+#include "devices/block_overlay.h"
 #include "devices/block_request.h"
 #include "devices/block_worker.h"
 #include "devices/virtio/turn.h"
@@ -40,6 +41,7 @@ struct block {
 	struct block_file file;
 	struct block_file next; /* takes its place once nothing is in flight */
 	bool has_next;
+	struct block_overlay *overlay; /* owned; NULL for none */
 	struct block_disk disk;
 	char *id;   /* owned */
 	char *path; /* owned; of next where there is one */

@@ -217,7 +217,10 @@ static bool read_cached(struct block *b, struct block_request *r)
 		b->cache_misses--;
 		return false;
 	}
-	rc = block_file_read_cached(&b->file, &r->data, r->offset);
+	if (b->overlay)
+		rc = block_overlay_read_cached(b->overlay, &r->data, r->offset);
+	else
+		rc = block_file_read_cached(&b->file, &r->data, r->offset);
 	if (!rc) {
 		finish(b, r, 0);
 		return true;
@@ -240,9 +243,7 @@ static void perform_here(struct block *b, struct block_request *r, int why)
 	log_warn_limited("drive %s: no thread to wait for the disk: %s; "
 			 "everything waits for it now",
 			 b->id, strerror(-why));
-	rc = block_request_perform(r, &b->file);
-	if (!rc && r->syncs)
-		rc = block_file_flush(&b->file);
+	rc = block_worker_perform(&b->worker, r);
 	finish(b, r, rc);
 }
 

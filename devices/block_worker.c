@@ -33,10 +33,13 @@ static void tell(struct block_worker *w, struct block_request *r, int rc)
 	w->done(w->owner, r, rc);
 }
 
-static int perform(struct block_worker *w, struct block_request *r)
+int block_worker_perform(struct block_worker *w, struct block_request *r)
 {
-	int rc = block_request_perform(r, w->file);
+	int rc;
 
+	if (w->overlay)
+		return block_overlay_perform(w->overlay, r);
+	rc = block_request_perform(r, w->file);
 	if (!rc && r->syncs)
 		rc = block_file_flush(w->file);
 	return rc;
@@ -72,7 +75,7 @@ static void *worker_main(void *arg)
 			break;
 		r = take(w);
 		mutex_unlock(&w->device->lock);
-		rc = broken ? broken : perform(w, r);
+		rc = broken ? broken : block_worker_perform(w, r);
 		mutex_lock(&w->device->lock);
 		tell(w, r, rc);
 	}

@@ -4,6 +4,7 @@
 #include <stdbool.h>
 
 #include "devices/block_file.h"
+#include "devices/block_overlay.h"
 #include "devices/block_request.h"
 #include "vmm/base/thread.h"
 #include "vmm/machine/device.h"
@@ -22,6 +23,7 @@ struct block_worker {
 	struct device *device; /* borrowed; its lock, id and host are used */
 	struct block_file
 		*file; /* borrowed; stays while anything is in flight */
+	struct block_overlay *overlay; /* borrowed, likewise; NULL for none */
 	/* r was done: 0 or a negative errno. Thread: the worker's. */
 	void (*done)(void *owner, struct block_request *r, int rc);
 	void *owner; /* borrowed: the device */
@@ -39,6 +41,9 @@ void block_worker_init(struct block_worker *w);
 
 /* Hands r over. A negative errno where there can be no thread for it. */
 int block_worker_add(struct block_worker *w, struct block_request *r);
+
+/* Carries r out now, in the thread that calls, where there is none for it. */
+int block_worker_perform(struct block_worker *w, struct block_request *r);
 
 /*
  * What was not begun ends with -ECANCELED, told by done() in the calling

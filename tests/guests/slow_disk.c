@@ -7,7 +7,7 @@
 
 void hostile_main(void);
 
-enum { DISKS = 4, KINDS = 5, RESET_AFTER_US = 20000 };
+enum { DISKS = 4, KINDS = 5, RESET_AFTER_US = 20000, READ_CLUSTERS = 32 };
 
 static const struct kind slow_kind = {
 	.id = ID_BLOCK,
@@ -48,7 +48,9 @@ static void fill_range(struct block_request *r)
 	range[3] = 0;
 }
 
-static void offer_all(struct device *d, struct block_request *all)
+/* Reads are of another cluster each round: an overlay has the one written. */
+static void offer_all(struct device *d, struct block_request *all,
+		      unsigned round)
 {
 	static const uint32_t types[KINDS] = {T_IN, T_OUT, T_FLUSH, T_DISCARD,
 					      T_WRITE_ZEROES};
@@ -63,6 +65,8 @@ static void offer_all(struct device *d, struct block_request *all)
 
 		r->type = types[i];
 		r->sector = is_range ? 0 : WASTE_SECTOR;
+		if (types[i] == T_IN)
+			r->sector += 8 + 8 * (round % READ_CLUSTERS);
 		r->status = S_NONE;
 		if (is_range)
 			fill_range(r);
@@ -98,7 +102,7 @@ void hostile_main(void)
 	for (round = 0;; round++) {
 		for (i = 0; i < disk_count; i++)
 			if (device_up(&disks[i], F_ALL))
-				offer_all(&disks[i], requests[i]);
+				offer_all(&disks[i], requests[i], round);
 			else
 				print("not ok - a disk did not come up\n");
 		if (round % 4) {

@@ -24,6 +24,7 @@ char bench_path[48];
 enum block_engine bench_engine;
 unsigned bench_queues = 1;
 bool bench_on_disk;
+struct block_overlay_config bench_overlay;
 
 /* Of a millisecond each, at least. */
 enum { WAITS_MAX = 10000 };
@@ -59,6 +60,7 @@ int open_disk(const char *id, bool is_read_only, bool is_writeback,
 		.is_writeback = is_writeback,
 		.engine = bench_engine,
 		.queues = bench_queues,
+		.overlay = bench_overlay,
 	};
 	struct device *d;
 	int rc;
@@ -210,6 +212,27 @@ void expect_sectors(unsigned sector, unsigned count)
 	for (i = 0; i < count * SECTOR; i++)
 		if (got[i] != pattern(sector * SECTOR + i))
 			fail_msg("byte %u differs", i);
+}
+
+void read_disk(uint64_t at, uint8_t *have, size_t len)
+{
+	struct block_overlay *overlay = block_overlay_of(host.device);
+	struct iovec iovec = {.iov_base = have, .iov_len = len};
+	struct block_request r = {
+		.op = BLOCK_READ,
+		.offset = at,
+		.data = {.at = &iovec, .count = 1, .bytes = len},
+	};
+	int fd;
+
+	if (overlay) {
+		assert_int_equal(block_overlay_perform(overlay, &r), 0);
+		return;
+	}
+	fd = open(bench_path, O_RDONLY | O_CLOEXEC);
+	assert_true(fd > 0);
+	assert_int_equal(pread(fd, have, len, (off_t)at), len);
+	close(fd);
 }
 
 void expect_on_disk(unsigned at, const uint8_t *want, size_t len)

@@ -35,6 +35,7 @@ extern uint8_t *sent, *got;	       /* the memory there, from up() on */
 extern char bench_path[48];	       /* the disk */
 extern enum block_engine bench_engine; /* of devices that are made */
 extern unsigned bench_queues;	       /* likewise; 1 */
+extern struct block_overlay_config bench_overlay; /* likewise; none */
 extern bool bench_on_disk; /* disks are made where none is in memory */
 
 /* A disk; and also a device on it that is up. */
@@ -74,5 +75,7 @@ bool is_broken(void);
 
 /* got holds these sectors of the disk as it was made. */
 void expect_sectors(unsigned sector, unsigned count);
+/* What the drive has, in its overlay or in the file. Nothing is in flight. */
+void read_disk(uint64_t at, uint8_t *have, size_t len);
 void expect_on_disk(unsigned at, const uint8_t *want, size_t len);
 void expect_disk_unharmed(void);

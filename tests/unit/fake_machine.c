@@ -1,11 +1,13 @@
 /* A machine that writes down what happens to it. */
 #include "tests/unit/fake_machine.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "devices/block.h"
 #include "devices/block_file.h"
@@ -309,7 +311,66 @@ int block_new(struct device **out, const struct block_config *config,
 	     config->is_writeback ? " writeback" : "",
 	     config->engine == BLOCK_ASYNC ? " async" : "", config->queues,
 	     limits("", &config->limiter));
+	if (config->overlay.is_wanted)
+		note("overlay of %llu in %s",
+		     (unsigned long long)config->overlay.bytes_max,
+		     config->overlay.dir ? config->overlay.dir : "memory");
 	return make(out, config->id, e);
+}
+
+/* Of each drive that is asked for; what it holds is a number. */
+enum { HELD = 0x0e71a };
+
+struct block_overlay *block_overlay_of(struct device *d)
+{
+	return (struct block_overlay *)d;
+}
+
+static const char *id_of(const struct block_overlay *o)
+{
+	return ((const struct device *)o)->id;
+}
+
+int block_overlay_try(const struct block_overlay_config *config, struct err *e)
+{
+	(void)config;
+	return fails("overlay", e);
+}
+
+void block_overlay_mark(struct block_overlay *o)
+{
+	note("mark %s", id_of(o));
+}
+
+void block_overlay_reset(struct block_overlay *o)
+{
+	note("reset %s", id_of(o));
+}
+
+void block_overlay_save(const struct block_overlay *o, int fd, uint64_t *at,
+			struct visitor *v)
+{
+	uint32_t held = HELD;
+
+	note("save %s", id_of(o));
+	visit_u32(v, &held);
+	assert(!fd_pwrite(fd, &held, sizeof(held), *at * 4096));
+	(*at)++;
+}
+
+void block_overlay_load(struct block_overlay *o, int fd, uint64_t *at,
+			struct visitor *v)
+{
+	uint32_t held = 0, there = 0;
+
+	note("load %s", id_of(o));
+	visit_u32(v, &held);
+	visit_check(v,
+		    held == HELD && !fd_pread(fd, &there, 4, *at * 4096) &&
+			    there == HELD,
+		    "an overlay of %x and %x", held, there);
+	(*at)++;
+	close(fd);
 }
 
 /* Files of the host: there unless a test says "file" or "tap". */

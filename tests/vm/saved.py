@@ -11,6 +11,7 @@ import re
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import tempfile
@@ -297,6 +298,33 @@ def load_body(place, backend="File", handler=None, resume_vm=True, **more):
     return {"snapshot_path": place + ".state", "resume_vm": resume_vm,
             "mem_backend": {"backend_type": backend,
                             "backend_path": handler or place + ".mem"}, **more}
+
+
+# tests/guests/scribbler.c; no multiple of an overlay's cluster.
+EXTENTS, EXTENT, FIRST = 240, 5 * 512, 0xba5e0000
+SCRIBBLED_BYTES = EXTENTS * EXTENT + 1536
+
+
+def scribbled(path):
+    """A disk as that guest expects it to come."""
+    with open(path, "wb") as f:
+        for i in range(EXTENTS):
+            f.write(struct.pack("<I", FIRST + i) * (EXTENT // 4))
+        f.truncate(SCRIBBLED_BYTES)
+    return path
+
+
+def rounds(m, seen=0):
+    return len(re.findall(r"^round", m.serial()[seen:], re.M))
+
+
+def scribbles(m, count=6):
+    """So many rounds more it writes, and reads what it wrote; or why not."""
+    seen = len(m.serial())
+    wait_for(lambda: rounds(m, seen) >= count or m.process.poll() is not None)
+    if rounds(m, seen) < count:
+        return f"it does not go on\n{m.serial()[-300:]}\n{m.log()[-600:]}"
+    return "\n".join(m.bad())
 
 
 class Handler:

@@ -10,6 +10,9 @@
  * until it becomes M, so where it is not there, M is the one. Nothing has to be
  * known of M itself: it stays the bare image that others map, that may be
  *copied to another host with its state, and into which diffs may be merged.
+ *
+ * Others that belong to a state, of what drives' overlays hold, go the way of M
+ * by the same ID.
  */
 #include "vmm/state/file.h"
 
@@ -157,15 +160,6 @@ static bool peek(const char *path, struct state_peek *out)
 	       state_peek(head, out);
 }
 
-static bool is_same_folder(const struct part *a, const struct part *b)
-{
-	struct stat x;
-	struct stat y;
-
-	return !fstat(a->folder, &x) && !fstat(b->folder, &y) &&
-	       x.st_dev == y.st_dev && x.st_ino == y.st_ino;
-}
-
 int state_pair_begin(struct state_pair *p, const char *state_path,
 		     const char *mem_path, struct err *e)
 {
@@ -178,8 +172,7 @@ int state_pair_begin(struct state_pair *p, const char *state_path,
 		       peek(state_path, &now) ? now.id : NULL, e);
 	if (!rc)
 		rc = part_make(&p->state, state_path, NULL, e);
-	if (!rc && !strcmp(p->state.name, p->mem.name) &&
-	    is_same_folder(&p->state, &p->mem))
+	if (!rc && part_is_same(&p->state, &p->mem))
 		rc = err_set(e, -EINVAL,
 			     "%s can't be both the state and the memory under "
 			     "two names; give the same name for both, or name "
@@ -194,19 +187,14 @@ int state_pair_begin(struct state_pair *p, const char *state_path,
 static int write_pair(struct state_pair *p, const void *state, size_t len,
 		      bool want_sync, struct err *e)
 {
-	int rc = 0;
+	const int rc = want_sync ? state_beside_sync(&p->mem, e) : 0;
 
-	if (want_sync)
-		rc = part_sync(&p->mem, e);
-	if (!rc && want_sync)
-		rc = part_sync_names(&p->mem, e);
 	return rc ? rc : write_part(&p->state, state, len, want_sync, e);
 }
 
 int state_pair_commit(struct state_pair *p, const void *state, size_t len,
 		      bool want_sync, struct err *e)
 {
-	char temporary[sizeof(p->mem.temporary)];
 	int rc = write_pair(p, state, len, want_sync, e);
 
 	if (!rc)
@@ -217,20 +205,11 @@ int state_pair_commit(struct state_pair *p, const void *state, size_t len,
 	 * From here on the state asks for this memory. Only when no loss of
 	 * power can bring the older state back may the older memory go.
 	 */
-	memcpy(temporary, p->mem.temporary, sizeof(temporary));
 	if (want_sync)
 		rc = part_sync_names(&p->state, e);
-	if (!rc)
-		rc = part_rename(&p->mem, e);
-	part_keep(&p->mem);
-	if (rc) {
-		(void)err_context(e,
-				  "the state was saved, and its memory is "
-				  "%s beside its name",
-				  temporary);
-		return rc;
-	}
-	return want_sync ? part_sync_names(&p->mem, e) : 0;
+	if (rc)
+		part_keep(&p->mem);
+	return rc ? rc : state_beside_commit(&p->mem, "memory", want_sync, e);
 }
 
 void state_pair_fini(struct state_pair *p)
@@ -239,16 +218,56 @@ void state_pair_fini(struct state_pair *p)
 	part_fini(&p->mem);
 }
 
-int state_pair_memory(const char *mem_path, const uint8_t id[STATE_ID_LEN],
-		      int flags, struct err *e)
+int state_beside_begin(struct part *p, const char *path, const char *state_path,
+		       const uint8_t id[STATE_ID_LEN], struct err *e)
 {
-	char path[PATH_MAX];
+	struct state_peek now;
+
+	/* A save that was killed after its commit is ended first. */
+	return part_make_as(p, path, peek(state_path, &now) ? now.id : NULL, id,
+			    e);
+}
+
+int state_beside_sync(struct part *p, struct err *e)
+{
+	const int rc = part_sync(p, e);
+
+	return rc ? rc : part_sync_names(p, e);
+}
+
+int state_beside_commit(struct part *p, const char *what, bool want_sync,
+			struct err *e)
+{
+	char temporary[sizeof(p->temporary)];
+	int rc;
+
+	memcpy(temporary, p->temporary, sizeof(temporary));
+	rc = part_rename(p, e);
+	part_keep(p);
+	if (rc)
+		return err_context(e,
+				   "the state was saved, and its %s is %s "
+				   "beside its name",
+				   what, temporary);
+	return want_sync ? part_sync_names(p, e) : 0;
+}
+
+int state_beside_open(const char *path, const uint8_t id[STATE_ID_LEN],
+		      int flags, const char *what, struct err *e)
+{
+	char temporary[PATH_MAX];
 	int fd;
 
-	if (!passed_has(mem_path) && !part_path(mem_path, id, path)) {
-		fd = fd_open(path, flags, FD_REGULAR, "memory file", e);
+	if (!passed_has(path) && !part_path(path, id, temporary)) {
+		fd = fd_open(temporary, flags, FD_REGULAR, what, e);
 		if (fd != -ENOENT)
 			return fd;
 	}
-	return fd_open(mem_path, flags, FD_REGULAR, "memory file", e);
+	return fd_open(path, flags, FD_REGULAR, what, e);
+}
+
+int state_pair_memory(const char *mem_path, const uint8_t id[STATE_ID_LEN],
+		      int flags, struct err *e)
+{
+	return state_beside_open(mem_path, id, flags, "memory file", e);
 }

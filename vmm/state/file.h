@@ -74,3 +74,19 @@ void state_pair_fini(struct state_pair *p);
  */
 int state_pair_memory(const char *mem_path, const uint8_t id[STATE_ID_LEN],
 		      int flags, struct err *e);
+
+/*
+ * Another file that belongs to a state, with the state's id: made beside its
+ * name, synced before the commit of the state at state_path and named after it.
+ * From the attempt to commit on, keep it (part_keep()): the state may ask for
+ * it, and the next save sweeps. what is its name in sentences.
+ */
+int state_beside_begin(struct part *p, const char *path, const char *state_path,
+		       const uint8_t id[STATE_ID_LEN], struct err *e);
+int state_beside_sync(struct part *p, struct err *e);
+int state_beside_commit(struct part *p, const char *what, bool want_sync,
+			struct err *e);
+
+/* Opens one, as state_pair_memory(). */
+int state_beside_open(const char *path, const uint8_t id[STATE_ID_LEN],
+		      int flags, const char *what, struct err *e);

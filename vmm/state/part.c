@@ -156,12 +156,15 @@ static int lock(struct part *p)
 	return fstat(p->fd, &st) || !st.st_nlink ? -EAGAIN : 0;
 }
 
-static int make_file(struct part *p, const char *path, struct err *e)
+static int make_file(struct part *p, const char *path, const uint8_t *id,
+		     struct err *e)
 {
 	char suffix[SUFFIX_LEN + 1];
 
 	for (int i = 0; i < TRIES; i++) {
-		if (getrandom(p->id, sizeof(p->id), 0) != sizeof(p->id))
+		if (id)
+			memcpy(p->id, id, sizeof(p->id));
+		else if (getrandom(p->id, sizeof(p->id), 0) != sizeof(p->id))
 			return err_errno(e, "no random bytes for %s", path);
 		write_suffix(p->id, suffix);
 		snprintf(p->temporary, sizeof(p->temporary), "%.*s%s",
@@ -185,17 +188,33 @@ static int make_file(struct part *p, const char *path, struct err *e)
 int part_make(struct part *p, const char *path, const uint8_t *keep,
 	      struct err *e)
 {
+	return part_make_as(p, path, keep, NULL, e);
+}
+
+int part_make_as(struct part *p, const char *path, const uint8_t *keep,
+		 const uint8_t *id, struct err *e)
+{
 	int rc;
 
 	*p = (struct part){.folder = -1, .fd = -1};
 	rc = open_folder(p, path, e);
 	if (!rc && p->folder > 0) {
 		sweep(p, keep);
-		rc = make_file(p, path, e);
+		rc = make_file(p, path, id, e);
 	}
 	if (rc)
 		part_fini(p);
 	return rc;
+}
+
+bool part_is_same(const struct part *a, const struct part *b)
+{
+	struct stat x;
+	struct stat y;
+
+	return !strcmp(a->name, b->name) && !fstat(a->folder, &x) &&
+	       !fstat(b->folder, &y) && x.st_dev == y.st_dev &&
+	       x.st_ino == y.st_ino;
 }
 
 int part_sync(struct part *p, struct err *e)

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <limits.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "vmm/base/err.h"
@@ -28,6 +29,13 @@ struct part {
  */
 int part_make(struct part *p, const char *path, const uint8_t *keep,
 	      struct err *e);
+
+/* The same, with an id that was made for another of its kind. */
+int part_make_as(struct part *p, const char *path, const uint8_t *keep,
+		 const uint8_t *id, struct err *e);
+
+/* Whether both are to have the same name in the same folder. */
+bool part_is_same(const struct part *a, const struct part *b);
 
 /* Waits until its bytes are on the disk. */
 int part_sync(struct part *p, struct err *e);
