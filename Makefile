@@ -88,7 +88,7 @@ JAILER  := main options path root mounts bind userns fds ns cgroup rlimit caps \
 
 # mayctl, room by room.
 CTL_BASE     := descriptors interrupt pack process signals tar terminal tree untar
-CTL_AGENT    := attach dial session session_request
+CTL_AGENT    := attach dial frame session session_ask session_request
 CTL_IMAGE    := archive config entry erofs fetch image import layout layout_make mend model \
 	name progress source store tar tool wall words
 CTL_VM       := cell cell_clone cgroups client end forward handed link monitor \
@@ -355,7 +355,7 @@ EXTRA_run_options := api/ctl/commands/run_options api/ctl/commands/run_mounts \
 EXTRA_untar := api/ctl/base/untar api/ctl/base/tar api/ctl/base/tree
 EXTRA_resolver := api/ctl/vm/resolver
 EXTRA_uids := api/ctl/vm/uids api/ctl/base/process api/ctl/base/interrupt
-EXTRA_session := api/ctl/agent/session api/ctl/agent/session_request
+EXTRA_session := $(addprefix api/ctl/agent/,frame session session_ask session_request)
 EXTRA_image_tar := api/ctl/image/tar api/ctl/image/entry api/ctl/base/tar
 EXTRA_image_model := api/ctl/image/model
 EXTRA_image_wall := api/ctl/image/wall
