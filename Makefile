@@ -87,11 +87,11 @@ JAILER  := main options path root mounts bind userns fds ns cgroup rlimit caps \
 	landlock
 
 # mayctl, room by room.
-CTL_BASE     := descriptors interrupt pack process signals tar terminal tree untar
+CTL_BASE     := copy descriptors interrupt pack process signals tar terminal tree untar
 CTL_AGENT    := attach dial frame session session_ask session_request
 CTL_IMAGE    := archive config entry erofs fetch image import layout layout_make mend model \
 	name progress source store tar tool wall words
-CTL_VM       := cell cell_clone cgroups client end forward handed link monitor \
+CTL_VM       := cell cell_clone cgroups client end folder forward handed link monitor \
 	nat network orphan output_log place resolver shim sweep uids vm vm_process \
 	vm_remove volume
 CTL_COMMANDS := main complain api boot cp cp_place docker env exec foreground \
@@ -354,6 +354,8 @@ EXTRA_run_options := api/ctl/commands/run_options api/ctl/commands/run_mounts \
 	api/ctl/commands/complain api/ctl/base/signals $(EXTRA_vm)
 EXTRA_untar := api/ctl/base/untar api/ctl/base/tar api/ctl/base/tree
 EXTRA_resolver := api/ctl/vm/resolver
+EXTRA_copy := api/ctl/base/copy
+EXTRA_folder := api/ctl/vm/folder api/ctl/base/tree
 EXTRA_uids := api/ctl/vm/uids api/ctl/base/process api/ctl/base/interrupt
 EXTRA_session := $(addprefix api/ctl/agent/,frame session session_ask session_request)
 EXTRA_image_tar := api/ctl/image/tar api/ctl/image/entry api/ctl/base/tar
