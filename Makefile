@@ -91,11 +91,12 @@ CTL_BASE     := copy descriptors interrupt pack process signals tar terminal tre
 CTL_AGENT    := attach dial frame session session_ask session_request
 CTL_IMAGE    := archive config entry erofs fetch image import layout layout_make mend model \
 	name progress source store tar tool wall words
-CTL_VM       := cell cell_clone cgroups client end folder forward handed link monitor \
-	nat network orphan output_log place resolver shim sweep uids vm vm_process \
-	vm_remove volume
+CTL_VM       := cell cell_clone cgroups client end folder forward handed link manifest moment \
+	monitor nat network orphan output_log place resolver saving shim still sweep uids vm \
+	vm_process vm_remove volume
 CTL_COMMANDS := main complain api boot cp cp_place docker env exec foreground \
-	image jail logs ps run run_disks run_mounts run_options run_plan stop values
+	image jail logs ps run run_disks run_mounts run_options run_plan \
+	run_steps restore restored snapshot stop values
 JAILS        := jail_find jail_remove
 
 VMM_SRC := $(BASE:%=vmm/base/%.c) $(EVENT:%=vmm/event/%.c) \
