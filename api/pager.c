@@ -197,7 +197,7 @@ static int start_watch(struct pager *p, struct err *e)
 int pager_open(const struct guest_mem *m, const char *path, int signal_fd,
 	       const struct confine *confine, struct err *e)
 {
-	CLEAN_FD int pages = missing_register(m, e);
+	CLEAN_FD int pages = missing_register(m, true, e);
 	CLEAN_FD int fd = pages < 0 ? -1 : connect_to(path, e);
 	CLEAN_FD int end_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	struct pager *p;
