@@ -89,15 +89,16 @@ JAILER  := main options path root mounts bind userns fds ns cgroup rlimit caps \
 	landlock
 
 # mayctl, room by room.
-CTL_BASE     := descriptors interrupt pack process signals tar terminal tree untar
-CTL_AGENT    := attach dial session session_request
+CTL_BASE     := copy descriptors interrupt pack process signals tar terminal tree untar
+CTL_AGENT    := attach dial frame session session_ask session_request
 CTL_IMAGE    := archive config entry erofs fetch image import layout layout_make mend model \
 	name progress source store tar tool wall words
-CTL_VM       := cell cell_clone cgroups client end forward handed link monitor \
-	nat network orphan output_log place resolver shim sweep uids vm vm_process \
-	vm_remove volume
+CTL_VM       := cell cell_clone cgroups client end folder forward handed link manifest moment \
+	monitor nat network orphan output_log place resolver saving shim still sweep uids vm \
+	vm_process vm_remove volume
 CTL_COMMANDS := main complain api boot cp cp_place docker env exec foreground \
-	image jail logs ps run run_disks run_mounts run_options run_plan stop values
+	image jail logs ps run run_disks run_mounts run_options run_plan \
+	run_steps restore restored snapshot stop values
 JAILS        := jail_find jail_remove
 
 VMM_SRC := $(BASE:%=vmm/base/%.c) vmm/base/spare.c $(EVENT:%=vmm/event/%.c) \
@@ -361,8 +362,10 @@ EXTRA_run_options := api/ctl/commands/run_options api/ctl/commands/run_mounts \
 	api/ctl/commands/complain api/ctl/base/signals $(EXTRA_vm)
 EXTRA_untar := api/ctl/base/untar api/ctl/base/tar api/ctl/base/tree
 EXTRA_resolver := api/ctl/vm/resolver
+EXTRA_copy := api/ctl/base/copy
+EXTRA_folder := api/ctl/vm/folder api/ctl/base/tree
 EXTRA_uids := api/ctl/vm/uids api/ctl/base/process api/ctl/base/interrupt
-EXTRA_session := api/ctl/agent/session api/ctl/agent/session_request
+EXTRA_session := $(addprefix api/ctl/agent/,frame session session_ask session_request)
 EXTRA_image_tar := api/ctl/image/tar api/ctl/image/entry api/ctl/base/tar
 EXTRA_image_model := api/ctl/image/model
 EXTRA_image_wall := api/ctl/image/wall

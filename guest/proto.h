@@ -344,8 +344,9 @@ struct proto_identity {
  * another one, in this order: random numbers, the clock, its name, its network;
  * then what FREEZE has stopped goes on. On an error that does not. An interface
  * that is named goes down and comes up again: what it is not given here it has
- * no more, and the link is told of its addresses. Agents that are older know no
- * such request, but IDENTITY, which is part of it.
+ * no more, and the link is told of its addresses. Containers that are called as
+ * the machine was are renamed with it. Agents that are older know no such
+ * request, but IDENTITY, which is part of it.
  *
  * string: hostname; empty: leave it
  * string: entropy, 32 to 512 bytes

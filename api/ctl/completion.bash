@@ -6,14 +6,14 @@ _mayctl() {
 	local words=
 
 	if [ "$COMP_CWORD" = 1 ]; then
-		words='api status boot jail run exec cp ps inspect logs stop kill rm image --help --version'
+		words='api status boot jail run exec cp ps inspect logs stop kill rm snapshot restore clone mark reset image --help --version'
 	elif [[ $before =~ ^--(kernel|initrd|drive|monitor|socket|volume|env-file)$ ]]; then
 		mapfile -t COMPREPLY < <(compgen -f -- "$word")
 		return
-	elif [[ $before = --chroot-base-dir ]]; then
+	elif [[ $before =~ ^--(chroot-base-dir|output)$ ]]; then
 		mapfile -t COMPREPLY < <(compgen -d -- "$word")
 		return
-	elif [[ $before =~ ^--(cpus|memory|args|name|hostname|env|workdir|user|entrypoint|publish|timeout|start-timeout|time|tail|since|until|mount|tmpfs|disk|shm-size|dns|dns-search|dns-option|add-host|ulimit)$ ]]; then
+	elif [[ $before =~ ^--(cpus|memory|args|name|hostname|env|workdir|user|entrypoint|publish|timeout|start-timeout|time|tail|since|until|mount|tmpfs|disk|shm-size|dns|dns-search|dns-option|add-host|ulimit|count)$ ]]; then
 		return
 	elif [[ $before =~ ^--net(work)?$ ]]; then
 		words='none nat tap='
@@ -38,7 +38,14 @@ _mayctl() {
 			[[ $word == -* ]] || words=$(mayctl image ls 2>/dev/null | awk 'NR > 1 { print $1 }')
 			;;
 		ps:*) words='--all --quiet --no-trunc --json' ;;
-		exec:* | cp:* | inspect:* | logs:* | stop:* | kill:* | rm:*)
+		restore:*)
+			words='--name --count --hostname --rm --publish --net --network --timeout --no-jail --timing'
+			[[ $word == -* ]] || {
+				mapfile -t COMPREPLY < <(compgen -d -- "$word")
+				return
+			}
+			;;
+		exec:* | cp:* | inspect:* | logs:* | stop:* | kill:* | rm:* | snapshot:* | clone:* | mark:* | reset:*)
 			case ${COMP_WORDS[1]} in
 			logs) words='--follow --timestamps --tail --since --until' ;;
 			exec) words='--detach --interactive --tty --env --env-file --workdir --user' ;;
@@ -46,6 +53,9 @@ _mayctl() {
 			stop) words='--time' ;;
 			kill) words='--signal' ;;
 			rm) words='--force --volumes' ;;
+			snapshot) words='--output --stop --no-sync' ;;
+			clone) words='--name --count --hostname --rm --publish --net --network --timeout --no-jail --timing' ;;
+			reset) words='--keep-drives' ;;
 			esac
 			words+=" $(mayctl ps -a 2>/dev/null | awk 'NR > 1 { print $1 }')"
 			;;

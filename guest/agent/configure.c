@@ -3,6 +3,7 @@
  */
 #include "guest/agent/configure.h"
 
+#include "guest/agent/container.h"
 #include "guest/agent/disk.h"
 #include "guest/agent/freezer.h"
 #include "guest/agent/machine.h"
@@ -191,6 +192,23 @@ static bool renew_network(struct session *s, struct reader *r)
 	return !rc || r->is_bad;
 }
 
+/* The machine's name, and that of containers which are called as it is. */
+static int rename_machine(const struct bytes *hostname)
+{
+	char from[65] = "", name[65] = "";
+	int rc;
+
+	if (!hostname->len)
+		return 0;
+	if (hostname->len >= sizeof(name))
+		return -ENAMETOOLONG;
+	memcpy(name, hostname->at, hostname->len);
+	if (gethostname(from, sizeof(from) - 1))
+		return -errno;
+	rc = machine_hostname_set(name, hostname->len);
+	return rc ? rc : containers_rename(from, name);
+}
+
 /*
  * The order is the point: what was frozen goes on last, and the kernel itself,
  * which needs random numbers for its network, has new ones first.
@@ -212,7 +230,7 @@ void configure_renew(struct session *s, struct reader *r)
 	rc = machine_entropy(seed.at, seed.len, true);
 	if (!rc && proto_get64(&head->time_ns))
 		rc = machine_clock_set(proto_get64(&head->time_ns));
-	rc = first(rc, machine_hostname_set(hostname.at, hostname.len));
+	rc = first(rc, rename_machine(&hostname));
 	if (rc) {
 		session_error(s, -rc, FAILED, "RENEW failed: %s",
 			      strerror(-rc));

@@ -13,6 +13,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -37,6 +38,27 @@ struct container *containers_first(void)
 void containers_watch(void (*ended)(void))
 {
 	on_ended = ended;
+}
+
+int containers_rename(const char *from, const char *name)
+{
+	const int own = open("/proc/self/ns/uts", O_RDONLY | O_CLOEXEC);
+	int rc = own < 0 ? -errno : 0;
+
+	for (struct container *c = containers; c && !rc; c = c->next) {
+		if (!c->init || strcmp(c->hostname, from))
+			continue;
+		if (setns(c->pidfd, CLONE_NEWUTS) ||
+		    sethostname(name, strlen(name)))
+			rc = -errno;
+		else
+			snprintf(c->hostname, sizeof(c->hostname), "%s", name);
+	}
+	if (own >= 0 && setns(own, CLONE_NEWUTS) && !rc)
+		rc = -errno;
+	if (own >= 0)
+		close(own);
+	return rc;
 }
 
 void container_release(struct container *c)

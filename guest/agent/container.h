@@ -28,6 +28,9 @@ struct container {
 struct container *container_find(struct bytes id);
 struct container *containers_first(void);
 
+/* Those that run and are called @from, as the machine was, get its new name. */
+int containers_rename(const char *from, const char *name);
+
 /* Of one that has ended: nothing holds its mounts any more. */
 void container_release(struct container *c);
 

@@ -794,6 +794,17 @@ def t_renew():
     with open_session() as s:
         s.ask(p.renew("", seed))  # without a freeze, too
     end_of("clone")
+    # A container that is called as the machine is goes by its new name, too.
+    counting("namesake", hostname="vm3")
+    counting("other", hostname="box")
+    with open_session() as s:
+        s.ask(p.renew("vm5", seed))
+    same([sh("hostname", name)[1].strip() for name in ("namesake", "other")], [b"vm5", b"box"])
+    with open_session() as s:
+        s.ask(p.renew("", seed))
+    same(sh("hostname; echo $HOSTNAME", "namesake")[1].split(), [b"vm5", b"vm5"])
+    end_of("namesake")
+    end_of("other")
 
 
 def t_renew_network():

@@ -143,6 +143,7 @@ static int take_hello(struct session *s, const uint8_t *bytes, size_t len,
 			       "the guest's agent is of another version than "
 			       "mayctl; build or install both anew");
 	s->is_greeted = true;
+	s->greeted_ns = clock_now_ns();
 	s->agent_us = proto_get64(&hello.agent_us);
 	s->agent_ready_us = proto_get64(&hello.ready_us);
 	return -ENOMSG;

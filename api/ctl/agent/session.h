@@ -125,6 +125,7 @@ struct session {
 	uint32_t used[3];    /* bytes of output not yet given back, by stream */
 	unsigned done_due;   /* DONEs that are answers to CONFIGURE, FILE */
 	bool is_greeted;     /* the agent's HELLO has come */
+	uint64_t greeted_ns; /* when */
 	bool is_input_over;
 	/* Of that HELLO, in µs since the guest's kernel started. */
 	uint64_t agent_us;
@@ -205,3 +206,25 @@ int session_kill(const char *socket, int signal, struct err *e);
  * the machine, over a connection of its own; 0 when all is written.
  */
 int session_shutdown(const char *socket, uint32_t grace_ms, struct err *e);
+
+/*
+ * All programs stand still when this returns, until THAW, or RENEW of a copy
+ * that was made meanwhile.
+ */
+int session_freeze(const char *socket, struct err *e);
+int session_thaw(const char *socket, struct err *e);
+
+/* What a copy of a microVM is to be called and reached by. */
+struct session_identity {
+	const char *hostname;
+	const struct session_network *network; /* NULL for none */
+	const char *mac;		       /* of it */
+	uint64_t answered_ns; /* gets when the agent first said something */
+};
+
+/*
+ * Makes another machine of a copy that has just been loaded: random numbers,
+ * the time, its name and its network; then its programs go on.
+ */
+int session_renew(const char *socket, struct session_identity *who,
+		  struct err *e);

@@ -9,22 +9,13 @@
 #include <sys/random.h>
 #include <time.h>
 
-#include "api/ctl/agent/session.h"
-#include "guest/proto.h"
+#include "api/ctl/agent/frame.h"
 
-enum {
-	INPUT_CHUNK = 32 << 10,
-	GIVE_BACK = PROTO_WINDOW / 2,
-	SYNC_MS = 30000,
-	ANSWER_MS = 10000
-};
+enum { INPUT_CHUNK = 32 << 10, GIVE_BACK = PROTO_WINDOW / 2 };
 
 /* Names count as well. */
 _Static_assert(SESSION_FILES_MAX + (64 << 10) <= PROTO_FILES_MAX,
 	       "as many files as the agent takes");
-
-/* There is one container in a microVM of ours. */
-#define CONTAINER "main"
 
 /*
  * What root may do in a container, as docker's containers have it: chown,
@@ -35,114 +26,6 @@ _Static_assert(SESSION_FILES_MAX + (64 << 10) <= PROTO_FILES_MAX,
 	(1ull << 0 | 1ull << 1 | 1ull << 3 | 1ull << 4 | 1ull << 5 |   \
 	 1ull << 6 | 1ull << 7 | 1ull << 8 | 1ull << 10 | 1ull << 13 | \
 	 1ull << 18 | 1ull << 27 | 1ull << 29 | 1ull << 31)
-
-/* ---- frames out --------------------------------------------------------- */
-
-/* A payload in the making. What does not fit makes it over. */
-struct payload {
-	uint8_t *bytes;
-	size_t len, max;
-	bool is_over;
-};
-
-static void put(struct payload *p, const void *bytes, size_t len)
-{
-	if (p->is_over || len > p->max - p->len) {
-		p->is_over = true;
-		return;
-	}
-	if (len && p->bytes)
-		memcpy(p->bytes + p->len, bytes, len);
-	p->len += len;
-}
-
-static void put_number(struct payload *p, uint32_t value)
-{
-	struct proto_le32 number;
-
-	proto_put32(&number, value);
-	put(p, &number, sizeof(number));
-}
-
-static void put_string(struct payload *p, const char *string)
-{
-	const size_t len = string ? strlen(string) : 0;
-
-	if (len > PROTO_REQUEST_MAX) {
-		p->is_over = true;
-		return;
-	}
-	put_number(p, (uint32_t)len);
-	put(p, string, len);
-}
-
-static void put_list(struct payload *p, const char *const *list)
-{
-	uint32_t n = 0;
-
-	while (list && list[n])
-		n++;
-	put_number(p, n);
-	for (n = 0; list && list[n]; n++)
-		put_string(p, list[n]);
-}
-
-static int make_buffers(struct session *s, struct err *e)
-{
-	if (!s->in)
-		s->in = malloc(SESSION_IN_MAX);
-	if (!s->out) {
-		s->out = malloc(SESSION_OUT_MAX);
-		s->out_max = SESSION_OUT_MAX;
-	}
-	return s->in && s->out ? 0
-			       : err_set(e, -ENOMEM, "no memory for a session");
-}
-
-/* Where the next frame's payload is to be written. */
-static struct payload begin_frame(struct session *s)
-{
-	struct payload p = {0};
-
-	if (s->out_at) {
-		memmove(s->out, s->out + s->out_at, s->out_len);
-		s->out_at = 0;
-	}
-	p.bytes = s->out + s->out_len + sizeof(struct proto_frame);
-	if (s->out_len + sizeof(struct proto_frame) > s->out_max)
-		p.is_over = true;
-	else
-		p.max = s->out_max - s->out_len - sizeof(struct proto_frame);
-	if (p.max > PROTO_REQUEST_MAX)
-		p.max = PROTO_REQUEST_MAX;
-	return p;
-}
-
-/* False where it did not fit, and then nothing of it is there. */
-static bool end_frame(struct session *s, const struct payload *p, uint8_t type,
-		      uint8_t stream)
-{
-	struct proto_frame f = {.type = type, .stream = stream};
-
-	if (p->is_over)
-		return false;
-	proto_put32(&f.length, (uint32_t)p->len);
-	memcpy(s->out + s->out_len, &f, sizeof(f));
-	s->out_len += sizeof(f) + p->len;
-	return true;
-}
-
-static bool put_frame(struct session *s, uint8_t type, uint8_t stream,
-		      const void *bytes, size_t len)
-{
-	struct payload p;
-
-	if (!s->out)
-		return false;
-	p = begin_frame(s);
-	put(&p, bytes, len);
-	return end_frame(s, &p, type, stream);
-}
 
 bool session_is_full(const struct session *s)
 {
@@ -163,14 +46,14 @@ size_t session_room(const struct session *s)
 
 void session_input(struct session *s, const uint8_t *bytes, size_t len)
 {
-	if (put_frame(s, PROTO_DATA, PROTO_STDIN, bytes, len))
+	if (frame_send(s, PROTO_DATA, PROTO_STDIN, bytes, len))
 		s->input_room -= len < s->input_room ? len : s->input_room;
 }
 
 void session_end_input(struct session *s)
 {
 	if (!s->is_input_over)
-		(void)put_frame(s, PROTO_EOF, PROTO_STDIN, NULL, 0);
+		(void)frame_send(s, PROTO_EOF, PROTO_STDIN, NULL, 0);
 	s->is_input_over = true;
 }
 
@@ -179,7 +62,7 @@ void session_signal(struct session *s, int signal)
 	struct proto_signal number;
 
 	proto_put32(&number.signal, (uint32_t)signal);
-	(void)put_frame(s, PROTO_SIGNAL, 0, &number, sizeof(number));
+	(void)frame_send(s, PROTO_SIGNAL, 0, &number, sizeof(number));
 }
 
 void session_resize(struct session *s, struct terminal_size size)
@@ -188,7 +71,7 @@ void session_resize(struct session *s, struct terminal_size size)
 
 	proto_put16(&both.rows, size.rows);
 	proto_put16(&both.columns, size.columns);
-	(void)put_frame(s, PROTO_RESIZE, 0, &both, sizeof(both));
+	(void)frame_send(s, PROTO_RESIZE, 0, &both, sizeof(both));
 }
 
 void session_used(struct session *s, int stream, size_t n)
@@ -201,49 +84,12 @@ void session_used(struct session *s, int stream, size_t n)
 	if (s->used[stream] < GIVE_BACK)
 		return;
 	proto_put32(&credit.bytes, s->used[stream]);
-	if (put_frame(s, PROTO_CREDIT, (uint8_t)stream, &credit,
-		      sizeof(credit)))
+	if (frame_send(s, PROTO_CREDIT, (uint8_t)stream, &credit,
+		       sizeof(credit)))
 		s->used[stream] = 0;
 }
 
 /* ---- requests ----------------------------------------------------------- */
-
-static int greet(struct session *s, struct err *e)
-{
-	struct proto_hello hello = {0};
-	int rc = make_buffers(s, e);
-
-	if (rc)
-		return rc;
-	proto_put32(&hello.magic, PROTO_MAGIC);
-	proto_put32(&hello.version, PROTO_VERSION);
-	s->input_room = PROTO_WINDOW;
-	return put_frame(s, PROTO_HELLO, 0, &hello, sizeof(hello)) ? 0 : -E2BIG;
-}
-
-static void put_interface(struct payload *p, const struct session_network *n)
-{
-	const struct proto_interface none = {0};
-	char text[32];
-
-	put(p, &none, sizeof(none));
-	put_string(p, "");
-	if (!n->prefix) {
-		/* A tap of the user's: who gives it addresses is theirs. */
-		put_number(p, 0);
-		put_string(p, "");
-		put_string(p, "");
-		return;
-	}
-	snprintf(text, sizeof(text), "%u.%u.%u.%u/%u", n->ip[0], n->ip[1],
-		 n->ip[2], n->ip[3], n->prefix);
-	put_number(p, 1);
-	put_string(p, text);
-	snprintf(text, sizeof(text), "%u.%u.%u.%u", n->gateway[0],
-		 n->gateway[1], n->gateway[2], n->gateway[3]);
-	put_string(p, n->gateway[0] ? text : "");
-	put_string(p, "");
-}
 
 static void put_resolver(struct payload *p, const struct session_plan *plan)
 {
@@ -254,12 +100,12 @@ static void put_resolver(struct payload *p, const struct session_plan *plan)
 	if (!plan->dns && n && n->dns[0]) {
 		snprintf(text, sizeof(text), "%u.%u.%u.%u", n->dns[0],
 			 n->dns[1], n->dns[2], n->dns[3]);
-		put_list(p, one);
+		frame_list(p, one);
 	} else {
-		put_list(p, plan->dns);
+		frame_list(p, plan->dns);
 	}
-	put_list(p, plan->search);
-	put_list(p, plan->dns_options);
+	frame_list(p, plan->search);
+	frame_list(p, plan->dns_options);
 }
 
 /* The host's clock and some of its randomness come with it. */
@@ -267,29 +113,29 @@ static bool configure(struct session *s, const struct session_plan *plan)
 {
 	const struct session_network *n = plan->network;
 	struct proto_configure c = {0};
-	struct payload p = begin_frame(s);
+	struct payload p = frame_begin(s);
 	uint8_t entropy[64];
 	struct timespec now;
 
 	clock_gettime(CLOCK_REALTIME, &now);
 	proto_put64(&c.time_ns,
 		    (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec);
-	put(&p, &c, sizeof(c));
-	put_string(&p, plan->hostname);
-	put_string(&p, SESSION_IMAGE_SERIAL);
-	put_string(&p, plan->has_upper ? SESSION_UPPER_SERIAL : "");
+	frame_put(&p, &c, sizeof(c));
+	frame_string(&p, plan->hostname);
+	frame_string(&p, SESSION_IMAGE_SERIAL);
+	frame_string(&p, plan->has_upper ? SESSION_UPPER_SERIAL : "");
 	if (getrandom(entropy, sizeof(entropy), 0) == sizeof(entropy)) {
-		put_number(&p, sizeof(entropy));
-		put(&p, entropy, sizeof(entropy));
+		frame_number(&p, sizeof(entropy));
+		frame_put(&p, entropy, sizeof(entropy));
 	} else {
-		put_string(&p, "");
+		frame_string(&p, "");
 	}
-	put_number(&p, n ? 1 : 0);
+	frame_number(&p, n ? 1 : 0);
 	if (n)
-		put_interface(&p, n);
+		frame_interface(&p, n, NULL);
 	put_resolver(&p, plan);
 	s->done_due++;
-	return end_frame(s, &p, PROTO_CONFIGURE, 0);
+	return frame_end(s, &p, PROTO_CONFIGURE, 0);
 }
 
 /* As docker has it: what is added counts even where ALL are dropped. */
@@ -318,11 +164,11 @@ static void put_process(struct payload *p, const struct session_plan *plan)
 	}
 	proto_put64(&process.capabilities,
 		    plan->kind == SESSION_RUN ? capabilities_of(plan) : 0);
-	put(p, &process, sizeof(process));
-	put_string(p, plan->user);
-	put_string(p, plan->workdir);
-	put_list(p, plan->argv);
-	put_list(p, plan->env);
+	frame_put(p, &process, sizeof(process));
+	frame_string(p, plan->user);
+	frame_string(p, plan->workdir);
+	frame_list(p, plan->argv);
+	frame_list(p, plan->env);
 }
 
 /* What a mount is of: a disk's serial, or a file's name. */
@@ -360,14 +206,14 @@ static bool put_files(struct session *s, const struct session_plan *plan)
 			const size_t left = m->len - done;
 			const size_t len =
 				left < PROTO_FILE_MAX ? left : PROTO_FILE_MAX;
-			struct payload p = begin_frame(s);
+			struct payload p = frame_begin(s);
 
-			put(&p, &head, sizeof(head));
-			put_string(&p, name);
-			put_number(&p, (uint32_t)len);
-			put(&p, (const uint8_t *)m->bytes + done, len);
+			frame_put(&p, &head, sizeof(head));
+			frame_string(&p, name);
+			frame_number(&p, (uint32_t)len);
+			frame_put(&p, (const uint8_t *)m->bytes + done, len);
 			s->done_due++;
-			fits = fits && end_frame(s, &p, PROTO_FILE, 0);
+			fits = fits && frame_end(s, &p, PROTO_FILE, 0);
 			done += len;
 		} while (done < m->len);
 	}
@@ -405,7 +251,7 @@ static int make_room(struct session *s, const struct session_plan *plan,
 
 static void put_mounts(struct payload *p, const struct session_plan *plan)
 {
-	put_number(p, plan->mount_count);
+	frame_number(p, plan->mount_count);
 	for (unsigned i = 0; i < plan->mount_count; i++) {
 		const struct session_mount *m = &plan->mounts[i];
 		struct proto_mount mount = {0};
@@ -420,27 +266,27 @@ static void put_mounts(struct payload *p, const struct session_plan *plan)
 		if (m->kind == SESSION_TMPFS)
 			proto_put32(&mount.mode, m->mode);
 		proto_put64(&mount.tmp_bytes, m->tmp_bytes);
-		put(p, &mount, sizeof(mount));
+		frame_put(p, &mount, sizeof(mount));
 		name_mount(plan, i, name);
-		put_string(p, name);
-		put_string(p, m->target);
+		frame_string(p, name);
+		frame_string(p, m->target);
 	}
 }
 
 static bool run(struct session *s, const struct session_plan *plan)
 {
-	struct payload p = begin_frame(s);
+	struct payload p = frame_begin(s);
 	struct proto_run r = {0};
 
 	put_process(&p, plan);
 	proto_put32(&r.stop_signal, (uint32_t)plan->stop_signal);
 	proto_put64(&r.shm_bytes, plan->shm_bytes);
-	put(&p, &r, sizeof(r));
-	put_string(&p, CONTAINER);
-	put_string(&p, "");
-	put_string(&p, plan->hostname);
+	frame_put(&p, &r, sizeof(r));
+	frame_string(&p, FRAME_CONTAINER);
+	frame_string(&p, "");
+	frame_string(&p, plan->hostname);
 	put_mounts(&p, plan);
-	put_number(&p, plan->limit_count);
+	frame_number(&p, plan->limit_count);
 	for (unsigned i = 0; i < plan->limit_count; i++) {
 		const struct session_limit *l = &plan->limits[i];
 		struct proto_limit limit;
@@ -448,39 +294,39 @@ static bool run(struct session *s, const struct session_plan *plan)
 		proto_put32(&limit.resource, (uint32_t)l->resource);
 		proto_put64(&limit.soft, l->soft);
 		proto_put64(&limit.hard, l->hard);
-		put(&p, &limit, sizeof(limit));
+		frame_put(&p, &limit, sizeof(limit));
 	}
-	put_list(&p, plan->hosts);
-	return end_frame(s, &p, PROTO_RUN, 0);
+	frame_list(&p, plan->hosts);
+	return frame_end(s, &p, PROTO_RUN, 0);
 }
 
 static bool exec(struct session *s, const struct session_plan *plan)
 {
-	struct payload p = begin_frame(s);
+	struct payload p = frame_begin(s);
 
 	put_process(&p, plan);
-	put_string(&p, CONTAINER);
-	return end_frame(s, &p, PROTO_EXEC, 0);
+	frame_string(&p, FRAME_CONTAINER);
+	return frame_end(s, &p, PROTO_EXEC, 0);
 }
 
 /* A request that is a struct, the container's name, and perhaps a string. */
 static bool ask(struct session *s, uint8_t type, const void *head, size_t len,
 		const char *path)
 {
-	struct payload p = begin_frame(s);
+	struct payload p = frame_begin(s);
 
-	put(&p, head, len);
-	put_string(&p, CONTAINER);
+	frame_put(&p, head, len);
+	frame_string(&p, FRAME_CONTAINER);
 	if (path)
-		put_string(&p, path);
-	return end_frame(s, &p, type, 0);
+		frame_string(&p, path);
+	return frame_end(s, &p, type, 0);
 }
 
 int session_start(struct session *s, const struct session_plan *plan,
 		  struct err *e)
 {
 	bool fits = true;
-	int rc = greet(s, e);
+	int rc = frame_greet(s, e);
 
 	if (rc)
 		return rc;
@@ -504,7 +350,7 @@ static int copy(struct session *s, uint8_t type, uint32_t flags,
 		const char *path, struct err *e)
 {
 	struct proto_copy head;
-	int rc = greet(s, e);
+	int rc = frame_greet(s, e);
 
 	proto_put32(&head.flags, flags);
 	if (!rc && !ask(s, type, &head, sizeof(head), path))
@@ -532,49 +378,6 @@ void session_sync(struct session *s)
 	/* Removing the container unmounts its disks; their journals are clean
 	 * then. Should that fail, what was written is safe all the same. */
 	s->done_due++;
-	(void)put_frame(s, PROTO_SYNC, 0, NULL, 0);
+	(void)frame_send(s, PROTO_SYNC, 0, NULL, 0);
 	(void)ask(s, PROTO_REMOVE, &forced, sizeof(forced), NULL);
-}
-
-/* ---- requests that wait ---------------------------------------------------
- */
-
-int session_kill(const char *socket, int signal, struct err *e)
-{
-	struct session_frame f = {0};
-	struct proto_kill head;
-	struct session s;
-	int rc = session_connect(&s, socket, e);
-
-	proto_put32(&head.signal, (uint32_t)signal);
-	if (!rc)
-		rc = greet(&s, e);
-	if (!rc) {
-		(void)ask(&s, PROTO_KILL, &head, sizeof(head), NULL);
-		rc = session_await(&s, &f, ANSWER_MS, e);
-	}
-	if (!rc && f.event == SESSION_FAILED)
-		rc = err_set(e, -ESRCH, "%s", f.text);
-	session_fini(&s);
-	return rc;
-}
-
-int session_shutdown(const char *socket, uint32_t grace_ms, struct err *e)
-{
-	struct session_frame f = {0};
-	struct proto_shutdown head;
-	struct session s;
-	int rc = session_connect(&s, socket, e);
-
-	proto_put32(&head.grace_ms, grace_ms);
-	if (!rc)
-		rc = greet(&s, e);
-	if (!rc) {
-		(void)put_frame(&s, PROTO_SHUTDOWN, 0, &head, sizeof(head));
-		rc = session_await(&s, &f, (int)grace_ms + SYNC_MS, e);
-	}
-	if (!rc && f.event == SESSION_FAILED)
-		rc = err_set(e, -EIO, "%s", f.text);
-	session_fini(&s);
-	return rc;
 }

@@ -32,7 +32,7 @@ void interrupt_hold(void)
 	for (i = 0; i < ENDING; i++)
 		if (!is_ignored(ending[i]))
 			sigaddset(&held, ending[i]);
-	sigprocmask(SIG_BLOCK, &held, &before);
+	sigprocmask(SIG_BLOCK, &held, is_held ? NULL : &before);
 	is_held = is_heeded = true;
 }
 

@@ -26,6 +26,11 @@ int ctl_cp(int argc, char **argv);
 int ctl_stop(int argc, char **argv);
 int ctl_kill(int argc, char **argv);
 int ctl_rm(int argc, char **argv);
+int ctl_snapshot(int argc, char **argv);
+int ctl_mark(int argc, char **argv);
+int ctl_reset(int argc, char **argv);
+int ctl_restore(int argc, char **argv);
+int ctl_clone(int argc, char **argv);
 
 /* complain.c: prints `mayctl: sentence` to stderr. */
 void ctl_complain(const char *fmt, ...) __attribute__((format(printf, 1, 2)));

@@ -123,6 +123,37 @@ static const struct {
 	 "rm [-f, --force] [-v, --volumes] NAME...\n"
 	 "      removes microVMs that have ended, with -f also others; what they\n"
 	 "      wrote goes with them, as -v says"},
+	{"snapshot", ctl_snapshot,
+	 "snapshot [--stop] [--no-sync] -o, --output DIR NAME\n"
+	 "      saves a microVM that runs into a new folder: state, memory, disks;\n"
+	 "      it goes on then, or ends with --stop"},
+	{"restore", ctl_restore,
+	 "restore [OPTIONS] DIR\n"
+	 "      makes a microVM of a folder that snapshot has made, as often as is\n"
+	 "      wanted, each with disks, random numbers and addresses of its own,\n"
+	 "      and prints its name\n"
+	 "      --name NAME              else one is made up\n"
+	 "      -n, --count N            so many (1), called NAME-1, NAME-2 and so on\n"
+	 "      -h, --hostname NAME      else it is the name\n"
+	 "      --rm                     keep nothing once it has ended\n"
+	 "      -p, --publish [ADDRESS:]HOST:GUEST\n"
+	 "                               a TCP port of the host\n"
+	 "      --net, --network nat|tap=NAME[,ip=ADDRESS/PREFIX[,gw=ADDRESS]]\n"
+	 "                               for its interface; what had nat has it again\n"
+	 "      --timeout TIME           seconds, or with ms, s, m, h behind it\n"
+	 "      --no-jail                the monitor runs as you, with a warning\n"
+	 "      --timing                 say where the time went"},
+	{"clone", ctl_clone,
+	 "clone [OPTIONS] NAME|DIR\n"
+	 "      the same of a microVM that runs, and goes on; its disks are copied.\n"
+	 "      A folder has a / in it; the options are restore's"},
+	{"mark", ctl_mark,
+	 "mark NAME\n"
+	 "      remembers a microVM of `run -d` as it is now"},
+	{"reset", ctl_reset,
+	 "reset [--keep-drives] NAME\n"
+	 "      takes it back to its mark, in place: memory and all; disks that it\n"
+	 "      can write to can't be, and are kept where that is said"},
 	{"image", ctl_image,
 	 "image import REF [--name NAME] [--quiet]\n"
 	 "  image ls [--json] | rm NAME... | gc | inspect NAME\n"

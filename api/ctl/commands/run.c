@@ -8,7 +8,6 @@
  */
 #include <errno.h>
 #include <inttypes.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -33,7 +32,7 @@
 #include "vmm/base/clock.h"
 #include "vmm/base/fd.h"
 
-enum { COMMAND_MAX = 1000, ADOPT_MS = 5000 };
+enum { COMMAND_MAX = 1000 };
 
 /* ---- what it runs in ---------------------------------------------------- */
 
@@ -55,30 +54,16 @@ static char *describe_command(const char *const *argv)
 
 static int fill_state(struct run *r, struct err *e)
 {
-	const struct run_options *o = &r->options;
 	struct vm_state *s = &r->vm.state;
-	struct vm_port *ports;
-	unsigned i;
+	const int rc = run_fill_state(r, e);
 
-	s->image = strdup(o->image);
+	s->image = strdup(r->options.image);
 	s->digest = strdup(r->image.digest);
 	s->stop_signal = strdup(run_stop_signal(r));
-	s->is_kept = !o->is_removed;
-	s->is_detached = o->is_detached;
-	s->vcpu_count = o->vcpu_count;
-	s->memory_mib = o->memory_mib;
-	ports = calloc(o->port_count + 1, sizeof(*ports));
-	for (i = 0; ports && i < o->port_count; i++) {
-		ports[i].address = strdup(o->ports[i].address);
-		ports[i].host = o->ports[i].host;
-		ports[i].guest = o->ports[i].guest;
-	}
-	s->ports = (struct field_array){.items = ports, .count = o->port_count};
-	if (o->name)
-		s->name = strdup(o->name);
-	if (!s->image || !s->digest || !ports)
+	s->is_kept = !r->options.is_removed;
+	if (!rc && (!s->image || !s->digest))
 		return err_set(e, -ENOMEM, "no memory for a microVM");
-	return 0;
+	return rc;
 }
 
 static int add_disks(struct run *r, struct err *e)
@@ -102,100 +87,11 @@ static int add_disks(struct run *r, struct err *e)
 	return rc;
 }
 
-static int keep_tap(void *context, const char *tap, struct err *e)
-{
-	struct run *r = context;
-
-	free(r->vm.state.tap);
-	r->vm.state.tap = strdup(tap);
-	if (!r->vm.state.tap)
-		return err_set(e, -ENOMEM, "no memory for a name");
-	return vm_save(&r->vm, e);
-}
-
-/* The host's, as lists that nobody changes, where no option says another. */
-static void use_resolver(struct run *r)
-{
-	const struct resolver *host = &r->network.resolver;
-	const struct run_options *o = &r->options;
-
-	if (!o->dns.count)
-		r->session.dns = (const char *const *)host->servers;
-	if (!o->search.count)
-		r->session.search = (const char *const *)host->search;
-	if (!o->dns_options.count)
-		r->session.dns_options = (const char *const *)host->options;
-}
-
-static int add_network(struct run *r, struct err *e)
-{
-	const struct network_claim claim = {keep_tap, r};
-	int rc;
-
-	if (r->options.net == RUN_NET_NONE)
-		return 0;
-	if (r->options.net == RUN_NET_TAP)
-		rc = network_use(&r->network, &r->options.tap, e);
-	else
-		rc = network_make(&r->network, r->vm.state.id, &claim, e);
-	if (!rc && r->network.resolver.is_local && !r->options.dns.count)
-		ctl_complain("the guest has no name server: this host's are on "
-			     "its own loopback");
-	use_resolver(r);
-	r->monitor.tap = r->network.tap;
-	r->monitor.mac = r->network.mac;
-	r->session.network = &r->network.guest;
-	return rc;
-}
-
-static void drop_network(struct run *r)
-{
-	if (r->vm.state.tap)
-		network_remove(r->vm.state.tap, r->vm.state.id);
-}
-
 /* The socket that the agent calls at as soon as it is up. */
 static int listen_for_agent(struct run *r, struct err *e)
 {
 	r->shim.ready_fd = cell_listen(&r->cell, SESSION_READY_SOCKET, e);
 	return r->shim.ready_fd < 0 ? r->shim.ready_fd : 0;
-}
-
-static int open_ports(struct run *r, struct err *e)
-{
-	unsigned i;
-
-	for (i = 0; i < r->options.port_count; i++) {
-		int fd = forward_listen(&r->options.ports[i], e);
-
-		if (fd < 0)
-			return fd;
-		r->shim.port_fds[i] = fd;
-	}
-	return 0;
-}
-
-static void plan_shim(struct run *r)
-{
-	r->shim.vm = &r->vm;
-	r->shim.monitor = &r->monitor;
-	r->shim.session = &r->session;
-	r->shim.is_detached = r->options.is_detached;
-	r->shim.timeout_ms = r->options.timeout_ms;
-	r->shim.start_ms = r->options.start_timeout_ms;
-	r->shim.ports = r->options.ports;
-	r->shim.port_count = r->options.port_count;
-}
-
-/* The microVM's name, in which a dot would begin a domain. */
-static const char *name_host(struct run *r)
-{
-	char *at = r->hostname;
-
-	snprintf(at, sizeof(r->hostname), "%s", r->vm.state.name);
-	while ((at = strpbrk(at, "._")))
-		*at = '-';
-	return r->hostname;
 }
 
 /* -P: what the image exposes, at ports that are free. */
@@ -226,86 +122,15 @@ static int add_exposed(struct run *r, struct err *e)
 	return 0;
 }
 
-/* The first state that is written tells of it. */
-static int choose_cell(struct run *r, struct err *e)
-{
-	int rc = cell_choose(&r->cell, !r->options.has_no_jail, r->files.jailer,
-			     e);
-
-	r->vm.state.jail = r->cell.kind;
-	r->vm.state.uid = r->cell.claim.uid;
-	if (!rc && cell_warning(r->cell.kind))
-		ctl_complain("warning: %s", cell_warning(r->cell.kind));
-	return rc;
-}
-
-static int make_cell(struct run *r, struct err *e)
-{
-	const uint64_t disks =
-		run_disks_memory(&r->disks, &r->options, r->vm.state.disk_dir);
-	const struct cgroups_limits limits = {
-		.vcpu_count = r->options.vcpu_count,
-		.memory_mib = r->options.memory_mib + (disks >> 20),
-	};
-	char id[VM_ID_SIZE];
-	int rc = cell_make(&r->cell, r->vm.dir, r->files.program,
-			   vm_monitor_id(r->vm.state.name, id), &limits, e);
-
-	r->vm.state.limits = strdup(r->cell.cgroups.limits);
-	r->monitor.cell = &r->cell;
-	return rc;
-}
-
-static int make_dir(struct run *r, struct err *e)
-{
-	int rc = vm_create(&r->vm, e);
-
-	r->session.hostname = r->options.hostname ? r->options.hostname
-						  : name_host(r);
-	return rc;
-}
-
-static void remove_dir(struct run *r)
-{
-	/* Ours only where it could be made. */
-	if (r->vm.owner_fd > 0)
-		vm_remove(&r->vm, NULL);
-}
-
-/* Nobody else knows of it yet. */
-static void drop_cell(struct run *r)
-{
-	cell_close(&r->cell);
-	cell_remove(r->vm.owner_fd > 0 ? r->vm.dir : "", r->cell.claim.uid);
-}
-
-static int configure(struct run *r, struct err *e)
-{
-	return monitor_configure(&r->vm, &r->monitor, e);
-}
-
-/*
- * What is made for a microVM, and unmade in the reverse order where a later
- * step fails or a signal comes; each undo accepts what its step left half done.
- * Whatever lies outside its directory is told of in the state before it is
- * made, for who is killed undoes nothing: the next mayctl does (orphan.h).
- */
-static const struct {
-	int (*make)(struct run *r, struct err *e);
-	void (*unmake)(struct run *r);
-} steps[] = {
-	{choose_cell, drop_cell},    {make_dir, remove_dir},
-	{make_cell, drop_cell},	     {add_disks, NULL},
-	{add_network, drop_network}, {configure, NULL},
+static const struct run_step steps[] = {
+	{run_choose_cell, run_drop_cell},
+	{run_make_dir, run_remove_dir},
+	{run_make_cell, run_drop_cell},
+	{add_disks, NULL},
+	{run_add_network, run_drop_network},
+	{run_configure, NULL},
 	{listen_for_agent, NULL},
 };
-
-enum { STEPS = sizeof(steps) / sizeof(steps[0]) };
-
-static int check_interrupt(struct err *e)
-{
-	return interrupt_pending() ? err_set(e, -EINTR, "interrupted") : 0;
-}
 
 static int prepare_vm(struct run *r, struct err *e)
 {
@@ -313,7 +138,7 @@ static int prepare_vm(struct run *r, struct err *e)
 	int rc = add_exposed(r, e);
 
 	if (!rc)
-		rc = open_ports(r, e);
+		rc = run_open_ports(r, e);
 	if (!rc)
 		rc = fill_state(r, e);
 	if (!rc)
@@ -321,20 +146,12 @@ static int prepare_vm(struct run *r, struct err *e)
 	if (rc)
 		return rc;
 	r->vm.state.command = describe_command(r->argv);
-	plan_shim(r);
+	run_plan_shim(r);
 	r->monitor.files = &r->files;
 	r->monitor.vcpu_count = o->vcpu_count;
 	r->monitor.memory_mib = o->memory_mib;
 	r->monitor.has_console = o->has_console;
-	interrupt_hold();
-	/* What the dead have left may have the name. */
-	orphan_sweep();
-	while (!rc && r->made < STEPS) {
-		rc = check_interrupt(e);
-		if (!rc)
-			rc = steps[r->made++].make(r, e);
-	}
-	return rc ? rc : check_interrupt(e);
+	return run_take_steps(r, steps, sizeof(steps) / sizeof(steps[0]), e);
 }
 
 /* As with docker: what a registry has is fetched where it is lacking. */
@@ -376,51 +193,6 @@ static int prepare(struct run *r, int argc, char **argv, struct err *e)
 }
 
 /* ---- running ------------------------------------------------------------ */
-
-/* The shim's next word; a signal that comes first ends the microVM. */
-static int await_word(struct run *r, struct shim_message *m)
-{
-	CLEAN_FD int signals = interrupt_open();
-	struct pollfd p[] = {{.fd = r->control, .events = POLLIN},
-			     {.fd = signals, .events = POLLIN}};
-
-	while (poll(p, 2, -1) < 0 && errno == EINTR)
-		;
-	if (p[1].revents & POLLIN) {
-		(void)shim_send(r->control, SHIM_OVER,
-				128 + (uint32_t)interrupt_pending(),
-				"interrupted");
-		interrupt_ignore();
-	}
-	return shim_receive(r->control, m);
-}
-
-/* It was killed, and with it the microVM ends; we see to it that it has. */
-static void lost_shim(struct run *r)
-{
-	orphan_find(r->vm.state.name, r->id, ADOPT_MS);
-}
-
-/* -d: mayctl is done as soon as the command runs. */
-static uint32_t await_start(struct run *r)
-{
-	struct shim_message m;
-
-	while (!await_word(r, &m)) {
-		if (m.word == SHIM_STARTED) {
-			puts(r->vm.state.name);
-			return 0;
-		}
-		if (m.word == SHIM_ENDED) {
-			if (*m.text)
-				ctl_complain("%s", m.text);
-			return m.code;
-		}
-	}
-	ctl_complain("the microVM's shim has died, and the microVM with it");
-	lost_shim(r);
-	return CTL_FAILED;
-}
 
 /* µs from one moment to another, 0 where one of them never came. */
 static uint64_t phase_us(uint64_t from_ns, uint64_t to_ns)
@@ -476,34 +248,10 @@ static uint32_t run_foreground(struct run *r)
 		while (!shim_receive(r->control, &m) && m.word != SHIM_ENDED)
 			;
 	if (!f.is_vm_over && m.word != SHIM_ENDED)
-		lost_shim(r);
+		run_lost_shim(r);
 	if (r->options.has_timing)
 		print_timing(r, &f, clock_now_ns());
 	return code;
-}
-
-static void run_fini(struct run *r)
-{
-	unsigned i;
-
-	interrupt_ignore();
-	while (r->made)
-		if (steps[--r->made].unmake)
-			steps[r->made].unmake(r);
-	for (i = 0; i < VM_VOLUMES_MAX; i++)
-		fd_close(&r->shim.disk_fds[i]);
-	network_fini(&r->network);
-	free(r->id);
-	for (i = 0; i < VM_PORTS_MAX; i++)
-		fd_close(&r->shim.port_fds[i]);
-	fd_close(&r->shim.ready_fd);
-	fd_close(&r->control);
-	run_disks_fini(&r->disks);
-	free(r->argv);
-	free(r->env);
-	vm_fini(&r->vm);
-	image_fini(&r->image);
-	run_options_fini(&r->options);
 }
 
 int ctl_run(int argc, char **argv)
@@ -512,14 +260,8 @@ int ctl_run(int argc, char **argv)
 	static struct run r;
 	struct err e = {0};
 	uint32_t code = CTL_FAILED;
-	unsigned i;
 
-	r.begin_ns = clock_now_ns();
-	r.vm.owner_fd = -1;
-	r.cell.root_fd = r.cell.claim.fd = r.cell.cgroups.clone_fd = -1;
-	r.control = r.shim.ready_fd = r.image.fd = -1;
-	for (i = 0; i < VM_PORTS_MAX; i++)
-		r.shim.port_fds[i] = -1;
+	run_init(&r);
 	if (prepare(&r, argc, argv, &e) ||
 	    shim_start(&r.shim, &r.control, &e)) {
 		ctl_complain("%s", e.text);
@@ -528,7 +270,7 @@ int ctl_run(int argc, char **argv)
 		r.id = strdup(r.vm.state.id);
 		/* So that a claim is not held by us when the shim ends. */
 		cell_close(&r.cell);
-		code = r.options.is_detached ? await_start(&r)
+		code = r.options.is_detached ? run_await_start(&r)
 					     : run_foreground(&r);
 	}
 	run_fini(&r);

@@ -26,7 +26,7 @@ enum {
 
 /* ---- values ------------------------------------------------------------- */
 
-static int take_port(const struct args *a, void *into, struct err *e)
+int run_take_port(const struct args *a, void *into, struct err *e)
 {
 	struct run_options *o = into;
 	int rc;
@@ -89,7 +89,7 @@ static bool read_tap(struct network_tap *t, const char *text)
 			 inet_pton(AF_INET, rest + 3, t->gateway) == 1);
 }
 
-static int take_net(const struct args *a, void *into, struct err *e)
+int run_take_net(const struct args *a, void *into, struct err *e)
 {
 	struct run_options *o = into;
 	const char *text = a->value;
@@ -379,14 +379,14 @@ static const struct arg table[] = {
 	{"disk", "SIZE", take_size, AT(disk_bytes)},
 	{"shm-size", "SIZE", take_size, AT(shm_bytes)},
 	{"read-only", AT(is_read_only)},
-	{"publish", "HOST:GUEST", take_port, .letter = 'p'},
+	{"publish", "HOST:GUEST", run_take_port, .letter = 'p'},
 	{"publish-all", AT(publishes_all), .letter = 'P'},
 	{"memory", "SIZE", take_memory, .letter = 'm'},
 	{"rm", AT(is_removed)},
 	{"name", "NAME", take_name, AT(name)},
 	{"cpus", "N", take_cpus},
-	{"net", "NET", take_net},
-	{"network", "NET", take_net},
+	{"net", "NET", run_take_net},
+	{"network", "NET", run_take_net},
 	{"dns", "ADDRESS", take_dns},
 	{"dns-search", "a domain", take_resolver_word, AT(search)},
 	{"dns-option", "an option of resolv.conf", take_resolver_word,

@@ -84,6 +84,12 @@ int run_options_parse(struct run_options *o, int argc, char **argv,
 		      struct err *e);
 void run_options_fini(struct run_options *o);
 
+/* "none", "nat", "tap=NAME[,ip=ADDRESS/PREFIX[,gw=ADDRESS]]": net and tap. */
+int run_take_net(const struct args *a, void *into, struct err *e);
+
+/* "8080:80": one more of ports. */
+int run_take_port(const struct args *a, void *into, struct err *e);
+
 /* run_mounts.c: the values of -v, --tmpfs and --mount, for the table. */
 int run_take_volume(const struct args *a, void *into, struct err *e);
 int run_take_tmpfs(const struct args *a, void *into, struct err *e);

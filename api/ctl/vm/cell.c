@@ -1,5 +1,6 @@
 #include "api/ctl/vm/cell.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -100,6 +101,50 @@ int cell_make(struct cell *c, const char *dir, const char *program,
 		cgroups_make(&c->cgroups, group, limits);
 	}
 	return 0;
+}
+
+/* The name of the only folder in one of ours: a monitor's program. */
+static int find_program(int fd, char name[NAME_MAX + 1])
+{
+	int copy = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *dir = copy < 0 ? NULL : fdopendir(copy);
+	const struct dirent *entry;
+	int rc = -ENOENT;
+
+	if (!dir) {
+		fd_close(&copy);
+		return rc;
+	}
+	while (rc && (entry = readdir(dir))) {
+		if (entry->d_name[0] == '.')
+			continue;
+		snprintf(name, NAME_MAX + 1, "%s", entry->d_name);
+		rc = 0;
+	}
+	closedir(dir);
+	return rc;
+}
+
+int cell_open(const char *dir, int kind, const char *id, struct err *e)
+{
+	CLEAN_FD int at = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	char program[NAME_MAX + 1] = "";
+	const char *const names[] = {"jail", program, id, "root"};
+	unsigned i;
+
+	for (i = 0; i < 4 && at >= 0 && kind != CELL_NONE; i++) {
+		int next;
+
+		if (i == 1 && find_program(at, program))
+			break;
+		next = openat(at, names[i],
+			      O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+		fd_close(&at);
+		at = next;
+	}
+	if (at < 0 || (kind != CELL_NONE && i < 4))
+		return err_errno(e, "can't open the jail in %s", dir);
+	return fd_steal(&at);
 }
 
 int cell_listen_at(int dir_fd, const char *name, struct err *e)

@@ -55,6 +55,13 @@ int cell_make(struct cell *c, const char *dir, const char *program,
 	      struct err *e);
 
 /*
+ * The monitor's directory, of a monitor that lives in DIR: its root, or where
+ * it works. What is in there may be a monitor's that means ill. Returns an fd
+ * or a negative errno.
+ */
+int cell_open(const char *dir, int kind, const char *id, struct err *e);
+
+/*
  * A Unix stream socket that listens at a name in a directory, of a path of any
  * length. Returns an fd or a negative errno.
  */

@@ -252,6 +252,58 @@ static int remove_group(int parent, const char *name)
 	return -EBUSY;
 }
 
+/* ID.UID of a hierarchy, opened; -1 where there is none. */
+static int open_group(int top, const char *suffix)
+{
+	CLEAN_FD int fd =
+		openat(top, PARENT, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int copy = fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, 3), group = -1;
+	DIR *dir = copy < 0 ? NULL : fdopendir(copy);
+	const struct dirent *entry;
+
+	while (dir && group < 0 && (entry = readdir(dir))) {
+		const char *end = strrchr(entry->d_name, '.');
+
+		if (end && end != entry->d_name && !strcmp(end, suffix))
+			group = openat(fd, entry->d_name,
+				       O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	}
+	if (dir)
+		closedir(dir);
+	return group;
+}
+
+int cgroups_lend(uid_t uid, int64_t mib, struct err *e)
+{
+	char suffix[16], text[64] = "";
+	CLEAN_FD int group = -1;
+	struct tops t;
+	uint64_t bytes;
+	int rc = 0;
+
+	snprintf(suffix, sizeof(suffix), ".%u", uid);
+	tops_open(&t);
+	if (t.of[0] >= 0) {
+		const struct top *top = &t.tops[t.of[0]];
+		const char *file = top->is_v2 ? "memory.max"
+					      : "memory.limit_in_bytes";
+
+		group = open_group(top->fd, suffix);
+		if (group >= 0)
+			read_text(group, file, text, sizeof(text));
+		/* "max" is no limit. */
+		if (sscanf(text, "%" SCNu64, &bytes) == 1) {
+			bytes += (uint64_t)mib << 20;
+			snprintf(text, sizeof(text), "%" PRIu64, bytes);
+			rc = write_text(group, file, text);
+		}
+	}
+	tops_close(&t);
+	return rc ? err_set(e, rc, "can't change the memory limit: %s",
+			    strerror(-rc))
+		  : 0;
+}
+
 static int remove_below(int top, const char *suffix)
 {
 	int fd = openat(top, PARENT, O_RDONLY | O_DIRECTORY | O_CLOEXEC);

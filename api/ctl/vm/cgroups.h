@@ -42,6 +42,12 @@ int cgroups_enter(const struct cgroups *c);
 void cgroups_close(struct cgroups *c);
 
 /*
+ * Gives the group of that uid so much more memory, or takes it back where mib
+ * is negative. No group, or one without a limit, needs none.
+ */
+int cgroups_lend(uid_t uid, int64_t mib, struct err *e);
+
+/*
  * Removes the groups whose ID ends with `.uid`, once no process is in them any
  * more, for which it waits a moment. Returns 0 or -EBUSY.
  */

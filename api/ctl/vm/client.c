@@ -13,13 +13,15 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "api/json/json.h"
 #include "vmm/base/fd.h"
+#include "vmm/base/printable.h"
 
-enum { ANSWER_MAX = 64 << 20, TIMEOUT_S = 30 };
+enum { ANSWER_MAX = 64 << 20 };
 
-static int connect_to(const char *path, struct err *e)
+static int connect_to(const char *path, int seconds, struct err *e)
 {
-	const struct timeval timeout = {.tv_sec = TIMEOUT_S};
+	const struct timeval timeout = {.tv_sec = seconds};
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
 	CLEAN_FD int fd = -1;
 
@@ -106,8 +108,8 @@ static int take_answer(char *text, struct client_answer *answer, struct err *e)
 	return 0;
 }
 
-int client_request(const char *socket, const char *method, const char *path,
-		   const char *body, struct client_answer *answer,
+static int request(const char *socket, const char *method, const char *path,
+		   const char *body, int seconds, struct client_answer *answer,
 		   struct err *e)
 {
 	CLEAN_FD int fd = -1;
@@ -115,7 +117,7 @@ int client_request(const char *socket, const char *method, const char *path,
 	int n, rc;
 
 	*answer = (struct client_answer){0};
-	fd = connect_to(socket, e);
+	fd = connect_to(socket, seconds, e);
 	if (fd < 0)
 		return fd;
 	n = asprintf(&request,
@@ -130,6 +132,40 @@ int client_request(const char *socket, const char *method, const char *path,
 	if (!rc)
 		rc = take_answer(text, answer, e);
 	free(text);
+	return rc;
+}
+
+int client_request(const char *socket, const char *method, const char *path,
+		   const char *body, struct client_answer *answer,
+		   struct err *e)
+{
+	return request(socket, method, path, body, CLIENT_USUAL_S, answer, e);
+}
+
+/* What a monitor says of why: {"fault_message": SENTENCE}. */
+static int refused(const struct client_answer *answer, struct err *e)
+{
+	json_t *body = json_parse(answer->body, strlen(answer->body), NULL);
+	const char *why =
+		json_string_value(json_object_get(body, "fault_message"));
+	char text[400] = "it did not say why";
+
+	if (why)
+		printable_copy(why, strlen(why), text, sizeof(text));
+	err_set(e, -EREMOTEIO, "the monitor refused: %s", text);
+	json_decref(body);
+	return -EREMOTEIO;
+}
+
+int client_order(const char *socket, const char *method, const char *path,
+		 const char *body, int seconds, struct err *e)
+{
+	struct client_answer answer = {0};
+	int rc = request(socket, method, path, body, seconds, &answer, e);
+
+	if (!rc && (answer.status < 200 || answer.status > 299))
+		rc = refused(&answer, e);
+	client_answer_fini(&answer);
 	return rc;
 }
 

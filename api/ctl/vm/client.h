@@ -10,13 +10,23 @@ struct client_answer {
 	char *body; /* owned, NUL-terminated; "" for none */
 };
 
+/* How long an answer may take, in seconds. */
+enum { CLIENT_USUAL_S = 30, CLIENT_SAVE_S = 3600 };
+
 /*
- * Connects to socket, sends one request and waits for the answer, at most 30
- * seconds. body may be NULL. -ENOTCONN where nobody listens.
+ * Connects to socket, sends one request and waits for the answer, at most
+ * CLIENT_USUAL_S. body may be NULL. -ENOTCONN where nobody listens.
  */
 int client_request(const char *socket, const char *method, const char *path,
 		   const char *body, struct client_answer *answer,
 		   struct err *e);
+
+/*
+ * The same for what has to succeed: an answer that is a refusal is -EREMOTEIO,
+ * with the monitor's sentence. seconds is how long it may take.
+ */
+int client_order(const char *socket, const char *method, const char *path,
+		 const char *body, int seconds, struct err *e);
 
 /* Accepts a zeroed struct. */
 void client_answer_fini(struct client_answer *answer);

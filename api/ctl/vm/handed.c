@@ -69,6 +69,19 @@ int handed_open(struct handed *h, const char *path, int flags, const char *what,
 	return fd;
 }
 
+int handed_copy(struct handed *h, int fd, const char *label,
+		struct handed_name *name, struct err *e)
+{
+	int copy = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+
+	if (copy < 0)
+		return err_errno(e, "can't hand the %s over", label);
+	copy = add_named(h, copy, name, true, e);
+	if (copy >= 0)
+		add_label(name, label);
+	return copy;
+}
+
 int handed_open_kvm(struct handed *h, struct err *e)
 {
 	int fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);

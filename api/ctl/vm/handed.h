@@ -32,6 +32,10 @@ int handed_add(struct handed *h, int fd, bool is_file, struct err *e);
 int handed_open(struct handed *h, const char *path, int flags, const char *what,
 		struct handed_name *name, struct err *e);
 
+/* The same of what is open already; a copy is made, which label names. */
+int handed_copy(struct handed *h, int fd, const char *label,
+		struct handed_name *name, struct err *e);
+
 /* /dev/kvm, with a sentence that says what to do where it can't be had. */
 int handed_open_kvm(struct handed *h, struct err *e);
 

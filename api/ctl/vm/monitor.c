@@ -22,6 +22,11 @@
 #include "api/ctl/vm/handed.h"
 #include "vmm/base/fd.h"
 
+/* In the monitor's directory, which only it knows by name. */
+#define VSOCK_IN_JAIL "vsock.sock"
+
+enum { DRIVE_ID = 32 };
+
 #define QUIET_ARGS   "quiet acpi=off reboot=k panic=-1 8250.nr_uarts=0"
 #define CONSOLE_ARGS "console=ttyS0 acpi=off reboot=k panic=-1"
 
@@ -150,19 +155,26 @@ struct names {
 	const char *vsock;
 };
 
+static const char *name_drive(const struct monitor_plan *plan, unsigned i,
+			      char id[DRIVE_ID])
+{
+	snprintf(id, DRIVE_ID, SESSION_VOLUME_SERIAL, i - 1);
+	if (plan->drives[i].id)
+		snprintf(id, DRIVE_ID, "%s", plan->drives[i].id);
+	return id;
+}
+
 static json_t *make_drives(const struct monitor_plan *plan,
 			   const struct names *names)
 {
 	json_t *drives = json_array();
-	char id[32];
+	char id[DRIVE_ID];
 	unsigned i;
 
 	for (i = 0; i < plan->drive_count; i++) {
 		const struct monitor_drive *d = &plan->drives[i];
 
-		snprintf(id, sizeof(id), SESSION_VOLUME_SERIAL, i - 1);
-		if (d->id)
-			snprintf(id, sizeof(id), "%s", d->id);
+		name_drive(plan, i, id);
 		/* What is flushed has to be on the disk. */
 		json_array_append_new(
 			drives,
@@ -242,10 +254,13 @@ static int open_files(struct hands *h, const struct monitor_plan *plan,
 {
 	struct handed *to = &h->handed;
 	unsigned i;
-	int rc = handed_open(to, plan->files->kernel, O_RDONLY, "kernel",
-			     &h->kernel, e);
+	int rc = 0;
 
-	if (rc >= 0)
+	/* What is loaded has its kernel in its memory. */
+	if (!plan->state_fd)
+		rc = handed_open(to, plan->files->kernel, O_RDONLY, "kernel",
+				 &h->kernel, e);
+	if (rc >= 0 && !plan->state_fd)
 		rc = handed_open(to, plan->files->initrd, O_RDONLY, "initrd",
 				 &h->initrd, e);
 	for (i = 0; i < plan->drive_count && rc >= 0; i++)
@@ -278,8 +293,7 @@ static int add_config(struct hands *h, const struct monitor_plan *plan,
 		.kernel = h->kernel.text,
 		.initrd = h->initrd.text,
 		.tap = h->tap.text,
-		/* In the monitor's directory, which only it knows by name. */
-		.vsock = "vsock.sock",
+		.vsock = VSOCK_IN_JAIL,
 	};
 	unsigned i;
 	char *text;
@@ -295,6 +309,62 @@ static int add_config(struct hands *h, const struct monitor_plan *plan,
 	return rc < 0 ? rc : 0;
 }
 
+/* ---- what it is loaded of -------------------------------------------------
+ */
+
+/*
+ * Every device is given what it is to have here: nothing of the configuration
+ * that was saved is opened. A vsock device is not named, for the socket is ours
+ * already, and its name in the jail is always the same.
+ */
+static json_t *make_load(const struct hands *h, const struct monitor_plan *plan,
+			 const struct handed_name *state,
+			 const struct handed_name *memory)
+{
+	json_t *drives = json_array(), *nets = json_array();
+	char id[DRIVE_ID];
+	unsigned i;
+
+	for (i = 0; i < plan->drive_count; i++)
+		json_array_append_new(
+			drives, json_pack("{s:s, s:s}", "drive_id",
+					  name_drive(plan, i, id),
+					  "path_on_host", h->drives[i].text));
+	if (plan->tap)
+		json_array_append_new(nets, json_pack("{s:s, s:s}", "iface_id",
+						      "eth0", "host_dev_name",
+						      h->tap.text));
+	return json_pack("{s:s, s:{s:s, s:s}, s:b, s:o, s:o, s:{s:s}, s:{}}",
+			 "snapshot_path", state->text, "mem_backend",
+			 "backend_type", "File", "backend_path", memory->text,
+			 "resume_vm", 1, "drive_overrides", drives,
+			 "network_overrides", nets, "vsock_override",
+			 "uds_path", VSOCK_IN_JAIL, "serial_override");
+}
+
+static int add_saved(struct hands *h, const struct vm *vm,
+		     const struct monitor_plan *plan, struct err *e)
+{
+	struct handed_name state, memory;
+	char path[VM_PATH_MAX], *text;
+	json_t *load;
+	int rc = handed_copy(&h->handed, plan->state_fd, "state", &state, e);
+
+	if (rc >= 0)
+		rc = handed_copy(&h->handed, plan->memory_fd, "memory", &memory,
+				 e);
+	if (rc < 0)
+		return rc;
+	load = make_load(h, plan, &state, &memory);
+	text = load ? json_dumps(load, JSON_COMPACT) : NULL;
+	json_decref(load);
+	if (!text)
+		return err_set(e, -ENOMEM, "no memory for a request");
+	rc = process_write_file(vm_path(vm, MONITOR_LOAD, path), text, e);
+	free(text);
+	return rc;
+}
+
 static int hand_over(struct hands *h, const struct vm *vm,
 		     const struct monitor_plan *plan, struct err *e)
 {
@@ -304,7 +374,10 @@ static int hand_over(struct hands *h, const struct vm *vm,
 		rc = add_socket(h, vm, "api.sock", &h->api, e);
 	if (!rc)
 		rc = add_socket(h, vm, "vsock.sock", &h->vsock, e);
-	return rc ? rc : add_config(h, plan, e);
+	if (rc)
+		return rc;
+	return plan->state_fd > 0 ? add_saved(h, vm, plan, e)
+				  : add_config(h, plan, e);
 }
 
 /* ---- the process -------------------------------------------------------- */
@@ -330,7 +403,7 @@ static int start(const struct vm *vm, const struct monitor_plan *plan,
 		vsock,
 		"--file-fds",
 		files,
-		"--config-file",
+		plan->state_fd > 0 ? NULL : "--config-file",
 		h->config.text,
 		NULL,
 	};

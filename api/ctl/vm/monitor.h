@@ -35,7 +35,12 @@ struct monitor_plan {
 	const char *tap; /* NULL for none */
 	const char *mac;
 	bool has_console; /* the kernel's messages go to console.log */
+	/* What it is loaded of instead of being booted; borrowed, 0: booted. */
+	int state_fd, memory_fd;
 };
+
+/* The request that loads it, in the microVM's directory. */
+#define MONITOR_LOAD "load.json"
 
 /*
  * Finds the monitor ($MAYFLY, beside mayctl, PATH), the guest's kernel (kernel

@@ -55,8 +55,9 @@ struct shim {
 	int signal_fd;	/* owned */
 	pid_t pid;
 	pid_t guard;
-	bool is_taken; /* mayctl has the agent's call */
-	bool is_heir;  /* mayctl has died, and we do its work */
+	bool is_running; /* the command; we have it */
+	bool is_taken;	 /* mayctl has the agent's call */
+	bool is_heir;	 /* mayctl has died, and we do its work */
 	unsigned tries;
 	struct session_plan heir_plan;
 	struct loop_timer again;
@@ -113,6 +114,8 @@ static void finish(struct shim *s, uint32_t code, const char *text)
 }
 
 static void inherit(struct shim *s);
+static void inherit_again(struct loop_timer *t);
+static void begin_restored(struct shim *s);
 
 static void control_ready(struct loop_watch *w, uint32_t events)
 {
@@ -125,6 +128,8 @@ static void control_ready(struct loop_watch *w, uint32_t events)
 			s->is_taken = true;
 			loop_disarm(&s->loop, &s->start);
 		}
+		if (m.word == SHIM_RENEWED)
+			begin_restored(s);
 		if (m.word == SHIM_OVER)
 			finish(s, m.code, m.text);
 		return;
@@ -132,7 +137,9 @@ static void control_ready(struct loop_watch *w, uint32_t events)
 	/* mayctl is gone; the microVM is not. */
 	loop_delete(&s->loop, &s->control);
 	fd_close(&s->control_fd);
-	if (!s->plan->is_detached && !s->has_code)
+	if (s->plan->is_restored && !s->is_heir)
+		finish(s, CTL_FAILED, "mayctl ended before it was restored");
+	else if (!s->plan->is_detached && !s->has_code)
 		inherit(s);
 }
 
@@ -216,10 +223,27 @@ static void command_started(struct attach *a)
 	struct shim *s = container_of(a, struct shim, attach);
 
 	loop_disarm(&s->loop, &s->start);
+	s->is_running = true;
+	s->tries = 0;
 	tell(s, SHIM_STARTED, 0, NULL);
 	/* mayctl has said the name and gone by now, or does so soon. */
 	loop_delete(&s->loop, &s->control);
 	fd_close(&s->control_fd);
+}
+
+static void attach_again(struct shim *s, uint64_t when_ns)
+{
+	s->is_heir = true;
+	s->again.fire = inherit_again;
+	loop_arm(&s->loop, &s->again, when_ns);
+}
+
+/* The connection, to a command that runs. */
+static bool is_broken(const struct shim *s)
+{
+	return s->is_running && !s->has_code && !s->attach.is_syncing &&
+	       s->attach.frame.event != SESSION_FAILED &&
+	       s->attach.frame.event != SESSION_EXITED;
 }
 
 static void command_ended(struct attach *a, uint32_t code, const char *text)
@@ -227,14 +251,15 @@ static void command_ended(struct attach *a, uint32_t code, const char *text)
 	struct shim *s = container_of(a, struct shim, attach);
 
 	/* The agent may not have seen yet that mayctl's connection is gone. */
-	if (s->is_heir && a->frame.error == EBUSY && s->tries++ < HEIR_TRIES) {
-		loop_arm(&s->loop, &s->again, clock_now_ns() + HEIR_PAUSE_NS);
-		return;
-	}
+	if (s->is_heir && a->frame.error == EBUSY && s->tries++ < HEIR_TRIES)
+		return attach_again(s, clock_now_ns() + HEIR_PAUSE_NS);
 	/* Where the guest just went away the monitor's words say more. */
 	if (code == CTL_FAILED && !s->has_code &&
 	    !process_wait(s->monitor_fd, 500))
 		monitor_ready(&s->monitor, EPOLLIN);
+	/* It was taken back to a mark, where there was no connection yet. */
+	else if (is_broken(s) && s->tries++ < HEIR_TRIES)
+		return attach_again(s, clock_now_ns());
 	finish(s, code, text);
 }
 
@@ -281,14 +306,35 @@ static void inherit(struct shim *s)
 	int rc;
 
 	s->is_heir = true;
-	s->again.fire = inherit_again;
 	if (!s->is_taken) {
 		rc = begin_command(s, &e);
 	} else {
 		rc = output_log_open(&s->output, s->plan->vm->state.disk_dir,
 				     &e);
-		loop_arm(&s->loop, &s->again, clock_now_ns());
+		attach_again(s, clock_now_ns());
 	}
+	if (rc)
+		finish(s, CTL_FAILED, e.text);
+}
+
+/*
+ * The command of a microVM that was restored runs already. The agent knows of
+ * an older connection until it has heard that there is none any more.
+ */
+static void begin_restored(struct shim *s)
+{
+	struct err e = {0};
+	int rc;
+
+	if (!s->plan->is_restored || s->is_heir)
+		return;
+	/* Until now it was nothing that anybody would want to look at. */
+	s->plan->vm->state.is_kept = s->plan->is_kept;
+	rc = vm_save(s->plan->vm, &e);
+	if (!rc)
+		rc = output_log_open(&s->output, s->plan->vm->state.disk_dir,
+				     &e);
+	attach_again(s, clock_now_ns());
 	if (rc)
 		finish(s, CTL_FAILED, e.text);
 }
@@ -433,7 +479,7 @@ static int begin(struct shim *s, struct err *e)
 	if (!rc && plan->port_count)
 		rc = forward_start(&s->forward, &s->loop, s->vsock, plan->ports,
 				   plan->port_fds, plan->port_count, e);
-	if (!rc && plan->is_detached)
+	if (!rc && plan->is_detached && !plan->is_restored)
 		rc = begin_command(s, e);
 	return rc;
 }
@@ -510,6 +556,7 @@ static void shim_main(struct shim_plan *plan, int control)
 	setsid();
 	interrupt_ignore();
 	descriptors_drop();
+	fd_close(&plan->drop_fd);
 	vm_path(plan->vm, "vsock.sock", s.vsock);
 	if (begin(&s, &e))
 		finish(&s, CTL_FAILED, e.text);

@@ -21,8 +21,13 @@ struct shim_plan {
 	const struct monitor_plan *monitor;
 	const struct session_plan *session; /* what the agent is to do */
 	bool is_detached;		    /* the shim has the command */
-	uint64_t timeout_ms;		    /* 0 for none */
-	uint64_t start_ms; /* until the guest has to have called */
+	/* It is loaded, not booted: its command runs, and mayctl makes another
+	 * machine of it before the shim has it. */
+	bool is_restored;
+	bool is_kept;	     /* of the state, once it is restored */
+	int drop_fd;	     /* is mayctl's alone, and closed; 0 or -1: none */
+	uint64_t timeout_ms; /* 0 for none */
+	uint64_t start_ms;   /* until the guest has to have called */
 	const struct forward_rule *ports;
 	unsigned port_count;
 	int ready_fd; /* listens for the agent; the detached shim's */
@@ -39,6 +44,7 @@ enum shim_word {
 	SHIM_MONITOR = 1, /* shim: the monitor runs, code is its pid */
 	SHIM_STARTED,	  /* shim of -d: the command runs */
 	SHIM_TAKEN,	  /* mayctl: it has the agent's call */
+	SHIM_RENEWED,	  /* mayctl: what was restored is another machine */
 	SHIM_OVER,	  /* mayctl: the command ended, with code */
 	SHIM_ENDED,	  /* shim: all is over and tidied up, with code */
 };

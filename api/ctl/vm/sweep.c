@@ -12,6 +12,7 @@
 
 #include "api/ctl/base/process.h"
 #include "api/ctl/vm/cell.h"
+#include "api/ctl/vm/folder.h"
 #include "api/ctl/vm/place.h"
 #include "api/ctl/vm/vm.h"
 
@@ -42,11 +43,14 @@ static int is_place(const struct dirent *entry)
 void vm_sweep(void)
 {
 	struct dirent **entries = NULL;
-	char root[VM_PATH_MAX];
+	char root[VM_PATH_MAX], disk[PATH_MAX];
 	struct vm vm = {0};
 	int i, count;
 
 	cell_sweep();
+	/* Clones that were not yet begun. */
+	if (!place_disk(disk, sizeof(disk), NULL))
+		folder_sweep(disk);
 	if (place_runtime(root, sizeof(root), NULL))
 		return;
 	count = scandir(root, &entries, is_place, NULL);
