@@ -60,15 +60,15 @@ endif
 
 # ---- sources, floor by floor (docs/floors.txt) -----------------------------
 
-BASE    := args err fd passed cursor clock log printable
+BASE    := args err fd passed rights cursor clock log printable
 EVENT   := loop bucket limiter uring
 SECCOMP := filter rules compile
-MEM     := guest_mem image mark missing
+MEM     := guest_mem image mark missing frozen
 STATE   := visit hmac state part file
 KVM     := kvm vm vcpu bus irq
 BOOT    := elf bzimage kernel cmdline initrd
 X86     := x86 state load entry cpuid features template ioapic e820 bootparams pvh acpi aml mptable
-MACHINE := cpus machine saved marked
+MACHINE := cpus machine saved marked forked
 VIRTIO  := iov ring virtio virtio_state mmio
 DEVICES := block block_turn block_worker block_file block_request block_async net net_rx net_tx \
 	net_ctrl net_pair net_offload net_state limiter_state tap vsock vsock_packet vsock_conn \
@@ -78,7 +78,7 @@ JSON    := json
 API     := http connection server listener socket_file text_file options \
 	config config_id config_drives config_net config_metrics config_fields \
 	config_device_fields snapshot snapshot_fields snapshot_config describe \
-	restore reset pager \
+	restore reset fork pager \
 	config_file controller controller_metrics assembly samples metrics \
 	console confine host_files policy faults routes route_boot route_machine \
 	route_drives route_net route_vsock route_serial route_vm route_metrics \
@@ -326,6 +326,7 @@ EXTRA_routes := tests/unit/fake_machine tests/unit/route_bench
 EXTRA_told := $(EXTRA_routes)
 EXTRA_snapshot := $(EXTRA_routes)
 EXTRA_reset := $(EXTRA_routes)
+EXTRA_fork := $(EXTRA_routes)
 EXTRA_server := tests/unit/fake_machine tests/unit/server_bench
 EXTRA_server_time := $(EXTRA_server)
 EXTRA_bad_requests := tests/unit/fake_machine

@@ -158,6 +158,9 @@ static int load(struct controller *c, struct snapshot_load *body,
 	};
 	int rc = override(&c->config, body, e);
 
+	if (!rc && c->is_fork)
+		rc = snapshot_fork_check_drives(&c->config, body->drives.items,
+						body->drives.count, e);
 	rc = rc ? rc
 		: check_memory(memory_fd, c->config.machine.mem_size_mib, e);
 	return rc ? rc : controller_load(c, &saved, e);

@@ -72,7 +72,7 @@ static int encode(struct controller *c, const uint8_t id[STATE_ID_LEN],
 	if (!s)
 		return err_set(e, -ENOMEM, "no memory for the state");
 	memcpy(state_id(s), id, STATE_ID_LEN);
-	rc = snapshot_config_save(c, s, e);
+	rc = snapshot_config_save(c, false, s, e);
 	rc = rc ? rc : machine_save(c->machine, s, e);
 	rc = rc ? rc : state_encode(s, NULL, data, len, e);
 	state_free(s);

@@ -37,6 +37,8 @@ struct machine {
 	/* What to go back to, borrowed; and owned, the pages written since. */
 	const struct state *marked;
 	uint64_t *since_mark;
+	uint64_t *since_copy;  /* owned; written since a fork copied it */
+	struct forked *forked; /* owned; a fork that is being made */
 };
 
 /* The kind of a device, as messages and counters have it: "drive". */

@@ -303,7 +303,25 @@ int saved_track(struct machine *m, struct err *e)
 	return 0;
 }
 
-int saved_gather(struct machine *m, struct err *e)
+void saved_forget_log(struct machine *m)
+{
+	m->is_tracked = false;
+	(void)guest_mem_track(&m->mem, false);
+	free(m->written);
+	m->written = NULL;
+}
+
+/* Takes a word of a set into all that want it. */
+static void take_word(struct machine *m, uint64_t i, uint64_t bits)
+{
+	m->written[i] |= bits;
+	if (m->since_mark)
+		m->since_mark[i] |= bits;
+	if (m->since_copy)
+		m->since_copy[i] |= bits;
+}
+
+int saved_gather_guest(struct machine *m, struct err *e)
 {
 	const uint64_t words = guest_mem_words(&m->mem);
 	uint64_t *fresh = calloc(words, sizeof(*fresh));
@@ -314,15 +332,24 @@ int saved_gather(struct machine *m, struct err *e)
 		return err_set(e, -ENOMEM, "no memory for a log of pages");
 	rc = vm_take_written(&m->vm, &m->mem, fresh, e);
 	/* Also where it fails: KVM has forgotten what it told. */
-	for (i = 0; i < words; i++) {
-		if (m->mem.written[i])
-			fresh[i] |= __atomic_exchange_n(&m->mem.written[i], 0,
-							__ATOMIC_RELAXED);
-		m->written[i] |= fresh[i];
-		if (m->since_mark)
-			m->since_mark[i] |= fresh[i];
-	}
+	for (i = 0; i < words; i++)
+		if (fresh[i])
+			take_word(m, i, fresh[i]);
 	free(fresh);
+	return rc;
+}
+
+int saved_gather(struct machine *m, struct err *e)
+{
+	const uint64_t words = guest_mem_words(&m->mem);
+	uint64_t i;
+	int rc = saved_gather_guest(m, e);
+
+	for (i = 0; i < words; i++)
+		if (m->mem.written[i])
+			take_word(m, i,
+				  __atomic_exchange_n(&m->mem.written[i], 0,
+						      __ATOMIC_RELAXED));
 	return rc;
 }
 
