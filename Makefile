@@ -446,6 +446,12 @@ $(BENCHES): build/bench/%: tests/bench/%.c
 	$(Q)mkdir -p $(@D)
 	$(call say,CC,$@)gcc -O2 -Wall -D_GNU_SOURCE -static -o $@ $<
 
+# What the tests run beside mayfly's own programs.
+.PHONY: test-programs
+test-programs: bare-guests $(BENCHES) $(addprefix build/bench/,vsock-peer \
+	clock-watch no-vdso slow-disk uffd-handler uffd-monitor jail-inside) \
+	$(GUEST)/initrd $(GUEST)/agent.initrd build/release/tools/describe
+
 .PHONY: test run lint bench soak
 soak: setup ## the tests that have a long form, in it
 	$(Q)$(MAKE) --no-print-directory all

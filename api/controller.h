@@ -11,6 +11,7 @@
 #include "vmm/base/err.h"
 #include "vmm/event/loop.h"
 #include "vmm/machine/machine.h"
+#include "vmm/state/state.h"
 
 /*
  * The microVM: its configuration, its state, and the machine once there is
@@ -28,7 +29,8 @@ struct controller {
 	const char *id;		 /* borrowed: main */
 	struct confine *confine; /* borrowed: main; NULL for no filters */
 	struct vm_config config;
-	struct state *kept;	 /* owned: what a reset goes back to */
+	struct state *kept; /* owned: what a reset goes back to */
+	struct state_key snapshot_key;
 	struct machine *machine; /* owned; NULL before the start */
 	struct assembly devices; /* what requests at run time reach */
 	/* owned; listens since it was told, until the machine takes it over */

@@ -100,16 +100,19 @@ static int describe(struct state *s, size_t len, FILE *to, struct err *e)
 	return rc;
 }
 
-int describe_snapshot(const char *path, FILE *to, struct err *e)
+int describe_snapshot(const char *path, const char *key_path, FILE *to,
+		      struct err *e)
 {
+	struct state_key key = {0};
 	struct state *s = NULL;
 	uint8_t *bytes = NULL;
 	size_t len = 0;
-	int rc = state_file_read(path, &bytes, &len, e);
+	int rc = key_path ? state_key_read(key_path, &key, e) : 0;
 
+	rc = rc ? rc : state_file_read(path, &bytes, &len, NULL, e);
 	if (rc)
 		return rc;
-	rc = state_decode(&s, bytes, len, NULL, e);
+	rc = state_decode(&s, bytes, len, &key, e);
 	rc = rc ? rc : describe(s, len, to, e);
 	state_free(s);
 	free(bytes);

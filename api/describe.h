@@ -14,7 +14,9 @@ void describe_version(FILE *to);
 
 /*
  * What the state file at path has: its first line is its version, as above, for
- * programs; the rest is for people. All of it is judged as for a load. Returns
- * 0, or a negative errno with a sentence, and then nothing was written.
+ * programs; the rest is for people. All of it is judged as for a load, by the
+ * key in the file at key_path, if that is not NULL. Returns 0, or a negative
+ * errno with a sentence, and then nothing was written.
  */
-int describe_snapshot(const char *path, FILE *to, struct err *e);
+int describe_snapshot(const char *path, const char *key_path, FILE *to,
+		      struct err *e);

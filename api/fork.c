@@ -95,7 +95,8 @@ static int write_state(struct fork *f, struct state *s, int *out, struct err *e)
 {
 	CLEAN_FD int fd = -1;
 	uint8_t *data;
-	int rc = state_encode(s, NULL, &data, &f->state_bytes, e);
+	int rc = state_encode(s, &f->controller->snapshot_key, &data,
+			      &f->state_bytes, e);
 
 	if (rc)
 		return rc;

@@ -29,6 +29,7 @@
 #include "vmm/base/container.h"
 #include "vmm/base/fd.h"
 #include "vmm/base/log.h"
+#include "vmm/state/file.h"
 
 /* What lives as long as the process. */
 struct monitor {
@@ -173,6 +174,9 @@ static int configure(struct monitor *m, struct err *e)
 	if (o->vsock_fd && fd_check_listener((int)o->vsock_fd, "for vsock", e))
 		return EXIT_BAD_ARGUMENT;
 	if (take_log_options(m, e))
+		return EXIT_BAD_ARGUMENT;
+	if (o->snapshot_key &&
+	    state_key_read(o->snapshot_key, &c->snapshot_key, e))
 		return EXIT_BAD_ARGUMENT;
 	if (o->config_file && config_load(&c->config, o->config_file, e))
 		return EXIT_BAD_CONFIG;
@@ -347,7 +351,7 @@ static int answer(const struct options *o, struct err *e)
 		options_version(stdout);
 	else if (o->snapshot_version)
 		describe_version(stdout);
-	else if (describe_snapshot(o->describe, stdout, e))
+	else if (describe_snapshot(o->describe, o->snapshot_key, stdout, e))
 		return EXIT_FAILED;
 	return 0;
 }

@@ -102,6 +102,8 @@ static const struct arg table[] = {
 	 "write the level into every line of the log (as by default)"},
 	{"show-log-origin", NULL, NULL, AT(show_log_origin),
 	 "write the source's name into every line of the log"},
+	{"snapshot-key", "PATH", NULL, AT(snapshot_key),
+	 "file of a secret that vouches for state files: 16 to 64 bytes"},
 	{"snapshot-version", NULL, NULL, AT(snapshot_version),
 	 "print the version of the state files that are written"},
 	{"start-time-cpu-us", "US", take_number, AT(start_time_cpu_us),

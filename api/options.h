@@ -37,6 +37,7 @@ struct options {
 	const char *level;	    /* a word of log_level_parse(), or NULL */
 	const char *module;	    /* NULL for all */
 	const char *describe;	    /* a state file; NULL to run a microVM */
+	const char *snapshot_key;   /* a file; NULL for states without a tag */
 	uint64_t start_time_us; /* CLOCK_MONOTONIC of whoever starts us; 0 */
 	uint64_t start_time_cpu_us;
 	uint64_t parent_cpu_time_us;

@@ -14,15 +14,25 @@
 #include "vmm/base/fd.h"
 #include "vmm/state/file.h"
 
-static int read_state(const char *path, struct state **state, struct err *e)
+/* Where the memory is: in a file, or with a handler (fd -1). */
+struct memory {
+	int fd;	     /* owned */
+	uint64_t at; /* bytes */
+};
+
+/* Where the state has its memory behind it that is told, too. */
+static int read_state(const struct controller *c, const char *path,
+		      struct state **state, struct memory *behind,
+		      struct err *e)
 {
 	uint8_t *data = NULL;
 	size_t len = 0;
-	int rc = state_file_read(path, &data, &len, e);
+	int rc = state_file_read(path, &data, &len, &behind->fd, e);
 
 	if (rc)
 		return rc;
-	rc = state_decode(state, data, len, NULL, e);
+	behind->at = state_memory_at(len);
+	rc = state_decode(state, data, len, &c->snapshot_key, e);
 	free(data);
 	return rc ? err_context(e, "the snapshot %s", path) : 0;
 }
@@ -111,33 +121,62 @@ static int check_body(const struct snapshot_load *body, struct err *e)
 	return 0;
 }
 
-/* The memory's file, -1 for a handler that has the pages. */
-static int open_memory(const struct snapshot_load *body, struct state *state,
-		       int *fd, struct err *e)
+/*
+ * That of a state with memory behind it is what stands there, and was named
+ * nevertheless: a memory file that a guest made look like a state, and somebody
+ * took for one, is not enough.
+ */
+static int open_behind(const char *path, const struct memory *behind,
+		       struct memory *out, struct err *e)
 {
-	*fd = -1;
+	CLEAN_FD int fd = fd_open(path, O_RDONLY, FD_REGULAR, "memory file", e);
+	struct stat one, other;
+
+	if (fd < 0)
+		return fd;
+	if (fstat(fd, &one) || fstat(behind->fd, &other))
+		return err_errno(e, "can't examine the memory file %s", path);
+	if (one.st_dev != other.st_dev || one.st_ino != other.st_ino)
+		return err_set(e, -EINVAL,
+			       "the snapshot has its memory in the same file; "
+			       "name that as mem_backend, not %s",
+			       path);
+	out->fd = fd_steal(&fd);
+	out->at = behind->at;
+	return 0;
+}
+
+static int open_memory(const struct snapshot_load *body, struct state *state,
+		       const struct memory *behind, struct memory *out,
+		       struct err *e)
+{
+	const char *path = body->has_backend ? body->backend.path
+					     : body->mem_file_path;
+
 	if (body->huge_pages == SNAPSHOT_PAGES_2M)
 		return err_set(e, -EINVAL,
 			       "this version loads memory in the host's base "
 			       "pages; leave huge_pages 2M out");
 	if (body->has_backend && body->backend.type == SNAPSHOT_BACKEND_UFFD)
 		return 0;
-	*fd = state_pair_memory(body->has_backend ? body->backend.path
-						  : body->mem_file_path,
-				state_id(state), O_RDONLY, e);
-	return *fd < 0 ? *fd : 0;
+	if (*state_has_memory(state))
+		return open_behind(path, behind, out, e);
+	out->fd = state_pair_memory(path, state_id(state), O_RDONLY, e);
+	return out->fd < 0 ? out->fd : 0;
 }
 
 /* A longer file is some other machine's; guest_mem.c refuses shorter ones. */
-static int check_memory(int fd, uint64_t mib, struct err *e)
+static int check_memory(const struct memory *memory, uint64_t mib,
+			struct err *e)
 {
 	struct stat st;
 
-	if (fd < 0)
+	if (memory->fd < 0)
 		return 0;
-	if (fstat(fd, &st))
+	if (fstat(memory->fd, &st))
 		return err_errno(e, "can't examine the memory file");
-	if ((uint64_t)st.st_size > mib << 20)
+	st.st_size -= (off_t)memory->at;
+	if (st.st_size > (off_t)(mib << 20))
 		return err_set(e, -EINVAL,
 			       "the memory file has %lld bytes, and the guest "
 			       "has %llu MiB; it is another snapshot's",
@@ -146,14 +185,15 @@ static int check_memory(int fd, uint64_t mib, struct err *e)
 }
 
 static int load(struct controller *c, struct snapshot_load *body,
-		struct state *state, int memory_fd, struct err *e)
+		struct state *state, const struct memory *memory, struct err *e)
 {
 	const struct assembly_saved saved = {
 		.state = state,
-		.backing = {.kind = memory_fd < 0 ? GUEST_MEM_MISSING
-						  : GUEST_MEM_FILE,
-			    .fd = memory_fd},
-		.handler = memory_fd < 0 ? body->backend.path : NULL,
+		.backing = {.kind = memory->fd < 0 ? GUEST_MEM_MISSING
+						   : GUEST_MEM_FILE,
+			    .fd = memory->fd,
+			    .offset = memory->at},
+		.handler = memory->fd < 0 ? body->backend.path : NULL,
 		.clock_realtime = body->clock_realtime,
 	};
 	int rc = override(&c->config, body, e);
@@ -161,8 +201,7 @@ static int load(struct controller *c, struct snapshot_load *body,
 	if (!rc && c->is_fork)
 		rc = snapshot_fork_check_drives(&c->config, body->drives.items,
 						body->drives.count, e);
-	rc = rc ? rc
-		: check_memory(memory_fd, c->config.machine.mem_size_mib, e);
+	rc = rc ? rc : check_memory(memory, c->config.machine.mem_size_mib, e);
 	return rc ? rc : controller_load(c, &saved, e);
 }
 
@@ -170,7 +209,7 @@ int snapshot_load(struct controller *c, struct snapshot_load *body,
 		  struct err *e)
 {
 	struct state *state = NULL;
-	CLEAN_FD int memory_fd = -1;
+	struct memory behind = {.fd = -1}, memory = {.fd = -1};
 	int rc;
 
 	if (c->is_configured)
@@ -180,10 +219,12 @@ int snapshot_load(struct controller *c, struct snapshot_load *body,
 	rc = check_body(body, e);
 	if (rc)
 		return rc;
-	rc = read_state(body->snapshot_path, &state, e);
-	rc = rc ? rc : open_memory(body, state, &memory_fd, e);
+	rc = read_state(c, body->snapshot_path, &state, &behind, e);
+	rc = rc ? rc : open_memory(body, state, &behind, &memory, e);
 	rc = rc ? rc : snapshot_config_load(c, state, e);
-	rc = rc ? rc : load(c, body, state, memory_fd, e);
+	rc = rc ? rc : load(c, body, state, &memory, e);
+	fd_close(&behind.fd);
+	fd_close(&memory.fd);
 	if (rc) {
 		state_free(state);
 	} else {

@@ -27,44 +27,74 @@ static int check(const struct controller *c, const struct snapshot_create *body,
 	return 0;
 }
 
+static bool is_one_file(const struct snapshot_create *body)
+{
+	return !strcmp(body->snapshot_path, body->mem_file_path);
+}
+
 /*
  * What is at the path already, if it can be this memory's base: a diff's pages
- * go over it, and the older file stays as it is until the commit. -1 for none.
+ * go over it, and the older file stays as it is until the commit. It is a
+ * memory file, or a state with memory behind it. fd -1 for none.
  */
-static int open_base(const struct controller *c, const char *path)
+static struct image_place open_base(const struct controller *c,
+				    const struct snapshot_create *body)
 {
-	CLEAN_FD int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	CLEAN_FD int fd =
+		open(body->mem_file_path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	struct image_place base = {.fd = -1};
+	uint8_t head[STATE_HEAD_LEN];
+	struct state_peek peek;
 	struct stat st;
 
-	if (fd < 0 || fstat(fd, &st) || !S_ISREG(st.st_mode) ||
-	    (uint64_t)st.st_size != machine_memory(c->machine))
-		return -1;
-	return fd_steal(&fd);
+	if (fd < 0 || fstat(fd, &st) || !S_ISREG(st.st_mode))
+		return base;
+	if (is_one_file(body)) {
+		if (fd_pread(fd, head, sizeof(head), 0) ||
+		    !state_peek(head, &peek) || !peek.has_memory ||
+		    peek.len > STATE_BYTES_MAX)
+			return base;
+		base.at = state_memory_at((size_t)peek.len);
+	}
+	if ((uint64_t)st.st_size == base.at + machine_memory(c->machine))
+		base.fd = fd_steal(&fd);
+	return base;
 }
 
 static int write_memory(struct controller *c,
-			const struct snapshot_create *body, int fd,
-			struct image_figures *figures, struct err *e)
+			const struct snapshot_create *body,
+			struct image_place to, struct image_figures *figures,
+			struct err *e)
 {
 	const bool is_diff = body->type == SNAPSHOT_DIFF;
-	CLEAN_FD int base = is_diff ? open_base(c, body->mem_file_path) : -1;
+	const uint64_t size = machine_memory(c->machine);
+	struct image_place base = {.fd = -1};
 	int rc = 0;
 
-	if (ftruncate(fd, (off_t)machine_memory(c->machine)))
+	if (ftruncate(to.fd, (off_t)(to.at + size)))
 		return err_errno(e, "can't make the memory file %s",
 				 body->mem_file_path);
-	if (base >= 0)
-		rc = image_copy(base, fd, machine_memory(c->machine), e);
+	if (is_diff)
+		base = open_base(c, body);
+	if (base.fd >= 0) {
+		rc = image_copy(base, to, size, e);
+		close(base.fd);
+	}
 	if (rc)
 		return rc;
 	return machine_write_image(
 		c->machine, is_diff ? MACHINE_IMAGE_DIFF : MACHINE_IMAGE_FULL,
-		fd, 0, figures, e);
+		to.fd, to.at, figures, e);
 }
 
 /* All that is no memory, as the bytes of a state file. */
+struct encoded {
+	uint8_t *data; /* owned */
+	size_t len;
+};
+
 static int encode(struct controller *c, const uint8_t id[STATE_ID_LEN],
-		  uint8_t **data, size_t *len, struct err *e)
+		  bool has_memory, struct encoded *out, struct err *e)
 {
 	struct state *s = state_new();
 	int rc;
@@ -72,9 +102,11 @@ static int encode(struct controller *c, const uint8_t id[STATE_ID_LEN],
 	if (!s)
 		return err_set(e, -ENOMEM, "no memory for the state");
 	memcpy(state_id(s), id, STATE_ID_LEN);
+	*state_has_memory(s) = has_memory;
 	rc = snapshot_config_save(c, false, s, e);
 	rc = rc ? rc : machine_save(c->machine, s, e);
-	rc = rc ? rc : state_encode(s, NULL, data, len, e);
+	rc = rc ? rc
+		: state_encode(s, &c->snapshot_key, &out->data, &out->len, e);
 	state_free(s);
 	return rc;
 }
@@ -83,19 +115,44 @@ static int write_pair(struct controller *c, const struct snapshot_create *body,
 		      struct image_figures *figures, struct err *e)
 {
 	const bool want_sync = !body->has_sync || body->sync;
+	struct encoded state = {0};
 	struct state_pair pair;
-	uint8_t *data = NULL;
-	size_t len = 0;
 	int rc = state_pair_begin(&pair, body->snapshot_path,
 				  body->mem_file_path, e);
 
 	if (rc)
 		return rc;
-	rc = encode(c, pair.mem.id, &data, &len, e);
-	rc = rc ? rc : write_memory(c, body, pair.mem.fd, figures, e);
-	rc = rc ? rc : state_pair_commit(&pair, data, len, want_sync, e);
-	free(data);
+	rc = encode(c, pair.mem.id, false, &state, e);
+	rc = rc ? rc
+		: write_memory(c, body, (struct image_place){.fd = pair.mem.fd},
+			       figures, e);
+	rc = rc ? rc
+		: state_pair_commit(&pair, state.data, state.len, want_sync, e);
+	free(state.data);
 	state_pair_fini(&pair);
+	return rc;
+}
+
+/* State and memory in one file, which needs no ties between them. */
+static int write_one(struct controller *c, const struct snapshot_create *body,
+		     struct image_figures *figures, struct err *e)
+{
+	const bool want_sync = !body->has_sync || body->sync;
+	struct encoded state = {0};
+	struct image_place memory;
+	struct part part;
+	int rc = part_make(&part, body->snapshot_path, NULL, e);
+
+	if (rc)
+		return rc;
+	rc = encode(c, part.id, true, &state, e);
+	memory.fd = part.fd;
+	memory.at = state_memory_at(state.len);
+	rc = rc ? rc : write_memory(c, body, memory, figures, e);
+	rc = rc ? rc
+		: state_file_commit(&part, state.data, state.len, want_sync, e);
+	free(state.data);
+	part_fini(&part);
 	return rc;
 }
 
@@ -109,7 +166,8 @@ int snapshot_create(struct controller *c, const struct snapshot_create *body,
 	rc = rc ? rc : machine_quiet(c->machine, e);
 	if (rc)
 		return rc;
-	rc = write_pair(c, body, &figures, e);
+	rc = is_one_file(body) ? write_one(c, body, &figures, e)
+			       : write_pair(c, body, &figures, e);
 	if (!rc)
 		machine_image_kept(c->machine);
 	machine_unquiet(c->machine);

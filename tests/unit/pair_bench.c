@@ -115,7 +115,7 @@ uint32_t pair_bench_look(const char *state, const char *mem)
 	uint8_t *bytes;
 	uint32_t n = 0;
 	size_t len;
-	const int rc = state_file_read(state, &bytes, &len, &e);
+	const int rc = state_file_read(state, &bytes, &len, NULL, &e);
 
 	if (rc == -ENOENT)
 		return 0;

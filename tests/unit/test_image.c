@@ -20,6 +20,8 @@
 #include "vmm/base/fd.h"
 #include "vmm/mem/image.h"
 
+#define AT(file) ((struct image_place){.fd = (file)})
+
 enum { PAGE = 4096, PAGES = 600, SIZE = PAGES * PAGE, LOW = 512 };
 
 /* What the host says of its swap, and whether files copy one another. */
@@ -290,7 +292,7 @@ static void diff_over_base(void)
 	pages[1] = 1;
 	/* Bits behind the last page are nobody's. */
 	pages[(PAGES - 1) / 64] = ~0ULL << (PAGES - 1) % 64;
-	assert_int_equal(image_copy(base, fd, SIZE, &e), 0);
+	assert_int_equal(image_copy(AT(base), AT(fd), SIZE, &e), 0);
 	assert_int_equal(data_pages(fd, 0), WRITTEN + 1);
 	assert_int_equal(image_write_pages(&m, pages, fd, 0, &f, &e), 0);
 	assert_int_equal(f.written, 4 * PAGE);
@@ -332,7 +334,7 @@ static void a_base_that_is_cut_is_no_base(void **state)
 			fd_pwrite(base, page, PAGE, (uint64_t)i * PAGE), 0);
 	is_cut = true;
 	errno = 0;
-	assert_int_equal(image_copy(base, fd, SIZE, &e), -ENODATA);
+	assert_int_equal(image_copy(AT(base), AT(fd), SIZE, &e), -ENODATA);
 	assert_non_null(strstr(e.text, "the memory that the diff goes over"));
 }
 
@@ -345,7 +347,7 @@ static void a_copy_that_a_full_disk_ends_is_told(void **state)
 	(void)state;
 	assert_int_equal(fd_pwrite(base, "x", 1, 0), 0);
 	is_no_file_copied = true;
-	assert_int_equal(image_copy(base, fd, PAGE, &e), -ENOSPC);
+	assert_int_equal(image_copy(AT(base), AT(fd), PAGE, &e), -ENOSPC);
 	assert_non_null(strstr(e.text, "No space left"));
 }
 

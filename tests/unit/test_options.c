@@ -212,6 +212,7 @@ static void the_help_names_every_flag(void **state)
 		"version",
 		"snapshot-version",
 		"describe-snapshot",
+		"snapshot-key",
 		"enable-pci",
 		"help",
 		"timing",

@@ -211,7 +211,7 @@ static void paths_that_can_not_be(void **state)
 	      "a path of the snapshot is empty");
 	fault("PUT", "/snapshot/create",
 	      at("{\"snapshot_path\": \"@/state\", \"mem_file_path\": "
-		 "\"@/state\"}"),
+		 "\"@/./state\"}"),
 	      "*");
 	assert_non_null(strstr(answer, "can't be both"));
 	fault("PUT", "/snapshot/create",

@@ -287,19 +287,47 @@ static void there_is_a_most_of_sections_and_of_bytes(void **state)
 
 static void the_id_is_told_from_the_header_alone(void **state)
 {
-	uint8_t id[STATE_ID_LEN] = {0};
+	struct state_peek peek;
 	size_t len;
 	uint8_t *data = state_bytes_file(NULL, &len);
 
 	(void)state;
-	assert_true(state_peek_id(data, id));
-	assert_memory_equal(id, data + 24, sizeof(id));
+	assert_true(state_peek(data, &peek));
+	assert_memory_equal(peek.id, data + 24, sizeof(peek.id));
+	assert_int_equal(peek.len, len);
+	assert_false(peek.has_memory);
 	data[30] ^= 1;
-	assert_false(state_peek_id(data, id));
+	assert_false(state_peek(data, &peek));
 	data[30] ^= 1;
 	data[0] ^= 1;
-	assert_false(state_peek_id(data, id));
+	assert_false(state_peek(data, &peek));
 	free(data);
+}
+
+static void memory_in_the_same_file_is_told(void **state)
+{
+	struct state *s = NULL;
+	struct state_peek peek;
+	struct err e = {0};
+	size_t len;
+	uint8_t *data = state_bytes_file(NULL, &len);
+
+	(void)state;
+	assert_int_equal(state_decode(&s, data, len, NULL, &e), 0);
+	assert_false(*state_has_memory(s));
+	*state_has_memory(s) = true;
+	free(data);
+	assert_int_equal(state_encode(s, &key, &data, &len, &e), 0);
+	state_free(s);
+	assert_true(state_peek(data, &peek));
+	assert_true(peek.has_memory);
+	assert_int_equal(state_decode(&s, data, len, &key, &e), 0);
+	assert_true(*state_has_memory(s));
+	state_free(s);
+	free(data);
+	assert_int_equal(state_memory_at(1), 64 << 10);
+	assert_int_equal(state_memory_at(64 << 10), 64 << 10);
+	assert_int_equal(state_memory_at((64 << 10) + 1), 128 << 10);
 }
 
 /* A figure; tests judge no times. */
@@ -358,6 +386,7 @@ int main(void)
 		cmocka_unit_test(a_name_is_printable_and_there_once),
 		cmocka_unit_test(there_is_a_most_of_sections_and_of_bytes),
 		cmocka_unit_test(the_id_is_told_from_the_header_alone),
+		cmocka_unit_test(memory_in_the_same_file_is_told),
 		cmocka_unit_test(how_long_20_kib_take),
 	};
 

@@ -46,7 +46,7 @@ static void a_file_is_written_for_us_alone(void **state)
 	assert_int_equal(state_file_write("one", "first", 5, true, &e), 0);
 	assert_int_equal(stat("one", &st), 0);
 	assert_int_equal(st.st_mode & 0777, 0600);
-	assert_int_equal(state_file_read("one", &bytes, &len, &e), 0);
+	assert_int_equal(state_file_read("one", &bytes, &len, NULL, &e), 0);
 	assert_int_equal(len, 5);
 	assert_memory_equal(bytes, "first", 5);
 	free(bytes);
@@ -66,7 +66,7 @@ static void a_file_is_replaced_and_not_changed(void **state)
 	put("one", "first");
 	fd = open("one", O_RDONLY | O_CLOEXEC);
 	assert_int_equal(state_file_write("./one", "2", 1, false, &e), 0);
-	assert_int_equal(state_file_read("one", &bytes, &len, &e), 0);
+	assert_int_equal(state_file_read("one", &bytes, &len, NULL, &e), 0);
 	assert_int_equal(len, 1);
 	assert_int_equal(bytes[0], '2');
 	assert_int_equal(fd_pread(fd, old, 5, 0), 0);
@@ -117,9 +117,9 @@ static void what_is_no_file_stays(void **state)
 			 -ENAMETOOLONG);
 	longest[NAME_MAX - 40] = '\0';
 	assert_int_equal(state_file_write(longest, "x", 1, false, &e), 0);
-	assert_int_equal(
-		state_file_read("fifo", &(uint8_t *){NULL}, &(size_t){0}, &e),
-		-EINVAL);
+	assert_int_equal(state_file_read("fifo", &(uint8_t *){NULL},
+					 &(size_t){0}, NULL, &e),
+			 -EINVAL);
 	assert_int_equal(pair_bench_entries(), 3);
 }
 
@@ -132,13 +132,15 @@ static void a_file_of_another_size_than_a_state_is_not_read(void **state)
 	(void)state;
 	put("large", "");
 	assert_int_equal(truncate("large", STATE_BYTES_MAX + 1), 0);
-	assert_int_equal(state_file_read("large", &bytes, &len, &e), -EFBIG);
+	assert_int_equal(state_file_read("large", &bytes, &len, NULL, &e),
+			 -EFBIG);
 	assert_string_equal(e.text,
 			    "the snapshot large has 67108865 bytes, which no "
 			    "state file has; give the memory file as "
 			    "mem_backend");
 	assert_null(bytes);
-	assert_int_equal(state_file_read("none", &bytes, &len, &e), -ENOENT);
+	assert_int_equal(state_file_read("none", &bytes, &len, NULL, &e),
+			 -ENOENT);
 }
 
 static void a_pair_is_saved_and_replaced(void **state)
@@ -187,7 +189,8 @@ static void one_file_is_no_pair(void **state)
 	assert_int_equal(state_pair_begin(&p, "both", "a/../both", &e),
 			 -EINVAL);
 	assert_string_equal(e.text, "a/../both can't be both the state and the "
-				    "memory; name two files");
+				    "memory under two names; give the same "
+				    "name for both, or name two files");
 	assert_int_equal(pair_bench_entries(), 1);
 }
 

@@ -311,63 +311,81 @@ int image_touched(const struct guest_mem *m, uint64_t *pages, struct err *e)
 }
 
 /* Through here, where the file system does not copy from one to the other. */
-static int copy_bytes(int from, int to, off_t begin, off_t end)
+static int copy_bytes(struct image_place from, struct image_place to,
+		      uint64_t size)
 {
 	static uint8_t bytes[64 << 10];
 	int rc = 0;
 	size_t n;
 
-	for (; begin < end && !rc; begin += (off_t)n) {
-		n = (size_t)(end - begin);
-		if (n > sizeof(bytes))
-			n = sizeof(bytes);
-		rc = fd_pread(from, bytes, n, (uint64_t)begin);
-		rc = rc ? rc : fd_pwrite(to, bytes, n, (uint64_t)begin);
+	for (; size && !rc; size -= n, from.at += n, to.at += n) {
+		n = size < sizeof(bytes) ? (size_t)size : sizeof(bytes);
+		rc = fd_pread(from.fd, bytes, n, from.at);
+		rc = rc ? rc : fd_pwrite(to.fd, bytes, n, to.at);
 	}
 	return rc;
 }
 
 /* By the file system, which may share the blocks instead. */
-static int copy_range(int from, int to, off_t begin, off_t end)
+static int copy_range(struct image_place from, struct image_place to,
+		      uint64_t size)
 {
-	off_t in = begin, out = begin;
 	ssize_t n;
 
-	while (in < end) {
-		n = copy_file_range(from, &in, to, &out, (size_t)(end - in), 0);
+	while (size) {
+		off_t in = (off_t)from.at, out = (off_t)to.at;
+
+		n = copy_file_range(from.fd, &in, to.fd, &out, size, 0);
 		/* 0 is the end of a file that was cut meanwhile, or no word. */
 		if (n == 0 || (n < 0 && (errno == EXDEV || errno == EINVAL ||
 					 errno == EOPNOTSUPP)))
-			return copy_bytes(from, to, in, end);
+			return copy_bytes(from, to, size);
 		if (n < 0 && errno != EINTR)
 			return -errno;
+		if (n > 0) {
+			from.at += (uint64_t)n;
+			to.at += (uint64_t)n;
+			size -= (uint64_t)n;
+		}
 	}
 	return 0;
 }
 
-int image_copy(int from, int to, uint64_t size, struct err *e)
+/* Where data begins at or behind at; end where none does. */
+static uint64_t data_from(int fd, uint64_t at, uint64_t end)
 {
-	off_t at = 0, data, hole;
+	const off_t data = lseek(fd, (off_t)at, SEEK_DATA);
+
+	if (data < 0) /* none, or a file system that doesn't tell */
+		return errno == ENXIO ? end : at;
+	return (uint64_t)data < end ? (uint64_t)data : end;
+}
+
+static uint64_t hole_from(int fd, uint64_t at, uint64_t end)
+{
+	const off_t hole = lseek(fd, (off_t)at, SEEK_HOLE);
+
+	return hole < 0 || (uint64_t)hole > end ? end : (uint64_t)hole;
+}
+
+int image_copy(struct image_place from, struct image_place to, uint64_t size,
+	       struct err *e)
+{
+	const uint64_t begin = from.at, end = from.at + size;
+	const uint64_t to_begin = to.at;
+	uint64_t hole;
 	int rc = 0;
 
-	while (!rc && at < (off_t)size) {
-		data = lseek(from, at, SEEK_DATA);
-		if (data < 0 && errno == ENXIO)
-			break;
-		if (data < 0) /* a file system that doesn't tell */
-			data = at;
-		if (data >= (off_t)size)
-			break;
-		hole = lseek(from, data, SEEK_HOLE);
-		if (hole < 0 || hole > (off_t)size)
-			hole = (off_t)size;
-		rc = copy_range(from, to, data, hole);
-		at = hole;
+	while (!rc) {
+		from.at = data_from(from.fd, from.at, end);
+		if (from.at == end)
+			return 0;
+		hole = hole_from(from.fd, from.at, end);
+		to.at = to_begin + (from.at - begin);
+		rc = copy_range(from, to, hole - from.at);
+		from.at = hole;
 	}
-	if (rc)
-		return err_set(e, rc,
-			       "can't copy the memory that the diff goes "
-			       "over: %s",
-			       strerror(-rc));
-	return 0;
+	return err_set(e, rc,
+		       "can't copy the memory that the diff goes over: %s",
+		       strerror(-rc));
 }

@@ -63,5 +63,12 @@ int image_write_pages(const struct guest_mem *m, const uint64_t *pages, int fd,
  */
 int image_touched(const struct guest_mem *m, uint64_t *pages, struct err *e);
 
-/* Copies the data of from, size bytes long, to where it is in to. */
-int image_copy(int from, int to, uint64_t size, struct err *e);
+/* Where an image lies in a file. */
+struct image_place {
+	int fd;
+	uint64_t at; /* bytes */
+};
+
+/* Copies an image's data, size bytes long, without its holes. */
+int image_copy(struct image_place from, struct image_place to, uint64_t size,
+	       struct err *e);

@@ -59,30 +59,61 @@ int state_file_write(const char *path, const void *bytes, size_t len,
 	return rc;
 }
 
-int state_file_read(const char *path, uint8_t **out, size_t *len, struct err *e)
+int state_file_commit(struct part *p, const void *state, size_t len,
+		      bool want_sync, struct err *e)
 {
-	CLEAN_FD int fd = fd_open(path, O_RDONLY, FD_REGULAR, "snapshot", e);
-	struct stat st;
-	int rc;
+	int rc = fd_pwrite(p->fd, state, len, 0);
 
-	*out = NULL;
-	if (fd < 0)
-		return fd;
+	if (rc)
+		return err_set(e, rc, "can't write %s: %s", p->name,
+			       strerror(-rc));
+	rc = want_sync ? part_sync(p, e) : 0;
+	return rc ? rc : name_part(p, want_sync, e);
+}
+
+/* The bytes of the state: all, or those before the memory. */
+static int measure(int fd, const char *path, size_t *len, struct err *e)
+{
+	uint8_t head[STATE_HEAD_LEN];
+	struct state_peek peek;
+	struct stat st;
+
 	if (fstat(fd, &st))
 		return err_errno(e, "can't examine the snapshot %s", path);
+	if (!fd_pread(fd, head, sizeof(head), 0) && state_peek(head, &peek) &&
+	    peek.has_memory && peek.len < (uint64_t)st.st_size)
+		st.st_size = (off_t)peek.len;
 	if (st.st_size > STATE_BYTES_MAX)
 		return err_set(e, -EFBIG,
 			       "the snapshot %s has %lld bytes, which no state "
 			       "file has; give the memory file as mem_backend",
 			       path, (long long)st.st_size);
 	*len = (size_t)st.st_size;
+	return 0;
+}
+
+int state_file_read(const char *path, uint8_t **out, size_t *len, int *file,
+		    struct err *e)
+{
+	CLEAN_FD int fd = fd_open(path, O_RDONLY, FD_REGULAR, "snapshot", e);
+	int rc;
+
+	*out = NULL;
+	if (fd < 0)
+		return fd;
+	rc = measure(fd, path, len, e);
+	if (rc)
+		return rc;
 	*out = malloc(*len + 1);
 	if (!*out)
 		return err_set(e, -ENOMEM, "no memory for the snapshot %s",
 			       path);
 	rc = fd_pread(fd, *out, *len, 0);
-	if (!rc)
+	if (!rc) {
+		if (file)
+			*file = fd_steal(&fd);
 		return 0;
+	}
 	free(*out);
 	*out = NULL;
 	return err_set(e, rc, "can't read the snapshot %s: %s", path,
@@ -90,14 +121,40 @@ int state_file_read(const char *path, uint8_t **out, size_t *len, struct err *e)
 				      : strerror(-rc));
 }
 
-/* The id of the state that is there now, if one is. */
-static bool peek(const char *path, uint8_t id[STATE_ID_LEN])
+int state_key_read(const char *path, struct state_key *key, struct err *e)
+{
+	CLEAN_FD int fd =
+		fd_open(path, O_RDONLY, FD_REGULAR, "snapshots' key", e);
+	struct stat st;
+	int rc;
+
+	if (fd < 0)
+		return fd;
+	if (fstat(fd, &st))
+		return err_errno(e, "can't examine the snapshots' key %s",
+				 path);
+	if (st.st_size < STATE_KEY_MIN || st.st_size > STATE_KEY_MAX)
+		return err_set(e, -EINVAL,
+			       "the snapshots' key %s has %lld bytes, and a "
+			       "key has %d to %d; make one by head -c 32 "
+			       "/dev/urandom",
+			       path, (long long)st.st_size, STATE_KEY_MIN,
+			       STATE_KEY_MAX);
+	rc = fd_pread(fd, key->bytes, (size_t)st.st_size, 0);
+	if (rc)
+		return err_set(e, rc, "can't read the snapshots' key %s", path);
+	key->len = (size_t)st.st_size;
+	return 0;
+}
+
+/* What the state that is there now says of itself, if one is. */
+static bool peek(const char *path, struct state_peek *out)
 {
 	CLEAN_FD int fd = fd_open(path, O_RDONLY, FD_REGULAR, "snapshot", NULL);
 	uint8_t head[STATE_HEAD_LEN];
 
-	return fd > 0 && read(fd, head, sizeof(head)) == sizeof(head) &&
-	       state_peek_id(head, id);
+	return fd > 0 && !fd_pread(fd, head, sizeof(head), 0) &&
+	       state_peek(head, out);
 }
 
 static bool is_same_folder(const struct part *a, const struct part *b)
@@ -112,18 +169,20 @@ static bool is_same_folder(const struct part *a, const struct part *b)
 int state_pair_begin(struct state_pair *p, const char *state_path,
 		     const char *mem_path, struct err *e)
 {
-	uint8_t id[STATE_ID_LEN];
+	struct state_peek now;
 	int rc;
 
 	memset(p, 0, sizeof(*p));
 	/* A save that was killed after its commit is ended first. */
-	rc = part_make(&p->mem, mem_path, peek(state_path, id) ? id : NULL, e);
+	rc = part_make(&p->mem, mem_path,
+		       peek(state_path, &now) ? now.id : NULL, e);
 	if (!rc)
 		rc = part_make(&p->state, state_path, NULL, e);
 	if (!rc && !strcmp(p->state.name, p->mem.name) &&
 	    is_same_folder(&p->state, &p->mem))
 		rc = err_set(e, -EINVAL,
-			     "%s can't be both the state and the memory; name "
+			     "%s can't be both the state and the memory under "
+			     "two names; give the same name for both, or name "
 			     "two files",
 			     mem_path);
 	if (rc)

@@ -19,11 +19,26 @@ int state_file_write(const char *path, const void *bytes, size_t len,
 		     bool want_sync, struct err *e);
 
 /*
- * Reads the whole of a state file, STATE_BYTES_MAX at most; *out is to be
- * freed. A descriptor that was passed (passed.h) is one, too.
+ * Reads the whole of a state file, STATE_BYTES_MAX at most, or of one that has
+ * memory behind it the state; *out is to be freed. A descriptor that was passed
+ * (passed.h) is one, too. Unless it is NULL *fd becomes the open file, to be
+ * closed.
  */
-int state_file_read(const char *path, uint8_t **out, size_t *len,
+int state_file_read(const char *path, uint8_t **out, size_t *len, int *fd,
 		    struct err *e);
+
+/*
+ * The same for a state that has its memory behind it, which was written to
+ * p->fd: puts the state before it, and gives the file its name.
+ */
+int state_file_commit(struct part *p, const void *state, size_t len,
+		      bool want_sync, struct err *e);
+
+/*
+ * Reads a key, the 16 to STATE_KEY_MAX bytes of a file, or of a descriptor that
+ * was passed.
+ */
+int state_key_read(const char *path, struct state_key *key, struct err *e);
 
 /*
  * A state and its memory, of which a reader sees both as they were before or

@@ -32,7 +32,10 @@
 
 static const uint8_t magic[8] = {'m', 'a', 'y', 'f', 'l', 'y', 's', 't'};
 
-enum { FLAG_SEALED = 1, SECTION_HEAD_LEN = 16, SUM_LEN = 4 };
+enum { FLAG_SEALED = 1, FLAG_MEMORY = 2 };
+/* Pages of aarch64 are as large as this. */
+enum { MEMORY_ALIGN = 64 << 10 };
+enum { SECTION_HEAD_LEN = 16, SUM_LEN = 4 };
 
 enum { ARCH_X86_64 = 1, ARCH_AARCH64 = 2 };
 #if defined(__x86_64__)
@@ -58,6 +61,7 @@ struct state {
 	unsigned count;
 	unsigned room;
 	uint8_t id[STATE_ID_LEN];
+	bool has_memory;
 };
 
 struct state *state_new(void)
@@ -80,6 +84,16 @@ void state_free(struct state *s)
 uint8_t *state_id(struct state *s)
 {
 	return s->id;
+}
+
+bool *state_has_memory(struct state *s)
+{
+	return &s->has_memory;
+}
+
+uint64_t state_memory_at(size_t len)
+{
+	return ((uint64_t)len + MEMORY_ALIGN - 1) / MEMORY_ALIGN * MEMORY_ALIGN;
 }
 
 const char *state_name(const struct state *s, unsigned i)
@@ -240,7 +254,8 @@ static uint32_t put_head(struct cursor *c, const struct state *s,
 	cursor_put(c, magic, sizeof(magic));
 	cursor_put16(c, STATE_FORMAT);
 	cursor_put16(c, ARCH_HERE);
-	cursor_put32(c, is_sealed ? FLAG_SEALED : 0);
+	cursor_put32(c, (is_sealed ? FLAG_SEALED : 0) |
+				(s->has_memory ? FLAG_MEMORY : 0));
 	cursor_put64(c, c->len);
 	cursor_put(c, s->id, sizeof(s->id));
 	cursor_put32(c, s->count);
@@ -334,13 +349,15 @@ static bool get_head(const uint8_t *data, struct head *h)
 	return true;
 }
 
-bool state_peek_id(const uint8_t *head, uint8_t *id)
+bool state_peek(const uint8_t *head, struct state_peek *out)
 {
 	struct head h;
 
 	if (!get_head(head, &h) || !h.is_whole)
 		return false;
-	memcpy(id, h.id, STATE_ID_LEN);
+	memcpy(out->id, h.id, STATE_ID_LEN);
+	out->len = h.len;
+	out->has_memory = h.flags & FLAG_MEMORY;
 	return true;
 }
 
@@ -397,7 +414,7 @@ static int check_head(const struct head *h, size_t len, bool has_key,
 	if (h->arch != ARCH_HERE)
 		return err_set(e, -ENOTSUP, "it is of %s, and this host is %s",
 			       arch_word(h->arch), arch_word(ARCH_HERE));
-	if (h->flags & ~FLAG_SEALED)
+	if (h->flags & ~(uint32_t)(FLAG_SEALED | FLAG_MEMORY))
 		return err_set(e, -ENOTSUP,
 			       "it has flags (%#" PRIx32
 			       ") that this mayfly does not know",
@@ -500,6 +517,7 @@ static int decode(struct state *s, const uint8_t *data, size_t len,
 	if (rc)
 		return rc;
 	memcpy(s->id, h.id, sizeof(s->id));
+	s->has_memory = h.flags & FLAG_MEMORY;
 	return get_sections(s, data, has_key ? len - HMAC_LEN : len, &h, e);
 }
 

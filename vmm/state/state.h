@@ -14,7 +14,7 @@
  * "block rootfs". docs/snapshot.md has the format and its promise: what a
  * release wrote, every later one reads.
  */
-enum { STATE_NAME_MAX = 96, STATE_KEY_MAX = 64, STATE_SECTIONS_MAX = 1024 };
+enum { STATE_NAME_MAX = 96, STATE_SECTIONS_MAX = 1024 };
 
 /* Of the files that are written; those of older ones are read. */
 enum { STATE_FORMAT = 1 };
@@ -28,10 +28,12 @@ enum { STATE_BYTES_MAX = 64 << 20 };
  */
 enum { STATE_ID_LEN = 16, STATE_HEAD_LEN = 48 };
 
+enum { STATE_KEY_MIN = 16, STATE_KEY_MAX = 64 };
+
 /* A secret that whoever writes the file shares with whoever reads it. */
 struct state_key {
 	uint8_t bytes[STATE_KEY_MAX];
-	size_t len; /* 0: no key */
+	size_t len; /* 0: no key, as no pointer to one */
 };
 
 struct state;
@@ -76,10 +78,26 @@ const char *state_arch(void);
 uint8_t *state_id(struct state *s);
 
 /*
- * Whether the first STATE_HEAD_LEN bytes of a file are a state's and whole, and
- * then its id. Nobody's word for the rest.
+ * Whether the memory is in the same file, from state_memory_at() on; to be set
+ * before state_encode().
  */
-bool state_peek_id(const uint8_t *head, uint8_t *id);
+bool *state_has_memory(struct state *s);
+
+/* Where that is behind a state of len bytes: at a page's begin, of any host. */
+uint64_t state_memory_at(size_t len);
+
+/* What the head of a file says of it. */
+struct state_peek {
+	uint8_t id[STATE_ID_LEN];
+	uint64_t len; /* of the state, in bytes */
+	bool has_memory;
+};
+
+/*
+ * Whether the first STATE_HEAD_LEN bytes of a file are a state's and whole, and
+ * then what they say. Nobody's word for the rest.
+ */
+bool state_peek(const uint8_t *head, struct state_peek *out);
 
 /* The whole as the bytes of a file. *out is to be freed. */
 int state_encode(const struct state *s, const struct state_key *key,
