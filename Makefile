@@ -470,6 +470,7 @@ bench: setup ## measure start-up against peers, in the long form
 	$(Q)$(MAKE) --no-print-directory all $(BENCHES)
 	$(Q)tests/bench/start --long
 	$(Q)tests/bench/restore --long
+	$(Q)tests/bench/fork --long
 	$(Q)tests/bench/jail --long
 	$(Q)build/bench/irqchip
 	$(Q)build/bench/api build/mayfly /tmp/mayfly-bench.sock

@@ -60,6 +60,8 @@ struct forked {
 	uint64_t left;	  /* pages at the last look; or ns of the last pass */
 	uint64_t pass_ns; /* of this pass so far */
 	unsigned passes;
+	uint64_t *notes; /* owned; of a log that is over, and what follows */
+	uint64_t *written;
 	uint64_t rest_ns;  /* between steps that hold the guest; 0 */
 	bool is_throttled; /* steps hold the guest */
 };
@@ -69,6 +71,8 @@ void forked_free(struct machine *m)
 	if (!m->forked)
 		return;
 	fd_close(&m->forked->fd);
+	free(m->forked->notes);
+	free(m->forked->written);
 	free(m->since_copy);
 	m->since_copy = NULL;
 	free(m->forked);
@@ -322,6 +326,15 @@ int machine_fork_begin(struct machine *m, bool runs, struct err *e)
 	return rc;
 }
 
+/* Nobody notes any more; to free it all would take time. */
+static void forget_log(struct machine *m)
+{
+	m->is_tracked = false;
+	m->forked->notes = m->mem.written;
+	m->forked->written = m->written;
+	m->mem.written = m->written = NULL;
+}
+
 int machine_fork(struct machine *m, struct err *e)
 {
 	struct forked *f = m->forked;
@@ -335,7 +348,7 @@ int machine_fork(struct machine *m, struct err *e)
 	if (rc < 0)
 		return rc;
 	if (!f->was_tracked)
-		saved_forget_log(m);
+		forget_log(m);
 	return 0;
 }
 
@@ -351,7 +364,7 @@ int machine_fork_memory(struct machine *m, int *fd, struct err *e)
 static int end_notes(struct machine *m, struct err *e)
 {
 	(void)e;
-	saved_forget_log(m);
+	forget_log(m);
 	return 0;
 }
 

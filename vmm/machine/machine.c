@@ -248,6 +248,7 @@ void machine_free(struct machine *m)
 	if (!are_quiet)
 		return;
 	free(m->written);
+	free(m->fresh);
 	free(m->since_mark);
 	forked_free(m);
 	guest_mem_close(&m->mem);

@@ -34,6 +34,7 @@ struct machine {
 	bool is_quiet;	   /* its devices are held */
 	bool is_tracked;   /* KVM and we note what is written */
 	uint64_t *written; /* owned; noted and not yet in a memory file */
+	uint64_t *fresh;   /* owned; room for what KVM tells */
 	/* What to go back to, borrowed; and owned, the pages written since. */
 	const struct state *marked;
 	uint64_t *since_mark;

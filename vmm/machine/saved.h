@@ -25,9 +25,6 @@ int saved_load(struct machine *m, struct err *e);
 /* Begins to note what is written to memory that KVM logs already. */
 int saved_track(struct machine *m, struct err *e);
 
-/* Nobody asks any more. Devices are quiet; KVM's log is the caller's. */
-void saved_forget_log(struct machine *m);
-
 /*
  * Takes what KVM noted into m->written and, where they are, the sets since a
  * mark and of a fork. The guest may run.
