@@ -180,7 +180,7 @@ int pager_open(const struct guest_mem *m, const char *path, int signal_fd,
 	rc = text && p ? send_both(fd, text, pages, e)
 		       : err_set(e, -ENOMEM, "no memory for a message");
 	free(text);
-	if (!rc) {
+	if (p && !rc) {
 		*p = (struct pager){.fd = fd,
 				    .signal_fd = signal_fd,
 				    .end_fd = end_fd,

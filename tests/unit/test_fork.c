@@ -26,6 +26,7 @@ static struct {
 	json_int_t memory_bytes;
 } ended;
 
+/* NOLINTNEXTLINE(readability-non-const-parameter): the hook's type */
 static void forked(void *context, json_t *json, int fds[2], const struct err *e)
 {
 	(void)context;
@@ -183,7 +184,7 @@ static void bodies_are_judged(void **state)
 	fault("PUT", "/snapshot/fork", "{\"socket_path\": \"/nowhere\"}",
 	      "nobody takes connections at the socket_path /nowhere*");
 	memset(path + strlen(path), 'x', 150);
-	strcat(path, "\"}");
+	memcpy(path + strlen(path), "\"}", 3);
 	fault("PUT", "/snapshot/fork", path, "the socket_path xxx*");
 	assert_null(controller.fork);
 }
