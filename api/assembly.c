@@ -65,6 +65,8 @@ int assembly_make(struct machine **out, const struct vm_config *config,
 				    ? ARCH_TEMPLATE_T2
 				    : ARCH_TEMPLATE_NONE,
 		.kvm_fd = config->kvm_fd,
+		.virtio_count = config->drive_count + config->net_count +
+				!!config->vsock.uds_path,
 		.is_tracked = m->track_dirty_pages,
 	};
 	int rc = check_memory(m, e);

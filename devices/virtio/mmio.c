@@ -54,39 +54,52 @@ static struct vq *selected(struct virtio *v)
 	return v->queue_sel < v->queue_count ? &v->queues[v->queue_sel] : NULL;
 }
 
-static uint32_t read_register(struct virtio *v, uint64_t reg)
+/* The guest may read it meanwhile: whole registers, whole steps of it. */
+static void show(struct virtio *v, uint32_t reg, uint32_t value)
+{
+	_Atomic uint32_t *at = (_Atomic uint32_t *)(void *)(v->shown + reg);
+
+	atomic_store_explicit(at, htole32(value), memory_order_release);
+}
+
+static uint32_t features_of(const struct virtio *v)
+{
+	if (v->device_features_sel > 1)
+		return 0;
+	return (uint32_t)(v->offered >> v->device_features_sel * 32);
+}
+
+/* All others read as zero, 4.2.2. */
+static void mmio_publish(struct virtio *v)
 {
 	const struct vq *vq = selected(v);
 
-	switch (reg) {
-	case REG_MAGIC:
-		return MAGIC;
-	case REG_VERSION:
-		return VERSION;
-	case REG_DEVICE_ID:
-		return v->ops->id;
-	case REG_VENDOR_ID:
-		return VENDOR;
-	case REG_DEVICE_FEATURES:
-		if (v->device_features_sel > 1)
-			return 0;
-		return (uint32_t)(v->offered >> v->device_features_sel * 32);
-	case REG_QUEUE_SIZE_MAX:
-		return vq ? vq->max : 0;
-	case REG_QUEUE_READY:
-		return vq && vq->ready;
-	case REG_STATUS:
-		return v->status;
-	case REG_SHM_LEN_LOW:
-	case REG_SHM_LEN_HIGH:
-	case REG_SHM_BASE_LOW:
-	case REG_SHM_BASE_HIGH:
-		return 0xffffffffU; /* 4.2.2.1: there is no such region */
-	case REG_CONFIG_GENERATION:
-		return v->generation;
-	default:
-		return 0;
-	}
+	show(v, REG_MAGIC, MAGIC);
+	show(v, REG_VERSION, VERSION);
+	show(v, REG_DEVICE_ID, v->ops->id);
+	show(v, REG_VENDOR_ID, VENDOR);
+	show(v, REG_DEVICE_FEATURES, features_of(v));
+	show(v, REG_QUEUE_SIZE_MAX, vq ? vq->max : 0);
+	show(v, REG_QUEUE_READY, vq && vq->ready);
+	show(v, REG_STATUS, v->status);
+	/* 4.2.2.1: there is no such region */
+	show(v, REG_SHM_LEN_LOW, 0xffffffffU);
+	show(v, REG_SHM_LEN_HIGH, 0xffffffffU);
+	show(v, REG_SHM_BASE_LOW, 0xffffffffU);
+	show(v, REG_SHM_BASE_HIGH, 0xffffffffU);
+	show(v, REG_CONFIG_GENERATION, v->generation);
+}
+
+static void mmio_publish_config(struct virtio *v)
+{
+	uint64_t config[(VIRTIO_SHOWN - REG_CONFIG) / sizeof(uint64_t)] = {0};
+	_Atomic uint64_t *at =
+		(_Atomic uint64_t *)(void *)(v->shown + REG_CONFIG);
+	size_t i;
+
+	v->ops->config_read(v, 0, config, sizeof(config));
+	for (i = 0; i < sizeof(config) / sizeof(config[0]); i++)
+		atomic_store_explicit(&at[i], config[i], memory_order_release);
 }
 
 static void set_low(uint64_t *gpa, uint32_t value)
@@ -182,22 +195,16 @@ static void write_register(struct virtio *v, uint64_t reg, uint32_t value)
 	}
 }
 
+/* Where the guest does not read it by itself. */
 static void mmio_read(struct device *d, uint64_t offset, void *data,
 		      uint32_t len)
 {
-	struct virtio *v = virtio_of(d);
-	uint32_t value;
+	const struct virtio *v = virtio_of(d);
 
 	memset(data, 0, len);
-	mutex_held(&v->device.lock);
-	if (offset >= REG_CONFIG) {
-		v->ops->config_read(v, offset - REG_CONFIG, data, len);
+	if (offset < REG_CONFIG && (len != sizeof(uint32_t) || offset % len))
 		return;
-	}
-	if (len != sizeof(value) || offset % sizeof(value))
-		return;
-	value = htole32(read_register(v, offset));
-	memcpy(data, &value, sizeof(value));
+	virtio_copy_config(v->shown, VIRTIO_SHOWN, offset, data, len);
 }
 
 static void mmio_write(struct device *d, uint64_t offset, const void *data,
@@ -210,6 +217,7 @@ static void mmio_write(struct device *d, uint64_t offset, const void *data,
 	if (offset >= REG_CONFIG) {
 		if (v->ops->config_write)
 			v->ops->config_write(v, offset - REG_CONFIG, data, len);
+		mmio_publish_config(v);
 		return;
 	}
 	if (len != sizeof(value) || offset % sizeof(value))
@@ -219,6 +227,7 @@ static void mmio_write(struct device *d, uint64_t offset, const void *data,
 		return;
 	memcpy(&value, data, sizeof(value));
 	write_register(v, offset, le32toh(value));
+	mmio_publish(v);
 }
 
 /*
@@ -234,16 +243,42 @@ static bool mmio_quick(struct device *d, uint64_t offset, void *data,
 	if (len != sizeof(value))
 		return false;
 	if (offset == REG_INTERRUPT_STATUS && !is_write) {
-		value = htole32(v->isr);
+		value = *virtio_isr(v);
 		memcpy(data, &value, sizeof(value));
 		return true;
 	}
 	if (offset == REG_INTERRUPT_ACK && is_write) {
 		memcpy(&value, data, sizeof(value));
-		v->isr &= (uint8_t)~le32toh(value);
+		atomic_fetch_and(virtio_isr(v), ~value);
 		return true;
 	}
 	return false;
+}
+
+static struct vm_write kicks_of(const struct device *d)
+{
+	return (struct vm_write){
+		.gpa = d->slot.base + REG_QUEUE_NOTIFY,
+		.len = sizeof(uint32_t),
+	};
+}
+
+/*
+ * What a driver writes that was interrupted for used buffers alone. It goes to
+ * nobody, and the bit stays set: where a driver reads the status by itself an
+ * interrupt for used buffers leaves the guest neither to be read nor to be
+ * acknowledged, and one for the configuration does, for it acknowledges more.
+ * An interrupt that finds the bit set for an older one has the driver look at
+ * its queues, as that had.
+ */
+static struct vm_write acks_of(const struct device *d)
+{
+	return (struct vm_write){
+		.gpa = d->slot.base + REG_INTERRUPT_ACK,
+		.len = sizeof(uint32_t),
+		.is_one = true,
+		.value = htole32(VIRTIO_ISR_USED),
+	};
 }
 
 /*
@@ -254,25 +289,27 @@ static bool mmio_quick(struct device *d, uint64_t offset, void *data,
 static void mmio_connect(struct virtio *v)
 {
 	struct device *d = &v->device;
+	const struct vm_write kicks = kicks_of(d), acks = acks_of(d);
 	struct err e;
 
-	v->has_ioeventfd = vm_ioeventfd(d->host->vm, v->kick_fd,
-					d->slot.base + REG_QUEUE_NOTIFY,
-					sizeof(uint32_t), &e) == 0;
+	v->has_ioeventfd = !vm_ioeventfd(d->host->vm, v->kick_fd, &kicks, &e);
 	if (!v->has_ioeventfd)
 		log_warn_limited("%s %s: %s; notifications will be slow",
 				 v->ops->name, d->id, e.text);
+	v->has_sink = d->shown &&
+		      !vm_ioeventfd(d->host->vm, d->host->sink_fd, &acks, &e);
 }
 
 static void mmio_disconnect(struct virtio *v)
 {
 	struct device *d = &v->device;
+	const struct vm_write kicks = kicks_of(d), acks = acks_of(d);
 
 	if (v->has_ioeventfd)
-		(void)vm_ioeventfd_remove(d->host->vm, v->kick_fd,
-					  d->slot.base + REG_QUEUE_NOTIFY,
-					  sizeof(uint32_t));
-	v->has_ioeventfd = false;
+		(void)vm_ioeventfd_remove(d->host->vm, v->kick_fd, &kicks);
+	if (v->has_sink)
+		(void)vm_ioeventfd_remove(d->host->vm, d->host->sink_fd, &acks);
+	v->has_ioeventfd = v->has_sink = false;
 }
 
 static int mmio_start(struct device *d, struct err *e)
@@ -336,6 +373,9 @@ const struct transport_ops mmio_transport = {
 			.count = mmio_count,
 			.free = mmio_free,
 		},
+	.publish = mmio_publish,
+	.publish_config = mmio_publish_config,
+	.isr_at = REG_INTERRUPT_STATUS,
 	.connect = mmio_connect,
 	.disconnect = mmio_disconnect,
 };

@@ -28,6 +28,7 @@
 #include "devices/virtio/virtio.h"
 
 #include <assert.h>
+#include <endian.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -42,7 +43,7 @@
 
 static void interrupt(struct virtio *v, uint8_t reason) REQUIRES(v->device.lock)
 {
-	v->isr |= reason;
+	atomic_fetch_or(virtio_isr(v), htole32(reason));
 	v->interrupts++;
 	irq_raise(&v->irq);
 }
@@ -67,6 +68,7 @@ static void needs_reset(struct virtio *v) REQUIRES(v->device.lock)
 	if (v->status & VIRTIO_NEEDS_RESET)
 		return;
 	v->status |= VIRTIO_NEEDS_RESET;
+	v->transport->publish(v);
 	if (v->status & VIRTIO_DRIVER_OK)
 		interrupt(v, VIRTIO_ISR_CONFIG);
 }
@@ -91,6 +93,7 @@ void virtio_init(struct virtio *v, const struct virtio_ops *ops,
 	v->device.name = ops->name;
 	v->device.id = id;
 	v->ops = ops;
+	v->shown = v->own;
 	v->offered = features | VIRTIO_F_VERSION_1 | VIRTIO_F_INDIRECT_DESC |
 		     VIRTIO_F_EVENT_IDX;
 	v->queue_count = queue_count;
@@ -114,11 +117,13 @@ void virtio_power_on(struct virtio *v)
 	v->wants_kicks = false;
 	v->is_unsettled = true;
 	v->status = 0;
-	v->isr = 0;
+	*virtio_isr(v) = 0;
 	v->accepted = 0;
 	v->device_features_sel = 0;
 	v->driver_features_sel = 0;
 	v->queue_sel = 0;
+	v->transport->publish(v);
+	v->transport->publish_config(v);
 }
 
 /* Nothing is in flight: what was waiting for that. */
@@ -134,6 +139,7 @@ static void drained(struct virtio *v) REQUIRES(v->device.lock)
 			vq_disable(&v->queues[i]);
 		v->leaving &= ~(1U << i);
 	}
+	v->transport->publish(v);
 }
 
 /* Begins, or looks again; and does what was waiting where it can. */
@@ -189,6 +195,12 @@ int virtio_start(struct virtio *v, struct err *e)
 
 	if (rc)
 		return rc;
+	mutex_lock(&d->lock);
+	if (d->shown)
+		v->shown = d->shown;
+	v->transport->publish(v);
+	v->transport->publish_config(v);
+	mutex_unlock(&d->lock);
 	v->kick_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (v->kick_fd < 0)
 		return err_errno(e, "eventfd");
@@ -280,7 +292,7 @@ void virtio_release(struct virtio *v)
 	v->is_held = false;
 	for (i = 0; i < v->queue_count; i++)
 		virtio_notify(v, &v->queues[i]);
-	if (v->isr)
+	if (*virtio_isr(v))
 		irq_raise(&v->irq);
 	mutex_unlock(&v->device.lock);
 	virtio_kick_again(v);
@@ -449,9 +461,21 @@ void virtio_notify(struct virtio *v, struct vq *vq)
 		interrupt(v, VIRTIO_ISR_USED);
 }
 
+void virtio_publish_config(struct virtio *v)
+{
+	v->transport->publish_config(v);
+}
+
+/*
+ * A driver that reads a number of two halves meanwhile may find one of before
+ * and one of after, and the same generation around them; the interrupt has it
+ * read them again.
+ */
 void virtio_config_changed(struct virtio *v)
 {
 	v->generation++;
+	v->transport->publish_config(v);
+	v->transport->publish(v);
 	if (v->status & VIRTIO_DRIVER_OK)
 		interrupt(v, VIRTIO_ISR_CONFIG);
 }

@@ -38,6 +38,9 @@ enum { VIRTIO_ISR_USED = 1, VIRTIO_ISR_CONFIG = 2 };
 /* virtio-net with eight pairs and its control queue has the most. */
 enum { VIRTIO_QUEUES_MAX = 17 };
 
+/* Bytes of registers and configuration that can say anything. */
+enum { VIRTIO_SHOWN = 0x200 };
+
 struct virtio;
 
 struct virtio_ops {
@@ -109,6 +112,13 @@ struct virtio_ops {
  */
 struct transport_ops {
 	struct device_ops device;
+	/*
+	 * The registers that the driver reads, brought up to date in v->shown:
+	 * all that is no configuration, or that. Lock held.
+	 */
+	void (*publish)(struct virtio *v);
+	void (*publish_config)(struct virtio *v);
+	uint32_t isr_at; /* where the interrupt status is among them */
 	void (*connect)(struct virtio *v);
 	void (*disconnect)(struct virtio *v);
 };
@@ -125,7 +135,13 @@ struct virtio {
 	 */
 	uint64_t bearable;
 	uint8_t status;
-	_Atomic uint8_t isr; /* read and acknowledged without the lock */
+	/*
+	 * What the driver reads, as it reads it: device.shown, or own where
+	 * that is NULL. The interrupt status is nowhere else, for it is read
+	 * and acknowledged without the lock; see virtio_isr().
+	 */
+	uint8_t *shown;
+	_Alignas(8) uint8_t own[VIRTIO_SHOWN];
 	uint64_t interrupts; /* raised since the device was made */
 	uint32_t generation; /* of the configuration */
 	struct irq irq;
@@ -140,6 +156,7 @@ struct virtio {
 	int kick_fd; /* owned eventfd: notifications from the driver */
 	struct loop_watch kick_watch;
 	bool has_ioeventfd; /* KVM raises kick_fd without leaving the guest */
+	bool has_sink;	    /* and so are acknowledgements let go */
 
 	/* See virtio.c on what does not end at once. */
 	bool is_draining;
@@ -186,6 +203,12 @@ void virtio_visit(struct virtio *v, struct visitor *w) EXCLUDES(v->device.lock);
 void virtio_power_on(struct virtio *v) REQUIRES(v->device.lock);
 void virtio_come_up(struct virtio *v) REQUIRES(v->device.lock);
 
+/* The interrupt status, little-endian; bits: VIRTIO_ISR_*. Thread: any. */
+static inline _Atomic uint32_t *virtio_isr(struct virtio *v)
+{
+	return (_Atomic uint32_t *)(void *)(v->shown + v->transport->isr_at);
+}
+
 /* Whether the driver is up and well. */
 bool virtio_is_up(const struct virtio *v);
 
@@ -227,7 +250,13 @@ void virtio_copy_config(const void *config, size_t size, uint64_t offset,
 /* Interrupts the driver if it wants to know of what was published. */
 void virtio_notify(struct virtio *v, struct vq *vq) REQUIRES(v->device.lock);
 
-/* Tells the driver that the configuration changed. */
+/*
+ * What config_read() tells has changed, and the driver knows, for it asked for
+ * that.
+ */
+void virtio_publish_config(struct virtio *v) REQUIRES(v->device.lock);
+
+/* The same, and the driver is told. */
 void virtio_config_changed(struct virtio *v) REQUIRES(v->device.lock);
 
 /*

@@ -15,6 +15,7 @@
  *
  * device_ops.state is one number for all virtio devices.
  */
+#include <endian.h>
 #include <errno.h>
 #include <inttypes.h>
 
@@ -47,7 +48,7 @@ static void check_features(const struct virtio *v, struct visitor *w)
 
 static void visit_registers(struct virtio *v, struct visitor *w)
 {
-	uint8_t isr = v->isr;
+	uint8_t isr = (uint8_t)le32toh(*virtio_isr(v));
 
 	visit_u8(w, &v->status);
 	visit_u8(w, &isr);
@@ -61,7 +62,7 @@ static void visit_registers(struct virtio *v, struct visitor *w)
 	visit_check(w, !(isr & ~(VIRTIO_ISR_USED | VIRTIO_ISR_CONFIG)),
 		    "an interrupt status %#x", isr);
 	check_features(v, w);
-	v->isr = isr;
+	*virtio_isr(v) = htole32(isr);
 }
 
 static void visit_queues(struct virtio *v, struct visitor *w)
@@ -101,6 +102,10 @@ static void visit(struct virtio *v, struct visitor *w) REQUIRES(v->device.lock)
 		virtio_come_up(v);
 	if (v->ops->visit)
 		v->ops->visit(v, w);
+	if (!w->is_loading)
+		return;
+	v->transport->publish_config(v);
+	v->transport->publish(v);
 }
 
 void virtio_visit(struct virtio *v, struct visitor *w)

@@ -126,7 +126,7 @@ int vm_pulse(struct vm *vm, uint32_t gsi)
 	return 0;
 }
 
-int vm_ioeventfd(struct vm *vm, int fd, uint64_t gpa, uint32_t len,
+int vm_ioeventfd(struct vm *vm, int fd, const struct vm_write *write,
 		 struct err *e)
 {
 	(void)vm;
@@ -135,16 +135,16 @@ int vm_ioeventfd(struct vm *vm, int fd, uint64_t gpa, uint32_t len,
 	fake_kvm.ioeventfds++;
 	fake_kvm.connections++;
 	fake_kvm.fd = fd;
-	fake_kvm.gpa = gpa;
-	fake_kvm.len = len;
+	fake_kvm.gpa = write->gpa;
+	fake_kvm.len = write->len;
 	return 0;
 }
 
-int vm_ioeventfd_remove(struct vm *vm, int fd, uint64_t gpa, uint32_t len)
+int vm_ioeventfd_remove(struct vm *vm, int fd, const struct vm_write *write)
 {
 	(void)vm;
-	if (!fake_kvm.ioeventfds || fd != fake_kvm.fd || gpa != fake_kvm.gpa ||
-	    len != fake_kvm.len) {
+	if (!fake_kvm.ioeventfds || fd != fake_kvm.fd ||
+	    write->gpa != fake_kvm.gpa || write->len != fake_kvm.len) {
 		fake_kvm.strays++;
 		return -ENOENT;
 	}

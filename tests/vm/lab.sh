@@ -16,9 +16,10 @@
 # monitor, $lab_api its control socket (mayfly only). The words of lab_within
 # come before the monitor's command: nsenter and its like, which exec.
 # $lab_pages are its huge_pages; QEMU always asks for transparent ones.
+# $lab_kernel and $lab_initrd may be another kernel's and its way to the root,
+# which then has ACPI ($lab_acpi).
 # $lab_console is where its stdout goes, $lab_serial its serial_out_path.
 
-lab_kernel=build/guest/x86_64/vmlinux
 lab_image=build/guest/lab.ext4
 lab_monitor=${MAYFLY:-build/mayfly}
 lab_bytes=$((256 << 10)) # room for a job's output
@@ -33,6 +34,7 @@ lab_setup() {
 
 # A machine of one vCPU and 256 MiB without devices of its own.
 lab_reset() {
+	lab_kernel=build/guest/x86_64/vmlinux lab_initrd='' lab_acpi=acpi=off
 	lab_cpus=1 lab_mem=256 lab_timeout=150 lab_args=
 	lab_within=()
 	lab_drives=() lab_nets=() lab_vsock=
@@ -91,7 +93,7 @@ lab_json_net() { # ID TAP WORDS...
 }
 
 # Under mayfly no guest should end by a triple fault; QEMU's machine has no other.
-lab_cmdline() { printf %s "console=ttyS0 quiet reboot=$1 panic=1 acpi=off root=/dev/vda ro $lab_args"; }
+lab_cmdline() { printf %s "console=ttyS0 quiet reboot=$1 panic=1 $lab_acpi root=/dev/vda ro $lab_args"; }
 
 lab_start_mayfly() {
 	local drives nets='' item words
@@ -108,6 +110,7 @@ lab_start_mayfly() {
 	done
 	cat >"$scratch/lab.json" <<-END
 	{"boot-source": {"kernel_image_path": "$lab_kernel",
+	  "initrd_path": $([ -n "$lab_initrd" ] && printf '"%s"' "$lab_initrd" || echo null),
 	  "boot_args": "$(lab_cmdline k | sed 's| root=/dev/vda ro||')"},
 	 "machine-config": {"vcpu_count": $lab_cpus, "mem_size_mib": $lab_mem, "huge_pages": "$lab_pages"},
 	 "drives": [$drives], "network-interfaces": [$nets],

@@ -227,6 +227,11 @@ class Monitor:
             raise Refused(f"fork {body}: {status} {answer} {files}\n{self.log()[-600:]}")
         return Forked(answer, files)
 
+    def metrics(self, path):
+        """What it counts, where --metrics-path is path."""
+        self.do("PUT", "/actions", {"action_type": "FlushMetrics"})
+        return json.loads(read(path).splitlines()[-1])
+
     def serial(self):
         return read(self.out)
 
@@ -300,6 +305,37 @@ class Forked:
         m = Monitor(scratch, words=self.words(), files=self.files)
         m.do("PUT", "/snapshot/load", self.body(**more))
         return m
+
+
+class Caller:
+    """A connection to the guest over vsock."""
+
+    def __init__(self, path):
+        self.s = socket.socket(socket.AF_UNIX)
+        self.s.settimeout(15)
+        self.s.connect(path)
+        self.s.sendall(b"CONNECT 5000\n")
+        self.greeting = self.s.recv(100)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.s.close()
+
+    def says(self, what):
+        """What comes back; empty where the connection ended."""
+        answer = b""
+        try:
+            self.s.sendall(what)
+            while len(answer) < len(what):
+                more = self.s.recv(len(what) - len(answer))
+                if not more:
+                    return b""
+                answer += more
+        except OSError as error:
+            return repr(error).encode()
+        return answer
 
 
 def load_body(place, backend="File", handler=None, resume_vm=True, **more):

@@ -105,6 +105,9 @@ int arch_attach(struct arch *a, struct vm *vm, struct bus *mmio,
 int arch_place(struct arch *a, enum arch_kind kind, struct arch_slot *out,
 	       struct err *e);
 
+/* Where the registers of count virtio devices will be, one behind the other. */
+struct guest_range arch_virtio_range(unsigned count);
+
 /*
  * Loads the kernel and initrd and writes the command line and the tables
  * (ACPI, MP table or device tree) into memory; fills *entry for the boot vCPU.

@@ -75,6 +75,22 @@ int vm_map(struct vm *vm, const struct guest_mem *mem, bool is_logged,
 	return each_slot(vm, mem, is_logged, e);
 }
 
+/* Behind all that each_slot() may ever need. */
+enum { SLOT_SHOWN = 64 };
+
+bool vm_show(struct vm *vm, uint64_t gpa, const void *hva, uint64_t size)
+{
+	const struct kvm_userspace_memory_region region = {
+		.slot = SLOT_SHOWN,
+		.flags = KVM_MEM_READONLY,
+		.guest_phys_addr = gpa,
+		.memory_size = size,
+		.userspace_addr = (uintptr_t)hva,
+	};
+
+	return !ioctl(vm->fd, KVM_SET_USER_MEMORY_REGION, &region);
+}
+
 int vm_log_writes(struct vm *vm, const struct guest_mem *mem, bool is_on,
 		  struct err *e)
 {
@@ -143,27 +159,33 @@ int vm_pulse(struct vm *vm, uint32_t gsi)
 	return ioctl(vm->fd, KVM_IRQ_LINE, &level) ? -errno : 0;
 }
 
-static int ioeventfd(struct vm *vm, int fd, uint64_t gpa, uint32_t len,
+static int ioeventfd(struct vm *vm, int fd, const struct vm_write *write,
 		     uint32_t flags)
 {
 	struct kvm_ioeventfd io = {
-		.addr = gpa, .len = len, .fd = fd, .flags = flags};
+		.addr = write->gpa,
+		.len = write->len,
+		.fd = fd,
+		.datamatch = write->value,
+		.flags = flags |
+			 (write->is_one ? KVM_IOEVENTFD_FLAG_DATAMATCH : 0),
+	};
 
 	return ioctl(vm->fd, KVM_IOEVENTFD, &io) ? -errno : 0;
 }
 
-int vm_ioeventfd(struct vm *vm, int fd, uint64_t gpa, uint32_t len,
+int vm_ioeventfd(struct vm *vm, int fd, const struct vm_write *write,
 		 struct err *e)
 {
-	int rc = ioeventfd(vm, fd, gpa, len, 0);
+	int rc = ioeventfd(vm, fd, write, 0);
 
 	if (rc)
 		return err_set(e, rc, "KVM_IOEVENTFD at 0x%llx failed (%d)",
-			       (unsigned long long)gpa, rc);
+			       (unsigned long long)write->gpa, rc);
 	return 0;
 }
 
-int vm_ioeventfd_remove(struct vm *vm, int fd, uint64_t gpa, uint32_t len)
+int vm_ioeventfd_remove(struct vm *vm, int fd, const struct vm_write *write)
 {
-	return ioeventfd(vm, fd, gpa, len, KVM_IOEVENTFD_FLAG_DEASSIGN);
+	return ioeventfd(vm, fd, write, KVM_IOEVENTFD_FLAG_DEASSIGN);
 }

@@ -30,6 +30,13 @@ int vm_map(struct vm *vm, const struct guest_mem *mem, bool is_logged,
 	   struct err *e);
 
 /*
+ * Gives the guest size bytes at hva to read, at gpa; its writes there leave
+ * KVM_RUN or become events, as a device's. Both are multiples of a page. False
+ * where this KVM can't (KVM_CAP_READONLY_MEM). Before the first vCPU, likewise.
+ */
+bool vm_show(struct vm *vm, uint64_t gpa, const void *hva, uint64_t size);
+
+/*
  * KVM begins to note which pages the guest writes to, or stops. Each waits for
  * a grace period and, to begin, takes the guest's write access to all pages.
  * Thread: any; no vCPU runs.
@@ -62,11 +69,19 @@ int vm_irqfd(struct vm *vm, int fd, uint32_t gsi, struct err *e);
  */
 int vm_pulse(struct vm *vm, uint32_t gsi);
 
+/* A guest write of len bytes at gpa, of any value or of one. */
+struct vm_write {
+	uint64_t gpa;
+	uint32_t len;
+	bool is_one;
+	uint64_t value; /* that one */
+};
+
 /*
- * A guest write of len bytes at gpa, whatever the value, raises eventfd fd
- * instead of leaving KVM_RUN. Costs a grace period at tear-down (14 ms
- * measured), so a device asks for it when its driver comes up, not before.
+ * Such a write raises eventfd fd instead of leaving KVM_RUN. Costs a grace
+ * period at tear-down (14 ms measured), so a device asks for it when its driver
+ * comes up, not before.
  */
-int vm_ioeventfd(struct vm *vm, int fd, uint64_t gpa, uint32_t len,
+int vm_ioeventfd(struct vm *vm, int fd, const struct vm_write *write,
 		 struct err *e);
-int vm_ioeventfd_remove(struct vm *vm, int fd, uint64_t gpa, uint32_t len);
+int vm_ioeventfd_remove(struct vm *vm, int fd, const struct vm_write *write);

@@ -32,6 +32,7 @@ struct device_host {
 	struct loop *loop;	     /* borrowed: main */
 	struct vm *vm;		     /* borrowed: machine */
 	const struct guest_mem *mem; /* borrowed: machine */
+	int sink_fd; /* an eventfd that nobody reads; 0 where none is needed */
 	/* Tells the machine. Thread: any; never blocks. */
 	void (*signal)(void *machine, enum device_signal what);
 	/*
@@ -127,5 +128,10 @@ struct device {
 	 */
 	struct mutex lock;
 	struct arch_slot slot;		/* from machine_add() on */
+	/*
+	 * What the guest reads at its place without leaving KVM_RUN, slot.size
+	 * bytes; NULL where it reads by ops->read. Likewise.
+	 */
+	uint8_t *shown;
 	const struct device_host *host; /* borrowed: machine; likewise */
 };

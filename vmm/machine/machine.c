@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 
@@ -118,6 +119,29 @@ static int open_signals(struct machine *m, struct err *e)
 	return loop_add(m->loop, &m->signal_watch, m->signal_fd, EPOLLIN, e);
 }
 
+/*
+ * Memory for what guests read of devices all the time; where there can be none
+ * they read by exits. Touched by its devices, not here.
+ */
+static int show_registers(struct machine *m, struct err *e)
+{
+	const unsigned count = m->config.virtio_count;
+	void *pages = NULL;
+
+	m->shown_at = arch_virtio_range(count);
+	if (!count || posix_memalign(&pages, GUEST_PAGE, m->shown_at.size))
+		return 0;
+	memset(pages, 0, m->shown_at.size);
+	m->shown = pages;
+	if (!vm_show(&m->vm, m->shown_at.gpa, pages, m->shown_at.size)) {
+		free(pages);
+		m->shown = NULL;
+		return 0;
+	}
+	m->host.sink_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	return m->host.sink_fd < 0 ? err_errno(e, "eventfd") : 0;
+}
+
 /* From nothing to a VM with memory; the vCPU threads run beside it. */
 static int machine_open(struct machine *m, struct err *e)
 {
@@ -167,6 +191,7 @@ static int machine_open(struct machine *m, struct err *e)
 		rc = m->hooks.mapped(m->hooks.context, &m->mem, e);
 	if (!rc)
 		rc = vm_map(&m->vm, &m->mem, m->config.is_tracked, e);
+	rc = rc ? rc : show_registers(m, e);
 	if (!rc && m->config.is_tracked)
 		rc = saved_track(m, e);
 	if (!rc)
@@ -254,6 +279,8 @@ void machine_free(struct machine *m)
 	guest_mem_close(&m->mem);
 	kvm_close(&m->kvm);
 	fd_close(&m->signal_fd);
+	fd_close(&m->host.sink_fd);
+	free(m->shown);
 	free(m);
 }
 
@@ -287,10 +314,22 @@ static bool device_settle(void *owner)
 	return d->ops->settle(d);
 }
 
+static uint8_t *shown_of(const struct machine *m, const struct arch_slot *slot)
+{
+	const uint64_t at = slot->base - m->shown_at.gpa;
+
+	if (!m->shown || slot->kind != ARCH_VIRTIO_MMIO ||
+	    at + slot->size > m->shown_at.size)
+		return NULL;
+	return m->shown + at;
+}
+
 static int place_device(struct machine *m, struct device *d, struct err *e)
 {
 	int rc = arch_place(m->arch, d->ops->kind, &d->slot, e);
 
+	if (!rc)
+		d->shown = shown_of(m, &d->slot);
 	/* A place in memory has no registers. */
 	if (rc || !(d->ops->read || d->ops->write))
 		return rc;

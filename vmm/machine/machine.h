@@ -23,6 +23,7 @@ struct machine_config {
 	bool smt;
 	enum arch_template template;
 	int kvm_fd;	 /* borrowed: /dev/kvm; 0 to open it */
+	unsigned virtio_count; /* devices of it that will be added */
 	bool is_tracked; /* note what is written, for diffs */
 	/*
 	 * To load: what the machine goes on from, borrowed until machine_load()

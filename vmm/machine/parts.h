@@ -14,6 +14,9 @@ struct machine {
 	struct kvm kvm;
 	struct vm vm;
 	struct guest_mem mem;
+	/* What the guest reads of virtio devices' registers; NULL: by exits. */
+	uint8_t *shown; /* owned */
+	struct guest_range shown_at;
 	struct bus mmio;
 	struct bus pio;
 	struct arch *arch;			/* owned */

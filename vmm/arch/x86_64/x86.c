@@ -123,6 +123,14 @@ int arch_place(struct arch *a, enum arch_kind kind, struct arch_slot *out,
 		       arch_name, used ? "a second" : "a", (int)kind);
 }
 
+struct guest_range arch_virtio_range(unsigned count)
+{
+	return (struct guest_range){
+		.gpa = LAYOUT_VIRTIO,
+		.size = count * LAYOUT_SLOT_SIZE,
+	};
+}
+
 int arch_prepare_cpus(struct arch *a, struct err *e)
 {
 	int rc = cpuid_prepare(&a->cpuid, a->kvm, &a->topology, e);
