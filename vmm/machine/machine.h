@@ -22,9 +22,9 @@ struct machine_config {
 	uint32_t vcpus; /* 1 to ARCH_VCPUS_MAX */
 	bool smt;
 	enum arch_template template;
-	int kvm_fd;	 /* borrowed: /dev/kvm; 0 to open it */
+	int kvm_fd;	       /* borrowed: /dev/kvm; 0 to open it */
 	unsigned virtio_count; /* devices of it that will be added */
-	bool is_tracked; /* note what is written, for diffs */
+	bool is_tracked;       /* note what is written, for diffs */
 	/*
 	 * To load: what the machine goes on from, borrowed until machine_load()
 	 * has returned; NULL to boot. backing is then of its memory.
