@@ -158,7 +158,7 @@ static int hold(struct fork *f, struct state *s, struct err *e)
 	rc = rc ? rc : machine_save(c->machine, s, e);
 	rc = rc ? rc : machine_fork(c->machine, e);
 	machine_unquiet(c->machine);
-	if (rc ? f->was_running : f->runs)
+	if (f->runs)
 		(void)controller_resume(c, NULL);
 	f->pause_ns = clock_now_ns() - begin_ns;
 	return rc;
@@ -200,6 +200,15 @@ static void answer(struct fork *f, json_t *json, int fds[2],
 	fd_close(&fds[1]);
 }
 
+/* One that failed leaves the microVM running where it ran, and only there. */
+static void restore(struct fork *f)
+{
+	if (f->was_running)
+		(void)controller_resume(f->controller, NULL);
+	else
+		(void)controller_pause(f->controller, NULL);
+}
+
 static void finish(struct fork *f)
 {
 	struct err e = {0};
@@ -216,6 +225,8 @@ static void finish(struct fork *f)
 		rc = json ? deliver(f, json, fds, &e)
 			  : err_set(&e, -ENOMEM, "no memory for the answer");
 	}
+	if (rc)
+		restore(f);
 	answer(f, json, fds, rc ? &e : NULL);
 }
 

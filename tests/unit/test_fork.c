@@ -137,7 +137,7 @@ static void one_that_fails_leaves_it_as_it_was(void **state)
 		fake_reset();
 		fake.fail = steps[i];
 		ended.count = 0;
-		ask("{\"resume_vm\": true}");
+		ask("{\"resume_vm\": false}");
 		turn();
 		assert_int_equal(ended.count, 1);
 		assert_string_not_equal(ended.error, "");
