@@ -63,7 +63,7 @@ endif
 BASE    := args err fd passed rights cursor clock log printable
 EVENT   := loop bucket limiter uring
 SECCOMP := filter rules compile
-MEM     := guest_mem image mark missing frozen
+MEM     := guest_mem image mark missing frozen working_set touches prefetch
 STATE   := visit hmac state part file
 KVM     := kvm vm vcpu bus irq
 BOOT    := elf bzimage kernel cmdline initrd
@@ -78,7 +78,7 @@ JSON    := json
 API     := http connection server listener socket_file text_file options \
 	config config_id config_drives config_net config_metrics config_fields \
 	config_device_fields snapshot snapshot_fields snapshot_config describe \
-	restore reset fork pager \
+	restore reset fork pager working_set \
 	config_file controller controller_metrics assembly samples metrics \
 	console confine host_files policy faults routes route_boot route_machine \
 	route_drives route_net route_vsock route_serial route_vm route_metrics \
@@ -199,7 +199,7 @@ setup: ## install the packages that building and testing need (root or sudo)
 BARE := reset poweroff triple_fault hello spin tick halt nowhere lost keys \
 	interrupt waiter generation
 # Of parts of the hostile guest, and what it is linked of.
-MADE := hostile slow_disk ticker dirtier vsocker errands
+MADE := hostile slow_disk ticker dirtier vsocker errands toucher
 
 .PHONY: guest kernel bare-guests
 guest: kernel $(GUEST)/initrd $(GUEST)/agent.initrd ## build what runs inside: kernel, init and agent
@@ -258,6 +258,7 @@ BARE_CFLAGS := -m32 -march=i686 -mmmx -std=gnu17 -O2 -ffreestanding -fno-pic \
 
 PARTS_hostile := hostile $(HOSTILE:%=hostile_%)
 PARTS_slow_disk := slow_disk hostile_start hostile_machine hostile_device
+PARTS_toucher := toucher hostile_start hostile_machine
 PARTS_ticker := ticker ticker_registers hostile_start hostile_machine
 PARTS_dirtier := dirtier idle idle_tables hostile_start hostile_machine
 PARTS_vsocker := vsocker idle idle_tables hostile_start hostile_machine \

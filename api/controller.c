@@ -10,6 +10,7 @@
 #include "api/console.h"
 #include "api/options.h"
 #include "api/pager.h"
+#include "api/working_set.h"
 #include "devices/block.h"
 #include "devices/i8042.h"
 #include "devices/net.h"
@@ -34,6 +35,8 @@ static void forget_machine(struct controller *c)
 {
 	if (c->machine)
 		c->times = *machine_times(c->machine);
+	working_set_free(c->working);
+	c->working = NULL;
 	machine_free(c->machine);
 	state_free(c->kept);
 	c->kept = NULL;
@@ -51,6 +54,7 @@ static void forget_vsock(struct controller *c)
 
 void controller_fini(struct controller *c)
 {
+	working_set_end(c->working);
 	metrics_close(&c->metrics);
 	forget_machine(c);
 	forget_vsock(c);
@@ -126,7 +130,9 @@ static int memory_mapped(void *context, const struct guest_mem *mem,
 {
 	const struct controller *c = context;
 
-	return pager_open(mem, c->handler, c->signal_fd, c->confine, e);
+	return c->handler ? pager_open(mem, c->handler, c->signal_fd,
+				       c->confine, e)
+			  : working_set_mapped(c->working, mem, e);
 }
 
 /* From the configuration, and from saved where it is not NULL, to a machine. */
@@ -137,7 +143,7 @@ static int make_machine(struct controller *c,
 		.confine = machine_confine,
 		.ended = machine_ended,
 		.booted = machine_booted,
-		.mapped = c->handler ? memory_mapped : NULL,
+		.mapped = c->handler || c->working ? memory_mapped : NULL,
 		.context = c,
 	};
 	int rc = assembly_make(&c->machine, &c->config, saved, c->loop, &hooks,
@@ -214,6 +220,7 @@ int controller_pause(struct controller *c, struct err *e)
 		machine_pause(c->machine);
 		c->state = CONTROLLER_PAUSED;
 	}
+	working_set_end(c->working);
 	return rc;
 }
 
@@ -223,6 +230,7 @@ int controller_resume(struct controller *c, struct err *e)
 
 	if (!rc && c->state == CONTROLLER_PAUSED) {
 		machine_resume(c->machine);
+		working_set_resumed(c->working);
 		c->state = CONTROLLER_RUNNING;
 	}
 	return rc;

@@ -37,6 +37,7 @@ struct controller {
 	struct device *vsock;
 	int signal_fd;	     /* borrowed: main; what waits for the loop */
 	const char *handler; /* borrowed: assembly_saved, during a load */
+	struct working_run *working; /* owned: of the load; NULL for none */
 	enum controller_state state;
 	bool has_boot_timer;
 	bool has_api;	       /* somebody may ask for the state */

@@ -19,6 +19,7 @@
 #include "api/snapshot.h"
 #include "api/snapshot_config.h"
 #include "api/socket_file.h"
+#include "api/working_set.h"
 #include "vmm/base/clock.h"
 #include "vmm/base/container.h"
 #include "vmm/base/fd.h"
@@ -288,6 +289,8 @@ int snapshot_fork(struct controller *c, struct snapshot_fork *body,
 		.runs = runs,
 		.begin_ns = clock_now_ns(),
 	};
+	/* What we read is no touch of the guest's. */
+	working_set_end(c->working);
 	rc = machine_fork_begin(c->machine, was_running, e);
 	if (rc) {
 		free(f);

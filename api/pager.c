@@ -162,7 +162,7 @@ static int start_watch(struct pager *p, struct err *e)
 int pager_open(const struct guest_mem *m, const char *path, int signal_fd,
 	       const struct confine *confine, struct err *e)
 {
-	CLEAN_FD int pages = missing_register(m, e);
+	CLEAN_FD int pages = missing_register(m, true, e);
 	CLEAN_FD int fd =
 		pages < 0 ? -1
 			  : socket_file_connect(path, "backend_path", 0, e);

@@ -155,8 +155,8 @@ static int check_keys(const json_t *root, struct err *e)
 
 	if (!json_is_object(root))
 		return err_set(e, -EINVAL,
-			       "an object with vcpu, loop, worker, state, "
-			       "start");
+			       "an object with vcpu, loop, worker, pages, "
+			       "state, start");
 	for (at = json_object_iter((json_t *)(uintptr_t)root); at;
 	     at = json_object_iter_next((json_t *)(uintptr_t)root, at)) {
 		const char *key = json_object_iter_key(at);
@@ -167,7 +167,7 @@ static int check_keys(const json_t *root, struct err *e)
 		if (i == FILTERS)
 			return err_set(e, -EINVAL,
 				       "'%.64s' is no thread; there are vcpu, "
-				       "loop, worker, state and start",
+				       "loop, worker, pages, state and start",
 				       key);
 	}
 	return 0;

@@ -11,6 +11,7 @@
 
 #include "api/snapshot.h"
 #include "api/snapshot_config.h"
+#include "api/working_set.h"
 #include "vmm/base/fd.h"
 #include "vmm/state/file.h"
 
@@ -222,6 +223,7 @@ int snapshot_load(struct controller *c, struct snapshot_load *body,
 	rc = read_state(c, body->snapshot_path, &state, &behind, e);
 	rc = rc ? rc : open_memory(body, state, &behind, &memory, e);
 	rc = rc ? rc : snapshot_config_load(c, state, e);
+	rc = rc ? rc : working_set_open(c, body, state_id(state), e);
 	rc = rc ? rc : load(c, body, state, &memory, e);
 	fd_close(&behind.fd);
 	fd_close(&memory.fd);

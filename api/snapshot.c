@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "api/snapshot_config.h"
+#include "api/working_set.h"
 #include "vmm/base/clock.h"
 #include "vmm/base/fd.h"
 #include "vmm/base/log.h"
@@ -163,7 +164,10 @@ int snapshot_create(struct controller *c, const struct snapshot_create *body,
 	struct image_figures figures = {0};
 	int rc = check(c, body, e);
 
-	rc = rc ? rc : machine_quiet(c->machine, e);
+	if (rc)
+		return rc;
+	working_set_end(c->working);
+	rc = machine_quiet(c->machine, e);
 	if (rc)
 		return rc;
 	rc = is_one_file(body) ? write_one(c, body, &figures, e)

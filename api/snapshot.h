@@ -40,6 +40,15 @@ struct snapshot_net {
 	char *host_dev_name; /* owned */
 };
 
+enum snapshot_working { SNAPSHOT_WORKING_USE, SNAPSHOT_WORKING_RECORD };
+
+/* What the guest touches first; see working_set.h. */
+struct snapshot_working_set {
+	char *path;	    /* owned */
+	int mode;	    /* enum snapshot_working */
+	uint32_t record_ms; /* 0 for the default */
+};
+
 struct snapshot_load {
 	char *snapshot_path; /* owned */
 	struct {
@@ -63,6 +72,8 @@ struct snapshot_load {
 		char *serial_out_path; /* owned; NULL for stdout */
 	} serial;
 	bool has_serial;
+	struct snapshot_working_set working_set;
+	bool has_working_set;
 };
 
 struct snapshot_mark {

@@ -7,6 +7,7 @@ static const char *const type_words[] = {"Full", "Diff", NULL};
 static const char *const backend_words[] = {"File", "Uffd", NULL};
 static const char *const pages_words[] = {"Snapshot", "None", "2M",
 					  "Transparent", NULL};
+static const char *const working_words[] = {"Use", "Record", NULL};
 
 static const struct field create_fields[] = {
 	{
@@ -151,6 +152,32 @@ static const struct field_table serial_table = {
 	.size = sizeof(((struct snapshot_load *)0)->serial),
 };
 
+static const struct field working_fields[] = {
+	{
+		.name = "path",
+		.type = FIELD_STRING,
+		.flags = FIELD_REQUIRED,
+		FIELD_AT(struct snapshot_working_set, path),
+	},
+	{
+		.name = "mode",
+		.type = FIELD_WORD,
+		.flags = FIELD_REQUIRED,
+		.words = working_words,
+		FIELD_AT(struct snapshot_working_set, mode),
+	},
+	{
+		.name = "record_ms",
+		.type = FIELD_INTEGER,
+		.min = 1,
+		.max = 600000,
+		FIELD_AT(struct snapshot_working_set, record_ms),
+	},
+};
+
+static const struct field_table working_table =
+	FIELD_TABLE("working_set", struct snapshot_working_set, working_fields);
+
 static const struct field load_fields[] = {
 	{
 		.name = "snapshot_path",
@@ -229,6 +256,14 @@ static const struct field load_fields[] = {
 		.given = offsetof(struct snapshot_load, has_serial),
 		.nested = &serial_table,
 		FIELD_AT(struct snapshot_load, serial),
+	},
+	{
+		.name = "working_set",
+		.type = FIELD_OBJECT,
+		.flags = FIELD_GIVEN,
+		.given = offsetof(struct snapshot_load, has_working_set),
+		.nested = &working_table,
+		FIELD_AT(struct snapshot_load, working_set),
 	},
 };
 

@@ -76,9 +76,9 @@ static void mistakes_are_sentences(void **state)
 	(void)state;
 	refused("", "line 1");
 	refused("{", "line 1");
-	refused("[]", "an object with vcpu, loop, worker, state, start");
+	refused("[]", "an object with vcpu, loop, worker, pages, state, start");
 	refused("{\"vpcu\": []}", "'vpcu' is no thread; there are vcpu, "
-				  "loop, worker, state and start");
+				  "loop, worker, pages, state and start");
 	refused("{\"vcpu\": [], \"vcpu\": []}", "duplicate");
 	refused("{\"vcpu\": 1}", "vcpu: a list of at most 512 rules");
 	refused("{\"vcpu\": [1]}", form);

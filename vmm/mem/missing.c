@@ -27,16 +27,20 @@ static int open_faults(struct err *e)
 	if (fd < 0)
 		fd = (int)syscall(SYS_userfaultfd, flags);
 	if (fd < 0)
-		return err_errno(e, "no userfaultfd for the backend Uffd; give "
-				    "this user /dev/userfaultfd, or set "
-				    "vm.unprivileged_userfaultfd to 1");
+		return err_errno(
+			e, "no userfaultfd, which tells of missing "
+			   "pages; give this user /dev/userfaultfd, or set "
+			   "vm.unprivileged_userfaultfd to 1");
 	return fd;
 }
 
-int missing_register(const struct guest_mem *m, struct err *e)
+int missing_register(const struct guest_mem *m, bool tells_given_up,
+		     struct err *e)
 {
-	struct uffdio_api api = {.api = UFFD_API,
-				 .features = UFFD_FEATURE_EVENT_REMOVE};
+	struct uffdio_api api = {
+		.api = UFFD_API,
+		.features = tells_given_up ? UFFD_FEATURE_EVENT_REMOVE : 0,
+	};
 	struct uffdio_register r = {
 		.range = {.start = (uintptr_t)m->map, .len = m->size},
 		.mode = UFFDIO_REGISTER_MODE_MISSING,

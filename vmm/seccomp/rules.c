@@ -159,6 +159,26 @@ static const struct rule worker_rules[] = {
 };
 
 /*
+ * A thread that gives a loaded guest its pages. It is made while the API still
+ * configures, and so has that filter on, too, which has these rules in it.
+ */
+static const struct rule pages_rules[] = {
+	CALL("read", "who waits for a page"),
+	CALL("poll", "the same; log lines to a terminal or pipe"),
+	NO_EXEC("mmap", "the page of the memory file, where it belongs"),
+	IOCTL(UFFDIO_WAKE, "who waited goes on"),
+	CALL("fadvise64", "reading pages ahead"),
+	CALL("madvise", "mapping them; the thread's end gives its stack back"),
+	CALL("write", "telling the loop thread; log lines"),
+	CALL("clock_gettime", "how long it took, where the vDSO has no clock"),
+	CALL("rt_sigprocmask", "the thread's end"),
+	CALL("exit", "the thread's end"),
+	CALL("exit_group", "the end where a page can't be given"),
+	IOCTL(TCGETS, "the same: the terminal as it was"),
+	IOCTL(TCSETS, "the same: the terminal as it was"),
+};
+
+/*
  * Beyond that, where an API can ask for the state: of vCPUs that are held, and
  * into files. Threads of vCPUs need none of it.
  */
@@ -248,6 +268,7 @@ const struct rules rules_tables[FILTERS] = {
 	[FILTER_VCPU] = TABLE("vcpu", vcpu_rules),
 	[FILTER_LOOP] = TABLE("loop", loop_rules),
 	[FILTER_WORKER] = TABLE("worker", worker_rules),
+	[FILTER_PAGES] = TABLE("pages", pages_rules),
 	[FILTER_STATE] = TABLE("state", state_rules),
 	[FILTER_START] = TABLE("start", start_rules),
 };
