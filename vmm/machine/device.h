@@ -127,7 +127,7 @@ struct device {
 	 * loop callbacks.
 	 */
 	struct mutex lock;
-	struct arch_slot slot;		/* from machine_add() on */
+	struct arch_slot slot; /* from machine_add() on */
 	/*
 	 * What the guest reads at its place without leaving KVM_RUN, slot.size
 	 * bytes; NULL where it reads by ops->read. Likewise.
