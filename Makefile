@@ -78,7 +78,7 @@ JSON    := json
 API     := http connection server listener socket_file text_file options \
 	config config_id config_drives config_net config_metrics config_fields \
 	config_device_fields snapshot snapshot_fields snapshot_config describe \
-	restore reset fork pager working_set \
+	restore finish reset fork pager working_set \
 	config_file controller controller_metrics assembly samples metrics \
 	console confine host_files policy faults routes route_boot route_machine \
 	route_drives route_net route_vsock route_serial route_vm route_metrics \
@@ -98,7 +98,7 @@ CTL_COMMANDS := main complain api boot cp cp_place docker env exec foreground \
 	image jail logs ps run run_disks run_mounts run_options run_plan stop values
 JAILS        := jail_find jail_remove
 
-VMM_SRC := $(BASE:%=vmm/base/%.c) $(EVENT:%=vmm/event/%.c) \
+VMM_SRC := $(BASE:%=vmm/base/%.c) vmm/base/spare.c $(EVENT:%=vmm/event/%.c) \
 	$(SECCOMP:%=vmm/seccomp/%.c) $(MEM:%=vmm/mem/%.c) $(STATE:%=vmm/state/%.c) \
 	$(KVM:%=vmm/kvm/%.c) $(BOOT:%=vmm/boot/%.c) \
 	$(X86:%=vmm/arch/x86_64/%.c) $(MACHINE:%=vmm/machine/%.c) \
@@ -197,7 +197,7 @@ setup: ## install the packages that building and testing need (root or sudo)
 # ---- the guest -------------------------------------------------------------
 
 BARE := reset poweroff triple_fault hello spin tick halt nowhere lost keys \
-	interrupt waiter generation
+	interrupt waiter cloner generation
 # Of parts of the hostile guest, and what it is linked of.
 MADE := hostile slow_disk ticker dirtier vsocker errands toucher
 
@@ -404,7 +404,8 @@ build/fuzz/socket: tests/fuzz/socket.c
 	$(Q)mkdir -p $(@D)
 	$(call say,CC,$@)gcc -O2 -Wall -Wextra -D_GNU_SOURCE -static -o $@ $<
 
-BENCHES := $(addprefix build/bench/,floor irqchip api restore-floor restore-run)
+BENCHES := $(addprefix build/bench/,floor irqchip api restore-floor restore-run \
+	clone-run)
 
 # The other end of vsock in guest and host; in the tests' guests as well.
 PEER := tests/vm/vsock-peer.c tests/vm/vsock-peer-server.c
@@ -472,6 +473,7 @@ bench: setup ## measure start-up against peers, in the long form
 	$(Q)tests/bench/start --long
 	$(Q)tests/bench/restore --long
 	$(Q)tests/bench/fork --long
+	$(Q)unshare --net tests/bench/clone
 	$(Q)tests/bench/jail --long
 	$(Q)build/bench/irqchip
 	$(Q)build/bench/api build/mayfly /tmp/mayfly-bench.sock

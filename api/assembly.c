@@ -158,20 +158,29 @@ static int copy_tap_fd(int fd, int *out, struct err *e)
 	return *out < 0 ? err_errno(e, "descriptor %d, for a tap", fd) : 0;
 }
 
+/* *fd is a tap that came with us, or -1 where the host is to be asked. */
+static int find_tap_fd(const struct config_net *net, int *fd, struct err *e)
+{
+	const int passed = config_tap_fd(net->host_dev_name);
+
+	*fd = -1;
+	return passed < 0 ? 0 : copy_tap_fd(passed, fd, e);
+}
+
 static int add_net(struct machine *m, const struct vm_config *config,
 		   uint32_t i, struct assembly *out, struct err *e)
 {
+	const bool is_late = out->late.nets & 1U << i;
 	const struct config_net *net = &config->nets[i];
 	struct net_config n = {
 		.id = net->iface_id,
-		.tap_name = net->host_dev_name,
+		.tap_name = is_late ? NULL : net->host_dev_name,
 		.tap_fd = -1,
 		.mtu = net->mtu,
 		.queue_pairs = queues_for(config),
 		.rx = assembly_limiter(&net->rx_rate_limiter),
 		.tx = assembly_limiter(&net->tx_rate_limiter),
 	};
-	const int tap_fd = config_tap_fd(net->host_dev_name);
 	struct device *d;
 	int rc = 0;
 
@@ -179,8 +188,8 @@ static int add_net(struct machine *m, const struct vm_config *config,
 		n.has_mac = true;
 		rc = config_parse_mac(net->guest_mac, n.mac, e);
 	}
-	if (!rc && tap_fd >= 0)
-		rc = copy_tap_fd(tap_fd, &n.tap_fd, e);
+	if (!rc && !is_late)
+		rc = find_tap_fd(net, &n.tap_fd, e);
 	if (rc)
 		return rc;
 	rc = net_new(&d, &n, e);
@@ -206,17 +215,23 @@ int assembly_vsock(struct device **out, const struct config_vsock *config,
 }
 
 static int add_vsock(struct machine *m, const struct vm_config *config,
-		     struct device **made, struct err *e)
+		     struct device **made, struct assembly *out, struct err *e)
 {
+	struct config_vsock vsock = config->vsock;
 	struct device *d = *made;
 	int rc = 0;
 
-	if (!config->vsock.uds_path)
+	if (!vsock.uds_path)
 		return 0;
 	*made = NULL;
+	if (out->late.vsock)
+		vsock.uds_path = NULL;
 	if (!d)
-		rc = assembly_vsock(&d, &config->vsock, config->vsock_fd, e);
-	return rc ? rc : machine_add(m, d, e);
+		rc = assembly_vsock(&d, &vsock, config->vsock_fd, e);
+	if (rc)
+		return rc;
+	out->vsock = d;
+	return machine_add(m, d, e);
 }
 
 /*
@@ -302,7 +317,7 @@ static int add_devices(struct machine *m, const struct vm_config *config,
 
 	for (i = 0; i < config->net_count && !rc; i++)
 		rc = add_net(m, config, i, out, e);
-	rc = rc ? rc : add_vsock(m, config, vsock, e);
+	rc = rc ? rc : add_vsock(m, config, vsock, out, e);
 	rc = rc ? rc : add_platform(m, config, has_boot_timer, out, e);
 	return rc ? rc : add_generation(m, args, out, e);
 }
@@ -352,8 +367,36 @@ int assembly_load(struct machine *m, const struct vm_config *config,
 	rc = rc ? rc
 		: add_devices(m, config, cmdline, vsock, has_boot_timer, out,
 			      e);
-	rc = rc ? rc : machine_load(m, e);
-	if (rc || !out->generation)
-		return rc;
-	return generation_changed(out->generation, e);
+	return rc ? rc : machine_load(m, e);
+}
+
+static int open_late_tap(struct device *d, const struct config_net *net,
+			 struct err *e)
+{
+	int fd, rc = find_tap_fd(net, &fd, e);
+
+	rc = rc ? rc : net_set_tap(d, net->host_dev_name, fd, e);
+	if (rc)
+		fd_close(&fd);
+	return rc;
+}
+
+int assembly_open_late(struct assembly *a, const struct vm_config *config,
+		       struct err *e)
+{
+	uint32_t i;
+	int rc = 0;
+
+	for (i = 0; i < config->net_count && !rc; i++)
+		if (a->late.nets & 1U << i)
+			rc = open_late_tap(a->nets[i], &config->nets[i], e);
+	if (!rc && a->late.vsock)
+		rc = vsock_listen(a->vsock, config->vsock.uds_path,
+				  config->vsock_fd, e);
+	return rc;
+}
+
+int assembly_identify(const struct assembly *a, struct err *e)
+{
+	return a->generation ? generation_changed(a->generation, e) : 0;
 }

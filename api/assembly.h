@@ -8,6 +8,12 @@
 #include "vmm/event/loop.h"
 #include "vmm/machine/machine.h"
 
+/* What a machine that is prepared gets only at its finish. */
+struct assembly_late {
+	uint32_t nets; /* taps; a bit for each, in the configuration's order */
+	bool vsock;    /* its socket */
+};
+
 /*
  * From a configuration to a machine with its devices. Thread: the loop's.
  *
@@ -19,6 +25,8 @@ struct assembly {
 	struct device *generation; /* NULL where ACPI is off */
 	struct device *drives[CONFIG_DRIVES_MAX];
 	struct device *nets[CONFIG_NETS_MAX];
+	struct device *vsock; /* NULL where none is */
+	struct assembly_late late;
 };
 
 /* What a machine goes on from; both are borrowed until assembly_load(). */
@@ -27,6 +35,8 @@ struct assembly_saved {
 	struct guest_mem_backing backing;
 	const char *handler; /* the socket of who has it; NULL for a file */
 	bool clock_realtime; /* the guest's clock has gone on meanwhile */
+	bool is_prepared;    /* it waits for assembly_finish() */
+	struct assembly_late late;
 };
 
 /*
@@ -54,10 +64,23 @@ int assembly_start(struct machine *m, const struct vm_config *config,
 		   struct device **vsock, bool has_boot_timer,
 		   struct assembly *out, struct err *e);
 
-/* The same for a machine that was made of a saved one; it is paused. */
+/*
+ * The same for a machine that was made of a saved one; it is paused. What
+ * out->late names is left open.
+ */
 int assembly_load(struct machine *m, const struct vm_config *config,
 		  struct device **vsock, bool has_boot_timer,
 		  struct assembly *out, struct err *e);
+
+/* Opens what was left open, as config has it by now. */
+int assembly_open_late(struct assembly *a, const struct vm_config *config,
+		       struct err *e);
+
+/*
+ * Has a machine that was loaded go on as one of its own: it gets an id. The
+ * last before it runs.
+ */
+int assembly_identify(const struct assembly *a, struct err *e);
 
 /* A limiter's configuration as devices take it. */
 struct limiter_config assembly_limiter(const struct config_limiter *l);

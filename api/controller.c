@@ -17,8 +17,11 @@
 #include "vmm/base/clock.h"
 #include "vmm/base/fd.h"
 #include "vmm/base/log.h"
+#include "vmm/base/spare.h"
 #include "vmm/base/version.h"
 #include "vmm/kvm/kvm.h"
+
+#define REST_NS 5000000ULL
 
 void controller_init(struct controller *c, struct loop *loop, const char *id,
 		     metrics_collect *collect)
@@ -56,6 +59,8 @@ void controller_fini(struct controller *c)
 {
 	working_set_end(c->working);
 	metrics_close(&c->metrics);
+	if (c->loop)
+		loop_disarm(c->loop, &c->rest);
 	forget_machine(c);
 	forget_vsock(c);
 	config_fini(&c->config);
@@ -63,7 +68,12 @@ void controller_fini(struct controller *c)
 
 const char *controller_state_word(const struct controller *c)
 {
-	static const char *const words[] = {"Not started", "Running", "Paused"};
+	static const char *const words[] = {
+		[CONTROLLER_NOT_STARTED] = "Not started",
+		[CONTROLLER_PREPARED] = "Not started",
+		[CONTROLLER_RUNNING] = "Running",
+		[CONTROLLER_PAUSED] = "Paused",
+	};
 
 	return words[c->state];
 }
@@ -111,6 +121,9 @@ static int machine_confine(void *context, enum machine_thread which,
 	};
 	enum filter_kind kind = kinds[which];
 
+	/* Until then it is confined to what a start needs. */
+	if (kind == FILTER_LOOP && c->is_open)
+		return 0;
 	if (kind == FILTER_LOOP && c->has_api)
 		kind = FILTER_STATE;
 	return confine_thread(c->confine, kind, e);
@@ -186,13 +199,67 @@ int controller_load(struct controller *c, const struct assembly_saved *saved,
 	int rc;
 
 	c->handler = saved->handler;
+	c->devices.late = saved->late;
+	c->is_open = saved->late.nets || saved->late.vsock;
 	rc = make_machine(c, saved, e);
 	c->handler = NULL;
+	if (!rc && !saved->is_prepared)
+		rc = assembly_identify(&c->devices, e);
 	if (rc)
 		forget_machine(c);
 	else
+		c->state = saved->is_prepared ? CONTROLLER_PREPARED
+					      : CONTROLLER_PAUSED;
+	return rc;
+}
+
+/* A drive that is another, and taps, which hold what is for nobody. */
+static int reload_devices(struct controller *c, uint32_t drives, struct err *e)
+{
+	uint32_t i;
+	int rc = 0;
+
+	for (i = 0; i < c->config.drive_count && !rc; i++) {
+		if (!(drives & 1U << i))
+			continue;
+		rc = block_set_path(c->devices.drives[i],
+				    c->config.drives[i].path_on_host, e);
+		rc = rc ? rc
+			: machine_reload(c->machine, c->devices.drives[i], e);
+	}
+	for (i = 0; i < c->config.net_count && !rc; i++)
+		rc = machine_reload(c->machine, c->devices.nets[i], e);
+	return rc;
+}
+
+int controller_finish(struct controller *c,
+		      const struct controller_finish *finish, struct err *e)
+{
+	const bool was_open = c->is_open;
+	int rc = assembly_open_late(&c->devices, &c->config, e);
+
+	rc = rc ? rc : reload_devices(c, finish->drives, e);
+	rc = rc ? rc : machine_renew(c->machine, finish->clock_realtime, e);
+	rc = rc ? rc : assembly_identify(&c->devices, e);
+	c->is_open = false;
+	if (!rc && was_open)
+		rc = machine_confine(c, MACHINE_LOOP, e);
+	if (!rc)
 		c->state = CONTROLLER_PAUSED;
 	return rc;
+}
+
+static void rest_fired(struct loop_timer *t)
+{
+	(void)t;
+	spare_heap();
+	spare_stack();
+}
+
+void controller_rest(struct controller *c)
+{
+	c->rest.fire = rest_fired;
+	loop_arm(c->loop, &c->rest, clock_now_ns() + REST_NS);
 }
 
 void controller_fail(struct controller *c, const struct err *e)
@@ -205,7 +272,7 @@ void controller_fail(struct controller *c, const struct err *e)
 
 static int check_started(const struct controller *c, struct err *e)
 {
-	if (c->state != CONTROLLER_NOT_STARTED)
+	if (c->state >= CONTROLLER_RUNNING)
 		return 0;
 	return err_set(e, -EPERM,
 		       "The requested operation is not supported before "

@@ -20,6 +20,7 @@
  */
 enum controller_state {
 	CONTROLLER_NOT_STARTED,
+	CONTROLLER_PREPARED, /* waits for controller_finish() */
 	CONTROLLER_RUNNING,
 	CONTROLLER_PAUSED,
 };
@@ -39,6 +40,7 @@ struct controller {
 	const char *handler; /* borrowed: assembly_saved, during a load */
 	struct working_run *working; /* owned: of the load; NULL for none */
 	enum controller_state state;
+	bool is_open; /* it is loaded, and something is to be opened */
 	bool has_boot_timer;
 	bool has_api;	       /* somebody may ask for the state */
 	bool is_configured;    /* something was asked that only boots have */
@@ -56,6 +58,7 @@ struct controller {
 		       const struct err *e);
 	void *forked_context; /* borrowed: server */
 	struct metrics metrics;
+	struct loop_timer rest;	    /* see controller_rest() */
 	struct machine_times times; /* kept over the machine's end */
 };
 
@@ -81,10 +84,29 @@ int controller_start(struct controller *c, struct err *e);
 
 /*
  * Makes the microVM that config, as a snapshot has it, and saved say; it is
- * paused. On failure there is none.
+ * paused, or prepared. On failure there is none.
  */
 int controller_load(struct controller *c, const struct assembly_saved *saved,
 		    struct err *e);
+
+/* What a finish says of a microVM that was prepared. */
+struct controller_finish {
+	uint32_t drives; /* with other files: a bit for each, in order */
+	bool clock_realtime;
+};
+
+/*
+ * Has a microVM that was prepared go on as config says by now; it is paused. On
+ * failure it can't be used.
+ */
+int controller_finish(struct controller *c,
+		      const struct controller_finish *finish, struct err *e);
+
+/*
+ * Much was done, and little is to come: soon, when the answer is out, memory
+ * that nobody uses any more is given back.
+ */
+void controller_rest(struct controller *c);
 
 /* The microVM can't be: ends the loop, with *e for the process's last words. */
 void controller_fail(struct controller *c, const struct err *e);

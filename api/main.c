@@ -358,11 +358,12 @@ static int answer(const struct options *o, struct err *e)
 
 int main(int argc, char **argv)
 {
-	static struct monitor monitor = {.signals.fd = -1};
+	static struct monitor monitor;
 	struct err e = {0};
 	int code = EXIT_BAD_ARGUMENT;
 
 	monitor.main_ns = clock_now_ns();
+	monitor.signals.fd = -1;
 	/* Run out of memory, it would have the name of a descriptor. */
 	prctl(PR_SET_NAME, "mayfly");
 	hold_standard_fds();

@@ -59,11 +59,14 @@ static int read_args(const json_t *args, struct rule *r)
 static int read_rule(const json_t *object, struct rule *r)
 {
 	const json_t *error = json_object_get(object, "errno");
+	const char *name =
+		json_string_value(json_object_get(object, "syscall"));
 	uint64_t number = 0;
 
-	r->name = json_string_value(json_object_get(object, "syscall"));
-	if (!r->name || read_args(json_object_get(object, "args"), r))
+	if (!name || strlen(name) >= sizeof(r->name) ||
+	    read_args(json_object_get(object, "args"), r))
 		return -EINVAL;
+	memcpy(r->name, name, strlen(name) + 1);
 	if (error && (read_number(object, "errno", &number) || number > 4095))
 		return -EINVAL;
 	r->error = (int)number;

@@ -1,7 +1,8 @@
 /*
  * Loading a snapshot. The configuration comes back by the code that judges
  * configurations, what the request overrides is put into it, and the machine is
- * made of it as for a boot; then machine_load() gives it the state.
+ * made of it as for a boot; then machine_load() gives it the state. One that is
+ * prepared then waits for its finish (finish.c).
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -84,9 +85,8 @@ static int override_nets(struct vm_config *config, struct snapshot_load *body,
 	return 0;
 }
 
-/* What does not fit the snapshot is a mistake, never ignored. */
-static int override(struct vm_config *config, struct snapshot_load *body,
-		    struct err *e)
+int snapshot_override(struct vm_config *config, struct snapshot_load *body,
+		      struct err *e)
 {
 	int rc = override_drives(config, body, e);
 
@@ -105,8 +105,6 @@ static int override(struct vm_config *config, struct snapshot_load *body,
 		config->serial.serial_out_path = body->serial.serial_out_path;
 		body->serial.serial_out_path = NULL;
 	}
-	config->machine.track_dirty_pages = body->track_dirty_pages ||
-					    body->enable_diff_snapshots;
 	return rc;
 }
 
@@ -185,10 +183,31 @@ static int check_memory(const struct memory *memory, uint64_t mib,
 	return 0;
 }
 
-static int load(struct controller *c, struct snapshot_load *body,
-		struct state *state, const struct memory *memory, struct err *e)
+/* What others can't have at the same time and nobody named: the finish does. */
+static struct assembly_late late_of(const struct vm_config *config,
+				    const struct snapshot_load *body)
 {
-	const struct assembly_saved saved = {
+	const struct snapshot_net *nets = body->nets.items;
+	struct assembly_late late = {
+		.nets = (1U << config->net_count) - 1,
+		.vsock = config->vsock.uds_path && !body->has_vsock,
+	};
+	uint32_t i;
+	int at;
+
+	for (i = 0; i < body->nets.count; i++) {
+		at = config_find_net(config, nets[i].iface_id, NULL);
+		if (at >= 0)
+			late.nets &= ~(1U << at);
+	}
+	return late;
+}
+
+static int load(struct controller *c, struct snapshot_load *body,
+		struct state *state, const struct memory *memory,
+		bool is_prepared, struct err *e)
+{
+	struct assembly_saved saved = {
 		.state = state,
 		.backing = {.kind = memory->fd < 0 ? GUEST_MEM_MISSING
 						   : GUEST_MEM_FILE,
@@ -196,46 +215,82 @@ static int load(struct controller *c, struct snapshot_load *body,
 			    .offset = memory->at},
 		.handler = memory->fd < 0 ? body->backend.path : NULL,
 		.clock_realtime = body->clock_realtime,
+		.is_prepared = is_prepared,
 	};
-	int rc = override(&c->config, body, e);
+	int rc = snapshot_override(&c->config, body, e);
 
+	c->config.machine.track_dirty_pages = body->track_dirty_pages ||
+					      body->enable_diff_snapshots;
 	if (!rc && c->is_fork)
 		rc = snapshot_fork_check_drives(&c->config, body->drives.items,
 						body->drives.count, e);
 	rc = rc ? rc : check_memory(memory, c->config.machine.mem_size_mib, e);
-	return rc ? rc : controller_load(c, &saved, e);
+	if (rc)
+		return rc;
+	if (is_prepared)
+		saved.late = late_of(&c->config, body);
+	return controller_load(c, &saved, e);
+}
+
+/* A refusal that leaves the monitor as it was. */
+static int may_load(const struct controller *c,
+		    const struct snapshot_load *body, struct err *e)
+{
+	if (c->is_configured)
+		return err_set(e, -EPERM,
+			       "Loading a microVM snapshot not allowed after "
+			       "configuring boot-specific resources.");
+	return check_body(body, e);
+}
+
+static int make(struct controller *c, struct snapshot_load *body,
+		bool is_prepared, struct err *e)
+{
+	struct memory behind = {.fd = -1}, memory = {.fd = -1};
+	struct state *state = NULL;
+	int rc = read_state(c, body->snapshot_path, &state, &behind, e);
+
+	rc = rc ? rc : open_memory(body, state, &behind, &memory, e);
+	rc = rc ? rc : snapshot_config_load(c, state, e);
+	rc = rc ? rc : working_set_open(c, body, state_id(state), e);
+	rc = rc ? rc : load(c, body, state, &memory, is_prepared, e);
+	fd_close(&behind.fd);
+	fd_close(&memory.fd);
+	if (rc) {
+		state_free(state);
+		return rc;
+	}
+	c->kept = state;
+	machine_mark_loaded(c->machine, state);
+	return 0;
 }
 
 int snapshot_load(struct controller *c, struct snapshot_load *body,
 		  struct err *e)
 {
-	struct state *state = NULL;
-	struct memory behind = {.fd = -1}, memory = {.fd = -1};
-	int rc;
+	int rc = may_load(c, body, e);
 
-	if (c->is_configured)
-		return err_set(e, -EPERM,
-			       "Loading a microVM snapshot not allowed after "
-			       "configuring boot-specific resources.");
-	rc = check_body(body, e);
 	if (rc)
 		return rc;
-	rc = read_state(c, body->snapshot_path, &state, &behind, e);
-	rc = rc ? rc : open_memory(body, state, &behind, &memory, e);
-	rc = rc ? rc : snapshot_config_load(c, state, e);
-	rc = rc ? rc : working_set_open(c, body, state_id(state), e);
-	rc = rc ? rc : load(c, body, state, &memory, e);
-	fd_close(&behind.fd);
-	fd_close(&memory.fd);
-	if (rc) {
-		state_free(state);
-	} else {
-		c->kept = state;
-		machine_mark_loaded(c->machine, state);
-	}
+	rc = make(c, body, false, e);
 	if (!rc && body->resume_vm)
 		rc = controller_resume(c, e);
 	if (rc)
 		controller_fail(c, e);
+	return rc;
+}
+
+int snapshot_prepare(struct controller *c, struct snapshot_load *body,
+		     struct err *e)
+{
+	int rc = may_load(c, body, e);
+
+	if (rc)
+		return rc;
+	rc = make(c, body, true, e);
+	if (rc)
+		controller_fail(c, e);
+	else
+		controller_rest(c);
 	return rc;
 }

@@ -25,6 +25,22 @@ int route_snapshot_fork(struct controller *c, const char *id, void *body,
 	return snapshot_fork(c, body, e);
 }
 
+int route_snapshot_prepare(struct controller *c, const char *id, void *body,
+			   json_t **json, struct err *e)
+{
+	(void)id;
+	(void)json;
+	return snapshot_prepare(c, body, e);
+}
+
+int route_snapshot_finish(struct controller *c, const char *id, void *body,
+			  json_t **json, struct err *e)
+{
+	(void)id;
+	(void)json;
+	return snapshot_finish(c, body, e);
+}
+
 int route_snapshot_mark(struct controller *c, const char *id, void *body,
 			json_t **json, struct err *e)
 {

@@ -67,6 +67,10 @@ static const struct route table[] = {
 	 &snapshot_load_table},
 	{"snapshot/fork", "PUT", AFTER_START, route_snapshot_fork,
 	 &snapshot_fork_table},
+	{"snapshot/prepare", "PUT", BEFORE_START, route_snapshot_prepare,
+	 &snapshot_prepare_table},
+	{"snapshot/finish", "PUT", ANY_TIME, route_snapshot_finish,
+	 &snapshot_finish_table},
 	{"snapshot/mark", "PUT", AFTER_START, route_snapshot_mark,
 	 &snapshot_mark_table},
 	{"snapshot/reset", "PUT", AFTER_START, route_snapshot_reset,
@@ -187,7 +191,7 @@ static int no_route(const struct http_request *r, struct err *e)
 static int allowed(const struct controller *c, const struct route *route,
 		   const void *body, struct err *e)
 {
-	const bool is_started = c->state != CONTROLLER_NOT_STARTED;
+	const bool is_started = c->state >= CONTROLLER_RUNNING;
 	enum route_when when = route->when;
 
 	if (route->handler == route_action_put) {
@@ -204,6 +208,12 @@ static int allowed(const struct controller *c, const struct route *route,
 		return err_set(e, -EPERM,
 			       "The requested operation is not supported "
 			       "after starting the microVM.");
+	if (when == BEFORE_START && c->state == CONTROLLER_PREPARED &&
+	    route->handler != route_logger_put &&
+	    route->handler != route_metrics_put)
+		return err_set(e, -EPERM,
+			       "This microVM was prepared from a snapshot: "
+			       "PUT /snapshot/finish has it go on.");
 	if (when == AFTER_START && !is_started)
 		return err_set(e, -EPERM,
 			       "The requested operation is not supported "

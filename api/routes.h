@@ -99,6 +99,8 @@ route_handler route_metrics_get;
 route_handler route_snapshot_create;
 route_handler route_snapshot_load;
 route_handler route_snapshot_fork;
+route_handler route_snapshot_prepare;
+route_handler route_snapshot_finish;
 route_handler route_snapshot_mark;
 route_handler route_snapshot_reset;
 

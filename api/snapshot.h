@@ -97,6 +97,8 @@ extern const struct field_table snapshot_mark_table;
 extern const struct field_table snapshot_reset_table;
 extern const struct field_table snapshot_create_table;
 extern const struct field_table snapshot_load_table;
+extern const struct field_table snapshot_prepare_table;
+extern const struct field_table snapshot_finish_table;
 
 /*
  * Saves a paused microVM. What was at the paths stays until all of it is
@@ -112,6 +114,23 @@ int snapshot_create(struct controller *c, const struct snapshot_create *body,
  */
 int snapshot_load(struct controller *c, struct snapshot_load *body,
 		  struct err *e);
+
+/*
+ * The first half of a load: all that takes long. snapshot_finish() is the
+ * second, whose body overrides what the first left open: taps and vsock's
+ * socket where it did not name them, and drives. Fails as snapshot_load() does.
+ */
+int snapshot_prepare(struct controller *c, struct snapshot_load *body,
+		     struct err *e);
+int snapshot_finish(struct controller *c, struct snapshot_load *body,
+		    struct err *e);
+
+/*
+ * Puts what body overrides into config. What does not fit the snapshot is a
+ * mistake, never ignored.
+ */
+int snapshot_override(struct vm_config *config, struct snapshot_load *body,
+		      struct err *e);
 
 /*
  * This is the moment that snapshot_reset() goes back to. It goes on as before.

@@ -178,7 +178,13 @@ static const struct field working_fields[] = {
 static const struct field_table working_table =
 	FIELD_TABLE("working_set", struct snapshot_working_set, working_fields);
 
-static const struct field load_fields[] = {
+/*
+ * A load is told all of them; of one in two halves, the prepare the first and
+ * the finish the last, which overlap.
+ */
+enum { LOAD_FIELDS = 13, FINISH_FIELDS = 5, ONLY_FINISH_FIELDS = 2 };
+
+static const struct field load_fields[LOAD_FIELDS] = {
 	{
 		.name = "snapshot_path",
 		.type = FIELD_STRING,
@@ -211,22 +217,29 @@ static const struct field load_fields[] = {
 		FIELD_AT(struct snapshot_load, enable_diff_snapshots),
 	},
 	{
-		.name = "resume_vm",
-		.type = FIELD_BOOL,
-		FIELD_AT(struct snapshot_load, resume_vm),
-	},
-	{
-		.name = "clock_realtime",
-		.type = FIELD_BOOL,
-		FIELD_AT(struct snapshot_load, clock_realtime),
-	},
-	{
 		.name = "huge_pages",
 		.type = FIELD_WORD,
 		.flags = FIELD_NO_NULL,
 		.words = pages_words,
 		FIELD_AT(struct snapshot_load, huge_pages),
 	},
+	{
+		.name = "serial_override",
+		.type = FIELD_OBJECT,
+		.flags = FIELD_GIVEN,
+		.given = offsetof(struct snapshot_load, has_serial),
+		.nested = &serial_table,
+		FIELD_AT(struct snapshot_load, serial),
+	},
+	{
+		.name = "working_set",
+		.type = FIELD_OBJECT,
+		.flags = FIELD_GIVEN,
+		.given = offsetof(struct snapshot_load, has_working_set),
+		.nested = &working_table,
+		FIELD_AT(struct snapshot_load, working_set),
+	},
+	/* FINISH_FIELDS begin here … */
 	{
 		.name = "drive_overrides",
 		.type = FIELD_ARRAY,
@@ -249,26 +262,35 @@ static const struct field load_fields[] = {
 		.nested = &vsock_table,
 		FIELD_AT(struct snapshot_load, vsock),
 	},
+	/* … and ONLY_FINISH_FIELDS here. */
 	{
-		.name = "serial_override",
-		.type = FIELD_OBJECT,
-		.flags = FIELD_GIVEN,
-		.given = offsetof(struct snapshot_load, has_serial),
-		.nested = &serial_table,
-		FIELD_AT(struct snapshot_load, serial),
+		.name = "clock_realtime",
+		.type = FIELD_BOOL,
+		FIELD_AT(struct snapshot_load, clock_realtime),
 	},
 	{
-		.name = "working_set",
-		.type = FIELD_OBJECT,
-		.flags = FIELD_GIVEN,
-		.given = offsetof(struct snapshot_load, has_working_set),
-		.nested = &working_table,
-		FIELD_AT(struct snapshot_load, working_set),
+		.name = "resume_vm",
+		.type = FIELD_BOOL,
+		FIELD_AT(struct snapshot_load, resume_vm),
 	},
 };
 
 const struct field_table snapshot_load_table =
 	FIELD_TABLE("snapshot/load", struct snapshot_load, load_fields);
+
+const struct field_table snapshot_prepare_table = {
+	.what = "snapshot/prepare",
+	.fields = load_fields,
+	.count = LOAD_FIELDS - ONLY_FINISH_FIELDS,
+	.size = sizeof(struct snapshot_load),
+};
+
+const struct field_table snapshot_finish_table = {
+	.what = "snapshot/finish",
+	.fields = &load_fields[LOAD_FIELDS - FINISH_FIELDS],
+	.count = FINISH_FIELDS,
+	.size = sizeof(struct snapshot_load),
+};
 
 const struct field_table snapshot_mark_table = {
 	.what = "snapshot/mark",

@@ -235,7 +235,7 @@ static bool net_settle(struct virtio *v) REQUIRES(v->device.lock)
 	uint32_t offloads;
 	int rc;
 
-	if (n->is_settled)
+	if (n->is_settled || n->is_tapless)
 		return true;
 	while ((amiss = pair_amiss(n)) || n->wanted_offloads != n->offloads) {
 		if (!limiter_try(&n->ctrl_limiter, 0))
@@ -286,6 +286,23 @@ static void net_count(struct virtio *v, struct device_counters *c)
 	c->put(c, "tx_throttled", n->tx_limiter.throttled);
 }
 
+/*
+ * Whether there are many queues is for the tap to say; as long as there is
+ * none, it is as it was.
+ */
+static bool net_resize(struct virtio *v, unsigned queues)
+{
+	struct net *n = net_of(v);
+	const unsigned pairs = queues / 2;
+
+	if (!n->is_tapless || !(queues % 2) || !pairs || pairs > n->pair_count)
+		return false;
+	n->pair_count = pairs;
+	if (pairs == 1)
+		v->offered &= ~NET_F_MQ;
+	return true;
+}
+
 static void net_free(struct virtio *v)
 {
 	struct net *n = net_of(v);
@@ -314,6 +331,7 @@ static const struct virtio_ops net_ops = {
 	.settle = net_settle,
 	.visit = net_visit,
 	.kick_all = net_kick_all,
+	.resize = net_resize,
 	.count = net_count,
 	.free = net_free,
 };
@@ -344,6 +362,10 @@ static int open_taps(struct net *n, const struct net_config *config,
 	const unsigned wanted = n->pair_count;
 	int rc;
 
+	if (n->is_tapless) {
+		first->offloads = TAP_ALL;
+		return 0;
+	}
 	n->pair_count = 1;
 	if (config->tap_fd >= 0)
 		return tap_adopt(first, config->tap_fd, config->tap_name, e);
@@ -393,6 +415,7 @@ int net_new(struct device **out, const struct net_config *config, struct err *e)
 		n->pairs[i].watch.fd = -1;
 	}
 	n->pair_count = pairs;
+	n->is_tapless = !config->tap_name && config->tap_fd < 0;
 	n->id = strdup(config->id);
 	rc = n->id ? open_taps(n, config, e)
 		   : err_set(e, -ENOMEM, "no memory for a network interface");
@@ -417,6 +440,33 @@ int net_new(struct device **out, const struct net_config *config, struct err *e)
 	/* What the tap may leave undone, it need not. */
 	n->virtio.bearable = NET_F_CTRL_GUEST_OFFLOADS | NET_F_GUEST_OFFLOADS;
 	*out = &n->virtio.device;
+	return 0;
+}
+
+int net_set_tap(struct device *d, const char *tap_name, int tap_fd,
+		struct err *e)
+{
+	const struct net_config config = {.tap_name = tap_name,
+					  .tap_fd = tap_fd};
+	struct net *n = (struct net *)d;
+	const unsigned pairs = n->pair_count;
+	int rc;
+
+	n->is_tapless = false;
+	rc = open_taps(n, &config, e);
+	if (!rc && n->pair_count < pairs)
+		rc = err_set(e, -EINVAL,
+			     "the tap %s has one queue, and the one before had "
+			     "more; make it with multi_queue",
+			     n->pairs[0].tap.name);
+	n->pair_count = pairs;
+	if (rc)
+		return rc;
+	mutex_lock(&d->lock);
+	n->offloads = 0;
+	n->virtio.offered &= ~net_offload_features(TAP_ALL);
+	n->virtio.offered |= net_offload_features(n->pairs[0].tap.offloads);
+	mutex_unlock(&d->lock);
 	return 0;
 }
 

@@ -16,7 +16,11 @@ enum { NET_PAIRS_MAX = 8, NET_MTU_MIN = 68, NET_MTU_MAX = 65535 };
  */
 struct net_config {
 	const char *id;
-	const char *tap_name; /* of an interface, at most 15 bytes */
+	/*
+	 * Of an interface, at most 15 bytes; NULL, with no tap_fd either, where
+	 * net_set_tap() is to tell it.
+	 */
+	const char *tap_name;
 	/*
 	 * A tap that is open already, tap_name then being for messages only
 	 * and may be NULL; net_new() owns it from its success on. It makes
@@ -48,6 +52,15 @@ struct net_config {
  */
 int net_new(struct device **out, const struct net_config *config,
 	    struct err *e);
+
+/*
+ * Opens the tap of a device that was made without one, as net_new() would have,
+ * for a machine that is to be loaded: what the device was said to have before
+ * is judged by the tap when it is loaded once more. Thread: the loop's, d's
+ * lock not held, with the device held.
+ */
+int net_set_tap(struct device *d, const char *tap_name, int tap_fd,
+		struct err *e) EXCLUDES(d->lock);
 
 /*
  * Sets the buckets that are given; NULL leaves a direction as it is. d is from

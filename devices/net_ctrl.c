@@ -80,6 +80,7 @@ static bool set_address(struct net *n, struct iov *data)
 	    !memcmp(mac, none, sizeof(mac)))
 		return false;
 	memcpy(n->guest_mac, mac, sizeof(mac));
+	mutex_held(&n->virtio.device.lock);
 	virtio_publish_config(&n->virtio);
 	return true;
 }

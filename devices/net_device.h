@@ -151,6 +151,7 @@ struct net {
 	uint32_t wanted_offloads;
 	unsigned wanted_pairs;
 	bool is_settled;     /* the taps are as the driver wants them */
+	bool is_tapless;     /* until net_set_tap() */
 	struct turn rx_turn; /* of the pairs */
 	struct turn tx_turn;
 	bool is_connected; /* to the loop */

@@ -107,8 +107,7 @@ static int check_name(const char *name, struct err *e)
 static int set_up(struct tap *t, struct err *e)
 {
 	static const uint32_t sets[] = {
-		TAP_CSUM | TAP_TSO4 | TAP_TSO6 | TAP_ECN | TAP_UFO | TAP_USO4 |
-			TAP_USO6,
+		TAP_ALL,
 		TAP_CSUM | TAP_TSO4 | TAP_TSO6 | TAP_ECN | TAP_UFO,
 		TAP_CSUM | TAP_TSO4 | TAP_TSO6 | TAP_ECN,
 		TAP_CSUM,

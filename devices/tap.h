@@ -24,6 +24,7 @@ enum tap_offload {
 	TAP_UFO = 0x10,
 	TAP_USO4 = 0x20, /* Linux 6.2; only both at once */
 	TAP_USO6 = 0x40,
+	TAP_ALL = 0x7f,
 };
 
 struct tap {

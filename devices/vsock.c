@@ -293,6 +293,13 @@ static void vsock_count(struct virtio *v, struct device_counters *c)
 	c->put(c, "tx_malformed", n->tx_malformed);
 }
 
+static int start_listening(struct vsock *vs, struct err *e)
+{
+	vs->is_accepting = true;
+	return loop_add(vs->virtio.device.host->loop, &vs->listen_watch,
+			vs->listen_fd, EPOLLIN, e);
+}
+
 static int vsock_start(struct device *d, struct err *e)
 {
 	struct vsock *vs = (struct vsock *)d;
@@ -311,8 +318,7 @@ static int vsock_start(struct device *d, struct err *e)
 	rc = loop_add(loop, &vs->doom_watch, vs->doom_fd, EPOLLIN, e);
 	if (rc)
 		return rc;
-	vs->is_accepting = true;
-	return loop_add(loop, &vs->listen_watch, vs->listen_fd, EPOLLIN, e);
+	return vs->listen_fd < 0 ? 0 : start_listening(vs, e);
 }
 
 static void vsock_free(struct virtio *v)
@@ -353,6 +359,13 @@ static int check_cid(uint32_t cid, struct err *e)
 		       cid, UINT32_MAX - 1);
 }
 
+static int open_socket(struct vsock *vs, const char *path, int listen_fd,
+		       struct err *e)
+{
+	return listen_fd ? vsock_host_adopt(vs, path, listen_fd, e)
+			 : vsock_host_listen(vs, path, e);
+}
+
 int vsock_new(struct device **out, const struct vsock_config *config,
 	      struct err *e)
 {
@@ -371,11 +384,8 @@ int vsock_new(struct device **out, const struct vsock_config *config,
 	vs->id = strdup(config->id);
 	if (!vs->id)
 		rc = err_set(e, -ENOMEM, "no memory for vsock");
-	else if (config->listen_fd)
-		rc = vsock_host_adopt(vs, config->uds_path, config->listen_fd,
-				      e);
-	else
-		rc = vsock_host_listen(vs, config->uds_path, e);
+	else if (config->uds_path)
+		rc = open_socket(vs, config->uds_path, config->listen_fd, e);
 	if (rc) {
 		vsock_free(&vs->virtio);
 		return rc;
@@ -386,4 +396,16 @@ int vsock_new(struct device **out, const struct vsock_config *config,
 		    VSOCK_F_STREAM, VSOCK_QUEUES, VQ_SIZE_MAX);
 	*out = &vs->virtio.device;
 	return 0;
+}
+
+int vsock_listen(struct device *d, const char *uds_path, int listen_fd,
+		 struct err *e)
+{
+	struct vsock *vs = (struct vsock *)d;
+	int rc = open_socket(vs, uds_path, listen_fd, e);
+
+	rc = rc ? rc : start_listening(vs, e);
+	if (rc)
+		vsock_host_close(vs);
+	return rc;
 }

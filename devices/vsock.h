@@ -16,7 +16,8 @@ struct vsock_config {
 	/*
 	 * The socket for connections to the guest; must not exist yet, and is
 	 * removed in the end. Connections from the guest to port P go to the
-	 * socket at uds_path, then "_P".
+	 * socket at uds_path, then "_P". NULL where vsock_listen()
+	 * is to tell it.
 	 */
 	const char *uds_path;
 	/*
@@ -33,3 +34,10 @@ struct vsock_config {
  */
 int vsock_new(struct device **out, const struct vsock_config *config,
 	      struct err *e);
+
+/*
+ * Makes the socket of a device that was made and started without one. On
+ * failure there is none.
+ */
+int vsock_listen(struct device *d, const char *uds_path, int listen_fd,
+		 struct err *e);

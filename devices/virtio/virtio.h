@@ -73,6 +73,11 @@ struct virtio_ops {
 	/* Forgets what the driver told the device. May be NULL. */
 	void (*reset)(struct virtio *v);
 	/*
+	 * Becomes a device of so many queues, as the one that is loaded was.
+	 * False where it can't; NULL where none can.
+	 */
+	bool (*resize)(struct virtio *v, unsigned queues);
+	/*
 	 * The queue may have work, or not. Bound what is done in one call, and
 	 * ask for another by virtio_kick_again(); otherwise leave with
 	 * vq_enable_kicks(), or the driver stays silent. Thread: the loop's.

@@ -77,6 +77,9 @@ static void visit_queues(struct virtio *v, struct visitor *w)
 	unsigned i;
 
 	visit_u32(w, &count);
+	if (w->is_loading && count < v->queue_count && v->ops->resize &&
+	    v->ops->resize(v, count))
+		v->queue_count = count;
 	if (!visit_check(w, count == v->queue_count,
 			 "it had %u queues and has %u here; a drive wants as "
 			 "many as before, an interface a tap that was made "

@@ -1,9 +1,13 @@
 /*
  * The floor under every restore: the bare KVM calls that make the VM again in
- * which tests/guests/waiter.S waits, from its memory file and with nothing
- * around them. Arguments: the memory file, its MiB, the address of `wait` in
- * hexadecimal. The memory file has to tell the guest that it may go on; its
- * first act is a write to a port.
+ * which tests/guests/waiter.S or cloner.S waits, from its memory file and with
+ * nothing around them. Arguments: the memory file, its MiB, the address of
+ * `wait` in hexadecimal. The memory file has to tell the guest that it may go
+ * on; its first act is a write to a port.
+ *
+ * With a word more all is made ahead, and the guest runs when a byte comes on
+ * stdin; a byte on stdout then says that it has acted, and it stays until
+ * stdin ends.
  */
 #include <fcntl.h>
 #include <linux/kvm.h>
@@ -63,11 +67,12 @@ int main(int argc, char **argv)
 {
 	struct kvm_enable_cap split = {.cap = KVM_CAP_SPLIT_IRQCHIP,
 				       .args = {24}};
-	int mem = argc == 4 ? open(argv[1], O_RDONLY | O_CLOEXEC) : -1;
+	int mem = argc == 4 || argc == 5 ? open(argv[1], O_RDONLY | O_CLOEXEC)
+					 : -1;
 	int kvm = open("/dev/kvm", O_RDWR), vm, vcpu, bytes;
 	unsigned long size;
 	struct kvm_run *run;
-	char *ram;
+	char *ram, byte;
 
 	if (mem < 0 || kvm < 0)
 		return 2;
@@ -84,6 +89,12 @@ int main(int argc, char **argv)
 	run = mmap(0, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, vcpu, 0);
 	set_cpuid(kvm, vcpu);
 	set_registers(vcpu, strtoul(argv[3], 0, 16));
+	if (argc == 5 && (write(1, "r", 1) != 1 || read(0, &byte, 1) != 1))
+		return 2;
 	ioctl(vcpu, KVM_RUN, 0);
+	if (argc == 5 && (write(1, "!", 1) != 1 || read(0, &byte, 1)))
+		return 2;
+	if (argc == 5)
+		return run->exit_reason != KVM_EXIT_IO;
 	return run->exit_reason != KVM_EXIT_IO || run->io.port != 0x64;
 }

@@ -208,6 +208,20 @@ void machine_mark_loaded(struct machine *m, const struct state *s)
 	note("mark loaded");
 }
 
+int machine_renew(struct machine *m, bool clock_realtime, struct err *e)
+{
+	(void)m;
+	note("renew%s", clock_realtime ? " realtime" : "");
+	return fails("renew", e);
+}
+
+int machine_reload(struct machine *m, struct device *d, struct err *e)
+{
+	(void)m;
+	note("reload %s", d->id);
+	return fails("reload", e);
+}
+
 int machine_reset(struct machine *m, struct err *e)
 {
 	(void)m;
@@ -393,9 +407,9 @@ int net_new(struct device **out, const struct net_config *config, struct err *e)
 	const uint8_t *m = config->mac;
 
 	note("net %s %02x:%02x:%02x:%02x:%02x:%02x mtu=%u pairs=%u%s%s",
-	     config->tap_name, m[0], m[1], m[2], m[3], m[4], m[5], config->mtu,
-	     config->queue_pairs, limits("rx-", &config->rx),
-	     limits("tx-", &config->tx));
+	     config->tap_name ? config->tap_name : "later", m[0], m[1], m[2],
+	     m[3], m[4], m[5], config->mtu, config->queue_pairs,
+	     limits("rx-", &config->rx), limits("tx-", &config->tx));
 	return make(out, config->id, e);
 }
 
@@ -405,10 +419,27 @@ void net_set_limiters(struct device *d, const struct limiter_config *rx,
 	note("limiters %s%s%s", d->id, limits("rx-", rx), limits("tx-", tx));
 }
 
+int net_set_tap(struct device *d, const char *tap_name, int tap_fd,
+		struct err *e)
+{
+	(void)tap_fd;
+	note("late tap %s %s", d->id, tap_name);
+	return fails("late tap", e);
+}
+
+int vsock_listen(struct device *d, const char *uds_path, int listen_fd,
+		 struct err *e)
+{
+	(void)listen_fd;
+	note("late %s %s", d->id, uds_path);
+	return fails("late vsock", e);
+}
+
 int vsock_new(struct device **out, const struct vsock_config *config,
 	      struct err *e)
 {
-	note("vsock %u %s", (unsigned)config->cid, config->uds_path);
+	note("vsock %u %s", (unsigned)config->cid,
+	     config->uds_path ? config->uds_path : "later");
 	return make(out, config->id, e);
 }
 

@@ -103,7 +103,7 @@ struct confined {
 
 static void confine(const struct confined *c)
 {
-	struct rule kept[RULES_MAX];
+	static struct rule kept[RULES_MAX]; /* threads have little stack */
 	struct rules table = {"kept", kept, 0};
 	const struct rules *made_of[FILTERS], *parts[] = {&table};
 	const struct rules *all[FILTERS];

@@ -36,6 +36,7 @@ int ioctl(int fd, unsigned long request, ...)
 
 static struct vm vm;
 static struct arch arch;
+static struct cpuid model;
 
 static int setup(void **state)
 {
@@ -57,9 +58,10 @@ static struct visitor save_model(uint32_t count)
 	struct visitor v;
 	uint32_t i;
 
-	arch.cpuid.count = count;
+	arch.cpuid = &model;
+	model.count = count;
 	for (i = 0; i < count; i++)
-		arch.cpuid.entries[i] = (struct kvm_cpuid_entry2){
+		model.entries[i] = (struct kvm_cpuid_entry2){
 			.function = i,
 			.index = i + 1,
 			.flags = 1,
@@ -93,7 +95,7 @@ static void a_model_comes_back(void **state)
 	(void)state;
 	assert_true(then > 0);
 	assert_int_equal(load_model(v.data, v.len, &e), 0);
-	assert_memory_equal(arch.wanted, &arch.cpuid, sizeof(arch.cpuid));
+	assert_memory_equal(arch.wanted, &model, sizeof(model));
 	/* The host's has gone on by as much as the guest's must not. */
 	assert_true(arch.tsc_shift + arch.host_tsc == then);
 	visitor_fini(&v);

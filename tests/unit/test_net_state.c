@@ -372,6 +372,85 @@ static void other_taps_are_refused_or_made_do_with(void **state)
 	state_free(&a);
 }
 
+/* ---- a tap that comes late -------------------------------------------------
+ */
+
+/* A device without one, loaded from *s; held. */
+static void load_tapless(const struct saved *s)
+{
+	struct err e;
+
+	config.tap_name = NULL;
+	renew();
+	config.tap_name = "tap0";
+	state_hold(&host);
+	assert_int_equal(state_load(&host, s, &e), 0);
+	while (!host.device->ops->settle(host.device))
+		;
+	assert_int_equal(fake_tap.queues, 0);
+	assert_int_equal(fake_tap.sets, 0);
+}
+
+static void a_tap_may_come_after_the_load(void **state)
+{
+	struct saved a;
+	struct err e;
+
+	(void)state;
+	open_up(GUEST_OFFLOADS | F_CTRL | F_CTRL_OFFLOADS | F_CSUM);
+	a = state_take(&host);
+	load_tapless(&a);
+	assert_int_equal(net_set_tap(host.device, "tap0", -1, &e), 0);
+	assert_int_equal(state_load(&host, &a, &e), 0);
+	state_go_on(&host);
+	assert_int_equal(fake_tap.offloads, 0x7f);
+	expect_received(0, 1);
+	/* It is judged like any other. */
+	other.can = 0x01;
+	a.data[7] |= 0x08; /* HOST_TSO4 */
+	load_tapless(&a);
+	assert_int_equal(net_set_tap(host.device, "tap0", -1, &e), 0);
+	expect_refused(&a, "can't be had here");
+	load_tapless(&a);
+	fake_tap.fail_open = true;
+	assert_true(net_set_tap(host.device, "tap0", -1, &e) < 0);
+	state_free(&a);
+}
+
+static void as_many_queues_as_the_tap_before(void **state)
+{
+	struct saved one, two;
+	struct err e;
+
+	(void)state;
+	config.queue_pairs = 2;
+	open_up(F_CTRL | F_MQ);
+	assert_int_equal(set_pairs(2), ACK_OK);
+	two = state_take(&host);
+	load_tapless(&two);
+	assert_int_equal(net_set_tap(host.device, "tap0", -1, &e), 0);
+	assert_int_equal(state_load(&host, &two, &e), 0);
+	state_go_on(&host);
+	assert_true(fake_tap.attached[1]);
+	expect_received(1, 2);
+	load_tapless(&two);
+	fake_tap.is_single = true;
+	assert_int_equal(net_set_tap(host.device, "tap0", -1, &e), -EINVAL);
+	assert_non_null(strstr(e.text, "make it with multi_queue"));
+	other.is_single = true;
+	renew();
+	up(F_CTRL);
+	one = state_take(&host);
+	load_tapless(&one);
+	fake_tap.is_single = true;
+	assert_int_equal(net_set_tap(host.device, "tap0", -1, &e), 0);
+	assert_int_equal(state_load(&host, &one, &e), 0);
+	state_go_on(&host);
+	expect_received(0, 1);
+	state_free(&one);
+	state_free(&two);
+}
+
 /* ---- the address ----------------------------------------------------------
  */
 
@@ -499,6 +578,8 @@ int main(void)
 		TEST(a_tap_that_can_less_is_taken),
 		TEST(pairs_are_on_again),
 		TEST(other_taps_are_refused_or_made_do_with),
+		TEST(a_tap_may_come_after_the_load),
+		TEST(as_many_queues_as_the_tap_before),
 		TEST(an_address_is_the_drivers_or_the_configs),
 		TEST(taps_and_addresses_are_judged),
 		TEST(any_bytes_are_survived),

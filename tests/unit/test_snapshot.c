@@ -68,6 +68,10 @@ static const char *at(const char *text)
 	"\"snapshot_path\": \"@/state\", \"mem_backend\": " \
 	"{\"backend_type\": \"File\", \"backend_path\": \"@/memory\"}"
 
+#define PREPARED                                          \
+	"This microVM was prepared from a snapshot: PUT " \
+	"/snapshot/finish has it go on."
+
 static void create(const char *rest)
 {
 	char body[512];
@@ -278,6 +282,60 @@ static void what_the_load_overrides(void **state)
 }
 
 /* Whether pages are noted is the load's to say, not the save's. */
+static void a_load_in_two_halves(void **state)
+{
+	(void)state;
+	start_paused();
+	create("");
+	another_monitor();
+	done("PUT", "/snapshot/prepare",
+	     at("{" LOADED ", \"vsock_override\": {\"uds_path\": \"@/v\"}}"));
+	assert_non_null(strstr(fake.calls, "net later"));
+	assert_non_null(strstr(fake.calls, "/v; "));
+	assert_null(strstr(fake.calls, "generation changed"));
+	assert_int_equal(controller.state, CONTROLLER_PREPARED);
+	fake_reset();
+	fault("PUT", "/actions", "{\"action_type\": \"InstanceStart\"}",
+	      PREPARED);
+	fault("PUT", "/snapshot/load", at("{" LOADED "}"), PREPARED);
+	fault("PATCH", "/vm", "{\"state\": \"Resumed\"}", BEFORE);
+	assert_string_equal(fake.calls, "");
+	done("PUT", "/snapshot/finish",
+	     "{\"network_overrides\": [{\"iface_id\": \"a\", "
+	     "\"host_dev_name\": \"tap9\"}], \"clock_realtime\": true, "
+	     "\"drive_overrides\": [{\"drive_id\": \"a\", "
+	     "\"path_on_host\": \"/dev/null\"}], \"resume_vm\": true}");
+	assert_string_equal(fake.calls,
+			    "late tap a tap9; path a /dev/null; reload a; "
+			    "reload a; renew realtime; generation changed; "
+			    "resume");
+	assert_int_equal(controller.state, CONTROLLER_RUNNING);
+	fault("PUT", "/snapshot/finish", "{\"resume_vm\": true}", AFTER);
+	assert_int_equal(controller.end_ns, 0);
+}
+
+/* Each step of a finish that fails ends the monitor. */
+static void a_finish_that_fails_ends_it(void **state)
+{
+	static const char *const steps[] = {"late tap", "late vsock", "reload",
+					    "renew", "generation changed"};
+	unsigned i;
+
+	(void)state;
+	start_paused();
+	create("");
+	for (i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
+		another_monitor();
+		done("PUT", "/snapshot/prepare", at("{" LOADED "}"));
+		fake.fail = steps[i];
+		fault("PUT", "/snapshot/finish", "{\"resume_vm\": true}", "*");
+		assert_non_null(strstr(answer, "failed on demand"));
+		assert_int_equal(controller.end, MACHINE_FAILED);
+		assert_true(controller.end_ns > 0);
+		assert_null(strstr(fake.calls, "resume"));
+	}
+}
+
 static void tracking_is_of_the_load(void **state)
 {
 	(void)state;
@@ -520,6 +578,8 @@ int main(void)
 		TEST(paths_that_can_not_be),
 		TEST(it_comes_back_as_it_was),
 		TEST(what_the_load_overrides),
+		TEST(a_load_in_two_halves),
+		TEST(a_finish_that_fails_ends_it),
 		TEST(tracking_is_of_the_load),
 		TEST(what_fits_no_device_ends_it),
 		TEST(a_snapshot_without_a_vsock_gets_none),

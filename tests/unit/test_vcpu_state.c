@@ -229,6 +229,7 @@ static struct kvm kvm = {.fd = KVM_FD};
 static struct vm vm = {.fd = VM_FD, .kvm = &kvm};
 static struct vcpu vcpu = {.fd = VCPU_FD, .id = 2};
 static struct arch arch;
+static struct cpuid model;
 
 static int setup(void **state)
 {
@@ -247,6 +248,7 @@ static int setup(void **state)
 		fake.values[i] = i + 1;
 	free(arch.wanted);
 	memset(&arch, 0, sizeof(arch));
+	arch.cpuid = &model;
 	arch.kvm = &kvm;
 	arch.vm = &vm;
 	is_strict = true;
@@ -279,6 +281,7 @@ static int load(const struct visitor *saved, struct err *e)
 	fake.calls[0] = '\0';
 	vcpu.tsc_khz = (uint32_t)fake.khz;
 	vcpu.is_tsc_scaled = false;
+	vcpu.is_loaded = false;
 	return load_bytes(saved->data, saved->len, e);
 }
 
@@ -288,6 +291,24 @@ static void expect_load(const struct visitor *saved)
 
 	if (load(saved, &e))
 		fail_msg("%s", e.text);
+}
+
+/* One that waited since its load, and did not run, keeps its registers. */
+static void what_time_moves_is_told_again(void **state)
+{
+	struct visitor v = save();
+	struct err e;
+
+	(void)state;
+	expect_load(&v);
+	fake.calls[0] = '\0';
+	assert_int_equal(load_bytes(v.data, v.len, &e), 0);
+	assert_string_equal(fake.calls,
+			    "lapic offset msrs msrs msrs msrs events");
+	assert_true(vcpu.is_loaded);
+	assert_int_not_equal(load_bytes(v.data, v.len - 1, &e), 0);
+	assert_false(vcpu.is_loaded);
+	visitor_fini(&v);
 }
 
 /* Documentation/virt/kvm/api.rst, and why state.c says. */
@@ -557,6 +578,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(calls_come_in_their_order),
+		TEST(what_time_moves_is_told_again),
 		TEST(msrs_come_back),
 		TEST(an_msr_that_the_guest_has_not_is_left_out),
 		TEST(an_msr_that_this_host_has_not_is_named),

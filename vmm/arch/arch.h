@@ -146,6 +146,9 @@ void arch_visit_model(struct arch *a, struct visitor *v);
  */
 void arch_visit_platform(struct arch *a, struct visitor *v);
 
+/* Whether the guest's clock has gone on since the save (arch_topology). */
+void arch_follow_clock(struct arch *a, bool clock_realtime);
+
 /* One vCPU: to save between two of its runs, to load after its init. */
 void arch_visit_vcpu(struct arch *a, struct vcpu *vcpu, struct visitor *v);
 

@@ -226,6 +226,7 @@ enum vcpu_exit vcpu_run(struct vcpu *v, struct err *e)
 {
 	enum vcpu_exit how = VCPU_KICKED;
 
+	v->is_loaded = false;
 	for (;;) {
 		if (!settle(v)) {
 			take_kick(v);

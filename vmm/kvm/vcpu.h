@@ -49,6 +49,8 @@ struct vcpu {
 	/* What must settle before the guest goes on; NULL for nothing. */
 	const struct bus_range *unsettled;
 	struct vcpu_exits exits;
+	/* It was loaded and has not run since: what time moves not is so. */
+	bool is_loaded;
 };
 
 /*

@@ -18,6 +18,7 @@
 #include <sys/mman.h>
 
 #include "vmm/base/log.h"
+#include "vmm/base/spare.h"
 #include "vmm/base/thread.h"
 
 enum stage {
@@ -124,6 +125,9 @@ static int cpu_setup(struct cpu *cpu)
 	rc = arch_vcpu_init(c->config.arch, &cpu->vcpu, &cpu->err);
 	if (!rc && c->config.load)
 		rc = c->config.load(c->config.context, &cpu->vcpu, &cpu->err);
+	/* It waits from here on, or is in the guest. */
+	if (!rc && c->config.load)
+		spare_stack();
 	return rc ? rc : c->config.confine(c->config.context, &cpu->err);
 }
 

@@ -100,6 +100,19 @@ int machine_start(struct machine *m, const struct boot_source *source,
 int machine_load(struct machine *m, struct err *e);
 
 /*
+ * A machine that was loaded, and has waited since for its moment, at which its
+ * clocks go on: what they were at the load is told anew. clock_realtime as in
+ * struct machine_config. After machine_mark_loaded(), before machine_resume().
+ */
+int machine_renew(struct machine *m, bool clock_realtime, struct err *e);
+
+/*
+ * In the same time: loads a device once more, as its other end at the host is
+ * another by now.
+ */
+int machine_reload(struct machine *m, struct device *d, struct err *e);
+
+/*
  * Adds the machine's sections to s. It has to be paused; what devices have in
  * flight is waited for, -EBUSY where that takes too long. Afterwards all is as
  * it was.

@@ -103,6 +103,19 @@ static int reset_vcpus(struct machine *m, struct err *e)
 	return rc;
 }
 
+int machine_renew(struct machine *m, bool clock_realtime, struct err *e)
+{
+	int rc;
+
+	arch_follow_clock(m->arch, clock_realtime);
+	m->state = m->marked;
+	rc = saved_load_model(m, e);
+	rc = rc ? rc : saved_load_platform(m, e);
+	rc = rc ? rc : reset_vcpus(m, e);
+	m->state = NULL;
+	return rc;
+}
+
 int machine_reset(struct machine *m, struct err *e)
 {
 	int rc;

@@ -260,21 +260,34 @@ int saved_check(const struct machine *m, struct err *e)
 }
 
 /* What drivers that are up want of KVM. Nothing is in flight: it ends. */
+static void settle(struct device *d)
+{
+	while (d->ops->settle && !d->ops->settle(d))
+		clock_rest();
+}
+
 static void settle_devices(struct machine *m)
 {
 	unsigned i;
 
-	for (i = 0; i < m->device_count; i++) {
-		struct device *d = m->devices[i];
+	for (i = 0; i < m->device_count; i++)
+		settle(m->devices[i]);
+}
 
-		while (d->ops->settle && !d->ops->settle(d))
-			clock_rest();
-	}
+int saved_load_platform(struct machine *m, struct err *e)
+{
+	struct visitor v;
+	int rc =
+		state_section(m->state, "platform", ARCH_STATE_PLATFORM, &v, e);
+
+	if (rc)
+		return rc;
+	arch_visit_platform(m->arch, &v);
+	return finish(&v, "platform", e);
 }
 
 int saved_load(struct machine *m, struct err *e)
 {
-	struct visitor v;
 	unsigned i;
 	int rc = machine_quiet(m, e);
 
@@ -284,11 +297,19 @@ int saved_load(struct machine *m, struct err *e)
 	if (rc)
 		return rc;
 	settle_devices(m);
-	rc = state_section(m->state, "platform", ARCH_STATE_PLATFORM, &v, e);
-	if (rc)
-		return rc;
-	arch_visit_platform(m->arch, &v);
-	return finish(&v, "platform", e);
+	return saved_load_platform(m, e);
+}
+
+int machine_reload(struct machine *m, struct device *d, struct err *e)
+{
+	int rc;
+
+	m->state = m->marked;
+	rc = load_device(m, d, e);
+	m->state = NULL;
+	if (!rc)
+		settle(d);
+	return rc;
 }
 
 /* ---- memory ---------------------------------------------------------------

@@ -22,6 +22,9 @@ int saved_check(const struct machine *m, struct err *e);
 /* Devices, which were started, and what they hang on. They stay held. */
 int saved_load(struct machine *m, struct err *e);
 
+/* The second alone: interrupt controller and clocks. */
+int saved_load_platform(struct machine *m, struct err *e);
+
 /* Begins to note what is written to memory that KVM logs already. */
 int saved_track(struct machine *m, struct err *e);
 

@@ -25,15 +25,16 @@ enum filter_kind {
 	FILTERS,
 };
 
-enum { RULE_ARGS_MAX = 2 };
+enum { RULE_ARGS_MAX = 2, RULE_NAME = 32 };
 
 /*
  * Passes where (argument & mask) == value for each of args[], of which there is
  * one condition an argument at most.
  */
 struct rule {
-	const char *name; /* of the system call, as libseccomp has it */
-	const char *why;
+	/* Not pointers, for which each process would have tables of its own. */
+	char name[RULE_NAME]; /* of the system call, as libseccomp has it */
+	char why[56];
 	struct rule_arg {
 		unsigned index;
 		uint64_t mask;

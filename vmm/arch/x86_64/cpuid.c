@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <stddef.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 
@@ -272,22 +273,24 @@ _Static_assert(offsetof(struct cpuid, entries) ==
 
 int cpuid_set(const struct cpuid *c, struct vcpu *vcpu, struct err *e)
 {
-	struct cpuid own;
+	/* Not on the stack, whose pages would stay the process's for good. */
+	struct cpuid *own = malloc(cpuid_bytes(c));
 	uint32_t i, threads = 1;
-	int tsc_khz;
+	int tsc_khz, rc = 0;
 
-	own.count = c->count;
-	own.padding = 0;
-	memcpy(own.entries, c->entries, c->count * sizeof(c->entries[0]));
+	if (!own)
+		return err_set(e, -ENOMEM, "no memory for a CPU model");
+	memcpy(own, c, cpuid_bytes(c));
 	tsc_khz = ioctl(vcpu->fd, KVM_GET_TSC_KHZ, 0);
 	vcpu->tsc_khz = tsc_khz > 0 ? (uint32_t)tsc_khz : 0;
-	for (i = 0; i < own.count; i++)
-		if (own.entries[i].function == LEAF_TOPOLOGY &&
-		    own.entries[i].index == 0)
-			threads = own.entries[i].ebx;
-	for (i = 0; i < own.count; i++)
-		personalise(&own.entries[i], vcpu->id, threads, vcpu->tsc_khz);
-	if (ioctl(vcpu->fd, KVM_SET_CPUID2, &own))
-		return err_errno(e, "KVM_SET_CPUID2 on vCPU %u", vcpu->id);
-	return 0;
+	for (i = 0; i < own->count; i++)
+		if (own->entries[i].function == LEAF_TOPOLOGY &&
+		    own->entries[i].index == 0)
+			threads = own->entries[i].ebx;
+	for (i = 0; i < own->count; i++)
+		personalise(&own->entries[i], vcpu->id, threads, vcpu->tsc_khz);
+	if (ioctl(vcpu->fd, KVM_SET_CPUID2, own))
+		rc = err_errno(e, "KVM_SET_CPUID2 on vCPU %u", vcpu->id);
+	free(own);
+	return rc;
 }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include <linux/kvm.h>
@@ -25,6 +26,13 @@ struct cpuid {
  */
 int cpuid_prepare(struct cpuid *c, const struct kvm *kvm,
 		  const struct arch_topology *topology, struct err *e);
+
+/* What there is of it; the room behind it is never touched. */
+static inline size_t cpuid_bytes(const struct cpuid *c)
+{
+	return offsetof(struct cpuid, entries) +
+	       c->count * sizeof(c->entries[0]);
+}
 
 /* Gives vcpu the model, with its own APIC id and the TSC's frequency in it. */
 int cpuid_set(const struct cpuid *c, struct vcpu *vcpu, struct err *e);

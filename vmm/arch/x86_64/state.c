@@ -41,7 +41,7 @@ union msr_batch {
 
 void arch_visit_model(struct arch *a, struct visitor *v)
 {
-	struct cpuid *c = &a->cpuid;
+	struct cpuid *c = a->cpuid;
 	uint32_t i;
 
 	if (v->is_loading) {
@@ -100,6 +100,11 @@ static void visit_clock(struct arch *a, struct visitor *v)
 		visit_fail(v, -errno, "KVM_SET_CLOCK: %s", strerror(errno));
 }
 
+void arch_follow_clock(struct arch *a, bool clock_realtime)
+{
+	a->topology.clock_realtime = clock_realtime;
+}
+
 void arch_visit_platform(struct arch *a, struct visitor *v)
 {
 	ioapic_visit(&a->ioapic, v);
@@ -118,6 +123,17 @@ static void visit_call(struct vcpu *vcpu, struct visitor *v, void *data,
 	if (v->is_loading && !v->rc && ioctl(vcpu->fd, set, data) < 0)
 		visit_fail(v, -errno, "KVM refuses the %s of vCPU %u: %s", what,
 			   vcpu->id, strerror(errno));
+}
+
+/* The same for what a vCPU that does not run keeps as it was loaded. */
+static void visit_kept(struct vcpu *vcpu, struct visitor *v, void *data,
+		       size_t size, unsigned long get, unsigned long set,
+		       const char *what)
+{
+	if (v->is_loading && vcpu->is_loaded)
+		visit_bytes(v, data, size);
+	else
+		visit_call(vcpu, v, data, size, get, set, what);
 }
 
 /* As large as the processor's features make it (Linux 5.17). */
@@ -139,7 +155,7 @@ static void visit_xsave(const struct arch *a, struct vcpu *vcpu,
 		return;
 	data = calloc(1, own);
 	if (data)
-		visit_call(vcpu, v, data, size,
+		visit_kept(vcpu, v, data, size,
 			   has_2 ? KVM_GET_XSAVE2 : KVM_GET_XSAVE,
 			   KVM_SET_XSAVE, "XSAVE state");
 	else
@@ -264,7 +280,7 @@ static void match_tsc_khz(const struct arch *a, struct vcpu *vcpu,
 			   "and this processor doesn't scale it; load it on a "
 			   "host of the same speed",
 			   wanted, khz);
-	else if (cpuid_set(&a->cpuid, vcpu, &e))
+	else if (cpuid_set(a->cpuid, vcpu, &e))
 		visit_fail(v, e.code, "%s", e.text);
 	vcpu->is_tsc_scaled = true;
 }
@@ -393,20 +409,21 @@ void arch_visit_vcpu(struct arch *a, struct vcpu *vcpu, struct visitor *v)
 	struct kvm_lapic_state lapic;
 	struct kvm_vcpu_events events;
 
-	visit_call(vcpu, v, &mp, sizeof(mp), KVM_GET_MP_STATE, KVM_SET_MP_STATE,
+	visit_kept(vcpu, v, &mp, sizeof(mp), KVM_GET_MP_STATE, KVM_SET_MP_STATE,
 		   "run state");
-	visit_call(vcpu, v, &regs, sizeof(regs), KVM_GET_REGS, KVM_SET_REGS,
+	visit_kept(vcpu, v, &regs, sizeof(regs), KVM_GET_REGS, KVM_SET_REGS,
 		   "registers");
-	visit_call(vcpu, v, &sregs, sizeof(sregs), KVM_GET_SREGS2,
+	visit_kept(vcpu, v, &sregs, sizeof(sregs), KVM_GET_SREGS2,
 		   KVM_SET_SREGS2, "system registers");
 	visit_xsave(a, vcpu, v);
-	visit_call(vcpu, v, &xcrs, sizeof(xcrs), KVM_GET_XCRS, KVM_SET_XCRS,
+	visit_kept(vcpu, v, &xcrs, sizeof(xcrs), KVM_GET_XCRS, KVM_SET_XCRS,
 		   "extended control registers");
-	visit_call(vcpu, v, &debug, sizeof(debug), KVM_GET_DEBUGREGS,
+	visit_kept(vcpu, v, &debug, sizeof(debug), KVM_GET_DEBUGREGS,
 		   KVM_SET_DEBUGREGS, "debug registers");
 	visit_call(vcpu, v, &lapic, sizeof(lapic), KVM_GET_LAPIC, KVM_SET_LAPIC,
 		   "local APIC");
 	visit_msrs(a, vcpu, v);
 	visit_call(vcpu, v, &events, sizeof(events), KVM_GET_VCPU_EVENTS,
 		   KVM_SET_VCPU_EVENTS, "pending events");
+	vcpu->is_loaded = v->is_loading && !v->rc;
 }

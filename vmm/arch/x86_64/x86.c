@@ -39,6 +39,11 @@ int arch_new(struct arch **out, const struct kvm *kvm,
 
 	if (!a)
 		return err_set(e, -ENOMEM, "no memory for the platform");
+	a->cpuid = calloc(1, offsetof(struct cpuid, entries));
+	if (!a->cpuid) {
+		free(a);
+		return err_set(e, -ENOMEM, "no memory for the platform");
+	}
 	a->kvm = kvm;
 	a->topology = *topology;
 	*out = a;
@@ -64,8 +69,10 @@ int arch_attach(struct arch *a, struct vm *vm, struct bus *mmio,
 
 void arch_free(struct arch *a)
 {
-	if (a)
-		free(a->wanted);
+	if (!a)
+		return;
+	free(a->wanted);
+	free(a->cpuid);
 	free(a);
 }
 
@@ -133,14 +140,27 @@ struct guest_range arch_virtio_range(unsigned count)
 
 int arch_prepare_cpus(struct arch *a, struct err *e)
 {
-	int rc = cpuid_prepare(&a->cpuid, a->kvm, &a->topology, e);
+	struct cpuid *has = malloc(sizeof(*has)), *fits;
+	int rc;
 
-	if (rc || !a->wanted)
+	if (!has)
+		return err_set(e, -ENOMEM, "no memory for a CPU model");
+	rc = cpuid_prepare(has, a->kvm, &a->topology, e);
+	if (!rc && a->wanted)
+		rc = features_check(a->wanted, has, e);
+	if (!rc && a->wanted)
+		memcpy(has, a->wanted, cpuid_bytes(a->wanted));
+	free(a->wanted);
+	a->wanted = NULL;
+	if (rc) {
+		free(has);
 		return rc;
-	rc = features_check(a->wanted, &a->cpuid, e);
-	if (!rc)
-		a->cpuid = *a->wanted;
-	return rc;
+	}
+	/* Most of it is room for what this processor has not. */
+	fits = realloc(has, cpuid_bytes(has));
+	free(a->cpuid);
+	a->cpuid = fits ? fits : has;
+	return 0;
 }
 
 /* What firmware would have left behind. */
@@ -175,7 +195,7 @@ static int msrs_set(const struct vcpu *vcpu, struct err *e)
 
 int arch_vcpu_init(struct arch *a, struct vcpu *vcpu, struct err *e)
 {
-	int rc = cpuid_set(&a->cpuid, vcpu, e);
+	int rc = cpuid_set(a->cpuid, vcpu, e);
 
 	return rc ? rc : msrs_set(vcpu, e);
 }

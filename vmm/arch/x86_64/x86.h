@@ -12,7 +12,8 @@ struct arch {
 	const struct vm *vm;   /* the same, from arch_attach() on */
 	struct arch_topology topology;
 	struct ioapic ioapic;
-	struct cpuid cpuid; /* filled by arch_prepare_cpus() */
+	struct cpuid
+		*cpuid; /* owned; of no entries before arch_prepare_cpus() */
 	/* The model that was loaded, for arch_prepare_cpus(); owned. */
 	struct cpuid *wanted;
 	uint64_t host_tsc;  /* at the save, or the load */
