@@ -60,15 +60,15 @@ endif
 
 # ---- sources, floor by floor (docs/floors.txt) -----------------------------
 
-BASE    := args err fd passed cursor clock log printable
+BASE    := args err fd passed rights cursor clock log printable
 EVENT   := loop bucket limiter uring
 SECCOMP := filter rules compile
-MEM     := guest_mem image mark missing working_set touches prefetch
+MEM     := guest_mem image mark missing frozen working_set touches prefetch
 STATE   := visit hmac state part file
 KVM     := kvm vm vcpu bus irq
 BOOT    := elf bzimage kernel cmdline initrd
 X86     := x86 state load entry cpuid features template ioapic e820 bootparams pvh acpi aml mptable
-MACHINE := cpus machine saved marked
+MACHINE := cpus machine saved marked forked
 VIRTIO  := iov ring virtio virtio_state mmio
 DEVICES := block block_turn block_worker block_file block_request block_overlay \
 	block_overlay_state block_async net net_rx net_tx \
@@ -80,7 +80,7 @@ API     := http connection server listener socket_file text_file options \
 	config config_id config_drives config_net config_metrics config_fields \
 	config_device_fields snapshot snapshot_fields snapshot_config \
 	snapshot_overlays describe \
-	restore finish reset pager working_set \
+	restore finish reset fork pager working_set \
 	config_file controller controller_metrics assembly samples metrics \
 	console confine host_files policy faults routes route_boot route_machine \
 	route_drives route_net route_vsock route_serial route_vm route_metrics \
@@ -334,6 +334,7 @@ EXTRA_told := $(EXTRA_routes)
 EXTRA_snapshot := $(EXTRA_routes)
 EXTRA_reset := $(EXTRA_routes)
 EXTRA_snapshot_overlays := $(EXTRA_routes)
+EXTRA_fork := $(EXTRA_routes)
 EXTRA_server := tests/unit/fake_machine tests/unit/server_bench
 EXTRA_server_time := $(EXTRA_server)
 EXTRA_bad_requests := tests/unit/fake_machine
@@ -480,6 +481,7 @@ bench: setup ## measure start-up against peers, in the long form
 	$(Q)$(MAKE) --no-print-directory all $(BENCHES)
 	$(Q)tests/bench/start --long
 	$(Q)tests/bench/restore --long
+	$(Q)tests/bench/fork --long
 	$(Q)unshare --net tests/bench/clone
 	$(Q)tests/bench/jail --long
 	$(Q)build/bench/irqchip

@@ -19,11 +19,11 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "api/routes.h"
 #include "vmm/base/clock.h"
 #include "vmm/base/container.h"
 #include "vmm/base/fd.h"
 #include "vmm/base/log.h"
+#include "vmm/base/rights.h"
 
 enum {
 	READ_FIRST = 1024,	  /* bytes of a new connection's buffer */
@@ -45,8 +45,12 @@ void connection_free(struct connection *c)
 	for (i = 0; i < SERVER_CONNECTIONS_MAX; i++)
 		if (s->connections[i] == c)
 			s->connections[i] = NULL;
+	if (s->waiting == c)
+		s->waiting = NULL;
 	loop_delete(s->loop, &c->watch);
 	fd_close(&c->fd);
+	fd_close(&c->fds[0]);
+	fd_close(&c->fds[1]);
 	free(c->in);
 	free(c->out);
 	free(c);
@@ -129,7 +133,11 @@ static int serve_request(struct connection *c)
 	int rc;
 
 	routes_serve(c->server->controller, request, &reply);
-	rc = answer_reply(c, &reply, keep_alive);
+	if (reply.is_later) {
+		c->is_waiting = true;
+		c->server->waiting = c;
+	}
+	rc = reply.is_later ? 0 : answer_reply(c, &reply, keep_alive);
 	reply_fini(&reply);
 	c->is_last = !keep_alive;
 	c->phase = PHASE_SILENT; /* so that the next phase has its own time */
@@ -212,17 +220,34 @@ static int advance(struct connection *c)
 	return rc ? rc : 1;
 }
 
+static ssize_t send_some(struct connection *c)
+{
+	const char *at = c->out + c->out_at;
+	const size_t len = c->out_len - c->out_at;
+	ssize_t n;
+
+	if (c->fds[0] >= 0) {
+		n = rights_send(c->fd, at, len, c->fds, 2);
+		if (n > 0) {
+			fd_close(&c->fds[0]);
+			fd_close(&c->fds[1]);
+		}
+		return n;
+	}
+	n = send(c->fd, at, len, MSG_NOSIGNAL | MSG_DONTWAIT);
+	return n < 0 ? -errno : n;
+}
+
 int connection_flush(struct connection *c)
 {
 	ssize_t n;
 
 	while (c->out_at < c->out_len) {
-		n = send(c->fd, c->out + c->out_at, c->out_len - c->out_at,
-			 MSG_NOSIGNAL | MSG_DONTWAIT);
-		if (n < 0 && errno == EINTR)
+		n = send_some(c);
+		if (n == -EINTR)
 			continue;
 		if (n < 0)
-			return errno == EAGAIN ? 0 : -errno;
+			return n == -EAGAIN ? 0 : (int)n;
 		c->out_at += (size_t)n;
 	}
 	c->out_at = c->out_len = 0;
@@ -282,6 +307,8 @@ static enum phase phase_of(const struct connection *c)
 		return PHASE_ANSWER;
 	if (c->is_broken)
 		return PHASE_DRAINING;
+	if (c->is_waiting)
+		return PHASE_SILENT;
 	return c->in_len ? PHASE_REQUEST : PHASE_SILENT;
 }
 
@@ -334,6 +361,10 @@ static int work(struct connection *c)
 			wait_for(c, EPOLLOUT);
 			return rc;
 		}
+		if (c->is_waiting) {
+			wait_for(c, 0);
+			return 0;
+		}
 		if (c->is_last || (c->is_ended && !c->in_len))
 			return -EPIPE;
 		if (c->is_broken)
@@ -365,12 +396,32 @@ static void connection_ready(struct loop_watch *w, uint32_t events)
 	struct connection *c = connection_of(w);
 	int rc;
 
-	(void)events;
+	/* Who waits is asked for nothing; this is its end. */
+	if (c->is_waiting && events & (EPOLLHUP | EPOLLERR)) {
+		connection_free(c);
+		return;
+	}
 	if (c->is_broken && c->out_at == c->out_len)
 		rc = drain(c);
 	else
 		rc = work(c);
 	if (rc < 0)
+		connection_free(c);
+	else
+		note_phase(c);
+}
+
+void connection_answer(struct connection *c, const struct reply *reply,
+		       int fds[2])
+{
+	c->is_waiting = false;
+	if (answer_reply(c, reply, !c->is_last)) {
+		connection_free(c);
+		return;
+	}
+	c->fds[0] = fd_steal(&fds[0]);
+	c->fds[1] = fd_steal(&fds[1]);
+	if (work(c) < 0)
 		connection_free(c);
 	else
 		note_phase(c);
@@ -411,6 +462,7 @@ int connection_new(struct connection **place, struct server *s, int *fd)
 	c->fd = fd_steal(fd);
 	c->turn = ++s->turn;
 	c->events = EPOLLIN;
+	c->fds[0] = c->fds[1] = -1;
 	c->watch.fd = -1;
 	c->watch.ready = connection_ready;
 	http_parser_init(&c->parser, s->payload_max);

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <jansson.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -47,6 +48,15 @@ struct controller {
 	uint64_t end_ns;       /* CLOCK_MONOTONIC; 0 while it lives */
 	enum machine_end end;  /* how it ended, once end_ns is set */
 	struct err end_error;  /* why, for MACHINE_FAILED */
+	struct fork *fork;     /* owned; one that is being made, see fork.c */
+	bool is_fork;	       /* a load, of what was forked */
+	/*
+	 * Set afterwards or NULL: a fork has ended, with what there is to say
+	 * and its descriptors (state, memory), which may be taken, or with *e.
+	 */
+	void (*forked)(void *context, json_t *json, int fds[2],
+		       const struct err *e);
+	void *forked_context; /* borrowed: server */
 	struct metrics metrics;
 	struct loop_timer rest;	    /* see controller_rest() */
 	struct machine_times times; /* kept over the machine's end */

@@ -80,12 +80,12 @@ static void show_sections(FILE *to, const struct state *s)
 static int describe(struct state *s, size_t len, FILE *to, struct err *e)
 {
 	struct vm_config config;
-	bool has_boot_timer;
+	bool has_boot_timer, is_fork;
 	unsigned i;
 	int rc;
 
 	config_init(&config);
-	rc = snapshot_config_read(s, &config, &has_boot_timer, e);
+	rc = snapshot_config_read(s, &config, &has_boot_timer, &is_fork, e);
 	if (!rc) {
 		describe_version(to);
 		fprintf(to, "format: %d, of %s\nbytes: %zu\nmemory's id: ",

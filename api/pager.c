@@ -19,15 +19,15 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "api/confine.h"
 #include "api/console.h"
 #include "api/options.h"
+#include "api/socket_file.h"
 #include "vmm/base/fd.h"
 #include "vmm/base/log.h"
+#include "vmm/base/rights.h"
 #include "vmm/mem/missing.h"
 
 /* What those get who may take a signal, or end all in good order. */
@@ -44,26 +44,6 @@ struct pager {
 };
 
 static struct pager *pager; /* the one of this process; NULL for none */
-
-static int connect_to(const char *path, struct err *e)
-{
-	struct sockaddr_un address = {.sun_family = AF_UNIX};
-	CLEAN_FD int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	if (fd < 0)
-		return err_errno(e, "a socket for the page fault handler");
-	if (strlen(path) >= sizeof(address.sun_path))
-		return err_set(e, -ENAMETOOLONG,
-			       "the backend_path %s is too long for a socket",
-			       path);
-	memcpy(address.sun_path, path, strlen(path) + 1);
-	if (connect(fd, (const struct sockaddr *)&address, sizeof(address)))
-		return err_errno(e,
-				 "no page fault handler at the backend_path "
-				 "%s; start it first",
-				 path);
-	return fd_steal(&fd);
-}
 
 /* page_size_kib holds bytes too, as clients expect it. */
 static char *describe(const struct guest_mem *m)
@@ -92,26 +72,11 @@ static char *describe(const struct guest_mem *m)
 
 static int send_both(int socket_fd, const char *text, int fd, struct err *e)
 {
-	struct iovec iov = {.iov_base = (char *)(uintptr_t)text,
-			    .iov_len = strlen(text)};
-	union {
-		struct cmsghdr head;
-		char room[CMSG_SPACE(sizeof(int))];
-	} control = {0};
-	struct msghdr message = {
-		.msg_iov = &iov,
-		.msg_iovlen = 1,
-		.msg_control = &control,
-		.msg_controllen = sizeof(control),
-	};
-	struct cmsghdr *c = CMSG_FIRSTHDR(&message);
+	const size_t len = strlen(text);
 
-	c->cmsg_level = SOL_SOCKET;
-	c->cmsg_type = SCM_RIGHTS;
-	c->cmsg_len = CMSG_LEN(sizeof(int));
-	memcpy(CMSG_DATA(c), &fd, sizeof(fd));
-	if (sendmsg(socket_fd, &message, MSG_NOSIGNAL) != (ssize_t)iov.iov_len)
-		return err_errno(e, "the page fault handler takes no message");
+	if (rights_send(socket_fd, text, len, &fd, 1) != (ssize_t)len)
+		return err_set(e, -EPIPE,
+			       "the page fault handler takes no message");
 	return 0;
 }
 
@@ -198,7 +163,9 @@ int pager_open(const struct guest_mem *m, const char *path, int signal_fd,
 	       const struct confine *confine, struct err *e)
 {
 	CLEAN_FD int pages = missing_register(m, true, e);
-	CLEAN_FD int fd = pages < 0 ? -1 : connect_to(path, e);
+	CLEAN_FD int fd =
+		pages < 0 ? -1
+			  : socket_file_connect(path, "backend_path", 0, e);
 	CLEAN_FD int end_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	struct pager *p;
 	char *text;
@@ -213,7 +180,7 @@ int pager_open(const struct guest_mem *m, const char *path, int signal_fd,
 	rc = text && p ? send_both(fd, text, pages, e)
 		       : err_set(e, -ENOMEM, "no memory for a message");
 	free(text);
-	if (!rc) {
+	if (p && !rc) {
 		*p = (struct pager){.fd = fd,
 				    .signal_fd = signal_fd,
 				    .end_fd = end_fd,

@@ -239,6 +239,9 @@ static int load(struct controller *c, struct snapshot_load *body,
 	rc = snapshot_override(&c->config, body, e);
 	c->config.machine.track_dirty_pages = body->track_dirty_pages ||
 					      body->enable_diff_snapshots;
+	if (!rc && c->is_fork)
+		rc = snapshot_fork_check_drives(&c->config, body->drives.items,
+						body->drives.count, e);
 	rc = rc ? rc : check_memory(memory, c->config.machine.mem_size_mib, e);
 	if (rc)
 		return rc;

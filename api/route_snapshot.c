@@ -17,6 +17,14 @@ int route_snapshot_load(struct controller *c, const char *id, void *body,
 	return snapshot_load(c, body, e);
 }
 
+int route_snapshot_fork(struct controller *c, const char *id, void *body,
+			json_t **json, struct err *e)
+{
+	(void)id;
+	(void)json;
+	return snapshot_fork(c, body, e);
+}
+
 int route_snapshot_prepare(struct controller *c, const char *id, void *body,
 			   json_t **json, struct err *e)
 {

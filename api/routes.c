@@ -65,6 +65,8 @@ static const struct route table[] = {
 	 &snapshot_create_table},
 	{"snapshot/load", "PUT", BEFORE_START, route_snapshot_load,
 	 &snapshot_load_table},
+	{"snapshot/fork", "PUT", AFTER_START, route_snapshot_fork,
+	 &snapshot_fork_table},
 	{"snapshot/prepare", "PUT", BEFORE_START, route_snapshot_prepare,
 	 &snapshot_prepare_table},
 	{"snapshot/finish", "PUT", ANY_TIME, route_snapshot_finish,
@@ -198,6 +200,10 @@ static int allowed(const struct controller *c, const struct route *route,
 		when = action->action_type == ACTION_START ? BEFORE_START
 							   : AFTER_START;
 	}
+	if (c->fork && strcmp(route->method, "GET") != 0)
+		return err_set(e, -EBUSY,
+			       "A fork is being made; ask again when it has "
+			       "answered.");
 	if (when == BEFORE_START && is_started)
 		return err_set(e, -EPERM,
 			       "The requested operation is not supported "
@@ -306,7 +312,10 @@ void routes_serve(struct controller *c, const struct http_request *request,
 
 	*reply = (struct reply){0};
 	rc = serve(c, route, id, request, reply, &e);
-	if (rc) {
+	if (rc == -EINPROGRESS) {
+		reply->is_later = true;
+		rc = 0;
+	} else if (rc) {
 		reply_fault(reply, e.text);
 		log_info("%s %s: 400: %s", request->method, request->path,
 			 e.text);

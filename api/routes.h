@@ -19,6 +19,7 @@ struct reply {
 	json_t *json; /* owned; NULL for no body */
 	bool is_text; /* json is a string, to be sent as plain text */
 	bool is_deprecated;
+	bool is_later; /* no answer yet: controller.forked() has it */
 };
 
 /*
@@ -37,7 +38,7 @@ void reply_fini(struct reply *reply);
  * A handler: c is allowed to be asked, id is a valid id or "", body is bound by
  * the row's table (or NULL) and freed by the caller. Leaves a new reference in
  * *json to answer 200 with it, or nothing to answer 204. On failure *e is the
- * fault_message.
+ * fault_message; -EINPROGRESS where the answer comes later.
  */
 typedef int route_handler(struct controller *c, const char *id, void *body,
 			  json_t **json, struct err *e);
@@ -97,6 +98,7 @@ route_handler route_metrics_get;
 /* route_snapshot.c */
 route_handler route_snapshot_create;
 route_handler route_snapshot_load;
+route_handler route_snapshot_fork;
 route_handler route_snapshot_prepare;
 route_handler route_snapshot_finish;
 route_handler route_snapshot_mark;

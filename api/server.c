@@ -55,7 +55,8 @@ static struct connection **take_place(struct server *s)
 
 		if (!*at)
 			return at;
-		if ((*at)->turn < (*silent)->turn)
+		if (*at != s->waiting &&
+		    (*silent == s->waiting || (*at)->turn < (*silent)->turn))
 			silent = at;
 	}
 	log_info("API client: %d connections are open, closing the one that "
@@ -72,6 +73,22 @@ static bool client_accepted(struct listener *l, int *fd)
 	return connection_new(take_place(s), s, fd) == 0;
 }
 
+/* Who asked may have gone; then nobody wants it. */
+static void fork_ended(void *context, json_t *json, int fds[2],
+		       const struct err *e)
+{
+	struct server *s = context;
+	struct reply reply = {.status = 200, .json = json_incref(json)};
+
+	if (e) {
+		reply_fault(&reply, e->text);
+		log_info("PUT /snapshot/fork: 400: %s", e->text);
+	}
+	if (s->waiting)
+		connection_answer(s->waiting, &reply, fds);
+	reply_fini(&reply);
+}
+
 static void server_init(struct server *s, struct loop *loop,
 			struct controller *controller, uint64_t payload_max)
 {
@@ -84,6 +101,8 @@ static void server_init(struct server *s, struct loop *loop,
 	s->listener.loop = loop;
 	s->listener.accepted = client_accepted;
 	s->is_open = true;
+	controller->forked = fork_ended;
+	controller->forked_context = s;
 }
 
 int server_open(struct server *s, struct loop *loop,
@@ -109,6 +128,7 @@ void server_close(struct server *s)
 	if (!s->is_open)
 		return;
 	s->is_open = false;
+	snapshot_fork_cancel(s->controller);
 	loop_disarm(s->loop, &s->timer);
 	for (i = 0; i < SERVER_CONNECTIONS_MAX; i++) {
 		if (!s->connections[i])

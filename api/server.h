@@ -31,9 +31,10 @@ struct server {
 	bool is_closing; /* requests are answered no more */
 	/* Set afterwards or NULL: before each request, to find out that. */
 	void (*before)(void *context);
-	void *context;	    /* borrowed: main */
-	size_t payload_max; /* bytes */
-	uint64_t turn;	    /* counts reads, to find the silent longest */
+	void *context;		    /* borrowed: main */
+	size_t payload_max;	    /* bytes */
+	struct connection *waiting; /* one that a later answer is for */
+	uint64_t turn; /* counts reads, to find the silent longest */
 	struct connection *connections[SERVER_CONNECTIONS_MAX]; /* owned */
 };
 

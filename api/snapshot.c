@@ -106,7 +106,7 @@ static int encode(struct controller *c, const uint8_t id[STATE_ID_LEN],
 		return err_set(e, -ENOMEM, "no memory for the state");
 	memcpy(state_id(s), id, STATE_ID_LEN);
 	*state_has_memory(s) = has_memory;
-	rc = snapshot_config_save(c, s, e);
+	rc = snapshot_config_save(c, false, s, e);
 	rc = rc ? rc : machine_save(c->machine, s, e);
 	rc = rc ? rc : snapshot_overlays_save(c, s, overlays, e);
 	rc = rc ? rc

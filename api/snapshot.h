@@ -90,6 +90,13 @@ struct snapshot_reset {
 	bool keep_drives;
 };
 
+struct snapshot_fork {
+	char *socket_path; /* owned; NULL: descriptors go with the answer */
+	bool resume_vm;
+	bool has_resume_vm; /* without it, as before */
+};
+
+extern const struct field_table snapshot_fork_table;
 extern const struct field_table snapshot_mark_table;
 extern const struct field_table snapshot_reset_table;
 extern const struct field_table snapshot_create_table;
@@ -140,3 +147,25 @@ int snapshot_mark(struct controller *c, struct err *e);
  */
 int snapshot_reset(struct controller *c, const struct snapshot_reset *body,
 		   struct err *e);
+
+/*
+ * The microVM at one instant, as two files in memory that others load, while it
+ * goes on. Done in steps of the loop's: -EINPROGRESS where it has begun, and
+ * c->forked is called at its end; -EINVAL and others where it was refused.
+ */
+int snapshot_fork(struct controller *c, struct snapshot_fork *body,
+		  struct err *e);
+
+/* Its timer's. */
+void snapshot_fork_turn(struct loop_timer *t);
+
+/* Ends one that is under way, with a sentence. */
+void snapshot_fork_cancel(struct controller *c);
+
+/*
+ * Whether the drives of the configuration may be written to by the microVM that
+ * body makes of a fork: its parent writes to the same, unless overridden.
+ */
+int snapshot_fork_check_drives(const struct vm_config *config,
+			       const struct snapshot_drive *overrides,
+			       uint32_t count, struct err *e);

@@ -2,6 +2,9 @@
  * The configuration as GET /vm/config has it: JSON that the code for config
  * files judges. So a release that adds a field reads what stands in older
  * snapshots, and refuses what it does not know.
+ *
+ * Version 2 tells of a fork, whose drives another microVM writes to. What is no
+ * fork is written as version 1, for older releases.
  */
 #include "api/snapshot_config.h"
 
@@ -9,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { CONFIG_VERSION = 1, CONFIG_BYTES_MAX = 1 << 20 };
+enum { CONFIG_VERSION = 2, CONFIG_BYTES_MAX = 1 << 20 };
 
 static char *dump(const struct vm_config *config)
 {
@@ -42,16 +45,18 @@ static void visit_text(struct visitor *v, bool *has_boot_timer, char **text,
 		visit_fail(v, -ENOMEM, "no memory for the configuration");
 }
 
-int snapshot_config_save(const struct controller *c, struct state *s,
-			 struct err *e)
+int snapshot_config_save(const struct controller *c, bool is_fork,
+			 struct state *s, struct err *e)
 {
 	bool has_boot_timer = c->has_boot_timer;
 	char *text = dump(&c->config);
 	uint32_t len = text ? (uint32_t)strlen(text) : 0;
 	struct visitor v;
 
-	visitor_save(&v, CONFIG_VERSION, e);
+	visitor_save(&v, is_fork ? CONFIG_VERSION : 1, e);
 	visit_text(&v, &has_boot_timer, &text, &len);
+	if (is_fork)
+		visit_bool(&v, &is_fork);
 	free(text);
 	return state_add(s, "config", &v, e);
 }
@@ -71,7 +76,7 @@ static void adopt(struct controller *c, struct vm_config *config)
 }
 
 int snapshot_config_read(const struct state *s, struct vm_config *config,
-			 bool *has_boot_timer, struct err *e)
+			 bool *has_boot_timer, bool *is_fork, struct err *e)
 {
 	struct visitor v;
 	char *text = NULL;
@@ -81,6 +86,9 @@ int snapshot_config_read(const struct state *s, struct vm_config *config,
 	if (rc)
 		return rc;
 	visit_text(&v, has_boot_timer, &text, &len);
+	*is_fork = false;
+	if (v.version >= 2)
+		visit_bool(&v, is_fork);
 	rc = visitor_end(&v);
 	if (!rc)
 		rc = config_parse(config, text, len, e);
@@ -98,16 +106,17 @@ int snapshot_config_load(struct controller *c, const struct state *s,
 			 struct err *e)
 {
 	struct vm_config config;
-	bool has_boot_timer;
+	bool has_boot_timer, is_fork;
 	int rc;
 
 	config_init(&config);
-	rc = snapshot_config_read(s, &config, &has_boot_timer, e);
+	rc = snapshot_config_read(s, &config, &has_boot_timer, &is_fork, e);
 	if (rc) {
 		config_fini(&config);
 		return rc;
 	}
 	c->has_boot_timer = has_boot_timer;
+	c->is_fork = is_fork;
 	adopt(c, &config);
 	return 0;
 }

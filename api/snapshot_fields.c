@@ -315,6 +315,24 @@ const struct field_table snapshot_mark_table = {
 	.size = sizeof(struct snapshot_mark),
 };
 
+static const struct field fork_fields[] = {
+	{
+		.name = "socket_path",
+		.type = FIELD_STRING,
+		FIELD_AT(struct snapshot_fork, socket_path),
+	},
+	{
+		.name = "resume_vm",
+		.type = FIELD_BOOL,
+		.flags = FIELD_GIVEN,
+		.given = offsetof(struct snapshot_fork, has_resume_vm),
+		FIELD_AT(struct snapshot_fork, resume_vm),
+	},
+};
+
+const struct field_table snapshot_fork_table =
+	FIELD_TABLE("snapshot/fork", struct snapshot_fork, fork_fields);
+
 static const struct field reset_fields[] = {
 	{
 		.name = "resume_vm",

@@ -87,6 +87,28 @@ int socket_file_bind(struct socket_file *f, int fd, const char *path,
 	return 0;
 }
 
+int socket_file_connect(const char *path, const char *what, int flags,
+			struct err *e)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	CLEAN_FD int fd =
+		socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | flags, 0);
+
+	if (fd < 0)
+		return err_errno(e, "a socket for the %s", what);
+	if (strlen(path) >= sizeof(address.sun_path))
+		return err_set(e, -ENAMETOOLONG,
+			       "the %s %s is too long for a socket", what,
+			       path);
+	memcpy(address.sun_path, path, strlen(path) + 1);
+	if (connect(fd, (const struct sockaddr *)&address, sizeof(address)))
+		return err_errno(e,
+				 "nobody takes connections at the %s %s; start "
+				 "who does first",
+				 what, path);
+	return fd_steal(&fd);
+}
+
 void socket_file_remove(struct socket_file *f)
 {
 	struct stat st;

@@ -20,5 +20,14 @@ struct socket_file {
 int socket_file_bind(struct socket_file *f, int fd, const char *path,
 		     struct err *e);
 
+/*
+ * Connects to who listens at path; what is the field that names it, for the
+ * sentence. flags are socket()'s, close-on-exec is added; with SOCK_NONBLOCK
+ * one whose queue is full is refused. Returns the descriptor or a negative
+ * errno.
+ */
+int socket_file_connect(const char *path, const char *what, int flags,
+			struct err *e);
+
 /* Removes the file if it is still ours. Accepts a zeroed struct. */
 void socket_file_remove(struct socket_file *f);

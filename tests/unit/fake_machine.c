@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "devices/block.h"
@@ -35,6 +36,7 @@ void fake_reset(void)
 	fake.calls[0] = '\0';
 	fake.fail = NULL;
 	fake.fail_code = 0;
+	fake.steps = 0;
 }
 
 static void note(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
@@ -227,6 +229,47 @@ int machine_reset(struct machine *m, struct err *e)
 	(void)m;
 	note("reset");
 	return fails("reset", e);
+}
+
+int machine_fork_begin(struct machine *m, bool runs, struct err *e)
+{
+	(void)m;
+	note(runs ? "fork begin" : "fork begin held");
+	return fails("fork begin", e);
+}
+
+int machine_fork_step(struct machine *m, uint64_t *rest_ns, struct err *e)
+{
+	(void)m;
+	*rest_ns = 0;
+	note("step");
+	if (fails("step", e))
+		return e->code;
+	if (!fake.steps)
+		return 1;
+	fake.steps--;
+	return 0;
+}
+
+int machine_fork(struct machine *m, struct err *e)
+{
+	(void)m;
+	note("fork");
+	return fails("fork", e);
+}
+
+int machine_fork_memory(struct machine *m, int *fd, struct err *e)
+{
+	(void)m;
+	*fd = memfd_create("memory", MFD_CLOEXEC);
+	note("memory");
+	return fails("memory", e);
+}
+
+void machine_fork_end(struct machine *m)
+{
+	(void)m;
+	note("fork end");
 }
 
 uint64_t machine_memory(const struct machine *m)

@@ -10,6 +10,7 @@ struct fake_machine {
 	char calls[4096]; /* "new 1 134217728; add block rootfs; …" */
 	const char *fail; /* the call that fails next, NULL for none */
 	int fail_code;	  /* … with that; 0 for -ENOMEM */
+	unsigned steps;	  /* of a fork, before it may be held */
 	unsigned alive;	  /* machines and devices not yet freed */
 	struct machine_hooks hooks; /* of the last machine_new() */
 	const struct state *state;  /* the same */

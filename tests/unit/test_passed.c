@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -128,6 +129,30 @@ static void a_copy_of_it_is_opened_as_it_was(void **state)
 	}
 }
 
+/* A file in memory can be had for both alone. */
+static void one_that_nobody_can_write_to_can_be_read(void **state)
+{
+	static const int seals[] = {0, F_SEAL_GROW, F_SEAL_WRITE,
+				    F_SEAL_FUTURE_WRITE};
+	char name[16];
+	struct err e = {0};
+	unsigned i;
+	int fd;
+
+	(void)state;
+	for (i = 0; i < sizeof(seals) / sizeof(seals[0]); i++) {
+		fd = memfd_create("passed", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+		assert_int_equal(fcntl(fd, F_ADD_SEALS, seals[i]), 0);
+		snprintf(name, sizeof(name), "%d", fd);
+		assert_int_equal(passed_take(name, &e), 0);
+		snprintf(name, sizeof(name), "fd:%d", fd);
+		assert_int_equal(open_file(name, O_RDONLY),
+				 i < 2 ? -EACCES : 0);
+		assert_int_equal(open_file(name, O_WRONLY), -EACCES);
+		close(fd);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -135,6 +160,7 @@ int main(void)
 		cmocka_unit_test(nothing_else_is_one),
 		cmocka_unit_test(what_was_not_passed_is_a_name),
 		cmocka_unit_test(a_copy_of_it_is_opened_as_it_was),
+		cmocka_unit_test(one_that_nobody_can_write_to_can_be_read),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

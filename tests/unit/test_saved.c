@@ -166,6 +166,7 @@ static int teardown(void **state)
 	(void)state;
 	arch_free(m.arch);
 	free(m.written);
+	free(m.fresh);
 	free(m.since_mark);
 	guest_mem_close(&m.mem);
 	return 0;

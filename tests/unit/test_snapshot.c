@@ -553,7 +553,7 @@ static void a_log_is_the_monitors_own(void **state)
 	done("PUT", "/logger", at("{\"log_path\": \"@/memory\"}"));
 	done("PUT", "/metrics", at("{\"metrics_path\": \"@/state\"}"));
 	controller.has_boot_timer = true;
-	assert_int_equal(snapshot_config_save(&controller, s, &e), 0);
+	assert_int_equal(snapshot_config_save(&controller, false, s, &e), 0);
 	section = state_name(s, 0);
 	assert_string_equal(section, "config");
 	controller.has_boot_timer = false;

@@ -122,7 +122,8 @@ class Monitor:
 
     count = 0
 
-    def __init__(self, scratch, words=(), command=None, sock=None, stdin=subprocess.DEVNULL):
+    def __init__(self, scratch, words=(), command=None, sock=None, stdin=subprocess.DEVNULL,
+                 files=()):
         Monitor.count += 1
         base = os.path.join(scratch, f"vm{Monitor.count}")
         self.sock = sock or base + ".sock"
@@ -130,7 +131,7 @@ class Monitor:
         command = command or [MONITOR, "--api-sock", self.sock]
         with open(self.out, "wb") as out, open(self.err, "wb") as err:
             self.process = subprocess.Popen(
-                [*command, *words], stdin=stdin, stdout=out, stderr=err)
+                [*command, *words], stdin=stdin, stdout=out, stderr=err, pass_fds=files)
         wait_for(lambda: os.path.exists(self.sock) or self.process.poll() is not None)
 
     def __enter__(self):
@@ -139,8 +140,11 @@ class Monitor:
     def __exit__(self, *_):
         self.kill()
 
-    def ask(self, method, target, body=None, patience_s=PATIENCE_S):
-        """Returns the status and the body, parsed where there is one."""
+    def ask(self, method, target, body=None, patience_s=PATIENCE_S, files=None):
+        """
+        Returns the status and the body, parsed where there is one; files gets
+        the descriptors that come along.
+        """
         data = b"" if body is None else json.dumps(body).encode()
         head = f"{method} {target} HTTP/1.1\r\nContent-Length: {len(data)}\r\n\r\n"
         answer = b""
@@ -150,7 +154,7 @@ class Monitor:
             wait_for(lambda: not s.connect_ex(self.sock) or self.process.poll() is not None)
             s.sendall(head.encode() + data)
             while b"\r\n\r\n" not in answer:
-                answer += self.more(s)
+                answer += self.more(s, files)
             head, _, rest = answer.partition(b"\r\n\r\n")
             length = re.search(rb"Content-Length: *(\d+)", head, re.I)
             length = int(length.group(1)) if length else 0
@@ -159,8 +163,12 @@ class Monitor:
         return int(head.split()[1]), json.loads(rest) if rest else None
 
     @staticmethod
-    def more(s):
-        some = s.recv(65536)
+    def more(s, files=None):
+        if files is None:
+            some = s.recv(65536)
+        else:
+            some, came, _, _ = socket.recv_fds(s, 65536, 4)
+            files += came
         if not some:
             raise ConnectionError("the monitor closed the connection without an answer")
         return some
@@ -212,6 +220,14 @@ class Monitor:
     def load(self, place, backend="File", handler=None, resume_vm=True, **more):
         self.do("PUT", "/snapshot/load", load_body(place, backend, handler, resume_vm, **more))
 
+    def fork(self, **body):
+        """What it answers, with the descriptors of state and memory."""
+        files = []
+        status, answer = self.ask("PUT", "/snapshot/fork", body, 120, files)
+        if status != 200 or len(files) != (0 if "socket_path" in body else 2):
+            raise Refused(f"fork {body}: {status} {answer} {files}\n{self.log()[-600:]}")
+        return Forked(answer, files)
+
     def metrics(self, path):
         """What it counts, where --metrics-path is path."""
         self.do("PUT", "/actions", {"action_type": "FlushMetrics"})
@@ -261,6 +277,35 @@ class Monitor:
         if self.process.poll() is None:
             self.process.kill()
         self.process.wait()
+
+
+class Forked:
+    """A fork: what was answered, and two descriptors."""
+
+    def __init__(self, answer, files):
+        self.answer, self.files = answer, files
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        for fd in self.files:
+            os.close(fd)
+
+    def words(self):
+        """The option that lets a monitor have them."""
+        return ("--file-fds", ",".join(str(fd) for fd in sorted(self.files)))
+
+    def body(self, **more):
+        state, memory = self.files
+        return {"snapshot_path": f"fd:{state}:state", "resume_vm": True,
+                "mem_backend": {"backend_type": "File", "backend_path": f"fd:{memory}:memory"},
+                **more}
+
+    def child(self, scratch, **more):
+        m = Monitor(scratch, words=self.words(), files=self.files)
+        m.do("PUT", "/snapshot/load", self.body(**more))
+        return m
 
 
 class Caller:

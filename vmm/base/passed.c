@@ -69,6 +69,23 @@ bool passed_has(const char *path)
 	return find(path) >= 0;
 }
 
+/* A file in memory has no other descriptors than for both (memfd_create(2)). */
+static bool is_sealed(int fd)
+{
+	const int seals = fcntl(fd, F_GET_SEALS);
+
+	return seals >= 0 && seals & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE);
+}
+
+/* Whether a descriptor opened one way serves for another. */
+static bool serves(int fd, int how, int flags)
+{
+	how &= O_ACCMODE;
+	flags &= O_ACCMODE;
+	return how == flags ||
+	       (flags == O_RDONLY && how == O_RDWR && is_sealed(fd));
+}
+
 int passed_open(const char *path, int flags)
 {
 	const int fd = find(path);
@@ -77,7 +94,7 @@ int passed_open(const char *path, int flags)
 	if (fd < 0)
 		return open(path, flags | O_CLOEXEC);
 	how = fcntl(fd, F_GETFL);
-	if (how >= 0 && (how & O_ACCMODE) != (flags & O_ACCMODE)) {
+	if (how >= 0 && !serves(fd, how, flags)) {
 		errno = EACCES;
 		return -1;
 	}

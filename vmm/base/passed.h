@@ -25,8 +25,9 @@ bool passed_has(const char *path);
 
 /*
  * open() of path: O_CLOEXEC is added, and of a descriptor that was passed a
- * copy is returned, if it was opened as flags' access mode says. Returns an fd,
- * owned by the caller, or -1 and errno: EBADF where it is not open, EACCES
- * where it was opened otherwise.
+ * copy is returned, if it was opened as flags' access mode says; to be read,
+ * also one in memory that was opened for both and is sealed against writing.
+ * Returns an fd, owned by the caller, or -1 and errno: EBADF where it is not
+ * open, EACCES where it was opened otherwise.
  */
 int passed_open(const char *path, int flags);

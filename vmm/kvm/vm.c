@@ -105,35 +105,23 @@ int vm_log_writes(struct vm *vm, const struct guest_mem *mem, bool is_on,
 int vm_take_written(struct vm *vm, const struct guest_mem *mem, uint64_t *pages,
 		    struct err *e)
 {
-	uint64_t at, words, *bits;
 	uint32_t slot = 0;
-	uint64_t i;
+	uint64_t at;
 	unsigned r;
 
 	for (r = 0; r < mem->count; r++)
 		for (at = 0; at < mem->regions[r].size;
 		     at += SLOT_BYTES_MAX, slot++) {
-			const struct kvm_userspace_memory_region s =
-				slot_of(&mem->regions[r], at, slot, false);
 			const uint64_t first =
 				(uint64_t)(mem->regions[r].hva - mem->map) + at;
-			struct kvm_dirty_log log = {.slot = slot};
+			struct kvm_dirty_log log = {
+				.slot = slot,
+				.dirty_bitmap =
+					pages + first / GUEST_PAGE / GUEST_WORD,
+			};
 
-			words = (s.memory_size / GUEST_PAGE + GUEST_WORD - 1) /
-				GUEST_WORD;
-			bits = calloc(words, sizeof(*bits));
-			if (!bits)
-				return err_set(e, -ENOMEM,
-					       "no memory for a log of pages");
-			log.dirty_bitmap = bits;
-			if (ioctl(vm->fd, KVM_GET_DIRTY_LOG, &log)) {
-				free(bits);
+			if (ioctl(vm->fd, KVM_GET_DIRTY_LOG, &log))
 				return err_errno(e, "KVM_GET_DIRTY_LOG");
-			}
-			for (i = 0; i < words; i++)
-				pages[first / GUEST_PAGE / GUEST_WORD + i] |=
-					bits[i];
-			free(bits);
 		}
 	return 0;
 }

@@ -45,9 +45,10 @@ int vm_log_writes(struct vm *vm, const struct guest_mem *mem, bool is_on,
 		  struct err *e);
 
 /*
- * Adds to pages, a bit for each of mem in the order of its mapping, what the
+ * Makes pages, a bit for each of mem in the order of its mapping, what the
  * guest has written to since the last call, or since it is noted; KVM forgets
- * it. Thread: any; no vCPU runs.
+ * it. On failure they are those of some slots. Thread: any; vCPUs may run, and
+ * what they write meanwhile is in this call's or in the next one's.
  */
 int vm_take_written(struct vm *vm, const struct guest_mem *mem, uint64_t *pages,
 		    struct err *e);

@@ -17,6 +17,7 @@
 #include "vmm/base/container.h"
 #include "vmm/base/fd.h"
 #include "vmm/base/log.h"
+#include "vmm/machine/forked.h"
 #include "vmm/machine/parts.h"
 #include "vmm/machine/saved.h"
 
@@ -272,7 +273,9 @@ void machine_free(struct machine *m)
 	if (!are_quiet)
 		return;
 	free(m->written);
+	free(m->fresh);
 	free(m->since_mark);
+	forked_free(m);
 	guest_mem_close(&m->mem);
 	kvm_close(&m->kvm);
 	fd_close(&m->signal_fd);

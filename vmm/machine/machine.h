@@ -157,6 +157,22 @@ void machine_mark_loaded(struct machine *m, const struct state *s);
  */
 int machine_reset(struct machine *m, struct err *e);
 
+/*
+ * A fork: the memory of this instant as a file that others map, while the
+ * machine goes on. It is begun, then takes steps of a millisecond while the
+ * guest runs (or, where runs is false, is held by the caller): 1 where it may
+ * be held now, 0 where the next step is due in *rest_ns. Then the caller holds
+ * the machine, machine_quiet(), and machine_fork() is the instant. After it
+ * runs again machine_fork_memory() gives the file, which nobody can write to;
+ * and in every case machine_fork_end() is the last. There is one at a time, and
+ * neither a mark nor a reset meanwhile.
+ */
+int machine_fork_begin(struct machine *m, bool runs, struct err *e);
+int machine_fork_step(struct machine *m, uint64_t *rest_ns, struct err *e);
+int machine_fork(struct machine *m, struct err *e);
+int machine_fork_memory(struct machine *m, int *fd, struct err *e);
+void machine_fork_end(struct machine *m);
+
 /* Bytes of guest memory. */
 uint64_t machine_memory(const struct machine *m);
 

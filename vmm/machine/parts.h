@@ -37,9 +37,12 @@ struct machine {
 	bool is_quiet;	   /* its devices are held */
 	bool is_tracked;   /* KVM and we note what is written */
 	uint64_t *written; /* owned; noted and not yet in a memory file */
+	uint64_t *fresh;   /* owned; room for what KVM tells */
 	/* What to go back to, borrowed; and owned, the pages written since. */
 	const struct state *marked;
 	uint64_t *since_mark;
+	uint64_t *since_copy;  /* owned; written since a fork copied it */
+	struct forked *forked; /* owned; a fork that is being made */
 };
 
 /* The kind of a device, as messages and counters have it: "drive". */

@@ -317,33 +317,54 @@ int machine_reload(struct machine *m, struct device *d, struct err *e)
 
 int saved_track(struct machine *m, struct err *e)
 {
-	m->written = calloc(guest_mem_words(&m->mem), sizeof(m->written[0]));
-	if (!m->written || guest_mem_track(&m->mem, true))
+	const uint64_t words = guest_mem_words(&m->mem);
+
+	m->written = calloc(words, sizeof(m->written[0]));
+	if (!m->fresh)
+		m->fresh = calloc(words, sizeof(m->fresh[0]));
+	if (!m->written || !m->fresh || guest_mem_track(&m->mem, true))
 		return err_set(e, -ENOMEM, "no memory for a log of pages");
 	m->is_tracked = true;
 	return 0;
 }
 
-int saved_gather(struct machine *m, struct err *e)
+/* Takes a word of a set into all that want it. */
+static void take_word(struct machine *m, uint64_t i, uint64_t bits)
+{
+	m->written[i] |= bits;
+	if (m->since_mark)
+		m->since_mark[i] |= bits;
+	if (m->since_copy)
+		m->since_copy[i] |= bits;
+}
+
+int saved_gather_guest(struct machine *m, struct err *e)
 {
 	const uint64_t words = guest_mem_words(&m->mem);
-	uint64_t *fresh = calloc(words, sizeof(*fresh));
+	uint64_t *fresh = m->fresh;
 	uint64_t i;
 	int rc;
 
-	if (!fresh)
-		return err_set(e, -ENOMEM, "no memory for a log of pages");
+	memset(fresh, 0, words * sizeof(*fresh));
 	rc = vm_take_written(&m->vm, &m->mem, fresh, e);
 	/* Also where it fails: KVM has forgotten what it told. */
-	for (i = 0; i < words; i++) {
+	for (i = 0; i < words; i++)
+		if (fresh[i])
+			take_word(m, i, fresh[i]);
+	return rc;
+}
+
+int saved_gather(struct machine *m, struct err *e)
+{
+	const uint64_t words = guest_mem_words(&m->mem);
+	uint64_t i;
+	int rc = saved_gather_guest(m, e);
+
+	for (i = 0; i < words; i++)
 		if (m->mem.written[i])
-			fresh[i] |= __atomic_exchange_n(&m->mem.written[i], 0,
-							__ATOMIC_RELAXED);
-		m->written[i] |= fresh[i];
-		if (m->since_mark)
-			m->since_mark[i] |= fresh[i];
-	}
-	free(fresh);
+			take_word(m, i,
+				  __atomic_exchange_n(&m->mem.written[i], 0,
+						      __ATOMIC_RELAXED));
 	return rc;
 }
 

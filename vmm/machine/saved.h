@@ -28,5 +28,14 @@ int saved_load_platform(struct machine *m, struct err *e);
 /* Begins to note what is written to memory that KVM logs already. */
 int saved_track(struct machine *m, struct err *e);
 
-/* Takes what was noted into m->written and, where it is, m->since_mark. */
+/*
+ * Takes what KVM noted into m->written and, where they are, the sets since a
+ * mark and of a fork. The guest may run.
+ */
+int saved_gather_guest(struct machine *m, struct err *e);
+
+/*
+ * The same, and what we noted ourselves: some of that may be written only now,
+ * so devices have to be quiet.
+ */
 int saved_gather(struct machine *m, struct err *e);

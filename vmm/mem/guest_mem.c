@@ -43,9 +43,10 @@ static int sum_ranges(const struct guest_range *ranges, unsigned count,
 static int map_memfd(struct guest_mem *m, struct err *e)
 {
 	const bool is_huge = m->kind == GUEST_MEM_HUGE_2M;
-	CLEAN_FD int fd = memfd_create(
-		"guest-memory",
-		MFD_CLOEXEC | (is_huge ? MFD_HUGETLB | MFD_HUGE_2MB : 0));
+	CLEAN_FD int fd =
+		memfd_create("guest-memory",
+			     MFD_CLOEXEC | (is_huge ? MFD_HUGETLB | MFD_HUGE_2MB
+						    : MFD_ALLOW_SEALING));
 	void *map;
 
 	if (fd < 0)

@@ -34,6 +34,7 @@ struct writer {
 	/* [begin, end) of the mapping is to be written. */
 	uint64_t begin;
 	uint64_t end;
+	struct image_data data;
 	struct image_figures *figures;
 	struct err *e;
 };
@@ -138,44 +139,68 @@ static int residency(const struct guest_mem *m, uint64_t at, uint64_t bytes,
 	return 0;
 }
 
+/* Whether the file has data behind at; w->data is the first stretch of it. */
+static bool has_data(struct writer *w, uint64_t at)
+{
+	struct image_data *d = &w->data;
+
+	while (!d->is_over && at >= d->end) {
+		d->begin = at;
+		d->is_over = w->m->fd < 0 ||
+			     !next_data(w->m, &d->begin, &d->end);
+	}
+	return !d->is_over;
+}
+
 /*
  * Without a memory file: all that is in memory. With one, its data too, in the
  * order of addresses, so that each page comes once.
  */
-static int take_private(struct writer *w)
+static int take_private(struct writer *w, uint64_t first, uint64_t last)
 {
 	static unsigned char vec[WINDOW_PAGES];
 	const struct guest_mem *m = w->m;
-	uint64_t at, bytes, i, begin = 0, end = 0;
-	bool has_data = m->fd >= 0;
+	uint64_t at, bytes, i;
 	int rc = 0;
 
-	for (at = 0; at < m->size && !rc; at += bytes) {
-		bytes = m->size - at;
+	for (at = first; at < last && !rc; at += bytes) {
+		bytes = last - at;
 		if (bytes > (uint64_t)WINDOW_PAGES * GUEST_PAGE)
 			bytes = (uint64_t)WINDOW_PAGES * GUEST_PAGE;
 		rc = residency(m, at, bytes, vec, w->e);
-		for (i = 0; i < bytes && !rc; i += GUEST_PAGE) {
-			while (has_data && at + i >= end) {
-				begin = at + i;
-				has_data = next_data(m, &begin, &end);
-			}
+		for (i = 0; i < bytes && !rc; i += GUEST_PAGE)
 			if (vec[i / GUEST_PAGE] & 1 ||
-			    (has_data && at + i >= begin))
+			    (has_data(w, at + i) && at + i >= w->data.begin))
 				rc = take(w, at + i);
-		}
 	}
 	return rc;
 }
 
-static int take_memfd(struct writer *w)
+static int take_memfd(struct writer *w, uint64_t first, uint64_t last)
 {
-	uint64_t begin = 0, end = 0;
+	uint64_t at, begin, end;
 	int rc = 0;
 
-	for (; !rc && next_data(w->m, &begin, &end); begin = end)
+	for (at = first; !rc && at < last && has_data(w, at); at = end) {
+		begin = at > w->data.begin ? at : w->data.begin;
+		end = w->data.end < last ? w->data.end : last;
 		rc = take_range(w, begin, end);
+	}
 	return rc;
+}
+
+static int write_range(struct writer *w, uint64_t begin, uint64_t end)
+{
+	const enum guest_mem_kind kind = w->m->kind;
+	int rc;
+
+	if (kind == GUEST_MEM_MISSING)
+		rc = take_range(w, begin, end);
+	else if (kind == GUEST_MEM_SMALL || kind == GUEST_MEM_HUGE_2M)
+		rc = take_memfd(w, begin, end);
+	else
+		rc = take_private(w, begin, end);
+	return rc ? rc : flush(w);
 }
 
 int image_write(const struct guest_mem *m, int fd, uint64_t offset,
@@ -188,15 +213,54 @@ int image_write(const struct guest_mem *m, int fd, uint64_t offset,
 		.figures = figures,
 		.e = e,
 	};
-	int rc;
 
 	*figures = (struct image_figures){0};
-	if (m->kind == GUEST_MEM_MISSING)
-		rc = take_range(&w, 0, m->size);
-	else if (m->kind == GUEST_MEM_SMALL || m->kind == GUEST_MEM_HUGE_2M)
-		rc = take_memfd(&w);
-	else
-		rc = take_private(&w);
+	return write_range(&w, 0, m->size);
+}
+
+int image_write_range(const struct guest_mem *m, uint64_t begin, uint64_t end,
+		      struct image_data *data, int fd, struct err *e)
+{
+	struct image_figures figures = {0};
+	struct writer w = {
+		.m = m,
+		.fd = fd,
+		.begin = begin,
+		.end = begin,
+		.data = *data,
+		.figures = &figures,
+		.e = e,
+	};
+	int rc = write_range(&w, begin, end);
+
+	*data = w.data;
+	return rc;
+}
+
+int image_move_pages(const struct guest_mem *m, uint64_t *pages, uint64_t *word,
+		     uint64_t max, int fd, struct err *e)
+{
+	struct image_figures figures = {0};
+	struct writer w = {
+		.m = m,
+		.fd = fd,
+		.are_zeroes_written = true,
+		.figures = &figures,
+		.e = e,
+	};
+	const uint64_t words = guest_mem_words(m);
+	int rc = 0;
+
+	for (; *word < words && max && !rc; *word += !pages[*word])
+		for (; pages[*word] && max && !rc; max--) {
+			const uint64_t page =
+				*word * GUEST_WORD +
+				(uint64_t)__builtin_ctzll(pages[*word]);
+
+			pages[*word] &= pages[*word] - 1;
+			if (page < m->size / GUEST_PAGE)
+				rc = take(&w, page * GUEST_PAGE);
+		}
 	return rc ? rc : flush(&w);
 }
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "vmm/base/err.h"
@@ -23,6 +24,30 @@ struct image_figures {
  */
 int image_write(const struct guest_mem *m, int fd, uint64_t offset,
 		struct image_figures *figures, struct err *e);
+
+/* A stretch of a memory file that is no hole, of bytes of the mapping. */
+struct image_data {
+	uint64_t begin;
+	uint64_t end;
+	bool is_over; /* there is none behind */
+};
+
+/*
+ * The same of [begin, end) alone, multiples of a page, by calls in the order of
+ * addresses that share a *data, zeroed at first: to ask for the end of a
+ * stretch takes as long as it is. The guest may run: what it writes meanwhile
+ * is there or not, in part or whole.
+ */
+int image_write_range(const struct guest_mem *m, uint64_t begin, uint64_t end,
+		      struct image_data *data, int fd, struct err *e);
+
+/*
+ * Writes up to max pages of those whose bit is set, zeroes too, and takes their
+ * bits away; *word is where to look first, and where to go on. The guest may
+ * run, as above.
+ */
+int image_move_pages(const struct guest_mem *m, uint64_t *pages, uint64_t *word,
+		     uint64_t max, int fd, struct err *e);
 
 /*
  * Writes the pages of m whose bit is set in pages, zeroes too, since they may

@@ -216,6 +216,10 @@ static const struct rule state_rules[] = {
 	IOCTL(KVM_SET_CLOCK, "the VM's clock"),
 	IOCTL(KVM_SET_GSI_ROUTING, "the I/O APIC, as it was"),
 	IOCTL(KVM_IOEVENTFD, "drivers that were up, or not"),
+	/* a fork */
+	CALL_IF("fcntl", 1, 0xffffffff, F_ADD_SEALS, "nobody writes to it"),
+	CALL_IF("fcntl", 1, 0xffffffff, F_DUPFD_CLOEXEC,
+		"its memory, which stays ours too"),
 	/* what is written */
 	CALL("mincore", "which memory was touched"),
 	CALL("pread64", "whose memory an older state has; kernels' segments"),

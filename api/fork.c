@@ -1,0 +1,313 @@
+/*
+ * Forks. Who forks a microVM gets two descriptors, of its state and of its
+ * memory, both files in memory that nobody can write to any more. They go to
+ * whoever asked, beside the first byte of the answer, or to a socket that the
+ * request names: a child is an ordinary monitor that loads them, as any user,
+ * in any jail, for a descriptor needs no permission once it is open.
+ *
+ * What takes time (vmm/machine/forked.c) is done by a timer's turns while the
+ * guest runs and its devices are served, so the answer comes later. Requests
+ * that change anything are refused meanwhile.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/socket.h>
+
+#include "api/snapshot.h"
+#include "api/snapshot_config.h"
+#include "api/socket_file.h"
+#include "api/working_set.h"
+#include "vmm/base/clock.h"
+#include "vmm/base/container.h"
+#include "vmm/base/fd.h"
+#include "vmm/base/log.h"
+#include "vmm/base/rights.h"
+#include "vmm/mem/frozen.h"
+#include "vmm/state/state.h"
+
+struct fork {
+	struct loop_timer timer;
+	struct controller *controller; /* borrowed */
+	int socket_fd;		       /* owned; -1: with the answer */
+	bool was_running;
+	bool runs; /* afterwards */
+	uint64_t begin_ns;
+	uint64_t pause_ns;
+	size_t state_bytes;
+};
+
+int snapshot_fork_check_drives(const struct vm_config *config,
+			       const struct snapshot_drive *overrides,
+			       uint32_t count, struct err *e)
+{
+	uint32_t i, k;
+
+	for (i = 0; i < config->drive_count; i++) {
+		const struct config_drive *drive = &config->drives[i];
+
+		for (k = 0; k < count; k++)
+			if (!strcmp(overrides[k].drive_id, drive->drive_id))
+				break;
+		if (k == count && !drive->is_read_only)
+			return err_set(e, -EINVAL,
+				       "this is a fork, and the microVM that "
+				       "it was forked from goes on writing to "
+				       "the drive %s; name a copy of it in "
+				       "drive_overrides",
+				       drive->drive_id);
+	}
+	return 0;
+}
+
+/* Children need copies of what is on the drives at that instant. */
+static int check_drives(const struct controller *c, bool runs, struct err *e)
+{
+	uint32_t i;
+
+	for (i = 0; i < c->config.drive_count; i++) {
+		const struct config_drive *drive = &c->config.drives[i];
+
+		if (drive->has_overlay)
+			return err_set(e, -EPERM,
+				       "the drive %s has an overlay, and a "
+				       "fork takes along none; pause the "
+				       "microVM and save it instead, clones "
+				       "share what was saved",
+				       drive->drive_id);
+		if (runs && !drive->is_read_only)
+			return err_set(e, -EPERM,
+				       "the drive %s can be written to, and "
+				       "would go on changing; fork with "
+				       "resume_vm false, copy it for the "
+				       "children, then resume the microVM",
+				       drive->drive_id);
+	}
+	return 0;
+}
+
+static void fork_free(struct fork *f)
+{
+	struct controller *c = f->controller;
+
+	loop_disarm(c->loop, &f->timer);
+	machine_fork_end(c->machine);
+	fd_close(&f->socket_fd);
+	free(f);
+	c->fork = NULL;
+}
+
+/* ---- the end --------------------------------------------------------------
+ */
+
+static int write_state(struct fork *f, struct state *s, int *out, struct err *e)
+{
+	CLEAN_FD int fd = -1;
+	uint8_t *data;
+	int rc = state_encode(s, &f->controller->snapshot_key, &data,
+			      &f->state_bytes, e);
+
+	if (rc)
+		return rc;
+	fd = frozen_new("state", 0, e);
+	rc = fd < 0 ? fd : fd_pwrite(fd, data, f->state_bytes, 0);
+	free(data);
+	if (fd >= 0 && rc)
+		return err_set(e, rc, "can't write the state: %s",
+			       strerror(-rc));
+	rc = rc ? rc : frozen_seal(fd, e);
+	if (!rc)
+		*out = fd_steal(&fd);
+	return rc;
+}
+
+/* Takes what is sent over the socket; what goes with the answer stays. */
+static int deliver(const struct fork *f, const json_t *json, int fds[2],
+		   struct err *e)
+{
+	char *text;
+	ssize_t n;
+
+	if (f->socket_fd < 0)
+		return 0;
+	text = json_dumps(json, JSON_COMPACT);
+	if (!text)
+		return err_set(e, -ENOMEM, "no memory for a message");
+	n = rights_send(f->socket_fd, text, strlen(text), fds, 2);
+	if (n != (ssize_t)strlen(text))
+		err_set(e, n < 0 ? (int)n : -EPIPE,
+			"who listens at the socket_path takes no message%s%s",
+			n < 0 ? ": " : "", n < 0 ? strerror((int)-n) : "");
+	else
+		n = 0;
+	free(text);
+	fd_close(&fds[0]);
+	fd_close(&fds[1]);
+	return n ? e->code : 0;
+}
+
+static json_t *describe(const struct fork *f)
+{
+	const struct controller *c = f->controller;
+
+	return json_pack("{s:I, s:I, s:I}", "pause_us",
+			 (json_int_t)(f->pause_ns / 1000), "state_bytes",
+			 (json_int_t)f->state_bytes, "memory_bytes",
+			 (json_int_t)machine_memory(c->machine));
+}
+
+/* The instant: all that is done while the guest is held. */
+static int hold(struct fork *f, struct state *s, struct err *e)
+{
+	struct controller *c = f->controller;
+	const uint64_t begin_ns = clock_now_ns();
+	int rc = controller_pause(c, e);
+
+	rc = rc ? rc : machine_quiet(c->machine, e);
+	rc = rc ? rc : machine_save(c->machine, s, e);
+	rc = rc ? rc : machine_fork(c->machine, e);
+	machine_unquiet(c->machine);
+	if (f->runs)
+		(void)controller_resume(c, NULL);
+	f->pause_ns = clock_now_ns() - begin_ns;
+	return rc;
+}
+
+static int split(struct fork *f, int fds[2], struct err *e)
+{
+	struct controller *c = f->controller;
+	struct state *s = state_new();
+	int rc = 0;
+
+	if (!s)
+		return err_set(e, -ENOMEM, "no memory for the state");
+	if (getrandom(state_id(s), STATE_ID_LEN, 0) != STATE_ID_LEN)
+		rc = err_errno(e, "no random bytes for the state's id");
+	rc = rc ? rc : snapshot_config_save(c, true, s, e);
+	rc = rc ? rc : hold(f, s, e);
+	rc = rc ? rc : write_state(f, s, &fds[0], e);
+	rc = rc ? rc : machine_fork_memory(c->machine, &fds[1], e);
+	state_free(s);
+	return rc;
+}
+
+/* Says how it ended; of *f nothing is left. */
+static void answer(struct fork *f, json_t *json, int fds[2],
+		   const struct err *e)
+{
+	struct controller *c = f->controller;
+
+	fork_free(f);
+	if (e) {
+		fd_close(&fds[0]);
+		fd_close(&fds[1]);
+	}
+	if (c->forked)
+		c->forked(c->forked_context, json, fds, e);
+	json_decref(json);
+	fd_close(&fds[0]);
+	fd_close(&fds[1]);
+}
+
+/* One that failed leaves the microVM running where it ran, and only there. */
+static void restore(struct fork *f)
+{
+	if (f->was_running)
+		(void)controller_resume(f->controller, NULL);
+	else
+		(void)controller_pause(f->controller, NULL);
+}
+
+static void finish(struct fork *f)
+{
+	struct err e = {0};
+	int fds[2] = {-1, -1};
+	json_t *json = NULL;
+	int rc = split(f, fds, &e);
+
+	if (!rc) {
+		log_info("a fork held the guest for %" PRIu64 " us, and took "
+			 "%" PRIu64 " ms",
+			 f->pause_ns / 1000,
+			 (clock_now_ns() - f->begin_ns) / 1000000);
+		json = describe(f);
+		rc = json ? deliver(f, json, fds, &e)
+			  : err_set(&e, -ENOMEM, "no memory for the answer");
+	}
+	if (rc)
+		restore(f);
+	answer(f, json, fds, rc ? &e : NULL);
+}
+
+/* ---- the steps ------------------------------------------------------------
+ */
+
+void snapshot_fork_turn(struct loop_timer *t)
+{
+	struct fork *f = container_of(t, struct fork, timer);
+	struct controller *c = f->controller;
+	struct err e = {0};
+	int none[2] = {-1, -1};
+	uint64_t rest_ns = 0;
+	int rc = machine_fork_step(c->machine, &rest_ns, &e);
+
+	if (rc < 0)
+		answer(f, NULL, none, &e);
+	else if (rc)
+		finish(f);
+	else
+		loop_arm(c->loop, &f->timer, clock_now_ns() + rest_ns);
+}
+
+void snapshot_fork_cancel(struct controller *c)
+{
+	int none[2] = {-1, -1};
+	struct err e;
+
+	if (!c->fork)
+		return;
+	err_set(&e, -ESHUTDOWN, "the microVM has ended");
+	answer(c->fork, NULL, none, &e);
+}
+
+int snapshot_fork(struct controller *c, struct snapshot_fork *body,
+		  struct err *e)
+{
+	const bool was_running = c->state == CONTROLLER_RUNNING;
+	const bool runs = body->has_resume_vm ? body->resume_vm : was_running;
+	CLEAN_FD int socket_fd = -1;
+	struct fork *f;
+	int rc = check_drives(c, runs, e);
+
+	if (!rc && body->socket_path) {
+		socket_fd = socket_file_connect(
+			body->socket_path, "socket_path", SOCK_NONBLOCK, e);
+		rc = socket_fd < 0 ? socket_fd : 0;
+	}
+	if (rc)
+		return rc;
+	f = calloc(1, sizeof(*f));
+	if (!f)
+		return err_set(e, -ENOMEM, "no memory for a fork");
+	*f = (struct fork){
+		.timer.fire = snapshot_fork_turn,
+		.controller = c,
+		.socket_fd = -1,
+		.was_running = was_running,
+		.runs = runs,
+		.begin_ns = clock_now_ns(),
+	};
+	/* What we read is no touch of the guest's. */
+	working_set_end(c->working);
+	rc = machine_fork_begin(c->machine, was_running, e);
+	if (rc) {
+		free(f);
+		return rc;
+	}
+	f->socket_fd = fd_steal(&socket_fd);
+	c->fork = f;
+	loop_arm(c->loop, &f->timer, clock_now_ns());
+	return -EINPROGRESS;
+}
