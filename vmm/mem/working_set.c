@@ -220,8 +220,7 @@ uint32_t working_set_common(const struct working_set *s, const uint64_t *pages)
 		for (page = s->ranges[i].page;
 		     page < s->ranges[i].page + (uint64_t)s->ranges[i].count;
 		     page++)
-			common += pages[page / GUEST_WORD] >>
-					  page % GUEST_WORD &
-				  1;
+			common += !!(pages[page / GUEST_WORD] &
+				     1ULL << page % GUEST_WORD);
 	return common;
 }
