@@ -119,7 +119,7 @@ static struct bus mmio, pio;
 static struct arch *arch;
 static struct cpus *cpus;
 
-static int setup(void **state)
+static int begin(bool loads)
 {
 	const struct arch_topology topology = {.vcpus = CPUS};
 	const struct cpus_config config = {
@@ -128,18 +128,23 @@ static int setup(void **state)
 		.pio = &pio,
 		.ended = ended,
 		.confine = confine,
-		.load = load,
+		.load = loads ? load : NULL,
 	};
 	struct cpus_config with_arch = config;
 	struct err e;
 
-	(void)state;
 	memset(&fake, 0, sizeof(fake));
 	fake.fail = CPUS;
 	if (vcpu_prepare_kicks(&e) || arch_new(&arch, &kvm, &topology, &e))
 		return -1;
 	with_arch.arch = arch;
 	return cpus_new(&cpus, &with_arch, &e);
+}
+
+static int setup(void **state)
+{
+	(void)state;
+	return begin(true);
 }
 
 static int teardown(void **state)
@@ -206,6 +211,27 @@ static void a_vcpu_that_does_not_load_says_why(void **state)
 	assert_int_equal(fake.runs, 0);
 }
 
+/* Whoever saves it then saves its kernel's entry, not the reset's. */
+static void a_guest_that_is_held_at_once_is_at_its_kernel(void **state)
+{
+	const struct boot_entry entry = {0};
+	struct err e = {0};
+	unsigned i;
+
+	for (i = 0; i < 50; i++) {
+		assert_int_equal(teardown(state), 0);
+		assert_int_equal(begin(false), 0);
+		cpus_use_vm(cpus, &vm);
+		assert_int_equal(cpus_wait(cpus, &e), 0);
+		cpus_start(cpus, &entry);
+		cpus_hold(cpus);
+		assert_int_equal(fake.entries, 1);
+		cpus_release(cpus);
+		cpus_hold(cpus);
+		assert_int_equal(fake.entries, 1);
+	}
+}
+
 /* Threads that wait for a VM, and those that are held, end. */
 static void whoever_waits_can_be_ended(void **state)
 {
@@ -229,6 +255,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(loaded_vcpus_are_held_and_go_on_where_they_were),
 		TEST(a_vcpu_that_does_not_load_says_why),
+		TEST(a_guest_that_is_held_at_once_is_at_its_kernel),
 		TEST(whoever_waits_can_be_ended),
 	};
 

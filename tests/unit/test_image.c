@@ -20,7 +20,12 @@
 #include "vmm/base/fd.h"
 #include "vmm/mem/image.h"
 
-#define AT(file) ((struct image_place){.fd = (file)})
+static int copy_image(int from, int to, uint64_t size, struct err *e)
+{
+	const struct image_place a = {.fd = from}, b = {.fd = to};
+
+	return image_copy(a, b, size, e);
+}
 
 enum { PAGE = 4096, PAGES = 600, SIZE = PAGES * PAGE, LOW = 512 };
 
@@ -292,7 +297,7 @@ static void diff_over_base(void)
 	pages[1] = 1;
 	/* Bits behind the last page are nobody's. */
 	pages[(PAGES - 1) / 64] = ~0ULL << (PAGES - 1) % 64;
-	assert_int_equal(image_copy(AT(base), AT(fd), SIZE, &e), 0);
+	assert_int_equal(copy_image(base, fd, SIZE, &e), 0);
 	assert_int_equal(data_pages(fd, 0), WRITTEN + 1);
 	assert_int_equal(image_write_pages(&m, pages, fd, 0, &f, &e), 0);
 	assert_int_equal(f.written, 4 * PAGE);
@@ -334,7 +339,7 @@ static void a_base_that_is_cut_is_no_base(void **state)
 			fd_pwrite(base, page, PAGE, (uint64_t)i * PAGE), 0);
 	is_cut = true;
 	errno = 0;
-	assert_int_equal(image_copy(AT(base), AT(fd), SIZE, &e), -ENODATA);
+	assert_int_equal(copy_image(base, fd, SIZE, &e), -ENODATA);
 	assert_non_null(strstr(e.text, "the memory that the diff goes over"));
 }
 
@@ -347,7 +352,7 @@ static void a_copy_that_a_full_disk_ends_is_told(void **state)
 	(void)state;
 	assert_int_equal(fd_pwrite(base, "x", 1, 0), 0);
 	is_no_file_copied = true;
-	assert_int_equal(image_copy(AT(base), AT(fd), PAGE, &e), -ENOSPC);
+	assert_int_equal(copy_image(base, fd, PAGE, &e), -ENOSPC);
 	assert_non_null(strstr(e.text, "No space left"));
 }
 

@@ -35,7 +35,7 @@ lab_setup() {
 # A machine of one vCPU and 256 MiB without devices of its own.
 lab_reset() {
 	lab_kernel=build/guest/x86_64/vmlinux lab_initrd='' lab_acpi=acpi=off
-	lab_cpus=1 lab_mem=256 lab_timeout=150 lab_args=
+	lab_cpus=1 lab_mem=256 lab_timeout=400 lab_args=
 	lab_within=()
 	lab_drives=() lab_nets=() lab_vsock=
 	lab_console=$scratch/lab-console lab_serial=

@@ -51,7 +51,9 @@ struct cpus {
 	const struct err *failure GUARDED_BY(lock);
 	const struct vm *vm GUARDED_BY(lock);
 	struct boot_entry entry GUARDED_BY(lock);
-	struct cpu cpus[]; /* config.count of them */
+	bool has_entry GUARDED_BY(lock);  /* entry is there … */
+	bool is_entered GUARDED_BY(lock); /* … and in the boot vCPU */
+	struct cpu cpus[];		  /* config.count of them */
 };
 
 /* 10 KiB of CPUID table and a log line are the most a vCPU thread stacks. */
@@ -158,37 +160,49 @@ static void gate_leave(struct cpus *c)
 	pthread_cond_signal(&c->reported);
 }
 
+/*
+ * The boot vCPU gets its registers as soon as they are known, before it comes
+ * to the gate: who holds all may want to save it, though it has not run yet.
+ */
 static int enter_kernel(struct cpu *cpu)
 {
 	struct cpus *c = cpu->all;
 	struct boot_entry entry;
+	bool has_entry;
+	int rc;
 
-	if (cpu->vcpu.id != 0)
+	if (cpu->vcpu.id != 0 || c->config.load)
 		return 0; /* in KVM, until the boot vCPU sends a SIPI */
 	mutex_lock(&c->lock);
+	while (!c->has_entry && c->stage != STAGE_QUIT)
+		wait_change(c);
+	has_entry = c->has_entry;
 	entry = c->entry;
 	mutex_unlock(&c->lock);
-	return arch_vcpu_enter(c->config.arch, &cpu->vcpu, &entry, &cpu->err);
+	if (!has_entry)
+		return 0;
+	rc = arch_vcpu_enter(c->config.arch, &cpu->vcpu, &entry, &cpu->err);
+	mutex_lock(&c->lock);
+	c->is_entered = true;
+	mutex_unlock(&c->lock);
+	pthread_cond_signal(&c->reported);
+	return rc;
 }
 
 static void cpu_run(struct cpu *cpu)
 {
 	struct cpus *c = cpu->all;
-	enum vcpu_exit how = VCPU_KICKED;
-	/* One that was loaded had a pause, however soon it goes on. */
-	bool is_entered = c->config.load, is_first = true, was_held;
+	enum vcpu_exit how = enter_kernel(cpu) ? VCPU_FAILED : VCPU_KICKED;
+	bool is_first = true, was_held;
 	uint32_t holds = 0;
 
 	while (how == VCPU_KICKED && gate_enter(c, &holds, &was_held)) {
-		if (is_entered && (was_held || is_first))
+		/* One that was loaded had one, however soon it goes on. */
+		if (is_first ? c->config.load != NULL : was_held)
 			vcpu_note_pause(&cpu->vcpu);
-		if (!is_entered && enter_kernel(cpu))
-			how = VCPU_FAILED;
-		else
-			how = vcpu_run(&cpu->vcpu, &cpu->err);
-		is_entered = true;
-		is_first = false;
+		how = vcpu_run(&cpu->vcpu, &cpu->err);
 		gate_leave(c);
+		is_first = false;
 	}
 	if (how != VCPU_KICKED)
 		c->config.ended(c->config.context, how, &cpu->err);
@@ -342,6 +356,7 @@ void cpus_start(struct cpus *c, const struct boot_entry *entry)
 {
 	mutex_lock(&c->lock);
 	c->entry = *entry;
+	c->has_entry = true;
 	mutex_unlock(&c->lock);
 	set_stage(c, STAGE_RUN);
 }
@@ -371,7 +386,7 @@ void cpus_hold(struct cpus *c)
 		return;
 	kick_all(c);
 	mutex_lock(&c->lock);
-	while (c->inside)
+	while (c->inside || c->has_entry != c->is_entered)
 		wait_report(c);
 	mutex_unlock(&c->lock);
 }

@@ -158,8 +158,10 @@ int arch_prepare_cpus(struct arch *a, struct err *e)
 	}
 	/* Most of it is room for what this processor has not. */
 	fits = realloc(has, cpuid_bytes(has));
+	if (fits)
+		has = fits;
 	free(a->cpuid);
-	a->cpuid = fits ? fits : has;
+	a->cpuid = has;
 	return 0;
 }
 
