@@ -372,6 +372,12 @@ int main(int argc, char **argv)
 	 * filter has, instead of saying so. One thread allocates: one heap.
 	 */
 	mallopt(M_ARENA_MAX, 1);
+	/*
+	 * What a thread has of the heap it gives back when it ends, and with
+	 * that the C library may give the heap's end back to the host: vCPU
+	 * threads may not. spare_heap() does, where that is wanted.
+	 */
+	mallopt(M_TRIM_THRESHOLD, -1);
 	json_seed();
 	if (!options_parse(&monitor.options, argc, argv, &e))
 		code = options_is_question(&monitor.options)
