@@ -263,9 +263,9 @@ PARTS_hostile := hostile $(HOSTILE:%=hostile_%)
 PARTS_slow_disk := slow_disk hostile_start hostile_machine hostile_device
 PARTS_scribbler := scribbler hostile_start hostile_machine hostile_device \
 	hostile_block
-PARTS_toucher := toucher hostile_start hostile_machine
+PARTS_toucher := toucher words hostile_start hostile_machine
 PARTS_ticker := ticker ticker_registers hostile_start hostile_machine
-PARTS_dirtier := dirtier idle idle_tables hostile_start hostile_machine
+PARTS_dirtier := dirtier words idle idle_tables hostile_start hostile_machine
 PARTS_vsocker := vsocker idle idle_tables hostile_start hostile_machine \
 	hostile_device hostile_block hostile_net
 PARTS_errands := errands hostile_start hostile_machine hostile_device \

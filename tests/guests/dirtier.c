@@ -13,11 +13,11 @@
  */
 #include "tests/guests/hostile.h"
 #include "tests/guests/idle.h"
+#include "tests/guests/words.h"
 
 void hostile_main(void);
 
 enum {
-	INFO_CMDLINE = 24,
 	FIRST_PAGE = 16 << 20,
 	PAGE_BYTES = 4096,
 	LAST_WORD = PAGE_BYTES - 4,
@@ -26,38 +26,6 @@ enum {
 	LINE_HAS_DATA = 1,
 	TICK_US = 1000,
 };
-
-static const char *cmdline(void)
-{
-	return *(const char *const *)(const void *)(start_info + INFO_CMDLINE);
-}
-
-/* What follows a word of the command line; NULL where it has none such. */
-static const char *word(const char *name)
-{
-	const char *at = cmdline();
-	unsigned i;
-
-	for (; *at; at++) {
-		for (i = 0; name[i] && at[i] == name[i]; i++)
-			;
-		if (!name[i] && (at == cmdline() || at[-1] == ' '))
-			return at + i;
-	}
-	return NULL;
-}
-
-static uint32_t number(const char *name, uint32_t absent)
-{
-	const char *at = word(name);
-	uint32_t n = 0;
-
-	if (!at)
-		return absent;
-	for (; *at >= '0' && *at <= '9'; at++)
-		n = n * 10 + (uint32_t)(*at - '0');
-	return n;
-}
 
 static uint8_t port_read(uint16_t port)
 {

@@ -13,11 +13,11 @@
  * The order is that of i * 617 % fill; tests/vm/working-set has the same.
  */
 #include "tests/guests/hostile.h"
+#include "tests/guests/words.h"
 
 void hostile_main(void);
 
 enum {
-	INFO_CMDLINE = 24,
 	FLAG = 0x180000,
 	FIRST_PAGE = 16 << 20,
 	PAGE_BYTES = 4096,
@@ -27,38 +27,6 @@ enum {
 	I8042_COMMAND = 0x64,
 	RESET = 0xfe,
 };
-
-static const char *cmdline(void)
-{
-	return *(const char *const *)(const void *)(start_info + INFO_CMDLINE);
-}
-
-/* What follows a word of the command line; NULL where it has none such. */
-static const char *word(const char *name)
-{
-	const char *at = cmdline();
-	unsigned i;
-
-	for (; *at; at++) {
-		for (i = 0; name[i] && at[i] == name[i]; i++)
-			;
-		if (!name[i] && (at == cmdline() || at[-1] == ' '))
-			return at + i;
-	}
-	return NULL;
-}
-
-static uint32_t number(const char *name, uint32_t absent)
-{
-	const char *at = word(name);
-	uint32_t n = 0;
-
-	if (!at)
-		return absent;
-	for (; *at >= '0' && *at <= '9'; at++)
-		n = n * 10 + (uint32_t)(*at - '0');
-	return n;
-}
 
 static volatile uint32_t *first_word(uint32_t page)
 {
