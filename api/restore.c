@@ -15,17 +15,12 @@
 #include "api/snapshot_overlays.h"
 #include "api/working_set.h"
 #include "vmm/base/fd.h"
+#include "vmm/mem/image.h"
 #include "vmm/state/file.h"
-
-/* Where the memory is: in a file, or with a handler (fd -1). */
-struct memory {
-	int fd;	     /* owned */
-	uint64_t at; /* bytes */
-};
 
 /* Where the state has its memory behind it that is told, too. */
 static int read_state(const struct controller *c, const char *path,
-		      struct state **state, struct memory *behind,
+		      struct state **state, struct image_place *behind,
 		      struct err *e)
 {
 	uint8_t *data = NULL;
@@ -141,8 +136,8 @@ static int check_body(const struct snapshot_load *body, struct err *e)
  * nevertheless: a memory file that a guest made look like a state, and somebody
  * took for one, is not enough.
  */
-static int open_behind(const char *path, const struct memory *behind,
-		       struct memory *out, struct err *e)
+static int open_behind(const char *path, const struct image_place *behind,
+		       struct image_place *out, struct err *e)
 {
 	CLEAN_FD int fd = fd_open(path, O_RDONLY, FD_REGULAR, "memory file", e);
 	struct stat one, other;
@@ -162,8 +157,8 @@ static int open_behind(const char *path, const struct memory *behind,
 }
 
 static int open_memory(const struct snapshot_load *body, struct state *state,
-		       const struct memory *behind, struct memory *out,
-		       struct err *e)
+		       const struct image_place *behind,
+		       struct image_place *out, struct err *e)
 {
 	const char *path = body->has_backend ? body->backend.path
 					     : body->mem_file_path;
@@ -181,7 +176,7 @@ static int open_memory(const struct snapshot_load *body, struct state *state,
 }
 
 /* A longer file is some other machine's; guest_mem.c refuses shorter ones. */
-static int check_memory(const struct memory *memory, uint64_t mib,
+static int check_memory(const struct image_place *memory, uint64_t mib,
 			struct err *e)
 {
 	struct stat st;
@@ -220,7 +215,7 @@ static struct assembly_late late_of(const struct vm_config *config,
 }
 
 static int load(struct controller *c, struct snapshot_load *body,
-		struct state *state, const struct memory *memory,
+		struct state *state, const struct image_place *memory,
 		bool is_prepared, bool had[CONFIG_DRIVES_MAX], struct err *e)
 {
 	struct assembly_saved saved = {
@@ -264,7 +259,8 @@ static int may_load(const struct controller *c,
 static int make(struct controller *c, struct snapshot_load *body,
 		bool is_prepared, struct err *e)
 {
-	struct memory behind = {.fd = -1}, memory = {.fd = -1};
+	/* fd -1: with a handler */
+	struct image_place behind = {.fd = -1}, memory = {.fd = -1};
 	struct state *state = NULL;
 	bool had[CONFIG_DRIVES_MAX];
 	int rc = read_state(c, body->snapshot_path, &state, &behind, e);

@@ -90,30 +90,38 @@ static int take_range(struct writer *w, uint64_t begin, uint64_t end)
 	return rc;
 }
 
+/* Where data begins at or behind at; end where none does. */
+static uint64_t data_from(int fd, uint64_t at, uint64_t end)
+{
+	const off_t data = lseek(fd, (off_t)at, SEEK_DATA);
+
+	if (data < 0) /* none, or a file system that doesn't tell */
+		return errno == ENXIO ? end : at;
+	return (uint64_t)data < end ? (uint64_t)data : end;
+}
+
+static uint64_t hole_from(int fd, uint64_t at, uint64_t end)
+{
+	const off_t hole = lseek(fd, (off_t)at, SEEK_HOLE);
+
+	return hole < 0 || (uint64_t)hole > end ? end : (uint64_t)hole;
+}
+
 /*
  * The next stretch of the file that has data, from *begin on, as bytes of the
  * mapping. False where there is none.
  */
 static bool next_data(const struct guest_mem *m, uint64_t *begin, uint64_t *end)
 {
-	off_t data = lseek(m->fd, (off_t)(m->offset + *begin), SEEK_DATA);
-	off_t hole;
+	const uint64_t limit = m->offset + m->size;
+	const uint64_t data = data_from(m->fd, m->offset + *begin, limit);
+	uint64_t hole;
 
-	if (data < 0 && errno == ENXIO)
+	if (data >= limit)
 		return false;
-	if (data < 0) { /* a file system that doesn't tell */
-		*end = m->size;
-		return *begin < m->size;
-	}
-	if ((uint64_t)data - m->offset >= m->size)
-		return false;
-	hole = lseek(m->fd, data, SEEK_HOLE);
-	*begin = ((uint64_t)data - m->offset) / GUEST_PAGE * GUEST_PAGE;
-	*end = hole < 0 ? m->size
-			: ((uint64_t)hole - m->offset + GUEST_PAGE - 1) /
-				  GUEST_PAGE * GUEST_PAGE;
-	if (*end > m->size)
-		*end = m->size;
+	hole = hole_from(m->fd, data, limit);
+	*begin = (data - m->offset) / GUEST_PAGE * GUEST_PAGE;
+	*end = (hole - m->offset + GUEST_PAGE - 1) / GUEST_PAGE * GUEST_PAGE;
 	return true;
 }
 
@@ -349,23 +357,6 @@ static int copy_range(struct image_place from, struct image_place to,
 		}
 	}
 	return 0;
-}
-
-/* Where data begins at or behind at; end where none does. */
-static uint64_t data_from(int fd, uint64_t at, uint64_t end)
-{
-	const off_t data = lseek(fd, (off_t)at, SEEK_DATA);
-
-	if (data < 0) /* none, or a file system that doesn't tell */
-		return errno == ENXIO ? end : at;
-	return (uint64_t)data < end ? (uint64_t)data : end;
-}
-
-static uint64_t hole_from(int fd, uint64_t at, uint64_t end)
-{
-	const off_t hole = lseek(fd, (off_t)at, SEEK_HOLE);
-
-	return hole < 0 || (uint64_t)hole > end ? end : (uint64_t)hole;
 }
 
 int image_copy(struct image_place from, struct image_place to, uint64_t size,
