@@ -95,12 +95,8 @@ int listener_open(struct listener *l, const char *path, struct err *e)
 	l->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (l->fd < 0)
 		return err_errno(e, "can't make the API socket");
-	rc = socket_file_bind(&l->file, l->fd, path, e);
-	if (rc)
-		return rc;
-	if (listen(l->fd, BACKLOG))
-		return err_errno(e, "can't listen at %s", path);
-	return start(l, e);
+	rc = socket_file_listen(&l->file, l->fd, path, BACKLOG, e);
+	return rc ? rc : start(l, e);
 }
 
 int listener_adopt(struct listener *l, int fd, struct err *e)

@@ -46,8 +46,8 @@ static int remove_stale(const struct sockaddr_un *address, struct err *e)
 	return 0;
 }
 
-int socket_file_bind(struct socket_file *f, int fd, const char *path,
-		     struct err *e)
+int socket_file_listen(struct socket_file *f, int fd, const char *path,
+		       int backlog, struct err *e)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
 	const struct sockaddr *a = (const struct sockaddr *)&address;
@@ -77,6 +77,9 @@ int socket_file_bind(struct socket_file *f, int fd, const char *path,
 			return err_errno(e, "can't make the API socket %s",
 					 path);
 	}
+	/* At once, for until now who sees the file is refused. */
+	if (listen(fd, backlog))
+		return err_errno(e, "can't listen at %s", path);
 	f->path = strdup(path);
 	if (!f->path)
 		return err_set(e, -ENOMEM, "no memory for the API socket");

@@ -13,12 +13,12 @@ struct socket_file {
 };
 
 /*
- * Binds fd to path with mode 0660 less the umask. A socket file that nobody
- * listens at any more is replaced, with a warning; one with a listener is an
- * error, and so is any other kind of file. *f is zeroed before.
+ * Makes fd listen at path, with mode 0660 less the umask. A socket file that
+ * nobody listens at any more is replaced, with a warning; one with a listener
+ * is an error, and so is any other kind of file. *f is zeroed before.
  */
-int socket_file_bind(struct socket_file *f, int fd, const char *path,
-		     struct err *e);
+int socket_file_listen(struct socket_file *f, int fd, const char *path,
+		       int backlog, struct err *e);
 
 /*
  * Connects to who listens at path; what is the field that names it, for the

@@ -48,6 +48,18 @@ has() { grep -qE -e "$2" <<<"$1"; }
 
 tap_end() { exit "$tap_failed"; }
 
+# await_socket PATH [SECONDS]: until somebody listens at it, 10 s if not said. A
+# socket file is there a moment before it takes connections, and on a loaded
+# machine that moment is long.
+await_socket() {
+	local end=$((SECONDS + ${2:-10}))
+	# The flag is __SO_ACCEPTCON.
+	until grep -qE "^[^ ]+ [0-9A-F]+ [0-9A-F]+ 00010000 .* ${1//./\\.}\$" /proc/net/unix; do
+		[ $SECONDS -lt $end ] || return 1
+		sleep 0.02
+	done
+}
+
 # The emulated host's processor keeps its translations of code by page, and a page
 # that had code in it, a late guest's kernel say, is slow to write until they are
 # gone: mayfly's 150 ms of loading a kernel become a second. Benches call this before

@@ -17,7 +17,26 @@
 #include "vmm/base/fd.h"
 #include "vmm/base/printable.h"
 
-enum { ANSWER_MAX = 64 << 20 };
+enum { ANSWER_MAX = 64 << 20, CONNECT_TRIES = 20, CONNECT_PAUSE_US = 5000 };
+
+/*
+ * A socket file that was just made refuses connections until its monitor
+ * listens, which on a loaded machine is a while; so does one that a killed
+ * monitor left, for good.
+ */
+static int connect_patiently(int fd, const struct sockaddr_un *address)
+{
+	unsigned i;
+
+	for (i = 0;; i++) {
+		if (!connect(fd, (const struct sockaddr *)address,
+			     sizeof(*address)))
+			return 0;
+		if (errno != ECONNREFUSED || i == CONNECT_TRIES)
+			return -1;
+		usleep(CONNECT_PAUSE_US);
+	}
+}
 
 static int connect_to(const char *path, int seconds, struct err *e)
 {
@@ -37,7 +56,7 @@ static int connect_to(const char *path, int seconds, struct err *e)
 			 sizeof(timeout));
 	(void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &timeout,
 			 sizeof(timeout));
-	if (connect(fd, (const struct sockaddr *)&address, sizeof(address))) {
+	if (connect_patiently(fd, &address)) {
 		err_errno(e, "can't reach a monitor at %s", path);
 		return -ENOTCONN;
 	}
