@@ -11,6 +11,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/epoll.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
@@ -47,6 +48,19 @@ struct monitor {
 static uint64_t phase_us(uint64_t from_ns, uint64_t to_ns)
 {
 	return from_ns && to_ns > from_ns ? (to_ns - from_ns) / 1000 : 0;
+}
+
+/*
+ * Run out of memory it would have the name of a descriptor, and of a file with
+ * another name that. Else the kernel has done it.
+ */
+static void take_name(void)
+{
+	const char *file = (const char *)getauxval(AT_EXECFN);
+	const char *slash = file ? strrchr(file, '/') : NULL;
+
+	if (!slash || strcmp(slash + 1, "mayfly") != 0)
+		prctl(PR_SET_NAME, "mayfly");
 }
 
 /*
@@ -364,8 +378,7 @@ int main(int argc, char **argv)
 
 	monitor.main_ns = clock_now_ns();
 	monitor.signals.fd = -1;
-	/* Run out of memory, it would have the name of a descriptor. */
-	prctl(PR_SET_NAME, "mayfly");
+	take_name();
 	hold_standard_fds();
 	/*
 	 * When its heap is full the C library tries another, by calls that no
