@@ -30,6 +30,7 @@
 #include "vmm/base/container.h"
 #include "vmm/base/fd.h"
 #include "vmm/base/log.h"
+#include "vmm/kvm/vcpu.h"
 #include "vmm/state/file.h"
 
 /* What lives as long as the process. */
@@ -98,7 +99,10 @@ static void signals_ready(struct loop_watch *w, uint32_t events)
 /*
  * SIGTERM, SIGINT and SIGHUP become events of the loop. They are blocked here,
  * before there is any other thread, so that all threads inherit it; what is
- * blocked arrives, also where whoever started us had it ignored.
+ * blocked arrives, also where whoever started us had it ignored. All else is
+ * not, for a mask survives exec: a fault that is blocked would end us
+ * wordlessly, and a vCPU without its kick could not be held. Handlers come
+ * first, since any may be pending.
  */
 static int take_signals(struct monitor *m, struct err *e)
 {
@@ -116,7 +120,9 @@ static int take_signals(struct monitor *m, struct err *e)
 	blocked = events;
 	sigaddset(&blocked, SIGPIPE);
 	sigaddset(&blocked, SIGXFSZ);
-	if (sigprocmask(SIG_BLOCK, &blocked, NULL))
+	faults_take();
+	vcpu_take_kicks();
+	if (sigprocmask(SIG_SETMASK, &blocked, NULL))
 		return err_errno(e, "sigprocmask");
 	m->signal_fd = signalfd(-1, &events, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (m->signal_fd < 0)
@@ -249,7 +255,6 @@ static int start(struct monitor *m, struct err *e)
 	const struct options *o = &m->options;
 
 	log_start(m);
-	faults_take();
 	if (loop_open(&m->loop, e) || take_signals(m, e))
 		return EXIT_FAILED;
 	if (open_metrics(m, e))

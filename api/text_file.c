@@ -71,8 +71,8 @@ int text_file_read(const char *path, const char *what, char **text, size_t *len,
 		   struct err *e)
 {
 	struct stat st;
-	CLEAN_FD int fd = fd_open_stat(path, O_RDONLY, FD_REGULAR_OR_FIFO, what,
-				       &st, e);
+	CLEAN_FD int fd =
+		fd_open_stat(path, O_RDONLY, FD_REGULAR_OR_FIFO, what, &st, e);
 	int rc;
 
 	*text = NULL;

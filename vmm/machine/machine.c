@@ -167,8 +167,6 @@ static int machine_open(struct machine *m, struct err *e)
 			      : kvm_open(&m->kvm, e);
 	if (!rc)
 		rc = arch_new(&m->arch, &m->kvm, &topology, e);
-	if (!rc)
-		rc = vcpu_prepare_kicks(e);
 	if (rc)
 		return rc;
 	cpus.arch = m->arch;

@@ -260,7 +260,7 @@ static const struct rule start_rules[] = {
 	IOCTL(TUNSETVNETHDRSZ, "a tap"),
 	CALL("bind", "vsock's socket"),
 	CALL("listen", "vsock's socket"),
-	CALL("rt_sigaction", "the signal that takes a vCPU out of the guest"),
+	CALL("rt_sigaction", "the first thread, in the C library"),
 };
 
 #define TABLE(thread, rules) {thread, rules, sizeof(rules) / sizeof((rules)[0])}
