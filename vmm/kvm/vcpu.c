@@ -19,10 +19,13 @@
 #include "vmm/base/fd.h"
 #include "vmm/base/log.h"
 
-static int kick_signal(void)
-{
-	return SIGRTMIN;
-}
+/*
+ * None of the real-time signals: each of those that is sent takes one of the
+ * RLIMIT_SIGPENDING that all processes of a user share, and is lost where none
+ * is left. This one is nobody's: ignored by default, and sent by the kernel to
+ * who asked for it alone.
+ */
+enum { KICK_SIGNAL = SIGURG };
 
 static void kick_handler(int sig)
 {
@@ -36,8 +39,8 @@ int vcpu_prepare_kicks(struct err *e)
 	sigset_t kick;
 
 	sigemptyset(&kick);
-	sigaddset(&kick, kick_signal());
-	if (sigaction(kick_signal(), &sa, NULL) ||
+	sigaddset(&kick, KICK_SIGNAL);
+	if (sigaction(KICK_SIGNAL, &sa, NULL) ||
 	    sigprocmask(SIG_UNBLOCK, &kick, NULL))
 		return err_errno(e, "setting the signal of vCPU kicks up");
 	return 0;
@@ -46,7 +49,7 @@ int vcpu_prepare_kicks(struct err *e)
 void vcpu_kick(struct vcpu *v)
 {
 	__atomic_store_n(&v->run->immediate_exit, 1, __ATOMIC_RELEASE);
-	pthread_kill(v->thread, kick_signal());
+	pthread_kill(v->thread, KICK_SIGNAL);
 }
 
 void vcpu_note_pause(struct vcpu *v)
