@@ -6,7 +6,7 @@ _mayctl() {
 	local words=
 
 	if [ "$COMP_CWORD" = 1 ]; then
-		words='api status boot jail run exec cp ps inspect logs stop kill rm snapshot restore clone mark reset image --help --version'
+		words='api status boot jail run exec cp ps inspect logs stop kill rm snapshot restore clone fork mark reset image --help --version'
 	elif [[ $before =~ ^--(kernel|initrd|drive|monitor|socket|volume|env-file)$ ]]; then
 		mapfile -t COMPREPLY < <(compgen -f -- "$word")
 		return
@@ -45,7 +45,7 @@ _mayctl() {
 				return
 			}
 			;;
-		exec:* | cp:* | inspect:* | logs:* | stop:* | kill:* | rm:* | snapshot:* | clone:* | mark:* | reset:*)
+		exec:* | cp:* | inspect:* | logs:* | stop:* | kill:* | rm:* | snapshot:* | clone:* | fork:* | mark:* | reset:*)
 			case ${COMP_WORDS[1]} in
 			logs) words='--follow --timestamps --tail --since --until' ;;
 			exec) words='--detach --interactive --tty --env --env-file --workdir --user' ;;
@@ -54,7 +54,7 @@ _mayctl() {
 			kill) words='--signal' ;;
 			rm) words='--force --volumes' ;;
 			snapshot) words='--output --stop --no-sync' ;;
-			clone) words='--name --count --hostname --rm --publish --net --network --timeout --no-jail --timing' ;;
+			clone | fork) words='--name --count --hostname --rm --publish --net --network --timeout --no-jail --timing' ;;
 			reset) words='--keep-drives' ;;
 			esac
 			words+=" $(mayctl ps -a 2>/dev/null | awk 'NR > 1 { print $1 }')"

@@ -147,6 +147,11 @@ static const struct {
 	 "clone [OPTIONS] NAME|DIR\n"
 	 "      the same of a microVM that runs, and goes on; its disks are copied.\n"
 	 "      A folder has a / in it; the options are restore's"},
+	{"fork", ctl_fork,
+	 "fork [OPTIONS] NAME\n"
+	 "      clones a microVM while it goes on: memory is copied beside its\n"
+	 "      programs, which stand still for a moment only; the options are\n"
+	 "      restore's"},
 	{"mark", ctl_mark,
 	 "mark NAME\n"
 	 "      remembers a microVM of `run -d` as it is now"},

@@ -1,6 +1,6 @@
 /*
- * mayctl restore and clone: microVMs out of a folder that `mayctl snapshot` has
- * made, or out of one that runs.
+ * mayctl restore, clone and fork: microVMs out of a folder that `mayctl
+ * snapshot` has made, or out of one that runs.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -72,13 +72,14 @@ static int judge(struct words *w, const char *command, struct err *e)
 			e, -EINVAL,
 			"--hostname is for one clone; several are called "
 			"as their names");
-	if (!w->from)
-		return err_set(
-			e, -EINVAL, "%s needs %s", command,
-			!strcmp(command, "clone")
-				? "the name of a microVM, or a folder"
-				: "a folder that `mayctl snapshot` made");
-	return 0;
+	if (w->from)
+		return 0;
+	if (!strcmp(command, "restore"))
+		return err_set(e, -EINVAL,
+			       "restore needs a folder that `mayctl snapshot` "
+			       "made");
+	return err_set(e, -EINVAL, "%s needs the name of a microVM%s", command,
+		       !strcmp(command, "clone") ? ", or a folder" : "");
 }
 
 static int parse(struct words *w, struct args *a)
@@ -155,9 +156,13 @@ static uint32_t of_folder(const struct words *w)
 }
 
 /* Saved where microVMs have their disks, for as long as it takes. */
-static uint32_t of_running(const struct words *w)
+static uint32_t of_running(const struct words *w, bool is_fork)
 {
-	const struct saving_how how = {.is_part = true, .is_unsynced = true};
+	const struct saving_how how = {
+		.is_part = true,
+		.is_unsynced = true,
+		.is_fork = is_fork,
+	};
 	char place[PATH_MAX - 16], path[PATH_MAX];
 	struct err e = {0};
 	struct folder f = {.parent_fd = -1, .fd = -1};
@@ -202,7 +207,20 @@ int ctl_clone(int argc, char **argv)
 		return CTL_USAGE;
 	/* A name has no slash. */
 	is_folder = w.from && strchr(w.from, '/');
-	code = is_folder ? of_folder(&w) : of_running(&w);
+	code = is_folder ? of_folder(&w) : of_running(&w, false);
+	interrupt_release();
+	return (int)code;
+}
+
+int ctl_fork(int argc, char **argv)
+{
+	struct args a = ARGS(table, 0, argc, argv);
+	static struct words w;
+	uint32_t code;
+
+	if (parse(&w, &a))
+		return CTL_USAGE;
+	code = of_running(&w, true);
 	interrupt_release();
 	return (int)code;
 }

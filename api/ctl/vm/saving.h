@@ -16,6 +16,11 @@ struct saving_how {
 	bool is_ended;	  /* the original does not go on */
 	bool is_unsynced; /* a loss of power may undo it */
 	bool is_part;	  /* the folder is not committed */
+	/*
+	 * Memory is copied while its programs run (PUT /snapshot/fork), and
+	 * they stand still for what they wrote meanwhile.
+	 */
+	bool is_fork;
 };
 
 /*
