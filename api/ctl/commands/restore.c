@@ -16,6 +16,7 @@
 #include "api/ctl/commands/values.h"
 #include "api/ctl/vm/place.h"
 #include "api/ctl/vm/saving.h"
+#include "api/ctl/vm/seal.h"
 #include "vmm/base/args.h"
 #include "vmm/base/fd.h"
 
@@ -27,8 +28,10 @@ struct words {
 	const char *net;
 	const char *count;
 	const char *timeout;
+	const char *key_file;
 	const char *from; /* a folder, or a microVM's name */
 	uint64_t clones;
+	struct state_key key;
 };
 
 static int take_net(const struct args *a, void *into, struct err *e)
@@ -48,6 +51,7 @@ static const struct arg table[] = {
 	{"network", "NET", take_net},
 	{"count", "N", AT(count), .letter = 'n'},
 	{"timeout", "TIME", AT(timeout)},
+	{"snapshot-key", "FILE", AT(key_file)},
 	{"no-jail", AT(options.has_no_jail)},
 	{"timing", AT(options.has_timing)},
 };
@@ -129,6 +133,7 @@ static uint32_t make_all(const struct words *w, int folder_fd)
 		.options = &options,
 		.has_net = w->net,
 		.folder_fd = folder_fd,
+		.key = &w->key,
 	};
 	char name[VM_NAME_MAX + 24];
 	uint32_t code = CTL_OK;
@@ -156,12 +161,13 @@ static uint32_t of_folder(const struct words *w)
 }
 
 /* Saved where microVMs have their disks, for as long as it takes. */
-static uint32_t of_running(const struct words *w, bool is_fork)
+static uint32_t of_vm(const struct words *w, bool is_fork)
 {
 	const struct saving_how how = {
 		.is_part = true,
 		.is_unsynced = true,
 		.is_fork = is_fork,
+		.key = &w->key,
 	};
 	char place[PATH_MAX - 16], path[PATH_MAX];
 	struct err e = {0};
@@ -182,45 +188,51 @@ static uint32_t of_running(const struct words *w, bool is_fork)
 	return code;
 }
 
-int ctl_restore(int argc, char **argv)
+static uint32_t of_running(const struct words *w)
+{
+	return of_vm(w, false);
+}
+
+static uint32_t of_forked(const struct words *w)
+{
+	return of_vm(w, true);
+}
+
+/* A name has no slash. */
+static uint32_t of_either(const struct words *w)
+{
+	return strchr(w->from, '/') ? of_folder(w) : of_running(w);
+}
+
+static int make(int argc, char **argv, uint32_t (*how)(const struct words *w))
 {
 	struct args a = ARGS(table, 0, argc, argv);
 	static struct words w;
-	uint32_t code;
+	struct err e = {0};
+	uint32_t code = CTL_FAILED;
 
 	if (parse(&w, &a))
 		return CTL_USAGE;
-	code = of_folder(&w);
+	if (seal_key(w.key_file, &w.key, &e))
+		ctl_complain("%s", e.text);
+	else
+		code = how(&w);
 	/* Where a signal has come, it is how we end. */
 	interrupt_release();
 	return (int)code;
 }
 
+int ctl_restore(int argc, char **argv)
+{
+	return make(argc, argv, of_folder);
+}
+
 int ctl_clone(int argc, char **argv)
 {
-	struct args a = ARGS(table, 0, argc, argv);
-	static struct words w;
-	bool is_folder;
-	uint32_t code;
-
-	if (parse(&w, &a))
-		return CTL_USAGE;
-	/* A name has no slash. */
-	is_folder = w.from && strchr(w.from, '/');
-	code = is_folder ? of_folder(&w) : of_running(&w, false);
-	interrupt_release();
-	return (int)code;
+	return make(argc, argv, of_either);
 }
 
 int ctl_fork(int argc, char **argv)
 {
-	struct args a = ARGS(table, 0, argc, argv);
-	static struct words w;
-	uint32_t code;
-
-	if (parse(&w, &a))
-		return CTL_USAGE;
-	code = of_running(&w, true);
-	interrupt_release();
-	return (int)code;
+	return make(argc, argv, of_forked);
 }

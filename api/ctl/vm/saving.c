@@ -27,14 +27,13 @@
 #include "api/ctl/vm/client.h"
 #include "api/ctl/vm/end.h"
 #include "api/ctl/vm/manifest.h"
+#include "api/ctl/vm/seal.h"
 #include "api/ctl/vm/still.h"
 #include "api/ctl/vm/vm.h"
 #include "vmm/base/fd.h"
 
 /* In the monitor's directory; its own, and gone when all is copied. */
 #define ROOM "snapshot"
-
-enum { STATE_MAX = 64 << 20 };
 
 struct saving {
 	const struct saving_how *how; /* borrowed */
@@ -216,7 +215,7 @@ static int take(const struct saving *s, unsigned i, const char *name,
 static int take_pair(struct saving *s, struct err *e)
 {
 	const uint64_t memory = s->vm.state.memory_mib << 20;
-	int rc = take(s, 0, MANIFEST_STATE, 1, STATE_MAX, e);
+	int rc = take(s, 0, MANIFEST_STATE, 1, MANIFEST_STATE_MAX, e);
 
 	rc = rc ? rc : take(s, 1, MANIFEST_MEMORY, memory, memory, e);
 	client_files_fini(&s->files);
@@ -282,12 +281,16 @@ static void undo(void *context)
 
 static int write_all(struct saving *s, struct err *e)
 {
+	const bool is_synced = !s->how->is_unsynced;
 	int rc = take_pair(s, e);
 
 	rc = rc ? rc : take_disks(s, true, e);
-	rc = rc ? rc : manifest_write(&s->manifest, s->folder->fd, e);
+	rc = rc ? rc
+		: manifest_write(&s->manifest, s->folder->fd, is_synced, e);
+	if (!rc && s->how->key->len)
+		rc = seal_write(s->folder->fd, s->how->key, is_synced, e);
 	if (!rc && !s->how->is_part)
-		rc = folder_commit(s->folder, !s->how->is_unsynced, e);
+		rc = folder_commit(s->folder, is_synced, e);
 	return rc;
 }
 

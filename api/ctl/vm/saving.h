@@ -4,6 +4,7 @@
 
 #include "api/ctl/vm/folder.h"
 #include "vmm/base/err.h"
+#include "vmm/state/key.h"
 
 /*
  * Saving a microVM of `mayctl run`: a folder of its state, its memory, its
@@ -21,6 +22,7 @@ struct saving_how {
 	 * they stand still for what they wrote meanwhile.
 	 */
 	bool is_fork;
+	const struct state_key *key; /* borrowed; len 0: no tag is written */
 };
 
 /*
