@@ -238,6 +238,12 @@ int machine_fork_begin(struct machine *m, bool runs, struct err *e)
 	return fails("fork begin", e);
 }
 
+void machine_fork_again(struct machine *m)
+{
+	(void)m;
+	note("fork again");
+}
+
 int machine_fork_step(struct machine *m, uint64_t *rest_ns, struct err *e)
 {
 	(void)m;
