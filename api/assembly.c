@@ -415,3 +415,8 @@ int assembly_identify(const struct assembly *a, struct err *e)
 {
 	return a->generation ? generation_changed(a->generation, e) : 0;
 }
+
+int assembly_identify_again(const struct assembly *a, struct err *e)
+{
+	return a->generation ? generation_again(a->generation, e) : 0;
+}

@@ -19,10 +19,13 @@
 #include "vmm/base/fd.h"
 #include "vmm/base/log.h"
 
-static int kick_signal(void)
-{
-	return SIGRTMIN;
-}
+/*
+ * None of the real-time signals: each of those that is sent takes one of the
+ * RLIMIT_SIGPENDING that all processes of a user share, and is lost where none
+ * is left. This one is nobody's: ignored by default, and sent by the kernel to
+ * who asked for it alone.
+ */
+enum { KICK_SIGNAL = SIGURG };
 
 static void kick_handler(int sig)
 {
@@ -33,13 +36,13 @@ void vcpu_take_kicks(void)
 {
 	const struct sigaction sa = {.sa_handler = kick_handler};
 
-	sigaction(kick_signal(), &sa, NULL);
+	sigaction(KICK_SIGNAL, &sa, NULL);
 }
 
 void vcpu_kick(struct vcpu *v)
 {
 	__atomic_store_n(&v->run->immediate_exit, 1, __ATOMIC_RELEASE);
-	pthread_kill(v->thread, kick_signal());
+	pthread_kill(v->thread, KICK_SIGNAL);
 }
 
 void vcpu_note_pause(struct vcpu *v)

@@ -81,7 +81,7 @@ void vcpu_note_pause(struct vcpu *v);
 void vcpu_kick(struct vcpu *v);
 
 /*
- * Installs the empty handler of the kick's signal, SIGRTMIN, for the process.
+ * Installs the empty handler of the kick's signal, SIGURG, for the process.
  * Before the first vCPU thread, and before it is unblocked, for one may be
  * pending from before we were started.
  */
