@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -39,8 +40,7 @@ void config_move(struct vm_config *to, struct vm_config *from)
 	memcpy(to->drives, from->drives,
 	       from->drive_count * sizeof(from->drives[0]));
 	memcpy(to->nets, from->nets, from->net_count * sizeof(from->nets[0]));
-	from->drive_count = 0;
-	from->net_count = 0;
+	memset(from, 0, offsetof(struct vm_config, drives));
 }
 
 void config_fini(struct vm_config *c)

@@ -174,7 +174,7 @@ void config_fini(struct vm_config *c);
 /* As config_init(), of a struct that is zeroed. */
 void config_default(struct vm_config *c);
 
-/* Makes to, which had a config_fini(), what from was; that is not any more. */
+/* Makes to, which had a config_fini(), what from was; that has nothing then. */
 void config_move(struct vm_config *to, struct vm_config *from);
 
 /*

@@ -418,7 +418,7 @@ int machine_load(struct machine *m, struct err *e)
 	rc = rc ? rc : start_devices(m, e);
 	rc = rc ? rc : saved_load(m, e);
 	m->times.loaded_ns = clock_now_ns();
-	/* While vCPUs load. One that does not ends us, and that may be done. */
+	/* While vCPUs load: one that fails to ends us, which filters allow. */
 	rc = rc ? rc : close_in(m, e);
 	rc = rc ? rc : cpus_wait(m->cpus, e);
 	m->state = NULL;
