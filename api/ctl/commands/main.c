@@ -161,8 +161,9 @@ static const struct {
 	 "      remembers a microVM of `run -d` as it is now"},
 	{"reset", ctl_reset,
 	 "reset [--keep-drives] NAME\n"
-	 "      takes it back to its mark, in place: memory and all; disks that it\n"
-	 "      can write to can't be, and are kept where that is said"},
+	 "      takes it back to its mark, or one that was restored to that, in\n"
+	 "      place: memory and all; disks that it can write to can't be, and are\n"
+	 "      kept where that is said"},
 	{"image", ctl_image,
 	 "image import REF [--name NAME] [--quiet]\n"
 	 "  image ls [--json] | rm NAME... | gc | inspect NAME\n"
