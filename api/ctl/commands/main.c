@@ -22,7 +22,8 @@ static const struct {
 	 "boot --kernel FILE [--initrd FILE] [--drive FILE[:ro]]... [--cpus N]\n"
 	 "       [--memory MIB] [--args TEXT] [--monitor FILE] [--no-jail]\n"
 	 "      boots a microVM on this terminal and says how long it took;\n"
-	 "      without an initrd the first drive is the root; Ctrl-] ends it"},
+	 "      without an initrd the first drive is the root; Ctrl-] ends it. It\n"
+	 "      can't be saved: one of run can, and one that mayfly has, by api"},
 	{"jail", ctl_jail,
 	 "jail ls [--chroot-base-dir DIR]\n"
 	 "  jail rm ID|--all-dead [--force] [--chroot-base-dir DIR]\n"
