@@ -507,6 +507,13 @@ int generation_changed(struct device *d, struct err *e)
 	return fake_fails("generation changed", e);
 }
 
+int generation_again(struct device *d, struct err *e)
+{
+	(void)d;
+	note("generation again");
+	return fails("generation again", e);
+}
+
 int sleep_new(struct device **out, struct err *e)
 {
 	return make(out, "sleep", e);

@@ -74,7 +74,8 @@ struct machine;
 
 /*
  * Makes a machine without devices: VM, memory, interrupt controller; vCPU
- * threads come up beside it. -ENOMEM where the host has too little memory.
+ * threads come up beside it, so vcpu_take_kicks() was before. -ENOMEM where the
+ * host has too little memory.
  */
 int machine_new(struct machine **out, const struct machine_config *config,
 		struct loop *loop, const struct machine_hooks *hooks,

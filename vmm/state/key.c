@@ -9,16 +9,13 @@
 
 int state_key_read(const char *path, struct state_key *key, struct err *e)
 {
-	CLEAN_FD int fd =
-		fd_open(path, O_RDONLY, FD_REGULAR, "snapshots' key", e);
 	struct stat st;
+	CLEAN_FD int fd = fd_open_stat(path, O_RDONLY, FD_REGULAR,
+				       "snapshots' key", &st, e);
 	int rc;
 
 	if (fd < 0)
 		return fd;
-	if (fstat(fd, &st))
-		return err_errno(e, "can't examine the snapshots' key %s",
-				 path);
 	if (st.st_size < STATE_KEY_MIN || st.st_size > STATE_KEY_MAX)
 		return err_set(e, -EINVAL,
 			       "the snapshots' key %s has %lld bytes, and a "

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "api/ctl/base/descriptors.h"
+#include "api/ctl/base/signals.h"
 #include "api/ctl/commands/ctl.h"
 #include "api/ctl/commands/docker.h"
 #include "vmm/base/version.h"
@@ -198,6 +199,7 @@ int main(int argc, char **argv)
 	unsigned i;
 
 	descriptors_init();
+	signals_init();
 	if (argc < 2) {
 		help(stderr);
 		return CTL_USAGE;
