@@ -70,7 +70,7 @@ BOOT    := elf bzimage kernel cmdline initrd
 X86     := x86 state load entry cpuid features template ioapic e820 bootparams pvh acpi aml mptable
 MACHINE := cpus machine saved marked forked
 VIRTIO  := iov ring virtio virtio_state mmio
-DEVICES := block block_turn block_worker block_file block_request block_overlay \
+DEVICES := block block_turn block_worker block_file block_request block_overlay block_overlay_fork \
 	block_overlay_state block_async net net_rx net_tx \
 	net_ctrl net_pair net_offload net_state limiter_state tap vsock vsock_packet vsock_conn \
 	vsock_table vsock_device vsock_tx vsock_rx vsock_host uart uart_state uart_sink \
@@ -311,6 +311,7 @@ EXTRA_filter := $(EXTRA_block_flight)
 EXTRA_block_queues := $(EXTRA_block)
 EXTRA_block_random := $(EXTRA_block)
 EXTRA_block_overlay := $(EXTRA_block)
+EXTRA_overlay_fork := $(KVM_FAKES)
 EXTRA_block_state := $(EXTRA_block_flight) tests/unit/state_bench
 NET_BENCH := $(KVM_FAKES) tests/unit/fake_tap tests/unit/net_bench
 EXTRA_tap := $(KVM_FAKES)
@@ -329,17 +330,18 @@ EXTRA_generation := $(KVM_FAKES)
 EXTRA_acpi := tests/unit/acpi_bench
 EXTRA_iasl := $(EXTRA_acpi)
 EXTRA_ioapic := $(KVM_FAKES)
-EXTRA_routes := tests/unit/fake_machine tests/unit/route_bench
+FAKES := tests/unit/fake_machine tests/unit/fake_overlay
+EXTRA_routes := $(FAKES) tests/unit/route_bench
 EXTRA_told := $(EXTRA_routes)
 EXTRA_snapshot := $(EXTRA_routes)
 EXTRA_reset := $(EXTRA_routes)
 EXTRA_snapshot_overlays := $(EXTRA_routes)
 EXTRA_fork := $(EXTRA_routes)
-EXTRA_server := tests/unit/fake_machine tests/unit/server_bench
+EXTRA_server := $(FAKES) tests/unit/server_bench
 EXTRA_server_time := $(EXTRA_server)
-EXTRA_bad_requests := tests/unit/fake_machine
-EXTRA_metrics := tests/unit/fake_machine
-EXTRA_controller := tests/unit/fake_machine
+EXTRA_bad_requests := $(FAKES)
+EXTRA_metrics := $(FAKES)
+EXTRA_controller := $(FAKES)
 EXTRA_elf := tests/unit/kernel_file tests/unit/elf_bench
 EXTRA_elf_note := $(EXTRA_elf)
 EXTRA_elf32 := $(EXTRA_elf)
@@ -386,7 +388,7 @@ $(UNIT:%=$(B)/tests/%): $(B)/tests/%: $(B)/tests/unit/test_%.o \
 
 # Fuzzers are built with FLAVOUR=fuzz; tests/fuzz/run builds and runs them.
 FUZZ := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
-FUZZ_EXTRA_routes := tests/unit/fake_machine
+FUZZ_EXTRA_routes := $(FAKES)
 FUZZ_EXTRA_state := $(EXTRA_state)
 FUZZ_EXTRA_image_tar := $(EXTRA_image_tar) api/ctl/image/model
 FUZZ_LINK_routes := -Wl,--wrap=open,--wrap=fd_open
