@@ -32,18 +32,11 @@ static void kick_handler(int sig)
 	(void)sig;
 }
 
-/* The handler first: one may be pending, from before we were started. */
-int vcpu_prepare_kicks(struct err *e)
+void vcpu_take_kicks(void)
 {
-	struct sigaction sa = {.sa_handler = kick_handler};
-	sigset_t kick;
+	const struct sigaction sa = {.sa_handler = kick_handler};
 
-	sigemptyset(&kick);
-	sigaddset(&kick, KICK_SIGNAL);
-	if (sigaction(KICK_SIGNAL, &sa, NULL) ||
-	    sigprocmask(SIG_UNBLOCK, &kick, NULL))
-		return err_errno(e, "setting the signal of vCPU kicks up");
-	return 0;
+	sigaction(KICK_SIGNAL, &sa, NULL);
 }
 
 void vcpu_kick(struct vcpu *v)
