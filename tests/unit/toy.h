@@ -23,7 +23,8 @@ struct toy {
 	struct vq_chain chain;
 	bool is_keeping;
 	bool has_kept;
-	bool is_slow; /* what it keeps does not end */
+	bool is_slow;	/* what it keeps does not end */
+	uint32_t later; /* queues whose answers nobody waits for, by index */
 	unsigned activations, quiets, resets, kicks, served;
 };
 
