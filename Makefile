@@ -319,6 +319,7 @@ EXTRA_tap := $(KVM_FAKES)
 EXTRA_net := $(NET_BENCH)
 EXTRA_net_rx := $(NET_BENCH)
 EXTRA_net_tx := $(NET_BENCH)
+EXTRA_net_haste := $(NET_BENCH)
 EXTRA_net_turns := $(NET_BENCH)
 EXTRA_net_state := $(NET_BENCH) tests/unit/state_bench
 EXTRA_uart := $(KVM_FAKES) tests/unit/uart_bench
