@@ -202,7 +202,7 @@ setup: ## install the packages that building and testing need (root or sudo)
 BARE := reset poweroff triple_fault hello spin tick halt nowhere lost keys \
 	interrupt waiter cloner generation
 # Of parts of the hostile guest, and what it is linked of.
-MADE := hostile slow_disk ticker dirtier vsocker errands scribbler toucher
+MADE := echoer hostile reader slow_disk ticker dirtier vsocker errands scribbler toucher
 
 .PHONY: guest kernel bare-guests
 guest: kernel $(GUEST)/initrd $(GUEST)/agent.initrd ## build what runs inside: kernel, init and agent
@@ -264,6 +264,10 @@ PARTS_slow_disk := slow_disk hostile_start hostile_machine hostile_device
 PARTS_scribbler := scribbler hostile_start hostile_machine hostile_device \
 	hostile_block
 PARTS_toucher := toucher words hostile_start hostile_machine
+PARTS_echoer := echoer anywhere words idle idle_tables hostile_start \
+	hostile_machine hostile_device
+PARTS_reader := reader anywhere words idle idle_tables hostile_start \
+	hostile_machine hostile_device
 PARTS_ticker := ticker ticker_registers hostile_start hostile_machine
 PARTS_dirtier := dirtier words idle idle_tables hostile_start hostile_machine
 PARTS_vsocker := vsocker idle idle_tables hostile_start hostile_machine \
@@ -483,6 +487,8 @@ bench: export MAYFLY_JUDGE := 1
 bench: setup ## measure start-up against peers, in the long form
 	$(Q)$(MAKE) --no-print-directory all $(BENCHES)
 	$(Q)tests/bench/start --long
+	$(Q)tests/bench/reads --long
+	$(Q)unshare --net tests/bench/frames --long
 	$(Q)tests/bench/restore --long
 	$(Q)tests/bench/fork --long
 	$(Q)unshare --net tests/bench/clone
