@@ -69,7 +69,7 @@ KVM     := kvm vm vcpu bus irq
 BOOT    := elf bzimage kernel cmdline initrd
 X86     := x86 state load entry cpuid features template ioapic e820 bootparams pvh acpi aml mptable
 MACHINE := cpus machine saved marked forked
-VIRTIO  := iov ring patience later virtio virtio_state mmio
+VIRTIO  := iov ring patience virtio virtio_state mmio
 DEVICES := block block_turn block_worker block_file block_request block_overlay \
 	block_overlay_state block_async net net_rx net_tx \
 	net_ctrl net_pair net_offload net_state limiter_state tap vsock vsock_packet vsock_conn \
@@ -312,7 +312,6 @@ EXTRA_block_engine := $(EXTRA_block)
 EXTRA_block_flight := $(EXTRA_block) tests/unit/pipe_disk
 EXTRA_block_end := $(EXTRA_block_flight)
 EXTRA_filter := $(EXTRA_block_flight)
-EXTRA_later := $(EXTRA_virtio)
 EXTRA_patience := $(EXTRA_block)
 EXTRA_block_queues := $(EXTRA_block)
 EXTRA_block_random := $(EXTRA_block)

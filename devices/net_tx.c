@@ -266,7 +266,7 @@ void net_tx_turn(struct net_pair *p)
 		rc = serve_some(p, vq, &frames, &bytes);
 		vq_publish(vq);
 		/* It may be out of buffers. */
-		virtio_notify_later(&n->virtio, vq);
+		virtio_notify(&n->virtio, vq);
 		/* A round counts too: the driver may take offers back. */
 		frames++;
 	} while (rc == 0 && ((bytes && await_next(p, vq, &frames)) ||

@@ -199,5 +199,5 @@ void vsock_tx_serve(struct vsock *vs)
 			break;
 		}
 	} while (n == 0 && vq_enable_kicks(vq));
-	virtio_notify_later(&vs->virtio, vq);
+	virtio_notify(&vs->virtio, vq);
 }

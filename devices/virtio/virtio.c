@@ -114,7 +114,6 @@ void virtio_power_on(struct virtio *v)
 		v->ops->reset(v);
 	for (i = 0; i < v->queue_count; i++)
 		vq_reset(&v->queues[i]);
-	v->later.queues = 0;
 	v->wants_kicks = false;
 	v->is_unsettled = true;
 	v->status = 0;
@@ -320,10 +319,8 @@ void virtio_count(struct virtio *v, struct device_counters *c)
 
 void virtio_fini(struct virtio *v)
 {
-	if (v->device.host) {
+	if (v->device.host)
 		loop_delete(v->device.host->loop, &v->kick_watch);
-		loop_disarm(v->device.host->loop, &v->later.timer);
-	}
 	fd_close(&v->kick_fd);
 	irq_close(&v->irq);
 }
@@ -460,32 +457,8 @@ void virtio_copy_config(const void *config, size_t size, uint64_t offset,
 
 void virtio_notify(struct virtio *v, struct vq *vq)
 {
-	if (!vq->live || !vq_must_notify(vq))
-		return;
-	interrupt(v, VIRTIO_ISR_USED);
-	later_told(&v->later, v->queues);
-}
-
-/* What was put off is told, by one interrupt for all. */
-static void later_fired(struct loop_timer *t)
-{
-	struct virtio *v = container_of(t, struct virtio, later.timer);
-	unsigned i;
-
-	mutex_lock(&v->device.lock);
-	if (later_is_due(&v->later, v->device.host->loop)) {
-		v->later.queues = 0;
-		for (i = 0; i < v->queue_count; i++)
-			virtio_notify(v, &v->queues[i]);
-	}
-	mutex_unlock(&v->device.lock);
-}
-
-void virtio_notify_later(struct virtio *v, struct vq *vq)
-{
-	v->later.timer.fire = later_fired;
-	if (!later_put_off(&v->later, v->device.host->loop, vq))
-		virtio_notify(v, vq);
+	if (vq->live && vq_must_notify(vq))
+		interrupt(v, VIRTIO_ISR_USED);
 }
 
 void virtio_publish_config(struct virtio *v)

@@ -4,7 +4,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "devices/virtio/later.h"
 #include "devices/virtio/ring.h"
 #include "vmm/base/err.h"
 #include "vmm/kvm/irq.h"
@@ -159,8 +158,6 @@ struct virtio {
 	uint32_t driver_features_sel;
 	uint32_t queue_sel;
 
-	struct later later; /* interrupts that can wait */
-
 	int kick_fd; /* owned eventfd: notifications from the driver */
 	struct loop_watch kick_watch;
 	bool has_ioeventfd; /* KVM raises kick_fd without leaving the guest */
@@ -257,10 +254,6 @@ void virtio_copy_config(const void *config, size_t size, uint64_t offset,
 
 /* Interrupts the driver if it wants to know of what was published. */
 void virtio_notify(struct virtio *v, struct vq *vq) REQUIRES(v->device.lock);
-
-/* The same for what it does not wait for: see later.h. Thread: the loop's. */
-void virtio_notify_later(struct virtio *v, struct vq *vq)
-	REQUIRES(v->device.lock);
 
 /*
  * What config_read() tells has changed, and the driver knows, for it asked for

@@ -75,10 +75,7 @@ static void toy_kick(struct virtio *v, struct vq *vq) REQUIRES(v->device.lock)
 	}
 	if (vq_enable_kicks(vq) && i == 64)
 		virtio_kick_again(v);
-	if (t->later & 1U << vq->index)
-		virtio_notify_later(v, vq);
-	else
-		virtio_notify(v, vq);
+	virtio_notify(v, vq);
 }
 
 static void toy_free(struct virtio *v)

@@ -23,8 +23,7 @@ struct toy {
 	struct vq_chain chain;
 	bool is_keeping;
 	bool has_kept;
-	bool is_slow;	/* what it keeps does not end */
-	uint32_t later; /* queues whose answers nobody waits for, by index */
+	bool is_slow; /* what it keeps does not end */
 	unsigned activations, quiets, resets, kicks, served;
 };
 
