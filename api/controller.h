@@ -9,6 +9,7 @@
 #include "api/confine.h"
 #include "api/metrics.h"
 #include "vmm/base/err.h"
+#include "vmm/base/rights.h"
 #include "vmm/event/loop.h"
 #include "vmm/machine/machine.h"
 #include "vmm/state/state.h"
@@ -54,7 +55,7 @@ struct controller {
 	 * Set afterwards or NULL: a fork has ended, with what there is to say
 	 * and its descriptors (state, memory), which may be taken, or with *e.
 	 */
-	void (*forked)(void *context, json_t *json, int fds[2],
+	void (*forked)(void *context, json_t *json, int fds[RIGHTS_MAX],
 		       const struct err *e);
 	void *forked_context; /* borrowed: server */
 	struct metrics metrics;

@@ -238,9 +238,10 @@ static bool is_known(const struct machine *m, const char *name)
 	char known[STATE_NAME_MAX];
 	uint32_t i;
 
-	/* The first two are whose who made this machine of them. */
+	/* Those up to the model are whose who made this machine of them. */
 	if (!strcmp(name, "config") || !strcmp(name, "overlays") ||
-	    !strcmp(name, "model") || !strcmp(name, "platform"))
+	    !strcmp(name, "overlays of a fork") || !strcmp(name, "model") ||
+	    !strcmp(name, "platform"))
 		return true;
 	for (i = 0; i < m->config.vcpus; i++) {
 		vcpu_name(i, known);
