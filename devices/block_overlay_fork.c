@@ -13,6 +13,7 @@
  * the note before the bytes: so what is copied half is noted. Both go by one
  * order (seq_cst) with the switch that says whether notes are wanted.
  */
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -176,16 +177,18 @@ static int copy_word(struct block_overlay *o, uint32_t word, bool may_wait)
 {
 	struct overlay_log *log = o->log;
 	uint64_t bits = atomic_exchange(&log->words[word], 0);
-	uint32_t bit, max, n, i;
+	uint32_t bit, max, n;
 	int rc = 0;
 
 	while (bits && rc >= 0) {
 		bit = (uint32_t)__builtin_ctzll(bits);
+		/* Those that follow one another, without a gap. */
 		for (max = 1; bit + max < WORD && bits >> (bit + max) & 1;)
 			max++;
 		rc = copy_row(o, word * WORD + bit, max, may_wait, &n);
-		for (i = 0; i < n && rc >= 0; i++)
-			bits &= ~(1ULL << (bit + i));
+		/* The lowest bits that are set, one after the other. */
+		for (; n && rc >= 0; n--)
+			bits &= bits - 1;
 	}
 	if (bits)
 		atomic_fetch_or(&log->words[word], bits);
@@ -304,6 +307,8 @@ int block_overlay_fork_rest(struct block_overlay *o, struct err *e)
 	struct overlay_log *log = o->log;
 	int rc;
 
+	/* What nobody noted was copied by the first pass. */
+	assert(log->cluster >= o->clusters);
 	log->group = 0;
 	rc = copy_noted(o, UINT64_MAX, true);
 	return rc < 0 ? err_set(e, rc, "can't copy an overlay: %s",
