@@ -69,7 +69,7 @@ KVM     := kvm vm vcpu bus irq
 BOOT    := elf bzimage kernel cmdline initrd
 X86     := x86 state load entry cpuid features template ioapic e820 bootparams pvh acpi aml mptable
 MACHINE := cpus machine saved marked forked
-VIRTIO  := iov ring virtio virtio_state mmio
+VIRTIO  := iov ring patience virtio virtio_state mmio
 DEVICES := block block_turn block_worker block_file block_request block_overlay block_overlay_fork \
 	block_overlay_state block_async net net_rx net_tx \
 	net_ctrl net_pair net_offload net_state limiter_state tap vsock vsock_packet vsock_conn \
@@ -202,7 +202,7 @@ setup: ## install the packages that building and testing need (root or sudo)
 BARE := reset poweroff triple_fault hello spin tick halt nowhere lost keys \
 	interrupt waiter cloner generation
 # Of parts of the hostile guest, and what it is linked of.
-MADE := hostile slow_disk ticker dirtier vsocker errands scribbler toucher
+MADE := echoer hostile reader slow_disk ticker dirtier vsocker errands scribbler toucher
 
 .PHONY: guest kernel bare-guests
 guest: kernel $(GUEST)/initrd $(GUEST)/agent.initrd ## build what runs inside: kernel, init and agent
@@ -264,6 +264,10 @@ PARTS_slow_disk := slow_disk hostile_start hostile_machine hostile_device
 PARTS_scribbler := scribbler hostile_start hostile_machine hostile_device \
 	hostile_block
 PARTS_toucher := toucher words hostile_start hostile_machine
+PARTS_echoer := echoer anywhere words idle idle_tables hostile_start \
+	hostile_machine hostile_device
+PARTS_reader := reader anywhere words idle idle_tables hostile_start \
+	hostile_machine hostile_device
 PARTS_ticker := ticker ticker_registers hostile_start hostile_machine
 PARTS_dirtier := dirtier words idle idle_tables hostile_start hostile_machine
 PARTS_vsocker := vsocker idle idle_tables hostile_start hostile_machine \
@@ -308,6 +312,7 @@ EXTRA_block_engine := $(EXTRA_block)
 EXTRA_block_flight := $(EXTRA_block) tests/unit/pipe_disk
 EXTRA_block_end := $(EXTRA_block_flight)
 EXTRA_filter := $(EXTRA_block_flight)
+EXTRA_patience := $(EXTRA_block)
 EXTRA_block_queues := $(EXTRA_block)
 EXTRA_block_random := $(EXTRA_block)
 EXTRA_block_overlay := $(EXTRA_block)
@@ -318,6 +323,7 @@ EXTRA_tap := $(KVM_FAKES)
 EXTRA_net := $(NET_BENCH)
 EXTRA_net_rx := $(NET_BENCH)
 EXTRA_net_tx := $(NET_BENCH)
+EXTRA_net_haste := $(NET_BENCH)
 EXTRA_net_turns := $(NET_BENCH)
 EXTRA_net_state := $(NET_BENCH) tests/unit/state_bench
 EXTRA_uart := $(KVM_FAKES) tests/unit/uart_bench
@@ -482,6 +488,8 @@ bench: export MAYFLY_JUDGE := 1
 bench: setup ## measure start-up against peers, in the long form
 	$(Q)$(MAKE) --no-print-directory all $(BENCHES)
 	$(Q)tests/bench/start --long
+	$(Q)tests/bench/reads --long
+	$(Q)unshare --net tests/bench/frames --long
 	$(Q)tests/bench/restore --long
 	$(Q)tests/bench/fork --long
 	$(Q)unshare --net tests/bench/clone

@@ -64,9 +64,10 @@ struct controller {
 };
 
 /*
- * A microVM that is not configured. When the machine ends, the loop is
- * stopped. id is the microVM's name. collect, for the metrics, gets c as its
- * context: controller_collect(), which knows the routes and so stands above.
+ * A microVM that is not configured, of a struct that is zeroed. When the
+ * machine ends, the loop is stopped. id is the microVM's name. collect, for the
+ * metrics, gets c as its context: controller_collect(), which knows the routes
+ * and so stands above.
  */
 void controller_init(struct controller *c, struct loop *loop, const char *id,
 		     metrics_collect *collect);

@@ -240,14 +240,6 @@ static int move(const struct block_file *f, mover *how, struct iov *iov,
 	return rc;
 }
 
-/* What is in memory there is no need to ask the page cache for. */
-static int read_cached(const struct block_file *f, struct iov *iov,
-		       uint64_t offset)
-{
-	return f->is_in_memory ? block_file_read(f, iov, offset)
-			       : block_file_read_cached(f, iov, offset);
-}
-
 static void put_zeroes(struct iov *iov, size_t len)
 {
 	size_t n;
@@ -316,7 +308,7 @@ static int read_all(const struct block_overlay *o, mover *how, struct iov *iov,
 int block_overlay_read_cached(const struct block_overlay *o, struct iov *iov,
 			      uint64_t offset)
 {
-	return read_all(o, read_cached, iov, offset);
+	return read_all(o, block_file_read_cached, iov, offset);
 }
 
 /* ---- writes ---------------------------------------------------------------

@@ -192,6 +192,18 @@ int saved_load_model(struct machine *m, struct err *e)
 	return finish(&v, "model", e);
 }
 
+int saved_load_tsc(struct machine *m, struct err *e)
+{
+	struct visitor v;
+	int rc = state_section(m->state, "model", ARCH_STATE_MODEL, &v, e);
+
+	if (rc)
+		return rc;
+	/* The rest was judged when it was loaded, or is what was marked. */
+	arch_visit_tsc(m->arch, &v);
+	return v.rc;
+}
+
 int saved_load_vcpu(void *machine, struct vcpu *vcpu, struct err *e)
 {
 	struct machine *m = machine;
