@@ -52,6 +52,12 @@ endif
 ifneq ($(filter asan fuzz,$(FLAVOUR)),)
 CPPFLAGS += -DMAYFLY_NO_FILTERS
 endif
+# Without optimisation, which reads several fields at once where one is asked for.
+ifeq ($(FLAVOUR),tsan)
+CPPFLAGS += -DMAYFLY_NO_FILTERS
+CFLAGS   += -O0 -fno-omit-frame-pointer -fsanitize=thread -Wno-tsan
+LDFLAGS  := -pie -fsanitize=thread
+endif
 ifeq ($(FLAVOUR),asan)
 CFLAGS   += -O1 -fno-omit-frame-pointer -fsanitize=address,undefined \
 	-fno-sanitize-recover=all
@@ -526,7 +532,7 @@ clean: ## remove build/ (the kernel stays in the cache)
 	rm -rf build
 
 help: ## list the targets
-	@printf 'make TARGET [FLAVOUR=release|clang|asan] [V=1]\n\n'
+	@printf 'make TARGET [FLAVOUR=release|clang|asan|tsan] [V=1]\n\n'
 	@sed -n 's/^\([a-z][a-z-]*\):.*## /\1\t/p' Makefile | \
 		while IFS="$$(printf '\t')" read -r t d; do \
 			printf '  %-10s %s\n' "$$t" "$$d"; done
