@@ -52,6 +52,12 @@ endif
 ifneq ($(filter asan fuzz,$(FLAVOUR)),)
 CPPFLAGS += -DMAYFLY_NO_FILTERS
 endif
+# Without optimisation, which reads several fields at once where one is asked for.
+ifeq ($(FLAVOUR),tsan)
+CPPFLAGS += -DMAYFLY_NO_FILTERS
+CFLAGS   += -O0 -fno-omit-frame-pointer -fsanitize=thread -Wno-tsan
+LDFLAGS  := -pie -fsanitize=thread
+endif
 ifeq ($(FLAVOUR),asan)
 CFLAGS   += -O1 -fno-omit-frame-pointer -fsanitize=address,undefined \
 	-fno-sanitize-recover=all
@@ -474,7 +480,7 @@ test-programs: bare-guests $(BENCHES) $(addprefix build/bench/,vsock-peer \
 .PHONY: test run lint bench soak
 soak: setup ## the tests that have a long form, in it
 	$(Q)$(MAKE) --no-print-directory all
-	$(Q)MAYFLY_LONG=1 tests/run jailer snapshot block net floods vsock restores run
+	$(Q)MAYFLY_LONG=1 tests/run races jailer snapshot block net floods vsock restores run
 
 test: setup ## run every test; the last line counts them
 	$(Q)tests/run
@@ -536,7 +542,7 @@ clean: ## remove build/ (the kernel stays in the cache)
 	rm -rf build
 
 help: ## list the targets
-	@printf 'make TARGET [FLAVOUR=release|clang|asan] [V=1]\n\n'
+	@printf 'make TARGET [FLAVOUR=release|clang|asan|tsan] [V=1]\n\n'
 	@sed -n 's/^\([a-z][a-z-]*\):.*## /\1\t/p' Makefile | \
 		while IFS="$$(printf '\t')" read -r t d; do \
 			printf '  %-10s %s\n' "$$t" "$$d"; done

@@ -5,9 +5,10 @@
 #include <stdio.h>
 
 #include "vmm/base/log.h"
+#include "vmm/base/thread.h"
 
 /* A system call, a log line: there is not much on it. */
-enum { STACK_BYTES = 64 * 1024 };
+enum { STACK_BYTES = THREAD_STACK(64 * 1024) };
 
 void block_worker_init(struct block_worker *w)
 {

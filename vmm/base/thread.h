@@ -32,6 +32,13 @@ struct CAPABILITY("mutex") mutex {
 	pthread_mutex_t inner;
 };
 
+/* Bytes of a thread's stack; ThreadSanitizer takes a megabyte for itself. */
+#ifdef __SANITIZE_THREAD__
+#define THREAD_STACK(bytes) ((bytes) + (4 << 20))
+#else
+#define THREAD_STACK(bytes) (bytes)
+#endif
+
 #define MUTEX_INIT {.inner = PTHREAD_MUTEX_INITIALIZER}
 
 static inline void mutex_init(struct mutex *m)

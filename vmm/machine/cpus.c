@@ -57,7 +57,7 @@ struct cpus {
 };
 
 /* 10 KiB of CPUID table and a log line are the most a vCPU thread stacks. */
-enum { STACK_BYTES = 128 * 1024, GUARD_BYTES = 4096 };
+enum { STACK_BYTES = THREAD_STACK(128 * 1024), GUARD_BYTES = 4096 };
 enum { STRIDE_BYTES = GUARD_BYTES + STACK_BYTES };
 
 static void wait_change(struct cpus *c) REQUIRES(c->lock)

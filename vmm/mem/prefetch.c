@@ -20,9 +20,10 @@
 #include "vmm/base/clock.h"
 #include "vmm/base/fd.h"
 #include "vmm/base/log.h"
+#include "vmm/base/thread.h"
 
 /* Ranges of a window, and the most pages that one call waits for. */
-enum { STACK_BYTES = 128 << 10, WINDOW = 256, CALL_PAGES = 256 };
+enum { STACK_BYTES = THREAD_STACK(128 << 10), WINDOW = 256, CALL_PAGES = 256 };
 
 struct prefetch {
 	const struct guest_mem *m; /* borrowed */

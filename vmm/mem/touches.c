@@ -30,9 +30,10 @@
 
 #include "vmm/base/fd.h"
 #include "vmm/base/log.h"
+#include "vmm/base/thread.h"
 #include "vmm/mem/missing.h"
 
-enum { STACK_BYTES = 128 << 10, EVENTS = 16 };
+enum { STACK_BYTES = THREAD_STACK(128 << 10), EVENTS = 16 };
 
 struct touches {
 	const struct guest_mem *m; /* borrowed */
