@@ -33,7 +33,7 @@ CFLAGS   := -std=gnu17 -O2 -g -fPIE $(WARN) -fno-strict-aliasing \
 	-ffunction-sections -fdata-sections
 LDFLAGS  := -static-pie -Wl,-z,relro,-z,now,-z,separate-code,--gc-sections
 # Debian's liburing.so does not export all that its header declares.
-LDLIBS   := -ljansson -l:liburing.a -lseccomp -l:libz.a -l:libmd.a
+LDLIBS   := -lm -ljansson -l:liburing.a -lseccomp -l:libz.a -l:libmd.a
 
 ifeq ($(FLAVOUR),release)
 CPPFLAGS += -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3
@@ -96,7 +96,10 @@ CTL_IMAGE    := archive config entry erofs fetch image import layout layout_make
 CTL_VM       := cell cell_clone cgroups client end folder forward handed link manifest moment \
 	monitor nat network orphan output_log place resolver saving shim still sweep uids vm \
 	vm_process vm_remove volume
-CTL_COMMANDS := main complain api boot cp cp_place docker env exec foreground \
+CTL_BENCH    := axis bench calls clone compare density fork host jailed linux machine \
+	page parts past plot report reset restore result rounds spawn start stats \
+	wire
+CTL_COMMANDS := main bench complain api boot cp cp_place docker env exec foreground \
 	image jail logs ps run run_disks run_mounts run_options run_plan \
 	run_steps restore restored snapshot stop values
 JAILS        := jail_find jail_remove
@@ -109,7 +112,7 @@ VMM_SRC := $(BASE:%=vmm/base/%.c) vmm/base/spare.c $(EVENT:%=vmm/event/%.c) \
 	$(JSON:%=api/json/%.c) $(API:%=api/%.c)
 CTL_SRC := $(CTL_BASE:%=api/ctl/base/%.c) $(CTL_AGENT:%=api/ctl/agent/%.c) \
 	$(CTL_IMAGE:%=api/ctl/image/%.c) $(CTL_VM:%=api/ctl/vm/%.c) \
-	$(CTL_COMMANDS:%=api/ctl/commands/%.c) \
+	$(CTL_BENCH:%=api/ctl/bench/%.c) $(CTL_COMMANDS:%=api/ctl/commands/%.c) \
 	$(JAILS:%=jailer/jails/%.c) jailer/landlock.c $(JSON:%=api/json/%.c) \
 	$(BASE:%=vmm/base/%.c) vmm/event/loop.c
 JAILER_SRC := $(JAILER:%=jailer/%.c) $(BASE:%=vmm/base/%.c)
@@ -120,11 +123,14 @@ obj = $(patsubst %.c,$(B)/%.o,$(1))
 
 PROGRAMS := $(B)/mayfly $(B)/mayctl $(B)/mayfly-jailer
 GUEST    := build/guest/$(ARCH)
+# What `mayctl bench` runs beside mayfly's own programs.
+BENCH_PARTS := $(if $(filter x86_64,$(ARCH)),$(addprefix $(GUEST)/,bench-guest \
+	bench-floor))
 
 .PHONY: all programs
 all: programs guest bare-guests ## build everything: programs and guest (the default)
 
-programs: $(PROGRAMS) build/seccomp/policy.json ## build mayfly, mayctl and mayfly-jailer
+programs: $(PROGRAMS) build/seccomp/policy.json $(BENCH_PARTS) ## build mayfly, mayctl and mayfly-jailer
 ifeq ($(FLAVOUR),release)
 	$(Q)for p in $(notdir $(PROGRAMS)); do ln -sf release/$$p build/$$p; done
 endif
@@ -196,6 +202,16 @@ endif
 .PHONY: setup
 setup: ## install the packages that building and testing need (root or sudo)
 	$(Q)tests/setup
+
+$(GUEST)/bench-floor: api/ctl/floor/floor.c
+	$(Q)mkdir -p $(@D)
+	$(call say,CC,$@)gcc -O2 $(WARN) -D_GNU_SOURCE -static -s -o $@ $<
+
+$(GUEST)/bench-guest: guest/bench/guest.S tests/guests/bare.ld
+	$(Q)mkdir -p $(@D)
+	$(call say,GUEST,$@)gcc -I. -nostdlib -static -no-pie -o $@ $< \
+		-Wl,-T,tests/guests/bare.ld,--build-id=none \
+		-Wl,-z,noexecstack,--no-warn-rwx-segments
 
 # ---- the guest -------------------------------------------------------------
 
@@ -516,6 +532,7 @@ install: programs guest ## install into DESTDIR/prefix (/usr/local)
 		$(DESTDIR)$(prefix)/share/mayfly/seccomp.json
 	install -m 644 $(GUEST)/vmlinux $(GUEST)/agent.initrd \
 		$(DESTDIR)$(prefix)/share/mayfly
+	$(if $(BENCH_PARTS),install -m 755 $(BENCH_PARTS) $(DESTDIR)$(prefix)/share/mayfly)
 	install -d $(DESTDIR)$(prefix)/share/man/man1
 	install -m 644 docs/man/*.1 $(DESTDIR)$(prefix)/share/man/man1
 	install -d $(DESTDIR)$(prefix)/share/bash-completion/completions
