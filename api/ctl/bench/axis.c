@@ -24,7 +24,7 @@ void axis_init(struct axis *a, double min, double max, bool is_log)
 
 bool axis_wants_log(double min, double max)
 {
-	return min > 0 && max / min > 50;
+	return min > 0 && max / min > 15;
 }
 
 double axis_place(const struct axis *a, double value)

@@ -30,7 +30,7 @@ static const char head[] =
 	"section{background:var(--card);border:1px solid var(--line);"
 	"border-radius:10px;padding:16px;margin:14px 0}\n"
 	".plots{display:grid;gap:4px 32px;"
-	"grid-template-columns:repeat(auto-fit,minmax(min(100%,320px),1fr))}\n"
+	"grid-template-columns:repeat(auto-fit,minmax(min(100%,420px),1fr))}\n"
 	"svg{display:block;width:100%;max-width:520px;height:auto}\n"
 	"table{border-collapse:collapse;font-variant-numeric:tabular-nums}\n"
 	".scroll{overflow-x:auto;margin:8px 0}\n"
@@ -57,6 +57,10 @@ static const char head[] =
 	"stroke-width:2;stroke-linejoin:round}\n"
 	".part{stroke:var(--card);stroke-width:1.5}\n"
 	"circle,rect{fill:currentColor}.legend i{background:currentColor}\n"
+	"@media(max-width:480px){body{padding:8px}section{padding:12px}"
+	"table{font-size:13px}th,td{padding:4px 8px 4px 0}"
+	"th:nth-child(5),td:nth-child(5){display:none}"
+	"h1{font-size:20px}}\n"
 	"code{font-size:12px;overflow-wrap:anywhere}"
 	"details{margin-top:8px}summary{color:var(--dim);cursor:pointer}\n";
 
@@ -152,6 +156,12 @@ static void write_summary(const struct report *r, FILE *to)
 	fputs("</div></div></section>\n", to);
 }
 
+/* With as many digits as are worth reading. */
+static void write_value(double v, FILE *to)
+{
+	fprintf(to, "%.*f", v >= 1000 ? 0 : v >= 100 ? 1 : 2, v);
+}
+
 static void write_table(const struct result *b, FILE *to)
 {
 	unsigned i;
@@ -166,10 +176,13 @@ static void write_table(const struct result *b, FILE *to)
 
 		fputs("<tr><td>", to);
 		plot_text(s->name, to);
-		fprintf(to,
-			"</td><td>%.2f %s</td><td class=\"dim\">%.2f to "
-			"%.2f</td>",
-			e.median, b->unit, e.interval.low, e.interval.high);
+		fputs("</td><td>", to);
+		write_value(e.median, to);
+		fprintf(to, " %s</td><td class=\"dim\">", b->unit);
+		write_value(e.interval.low, to);
+		fputs(" to ", to);
+		write_value(e.interval.high, to);
+		fputs("</td>", to);
 		if (i) {
 			e = result_ratio(b, i);
 			fprintf(to, "<td>%.3f &times;</td>", e.median);
@@ -192,7 +205,9 @@ static void write_figures(const struct result *b, FILE *to)
 
 		fputs("<tr><td class=\"dim\">", to);
 		plot_text(f->name, to);
-		fprintf(to, "</td><td>%.2f %s</td></tr>\n", f->value, f->unit);
+		fputs("</td><td>", to);
+		write_value(f->value, to);
+		fprintf(to, " %s</td></tr>\n", f->unit);
 	}
 	if (b->figure_count)
 		fputs("</table></div>\n", to);

@@ -8,7 +8,7 @@
 #define WIDTH  400.0
 #define LEFT   8.0
 #define RIGHT  (WIDTH - 8.0)
-#define ROW    40.0
+#define ROW    48.0
 #define BOTTOM 24.0 /* of the numbers at an axis */
 
 void plot_text(const char *text, FILE *to)
@@ -60,9 +60,12 @@ static void line(double x1, double y1, double x2, double y2, const char *class,
 		x1, y1, x2, y2, class);
 }
 
-/* Numbers below, and lines up to top; those too near to the last are left. */
+/*
+ * Numbers below, and lines up to top; those too near to the last are left out,
+ * and where things are counted those between two numbers.
+ */
 static void x_axis(const struct axis *a, double top, double bottom,
-		   const char *unit, FILE *to)
+		   const char *unit, bool is_count, FILE *to)
 {
 	double ticks[AXIS_TICKS_MAX], last = -100;
 	const unsigned n = axis_ticks(a, ticks);
@@ -72,6 +75,8 @@ static void x_axis(const struct axis *a, double top, double bottom,
 	for (i = 0; i < n; i++) {
 		const double x = axis_place(a, ticks[i]);
 
+		if (is_count && fabs(ticks[i] - round(ticks[i])) > 1e-6)
+			continue;
 		line(x, top, x, bottom, "grid", to);
 		if (x - last < 34)
 			continue;
@@ -111,10 +116,10 @@ static void strip(const struct plot_item *item, const struct axis *a, double y,
 	for (i = 0; i < item->count; i += step)
 		fprintf(to, "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"2.5\"/>",
 			axis_place(a, item->ys[i]),
-			y + 18 + (i * 7919 % 97) / 97.0 * 14);
+			y + 23 + (i * 7919 % 97) / 97.0 * 14);
 	fputs("</g>\n", to);
-	line(axis_place(a, item->median), y + 14, axis_place(a, item->median),
-	     y + 36, "median", to);
+	line(axis_place(a, item->median), y + 19, axis_place(a, item->median),
+	     y + 41, "median", to);
 }
 
 void plot_strips(const struct plot_item *items, unsigned count,
@@ -130,7 +135,7 @@ void plot_strips(const struct plot_item *items, unsigned count,
 		return;
 	axis_init(&a, min, max, min > 0);
 	begin(bottom + BOTTOM, "distribution of all rounds", to);
-	x_axis(&a, 4, bottom, unit, to);
+	x_axis(&a, 4, bottom, unit, false, to);
 	for (i = 0; i < count; i++)
 		strip(&items[i], &a, 4 + i * ROW, unit, to);
 	fputs("</svg>\n", to);
@@ -150,7 +155,7 @@ void plot_ratios(const struct plot_item *items, unsigned count, FILE *to)
 	}
 	axis_init(&a, min, max, true);
 	begin(bottom + BOTTOM, "ratios of mayfly to its peers", to);
-	x_axis(&a, 4, bottom, "", to);
+	x_axis(&a, 4, bottom, "", false, to);
 	line(axis_place(&a, 1), 4, axis_place(&a, 1), bottom, "one", to);
 	for (i = 0; i < count; i++) {
 		const double y = 4 + i * 34;
@@ -180,7 +185,7 @@ void plot_stack(const struct plot_item *items, unsigned count, const char *unit,
 		return;
 	axis_init(&a, 0, sum, false);
 	begin(44 + BOTTOM, "where the time goes", to);
-	x_axis(&a, 4, 44, unit, to);
+	x_axis(&a, 4, 44, unit, false, to);
 	for (i = 0; i < count; i++) {
 		const double from = axis_place(&a, at);
 
@@ -256,7 +261,7 @@ void plot_lines(const struct plot_item *items, unsigned count, const char *x,
 		axis_init(&ay, 0, max * 1.08, false);
 	begin(222, y, to);
 	y_axis(&ay, 48, y, to);
-	x_axis(&ax, 24, 180, "", to);
+	x_axis(&ax, 24, 180, "", true, to);
 	text_at(RIGHT, 214, "tick end", x, to);
 	for (i = 0; i < count; i++)
 		draw_line(&items[i], &ax, &ay, to);
