@@ -97,7 +97,7 @@ CTL_VM       := cell cell_clone cgroups client end folder forward handed link ma
 	monitor nat network orphan output_log place resolver saving shim still sweep uids vm \
 	vm_process vm_remove volume
 CTL_BENCH    := axis bench calls clone compare density fork host jailed linux machine \
-	page parts past plot report reset restore result rounds spawn start stats \
+	page parts past peer plot report reset restore result rounds spawn start stats \
 	wire
 CTL_COMMANDS := main bench complain api boot cp cp_place docker env exec foreground \
 	image jail logs ps run run_disks run_mounts run_options run_plan \
@@ -369,6 +369,12 @@ EXTRA_state_corpus := $(EXTRA_state)
 EXTRA_state_file := tests/unit/pair_bench
 EXTRA_state_kill := $(EXTRA_state_file)
 EXTRA_tree := api/ctl/base/tree
+EXTRA_bench_stats := api/ctl/bench/stats
+EXTRA_bench_past := $(addprefix api/ctl/,bench/past bench/compare base/process \
+	base/interrupt base/tree)
+EXTRA_bench_report := $(addprefix api/ctl/,bench/report bench/result bench/stats \
+	bench/page bench/plot bench/axis bench/past bench/peer base/process \
+	base/interrupt base/tree)
 EXTRA_pack := api/ctl/base/pack api/ctl/base/untar api/ctl/base/tar \
 	api/ctl/base/tree
 EXTRA_cp_place := api/ctl/commands/cp_place

@@ -13,25 +13,6 @@
 #include "api/ctl/vm/monitor.h"
 #include "vmm/base/printable.h"
 
-static const struct {
-	const char *name;
-	const char *program;
-	const char *version_flag;
-} table[PEER_COUNT] = {
-	[PEER_QEMU] = {"qemu", "qemu-system-x86_64", "--version"},
-	[PEER_FIRECRACKER] = {"firecracker", "firecracker", "--version"},
-	[PEER_CLOUD_HYPERVISOR] = {"cloud-hypervisor", "cloud-hypervisor",
-				   "--version"},
-	[PEER_KVMTOOL] = {"kvmtool", "lkvm", "version"},
-	[PEER_CRUN] = {"crun", "crun", "--version"},
-	[PEER_RUNC] = {"runc", "runc", "--version"},
-};
-
-const char *peer_name(enum peer p)
-{
-	return table[p].name;
-}
-
 static void search_path(char out[PATH_MAX], const char *program)
 {
 	const char *at = getenv("PATH");
@@ -66,12 +47,12 @@ static int find_peer(struct parts *p, enum peer i, const char *named,
 		     struct err *e)
 {
 	if (!named)
-		search_path(p->peers[i], table[i].program);
+		search_path(p->peers[i], peer_program(i));
 	else if (!realpath(named, p->peers[i]) || access(p->peers[i], X_OK))
-		return err_errno(e, "--%s: can't run %s", table[i].name, named);
+		return err_errno(e, "--%s: can't run %s", peer_name(i), named);
 	if (*p->peers[i])
 		ask_version(p->versions[i], sizeof(p->versions[i]), p->peers[i],
-			    table[i].version_flag);
+			    peer_version_flag(i));
 	return 0;
 }
 

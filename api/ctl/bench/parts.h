@@ -3,22 +3,10 @@
 #include <limits.h>
 #include <stdbool.h>
 
+#include "api/ctl/bench/peer.h"
 #include "vmm/base/err.h"
 
 /* The programs and files that a bench runs, found once. */
-
-enum peer {
-	PEER_QEMU,
-	PEER_FIRECRACKER,
-	PEER_CLOUD_HYPERVISOR,
-	PEER_KVMTOOL,
-	PEER_CRUN,
-	PEER_RUNC,
-	PEER_COUNT
-};
-
-/* As in reports: "cloud-hypervisor"; each is an option of that name, too. */
-const char *peer_name(enum peer p);
 
 struct parts {
 	char mayfly[PATH_MAX];
