@@ -216,7 +216,7 @@ $(GUEST)/bench-guest: guest/bench/guest.S tests/guests/bare.ld
 # ---- the guest -------------------------------------------------------------
 
 BARE := reset poweroff triple_fault hello spin tick halt nowhere lost keys \
-	interrupt waiter cloner generation
+	interrupt generation
 # Of parts of the hostile guest, and what it is linked of.
 MADE := hostile slow_disk ticker dirtier vsocker errands scribbler toucher
 
@@ -435,8 +435,7 @@ build/fuzz/socket: tests/fuzz/socket.c
 	$(Q)mkdir -p $(@D)
 	$(call say,CC,$@)gcc -O2 -Wall -Wextra -D_GNU_SOURCE -static -o $@ $<
 
-BENCHES := $(addprefix build/bench/,floor irqchip api restore-floor restore-run \
-	clone-run)
+BENCHES := $(addprefix build/bench/,irqchip clone-run)
 
 # The other end of vsock in guest and host; in the tests' guests as well.
 PEER := tests/vm/vsock-peer.c tests/vm/vsock-peer-server.c
@@ -501,13 +500,13 @@ run: setup ## run a container in a microVM and show where the time went
 bench: export MAYFLY_JUDGE := 1
 bench: setup ## measure start-up against peers, in the long form
 	$(Q)$(MAKE) --no-print-directory all $(BENCHES)
-	$(Q)tests/bench/start --long
-	$(Q)tests/bench/restore --long
+	$(Q)unshare --net tests/vm/bench
+	$(Q)tests/bench/ledger
+	$(Q)tests/bench/save --long
 	$(Q)tests/bench/fork --long
 	$(Q)unshare --net tests/bench/clone
 	$(Q)tests/bench/jail --long
 	$(Q)build/bench/irqchip
-	$(Q)build/bench/api build/mayfly /tmp/mayfly-bench.sock
 	$(Q)tests/kvm-host --native-ok -- build/bench/irqchip
 	$(Q)MAYFLY_ROUNDS=15 tests/kvm-host --native-ok -- tests/bench/boot
 	$(Q)$(MAKE) --no-print-directory build/guest/lab.ext4

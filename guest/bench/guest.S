@@ -5,7 +5,7 @@
  *	W  says so and waits until its memory file was written to: a restore
  *	I  says so and sleeps for good: an idle machine
  *	S  writes to 64 pages, over and over
- *	D  writes to 96 MiB, over and over
+ *	D  writes to 32 MiB, over and over
  *	P  turns the machine off by its sleep register, as ACPI has it
  *
  * and any other that it ends by a triple fault, without a word.
@@ -37,7 +37,7 @@ start:	testl %ebx, %ebx	/* struct hvm_start_info; the floor has none */
 	movl $64, %edi
 	cmpb $'S', %al
 	je dirty
-	movl $96 << 8, %edi
+	movl $32 << 8, %edi
 	cmpb $'D', %al
 	je dirty
 	cmpb $'W', %al
