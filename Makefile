@@ -64,7 +64,7 @@ BASE    := args err fd passed rights cursor clock log printable
 EVENT   := loop bucket limiter uring
 SECCOMP := filter rules compile
 MEM     := guest_mem image mark missing frozen working_set touches prefetch
-STATE   := visit hmac state part file
+STATE   := visit hmac key state part file
 KVM     := kvm vm vcpu bus irq
 BOOT    := elf bzimage kernel cmdline initrd
 X86     := x86 state load entry cpuid features template ioapic e820 bootparams pvh acpi aml mptable
@@ -94,7 +94,7 @@ CTL_AGENT    := attach dial frame session session_ask session_request
 CTL_IMAGE    := archive config entry erofs fetch image import layout layout_make mend model \
 	name progress source store tar tool wall words
 CTL_VM       := cell cell_clone cgroups client end folder forward handed link manifest moment \
-	monitor nat network orphan output_log place resolver saving shim still sweep uids vm \
+	monitor nat network orphan output_log place resolver saving seal shim still sweep uids vm \
 	vm_process vm_remove volume
 CTL_BENCH    := axis bench calls clone compare density fork host jailed linux machine \
 	page parts past peer plot report reset restore result rounds spawn start stats \
@@ -114,7 +114,7 @@ CTL_SRC := $(CTL_BASE:%=api/ctl/base/%.c) $(CTL_AGENT:%=api/ctl/agent/%.c) \
 	$(CTL_IMAGE:%=api/ctl/image/%.c) $(CTL_VM:%=api/ctl/vm/%.c) \
 	$(CTL_BENCH:%=api/ctl/bench/%.c) $(CTL_COMMANDS:%=api/ctl/commands/%.c) \
 	$(JAILS:%=jailer/jails/%.c) jailer/landlock.c $(JSON:%=api/json/%.c) \
-	$(BASE:%=vmm/base/%.c) vmm/event/loop.c
+	$(BASE:%=vmm/base/%.c) vmm/event/loop.c vmm/state/hmac.c vmm/state/key.c
 JAILER_SRC := $(JAILER:%=jailer/%.c) $(BASE:%=vmm/base/%.c)
 
 obj = $(patsubst %.c,$(B)/%.o,$(1))

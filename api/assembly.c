@@ -29,12 +29,17 @@ enum { CMDLINE_MAX = 4096 };
 /* Devices can have more queues; one thread serves them all. */
 enum { QUEUES_MAX = 8 };
 
+/* So much has every host of microVMs. */
+enum { MEMORY_SURE_MIB = 256 };
+
 /* A wish for more memory than there is must fail here, not in the guest. */
 static int check_memory(const struct config_machine *m, struct err *e)
 {
 	struct sysinfo host;
 	uint64_t host_mib;
 
+	if (m->mem_size_mib <= MEMORY_SURE_MIB)
+		return 0;
 	if (sysinfo(&host))
 		return err_errno(e, "can't ask for the host's memory");
 	host_mib = ((uint64_t)host.totalram * host.mem_unit) >> 20;
@@ -409,4 +414,9 @@ int assembly_open_late(struct assembly *a, const struct vm_config *config,
 int assembly_identify(const struct assembly *a, struct err *e)
 {
 	return a->generation ? generation_changed(a->generation, e) : 0;
+}
+
+int assembly_identify_again(const struct assembly *a, struct err *e)
+{
+	return a->generation ? generation_again(a->generation, e) : 0;
 }

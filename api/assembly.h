@@ -83,6 +83,9 @@ int assembly_open_late(struct assembly *a, const struct vm_config *config,
  */
 int assembly_identify(const struct assembly *a, struct err *e);
 
+/* The same for one that was reset: it stays the one that it was. */
+int assembly_identify_again(const struct assembly *a, struct err *e);
+
 /* A limiter's configuration as devices take it. */
 struct limiter_config assembly_limiter(const struct config_limiter *l);
 struct block_overlay_config assembly_overlay(const struct config_drive *drive);

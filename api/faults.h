@@ -5,7 +5,10 @@
  * (options.h), after the terminal is as it was and a line says why.
  */
 
-/* For all threads, those to come as well. Thread: main's. */
+/*
+ * For all threads, those to come as well, where they are not blocked. Thread:
+ * main's.
+ */
 void faults_take(void);
 
 /*

@@ -8,6 +8,10 @@
  * What takes time (vmm/machine/forked.c) is done by a timer's turns while the
  * guest runs and its devices are served, so the answer comes later. Requests
  * that change anything are refused meanwhile.
+ *
+ * Who has to bring the guest's programs to a stand first has all of that done
+ * before, by a request to prepare: the next one has little left to do. It may
+ * not come, so what is prepared is held for a while only.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -28,12 +32,16 @@
 #include "vmm/mem/frozen.h"
 #include "vmm/state/state.h"
 
+#define WAIT_NS 10000000000ULL
+
 struct fork {
 	struct loop_timer timer;
 	struct controller *controller; /* borrowed */
 	int socket_fd;		       /* owned; -1: with the answer */
 	bool was_running;
 	bool runs; /* afterwards */
+	bool is_prepare;
+	bool waits; /* prepared; the timer ends it */
 	uint64_t begin_ns;
 	uint64_t pause_ns;
 	size_t state_bytes;
@@ -244,6 +252,24 @@ static void finish(struct fork *f)
 /* ---- the steps ------------------------------------------------------------
  */
 
+/* What is written from here on is noted, for whoever asks next. */
+static void wait_for_next(struct fork *f)
+{
+	struct controller *c = f->controller;
+	int none[2] = {-1, -1};
+
+	f->waits = true;
+	loop_arm(c->loop, &f->timer, clock_now_ns() + WAIT_NS);
+	if (c->forked)
+		c->forked(c->forked_context, NULL, none, NULL);
+}
+
+static void give_up(struct fork *f)
+{
+	log_info("a fork was prepared, and nobody asked for it");
+	fork_free(f);
+}
+
 void snapshot_fork_turn(struct loop_timer *t)
 {
 	struct fork *f = container_of(t, struct fork, timer);
@@ -251,10 +277,17 @@ void snapshot_fork_turn(struct loop_timer *t)
 	struct err e = {0};
 	int none[2] = {-1, -1};
 	uint64_t rest_ns = 0;
-	int rc = machine_fork_step(c->machine, &rest_ns, &e);
+	int rc;
 
+	if (f->waits) {
+		give_up(f);
+		return;
+	}
+	rc = machine_fork_step(c->machine, &rest_ns, &e);
 	if (rc < 0)
 		answer(f, NULL, none, &e);
+	else if (rc && f->is_prepare)
+		wait_for_next(f);
 	else if (rc)
 		finish(f);
 	else
@@ -268,46 +301,73 @@ void snapshot_fork_cancel(struct controller *c)
 
 	if (!c->fork)
 		return;
+	if (c->fork->waits) {
+		fork_free(c->fork);
+		return;
+	}
 	err_set(&e, -ESHUTDOWN, "the microVM has ended");
 	answer(c->fork, NULL, none, &e);
 }
 
-int snapshot_fork(struct controller *c, struct snapshot_fork *body,
-		  struct err *e)
+bool snapshot_fork_is_prepared(const struct controller *c)
 {
-	const bool was_running = c->state == CONTROLLER_RUNNING;
-	const bool runs = body->has_resume_vm ? body->resume_vm : was_running;
-	CLEAN_FD int socket_fd = -1;
-	struct fork *f;
-	int rc = check_drives(c, runs, e);
+	return c->fork && c->fork->waits;
+}
 
-	if (!rc && body->socket_path) {
-		socket_fd = socket_file_connect(
-			body->socket_path, "socket_path", SOCK_NONBLOCK, e);
-		rc = socket_fd < 0 ? socket_fd : 0;
-	}
-	if (rc)
-		return rc;
-	f = calloc(1, sizeof(*f));
+static int begin(struct controller *c, struct err *e)
+{
+	struct fork *f = calloc(1, sizeof(*f));
+	int rc;
+
 	if (!f)
 		return err_set(e, -ENOMEM, "no memory for a fork");
 	*f = (struct fork){
 		.timer.fire = snapshot_fork_turn,
 		.controller = c,
 		.socket_fd = -1,
-		.was_running = was_running,
-		.runs = runs,
+		.was_running = c->state == CONTROLLER_RUNNING,
 		.begin_ns = clock_now_ns(),
 	};
 	/* What we read is no touch of the guest's. */
 	working_set_end(c->working);
-	rc = machine_fork_begin(c->machine, was_running, e);
-	if (rc) {
+	rc = machine_fork_begin(c->machine, f->was_running, e);
+	if (rc)
 		free(f);
-		return rc;
+	else
+		c->fork = f;
+	return rc;
+}
+
+/* Goes on with what was prepared, and written since. */
+static void go_on(struct fork *f)
+{
+	loop_disarm(f->controller->loop, &f->timer);
+	f->waits = false;
+	machine_fork_again(f->controller->machine);
+}
+
+int snapshot_fork(struct controller *c, struct snapshot_fork *body,
+		  struct err *e)
+{
+	const bool runs = body->has_resume_vm ? body->resume_vm
+					      : c->state == CONTROLLER_RUNNING;
+	CLEAN_FD int socket_fd = -1;
+	int rc = body->prepare ? 0 : check_drives(c, runs, e);
+
+	if (!rc && body->socket_path && !body->prepare) {
+		socket_fd = socket_file_connect(
+			body->socket_path, "socket_path", SOCK_NONBLOCK, e);
+		rc = socket_fd < 0 ? socket_fd : 0;
 	}
-	f->socket_fd = fd_steal(&socket_fd);
-	c->fork = f;
-	loop_arm(c->loop, &f->timer, clock_now_ns());
+	if (!rc && c->fork)
+		go_on(c->fork);
+	else
+		rc = rc ? rc : begin(c, e);
+	if (rc)
+		return rc;
+	c->fork->runs = runs;
+	c->fork->is_prepare = body->prepare;
+	c->fork->socket_fd = fd_steal(&socket_fd);
+	loop_arm(c->loop, &c->fork->timer, clock_now_ns());
 	return -EINPROGRESS;
 }

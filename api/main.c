@@ -11,6 +11,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/epoll.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
@@ -29,6 +30,7 @@
 #include "vmm/base/container.h"
 #include "vmm/base/fd.h"
 #include "vmm/base/log.h"
+#include "vmm/kvm/vcpu.h"
 #include "vmm/state/file.h"
 
 /* What lives as long as the process. */
@@ -47,6 +49,19 @@ struct monitor {
 static uint64_t phase_us(uint64_t from_ns, uint64_t to_ns)
 {
 	return from_ns && to_ns > from_ns ? (to_ns - from_ns) / 1000 : 0;
+}
+
+/*
+ * Run out of memory it would have the name of a descriptor, and of a file with
+ * another name that. Else the kernel has done it.
+ */
+static void take_name(void)
+{
+	const char *file = (const char *)getauxval(AT_EXECFN);
+	const char *slash = file ? strrchr(file, '/') : NULL;
+
+	if (!slash || strcmp(slash + 1, "mayfly") != 0)
+		prctl(PR_SET_NAME, "mayfly");
 }
 
 /*
@@ -84,7 +99,10 @@ static void signals_ready(struct loop_watch *w, uint32_t events)
 /*
  * SIGTERM, SIGINT and SIGHUP become events of the loop. They are blocked here,
  * before there is any other thread, so that all threads inherit it; what is
- * blocked arrives, also where whoever started us had it ignored.
+ * blocked arrives, also where whoever started us had it ignored. All else is
+ * not, for a mask survives exec: a fault that is blocked would end us
+ * wordlessly, and a vCPU without its kick could not be held. Handlers come
+ * first, since any may be pending.
  */
 static int take_signals(struct monitor *m, struct err *e)
 {
@@ -102,7 +120,9 @@ static int take_signals(struct monitor *m, struct err *e)
 	blocked = events;
 	sigaddset(&blocked, SIGPIPE);
 	sigaddset(&blocked, SIGXFSZ);
-	if (sigprocmask(SIG_BLOCK, &blocked, NULL))
+	faults_take();
+	vcpu_take_kicks();
+	if (sigprocmask(SIG_SETMASK, &blocked, NULL))
 		return err_errno(e, "sigprocmask");
 	m->signal_fd = signalfd(-1, &events, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (m->signal_fd < 0)
@@ -235,7 +255,6 @@ static int start(struct monitor *m, struct err *e)
 	const struct options *o = &m->options;
 
 	log_start(m);
-	faults_take();
 	if (loop_open(&m->loop, e) || take_signals(m, e))
 		return EXIT_FAILED;
 	if (open_metrics(m, e))
@@ -364,8 +383,7 @@ int main(int argc, char **argv)
 
 	monitor.main_ns = clock_now_ns();
 	monitor.signals.fd = -1;
-	/* Run out of memory, it would have the name of a descriptor. */
-	prctl(PR_SET_NAME, "mayfly");
+	take_name();
 	hold_standard_fds();
 	/*
 	 * When its heap is full the C library tries another, by calls that no

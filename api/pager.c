@@ -19,6 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "api/confine.h"
@@ -32,6 +33,9 @@
 
 /* What those get who may take a signal, or end all in good order. */
 enum { PATIENCE_MS = 2000 };
+
+/* How long a handler may be busy with others, and how often we ask. */
+enum { CONNECT_MS = 1000, CONNECT_STEP_MS = 5 };
 
 /* What the thread needs; for the life of the process. */
 struct pager {
@@ -159,13 +163,30 @@ static int start_watch(struct pager *p, struct err *e)
 		  : 0;
 }
 
+/*
+ * A socket whose queue is full, of a handler that many turn to or that has
+ * stopped, would keep connect() for as long as it is. Nobody else is served
+ * while we wait.
+ */
+static int connect_handler(const char *path, struct err *e)
+{
+	int fd, waited = 0;
+
+	for (;;) {
+		fd = socket_file_connect(path, "backend_path", SOCK_NONBLOCK,
+					 e);
+		if (fd != -EAGAIN || waited >= CONNECT_MS)
+			return fd;
+		(void)poll(NULL, 0, CONNECT_STEP_MS);
+		waited += CONNECT_STEP_MS;
+	}
+}
+
 int pager_open(const struct guest_mem *m, const char *path, int signal_fd,
 	       const struct confine *confine, struct err *e)
 {
 	CLEAN_FD int pages = missing_register(m, true, e);
-	CLEAN_FD int fd =
-		pages < 0 ? -1
-			  : socket_file_connect(path, "backend_path", 0, e);
+	CLEAN_FD int fd = pages < 0 ? -1 : connect_handler(path, e);
 	CLEAN_FD int end_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	struct pager *p;
 	char *text;

@@ -75,8 +75,11 @@ int snapshot_reset(struct controller *c, const struct snapshot_reset *body,
 
 	rc = rc ? rc : controller_pause(c, e);
 	rc = rc ? rc : machine_reset(c->machine, e);
-	if (!rc)
+	if (!rc) {
 		snapshot_overlays_reset(c);
+		/* Nothing is refused any more. */
+		rc = assembly_identify_again(&c->devices, e) ? -EIO : 0;
+	}
 	if (rc && !is_refusal(rc))
 		controller_fail(c, e);
 	else if (rc && was_running)

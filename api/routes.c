@@ -200,7 +200,8 @@ static int allowed(const struct controller *c, const struct route *route,
 		when = action->action_type == ACTION_START ? BEFORE_START
 							   : AFTER_START;
 	}
-	if (c->fork && strcmp(route->method, "GET") != 0)
+	if (c->fork && strcmp(route->method, "GET") != 0 &&
+	    !snapshot_fork_is_prepared(c))
 		return err_set(e, -EBUSY,
 			       "A fork is being made; ask again when it has "
 			       "answered.");
@@ -259,6 +260,11 @@ static int route_run(struct controller *c, const struct route *route,
 			return rc;
 	}
 	rc = allowed(c, route, body, e);
+	/* Who prepared a fork, and asks for something else, wants none. */
+	if (!rc && strcmp(route->method, "GET") != 0 &&
+	    route->handler != route_snapshot_fork &&
+	    snapshot_fork_is_prepared(c))
+		snapshot_fork_cancel(c);
 	if (!rc)
 		rc = route->handler(c, id, body, &reply->json, e);
 	if (!rc && !route->table && !reply->json)

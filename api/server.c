@@ -78,7 +78,8 @@ static void fork_ended(void *context, json_t *json, int fds[2],
 		       const struct err *e)
 {
 	struct server *s = context;
-	struct reply reply = {.status = 200, .json = json_incref(json)};
+	struct reply reply = {.status = json ? 200 : 204,
+			      .json = json_incref(json)};
 
 	if (e) {
 		reply_fault(&reply, e->text);

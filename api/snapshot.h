@@ -94,6 +94,7 @@ struct snapshot_fork {
 	char *socket_path; /* owned; NULL: descriptors go with the answer */
 	bool resume_vm;
 	bool has_resume_vm; /* without it, as before */
+	bool prepare;	    /* all that takes long, for the next to finish */
 };
 
 extern const struct field_table snapshot_fork_table;
@@ -158,6 +159,9 @@ int snapshot_fork(struct controller *c, struct snapshot_fork *body,
 
 /* Its timer's. */
 void snapshot_fork_turn(struct loop_timer *t);
+
+/* Whether one is prepared, and waits for the request that ends it. */
+bool snapshot_fork_is_prepared(const struct controller *c);
 
 /* Ends one that is under way, with a sentence. */
 void snapshot_fork_cancel(struct controller *c);

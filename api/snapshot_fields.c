@@ -328,6 +328,11 @@ static const struct field fork_fields[] = {
 		.given = offsetof(struct snapshot_fork, has_resume_vm),
 		FIELD_AT(struct snapshot_fork, resume_vm),
 	},
+	{
+		.name = "prepare",
+		.type = FIELD_BOOL,
+		FIELD_AT(struct snapshot_fork, prepare),
+	},
 };
 
 const struct field_table snapshot_fork_table =

@@ -71,15 +71,14 @@ int text_file_read(const char *path, const char *what, char **text, size_t *len,
 		   struct err *e)
 {
 	struct stat st;
-	CLEAN_FD int fd = fd_open(path, O_RDONLY, FD_REGULAR_OR_FIFO, what, e);
+	CLEAN_FD int fd =
+		fd_open_stat(path, O_RDONLY, FD_REGULAR_OR_FIFO, what, &st, e);
 	int rc;
 
 	*text = NULL;
 	*len = 0;
 	if (fd < 0)
 		return fd;
-	if (fstat(fd, &st))
-		return err_errno(e, "can't examine the %s %s", what, path);
 	rc = read_whole(fd, &st, text, len, e);
 	if (rc) {
 		free(*text);

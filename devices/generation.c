@@ -48,6 +48,10 @@ _Static_assert(sizeof(struct vmclock) == 112, "as vmclock-abi.h has it");
 struct generation {
 	struct device device;
 	uint8_t id[ID_BYTES];
+	/* Of this process's load: the id that it replaced, and by which. */
+	bool was_given;
+	uint8_t before[ID_BYTES];
+	uint8_t given[ID_BYTES];
 	uint32_t sequence;
 	uint64_t disruptions;
 	uint64_t generations;
@@ -111,13 +115,13 @@ static int generation_start(struct device *d, struct err *e)
 	return 0;
 }
 
-int generation_changed(struct device *d, struct err *e)
+/* Has the guest take the id that was given for another, and look. */
+static int give(struct generation *g, struct err *e)
 {
-	struct generation *g = generation_of(d);
+	struct device *d = &g->device;
 	int rc;
 
-	if (getrandom(g->id, ID_BYTES, 0) != ID_BYTES)
-		return err_errno(e, "no random bytes for the machine's id");
+	memcpy(g->id, g->given, ID_BYTES);
 	g->sequence += 2;
 	g->disruptions++;
 	g->generations++;
@@ -127,6 +131,26 @@ int generation_changed(struct device *d, struct err *e)
 		return err_set(e, rc, "can't tell the guest its new id: %s",
 			       strerror(-rc));
 	return 0;
+}
+
+int generation_changed(struct device *d, struct err *e)
+{
+	struct generation *g = generation_of(d);
+
+	if (getrandom(g->given, ID_BYTES, 0) != ID_BYTES)
+		return err_errno(e, "no random bytes for the machine's id");
+	memcpy(g->before, g->id, ID_BYTES);
+	g->was_given = true;
+	return give(g, e);
+}
+
+int generation_again(struct device *d, struct err *e)
+{
+	struct generation *g = generation_of(d);
+
+	if (!g->was_given || memcmp(g->id, g->before, ID_BYTES) != 0)
+		return 0;
+	return give(g, e);
 }
 
 static void generation_visit(struct device *d, struct visitor *v)

@@ -18,3 +18,12 @@ int generation_new(struct device **out, struct err *e);
  * vCPU runs.
  */
 int generation_changed(struct device *d, struct err *e);
+
+/*
+ * The guest is back at an earlier state in place. Where that is the one that
+ * was loaded, of before generation_changed(), it has the id that it was given
+ * then once more, for the one it was saved with is another machine's: that of
+ * who was saved, and of every clone that is reset. As generation_changed()
+ * otherwise.
+ */
+int generation_again(struct device *d, struct err *e);

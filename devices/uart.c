@@ -8,8 +8,10 @@
  * wake-up. Only the loop thread takes bytes out, so it writes them from the
  * ring without the lock. A full ring drops the newest bytes and counts them.
  *
- * Input. The loop thread reads while the receive FIFO has room; when the guest
- * makes room it wakes the loop thread the same way.
+ * Input. The loop thread reads while the receive FIFO has room, from the
+ * guest's first access on: no start pays for what a guest without a console
+ * never asks for. When the guest makes room it wakes the loop thread the same
+ * way.
  *
  * Interrupts are edges on our I/O APIC: one is raised whenever a reason
  * appears that was not there before. Linux reads IIR until it says "none",
@@ -22,8 +24,8 @@
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/epoll.h>
-#include <sys/eventfd.h>
 #include <unistd.h>
 
 #include "devices/uart_device.h"
@@ -72,6 +74,23 @@ static uint8_t reasons(const struct uart *u)
 	return all & u->ier;
 }
 
+/* For the loop thread. */
+static void ask_for_work(const struct uart *u)
+{
+	const struct device_host *host = u->device.host;
+
+	host->signal(host->machine, DEVICE_WORK);
+}
+
+static void raise_line(const struct uart *u)
+{
+	int rc = vm_pulse(u->device.host->vm, u->device.slot.gsi);
+
+	if (rc)
+		log_warn_limited("serial: %s; the guest misses an interrupt",
+				 strerror(-rc));
+}
+
 static void update_line(struct uart *u)
 {
 	uint8_t now = reasons(u);
@@ -80,7 +99,7 @@ static void update_line(struct uart *u)
 	if (!(u->mcr & MCR_OUT2) || u->mcr & MCR_LOOP)
 		now = 0;
 	if (now & ~u->raised)
-		irq_raise(&u->irq);
+		raise_line(u);
 	u->raised = now;
 }
 
@@ -102,7 +121,7 @@ static void drop_input(struct uart *u, unsigned count)
 	u->in_at = (u->in_at + count) % UART_IN_BYTES;
 	u->in_count -= count;
 	if (was_full && count)
-		fd_event_raise(u->wake_fd);
+		ask_for_work(u);
 }
 
 static uint8_t take_input(struct uart *u)
@@ -124,7 +143,7 @@ static void put_output(struct uart *u, uint8_t byte)
 	}
 	u->out[u->out_written % OUT_BYTES] = byte;
 	if (u->out_written++ == u->out_read)
-		fd_event_raise(u->wake_fd);
+		ask_for_work(u);
 }
 
 static void send(struct uart *u, uint8_t byte)
@@ -256,11 +275,20 @@ static void write_register(struct uart *u, uint64_t reg, uint8_t value)
 	}
 }
 
+static void note_use(struct uart *u)
+{
+	if (u->is_used)
+		return;
+	u->is_used = true;
+	ask_for_work(u);
+}
+
 /* Registers are bytes; a wider access touches the first alone. */
 static void uart_read(struct device *d, uint64_t offset, void *data,
 		      uint32_t len)
 {
 	(void)len;
+	note_use(uart_of(d));
 	*(uint8_t *)data = read_register(uart_of(d), offset);
 	update_line(uart_of(d));
 }
@@ -269,6 +297,7 @@ static void uart_write(struct device *d, uint64_t offset, const void *data,
 		       uint32_t len)
 {
 	(void)len;
+	note_use(uart_of(d));
 	write_register(uart_of(d), offset, *(const uint8_t *)data);
 	update_line(uart_of(d));
 }
@@ -338,7 +367,7 @@ static void drain_and_watch(struct uart *u)
 	} else if (rc == 0) {
 		loop_delete(loop, &u->out_watch);
 	} else if (rc == -EINPROGRESS) {
-		fd_event_raise(u->wake_fd);
+		ask_for_work(u);
 	}
 }
 
@@ -365,17 +394,17 @@ static void read_input(struct uart *u)
 	mutex_unlock(&u->device.lock);
 }
 
-/* Goes on reading where the guest has made room. */
+/* Begins to read, or goes on where the guest has made room. */
 static void resume_input(struct uart *u)
 {
 	struct err e;
-	bool room;
+	bool is_wanted;
 	int rc;
 
 	mutex_lock(&u->device.lock);
-	room = is_room(u);
+	is_wanted = u->is_used && is_room(u);
 	mutex_unlock(&u->device.lock);
-	if (u->in_fd < 0 || u->in_watch.fd >= 0 || !room)
+	if (u->in_fd < 0 || u->in_watch.fd >= 0 || !is_wanted)
 		return;
 	if (!u->is_in_file) {
 		rc = loop_add(u->device.host->loop, &u->in_watch, u->in_fd,
@@ -390,14 +419,10 @@ static void resume_input(struct uart *u)
 		read_input(u);
 }
 
-static void wake_ready(struct loop_watch *w, uint32_t events)
+static void uart_work(struct device *d)
 {
-	struct uart *u = container_of(w, struct uart, wake_watch);
-
-	(void)events;
-	fd_event_take(u->wake_fd);
-	drain_and_watch(u);
-	resume_input(u);
+	drain_and_watch(uart_of(d));
+	resume_input(uart_of(d));
 }
 
 static void out_ready(struct loop_watch *w, uint32_t events)
@@ -410,22 +435,6 @@ static void in_ready(struct loop_watch *w, uint32_t events)
 {
 	(void)events;
 	read_input(container_of(w, struct uart, in_watch));
-}
-
-static int uart_start(struct device *d, struct err *e)
-{
-	struct uart *u = uart_of(d);
-	int rc = irq_open(&u->irq, d->host->vm, d->slot.gsi, e);
-
-	if (rc)
-		return rc;
-	u->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (u->wake_fd < 0)
-		return err_errno(e, "eventfd");
-	rc = loop_add(d->host->loop, &u->wake_watch, u->wake_fd, EPOLLIN, e);
-	if (!rc)
-		resume_input(u);
-	return rc;
 }
 
 static int64_t now_ms(void)
@@ -481,12 +490,9 @@ static void uart_free(struct device *d)
 	struct uart *u = uart_of(d);
 
 	if (d->host) {
-		loop_delete(d->host->loop, &u->wake_watch);
 		loop_delete(d->host->loop, &u->out_watch);
 		loop_delete(d->host->loop, &u->in_watch);
 	}
-	irq_close(&u->irq);
-	fd_close(&u->wake_fd);
 	uart_sink_close(&u->sink);
 	free(u->out);
 	free(u);
@@ -497,7 +503,7 @@ static const struct device_ops uart_ops = {
 	.kind = ARCH_UART,
 	.read = uart_read,
 	.write = uart_write,
-	.start = uart_start,
+	.work = uart_work,
 	.stop = uart_stop,
 	.hold = uart_hold,
 	.release = uart_release,
@@ -514,11 +520,8 @@ int uart_new(struct device **out, int out_fd, int in_fd, struct err *e)
 	if (!u)
 		return err_set(e, -ENOMEM, "no memory for the serial port");
 	u->device.ops = &uart_ops;
-	u->irq.fd = -1;
 	u->in_fd = in_fd;
 	u->sink.fd = -1;
-	u->wake_fd = -1;
-	u->wake_watch = (struct loop_watch){.fd = -1, .ready = wake_ready};
 	u->out_watch = (struct loop_watch){.fd = -1, .ready = out_ready};
 	u->in_watch = (struct loop_watch){.fd = -1, .ready = in_ready};
 	uart_power_on(u);

@@ -6,7 +6,6 @@
 
 #include "devices/uart_sink.h"
 #include "vmm/event/loop.h"
-#include "vmm/kvm/irq.h"
 #include "vmm/machine/device.h"
 #include "vmm/state/visit.h"
 
@@ -32,7 +31,7 @@ enum { UART_IN_BYTES = 64 };
 
 struct uart {
 	struct device device;
-	struct irq irq;
+	bool is_used; /* the guest was here: it may want input */
 	uint8_t ier, lcr, mcr, scr, dll, dlm;
 	bool has_fifo;
 	bool is_overrun;
@@ -46,12 +45,11 @@ struct uart {
 	size_t out_read, out_written;
 	uint64_t dropped;
 
-	int wake_fd; /* owned eventfd: vCPU thread to loop thread */
 	/* The loop thread's alone. */
 	struct uart_sink sink;
 	int in_fd;	 /* borrowed; -1 for none, or at its end */
 	bool is_in_file; /* always ready, so there is nothing to watch */
-	struct loop_watch wake_watch, out_watch, in_watch;
+	struct loop_watch out_watch, in_watch;
 };
 
 /* The lines of a connected, ready peer, or our own looped back. */

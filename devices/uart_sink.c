@@ -16,7 +16,8 @@
 
 /*
  * A descriptor of our own for fd's file: epoll takes one only once, and the
- * input may be the same. A terminal is opened anew where that is possible,
+ * input may be the same. Only standard output is nobody's input, and there as
+ * long as the process is. A terminal is opened anew where that is possible,
  * without blocking: it reports room as soon as there is a byte of it, and would
  * then make us wait for the rest. Our flags on fd itself would be everybody's.
  */
@@ -30,6 +31,8 @@ int uart_sink_open(struct uart_sink *s, int fd, struct err *e)
 		s->fd = open(path,
 			     O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
 	}
+	if (s->fd < 0 && fd == STDOUT_FILENO)
+		s->fd = fd;
 	if (s->fd < 0)
 		s->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
 	return s->fd < 0 ? err_errno(e, "the serial port's output") : 0;
@@ -47,6 +50,8 @@ void uart_sink_bound(struct uart_sink *s)
 
 void uart_sink_close(struct uart_sink *s)
 {
+	if (s->fd == STDOUT_FILENO)
+		s->fd = -1;
 	fd_close(&s->fd);
 }
 

@@ -9,7 +9,7 @@
 
 /* Where a serial port's output goes. Thread: the loop's. */
 struct uart_sink {
-	int fd;		  /* owned; -1 for nowhere */
+	int fd;		  /* owned, but stdout; -1 for nowhere */
 	bool is_bounded;  /* a file that must not grow for ever */
 	uint64_t base;	  /* bytes that stood in it before us */
 	uint64_t written; /* bytes of ours in it */
@@ -18,7 +18,10 @@ struct uart_sink {
 /* So much of the guest's output a bounded file holds. */
 enum { UART_SINK_FILE_MAX = 16 << 20 };
 
-/* Writes to a copy of fd's own. Returns 0 or a negative errno. */
+/*
+ * Writes to standard output where fd is that, else to a copy of its own.
+ * Returns 0 or a negative errno.
+ */
 int uart_sink_open(struct uart_sink *s, int fd, struct err *e);
 
 /*

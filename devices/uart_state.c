@@ -75,6 +75,9 @@ void uart_visit(struct device *d, struct visitor *w)
 	mutex_lock(&d->lock);
 	visit_registers(u, w);
 	visit_input(u, w);
+	/* Its driver may wait for input, and do nothing until there is some. */
+	if (w->is_loading)
+		u->is_used = true;
 	if (w->is_loading && w->rc)
 		uart_power_on(u);
 	mutex_unlock(&d->lock);

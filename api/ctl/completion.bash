@@ -6,8 +6,8 @@ _mayctl() {
 	local words=
 
 	if [ "$COMP_CWORD" = 1 ]; then
-		words='api status boot bench jail run exec cp ps inspect logs stop kill rm snapshot restore clone mark reset image --help --version'
-	elif [[ $before =~ ^--(kernel|initrd|drive|monitor|socket|volume|env-file|html|qemu|firecracker|cloud-hypervisor|kvmtool|crun|runc)$ ]]; then
+		words='api status boot bench jail run exec cp ps inspect logs stop kill rm snapshot restore clone fork mark reset image --help --version'
+	elif [[ $before =~ ^--(kernel|initrd|drive|monitor|socket|volume|env-file|snapshot-key|html|qemu|firecracker|cloud-hypervisor|kvmtool|crun|runc)$ ]]; then
 		mapfile -t COMPREPLY < <(compgen -f -- "$word")
 		return
 	elif [[ $before =~ ^--(chroot-base-dir|output)$ ]]; then
@@ -40,13 +40,13 @@ _mayctl() {
 			;;
 		ps:*) words='--all --quiet --no-trunc --json' ;;
 		restore:*)
-			words='--name --count --hostname --rm --publish --net --network --timeout --no-jail --timing'
+			words='--name --count --hostname --rm --publish --net --network --timeout --snapshot-key --no-jail --timing'
 			[[ $word == -* ]] || {
 				mapfile -t COMPREPLY < <(compgen -d -- "$word")
 				return
 			}
 			;;
-		exec:* | cp:* | inspect:* | logs:* | stop:* | kill:* | rm:* | snapshot:* | clone:* | mark:* | reset:*)
+		exec:* | cp:* | inspect:* | logs:* | stop:* | kill:* | rm:* | snapshot:* | clone:* | fork:* | mark:* | reset:*)
 			case ${COMP_WORDS[1]} in
 			logs) words='--follow --timestamps --tail --since --until' ;;
 			exec) words='--detach --interactive --tty --env --env-file --workdir --user' ;;
@@ -54,8 +54,8 @@ _mayctl() {
 			stop) words='--time' ;;
 			kill) words='--signal' ;;
 			rm) words='--force --volumes' ;;
-			snapshot) words='--output --stop --no-sync' ;;
-			clone) words='--name --count --hostname --rm --publish --net --network --timeout --no-jail --timing' ;;
+			snapshot) words='--output --stop --no-sync --snapshot-key' ;;
+			clone | fork) words='--name --count --hostname --rm --publish --net --network --timeout --snapshot-key --no-jail --timing' ;;
 			reset) words='--keep-drives' ;;
 			esac
 			words+=" $(mayctl ps -a 2>/dev/null | awk 'NR > 1 { print $1 }')"

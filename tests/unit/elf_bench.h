@@ -21,8 +21,9 @@ int elf_bench_teardown(void **state);
 /* Before each test: a whole kernel, and empty memory. */
 int elf_bench_file(void **state);
 
-/* Loads the file as it is now. */
+/* Loads the file as it is now; what fd has. */
 int load(void);
+int load_from(int fd);
 
 /* The load is refused with this code and with these words. */
 void refused(int code, const char *words);

@@ -18,6 +18,8 @@ static void signalled(void *machine, enum device_signal what)
 	struct fake_host *h = machine;
 
 	h->signals[what]++;
+	if (what == DEVICE_WORK)
+		h->has_work = true;
 }
 
 void fake_host_open(struct fake_host *h)
@@ -87,6 +89,10 @@ unsigned fake_host_turn(struct fake_host *h, unsigned most)
 	unsigned n;
 
 	for (n = 0; n < most; n++) {
+		if (atomic_exchange(&h->has_work, false)) {
+			h->device->ops->work(h->device);
+			continue;
+		}
 		if (epoll_wait(h->loop.fd, &event, 1, 0) <= 0)
 			break;
 		w = event.data.ptr;

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -29,7 +30,8 @@ struct fake_host {
 	struct vm vm;
 	struct device_host host;
 	struct device *device; /* owned from fake_host_add() on */
-	unsigned signals[3];   /* by enum device_signal */
+	unsigned signals[4];   /* by enum device_signal */
+	atomic_bool has_work;  /* DEVICE_WORK, and not done yet */
 	pthread_t thread;      /* that plays the loop's */
 };
 

@@ -238,6 +238,12 @@ int machine_fork_begin(struct machine *m, bool runs, struct err *e)
 	return fails("fork begin", e);
 }
 
+void machine_fork_again(struct machine *m)
+{
+	(void)m;
+	note("fork again");
+}
+
 int machine_fork_step(struct machine *m, uint64_t *rest_ns, struct err *e)
 {
 	(void)m;
@@ -538,6 +544,13 @@ int generation_changed(struct device *d, struct err *e)
 	(void)d;
 	note("generation changed");
 	return fails("generation changed", e);
+}
+
+int generation_again(struct device *d, struct err *e)
+{
+	(void)d;
+	note("generation again");
+	return fails("generation again", e);
 }
 
 int sleep_new(struct device **out, struct err *e)

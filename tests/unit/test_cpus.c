@@ -135,7 +135,8 @@ static int begin(bool loads)
 
 	memset(&fake, 0, sizeof(fake));
 	fake.fail = CPUS;
-	if (vcpu_prepare_kicks(&e) || arch_new(&arch, &kvm, &topology, &e))
+	vcpu_take_kicks();
+	if (arch_new(&arch, &kvm, &topology, &e))
 		return -1;
 	with_arch.arch = arch;
 	return cpus_new(&cpus, &with_arch, &e);

@@ -302,7 +302,7 @@ static void an_entry_outside_the_segments_is_refused(void **state)
 static void what_cannot_be_read_is_said(void **state)
 {
 	(void)state;
-	assert_int_equal(elf_load(-1, &mem, 0, &image, &err), -EBADF);
+	assert_int_equal(load_from(-1), -EBADF);
 	assert_non_null(strstr(err.text, "can't be read"));
 }
 
@@ -347,8 +347,7 @@ static void mutate(void (*narrow)(struct kernel_file *))
 			kernel_file_notes(&file)[i / 4 % 20] ^=
 				(uint8_t)kernel_file_random(&seed);
 		assert_int_equal(kernel_file_rewrite(&file, fd), 0);
-		memset(&err, 0, sizeof(err));
-		rc = elf_load(fd, &mem, KERNEL_FILE_MIN_GPA, &image, &err);
+		rc = load_from(fd);
 		check_fuzzed(rc);
 		loaded += !rc;
 	}

@@ -77,6 +77,29 @@ static void the_entry_is_found_behind_other_notes(void **state)
 	assert_int_equal(image.pvh_entry, KERNEL_FILE_PVH_ENTRY);
 }
 
+/* As linkers have it. A segment that has half of it is as good as none. */
+static void notes_in_a_segment_are_found_where_it_was_loaded(void **state)
+{
+	const uint64_t all = KERNEL_FILE_DATA_BYTES;
+	uint64_t i;
+
+	(void)state;
+	renote("Xen", 18, KERNEL_FILE_PVH_ENTRY, 4);
+	memcpy(file.bytes + data()->p_offset + all - note()->p_filesz,
+	       kernel_file_notes(&file), note()->p_filesz);
+	note()->p_offset = data()->p_offset + all - note()->p_filesz;
+	for (i = 0; i <= note()->p_filesz; i++) {
+		data()->p_filesz = all - i;
+		assert_int_equal(load(), 0);
+		assert_int_equal(image.pvh_entry, KERNEL_FILE_PVH_ENTRY);
+	}
+	/* The segment's bytes are the file's at another place in memory. */
+	data()->p_filesz = all;
+	data()->p_paddr += 0x123;
+	assert_int_equal(load(), 0);
+	assert_int_equal(image.pvh_entry, KERNEL_FILE_PVH_ENTRY);
+}
+
 static void broken_notes_are_no_entry_and_no_harm(void **state)
 {
 	static const uint32_t sizes[] = {5,	     0x7fffffff, 0x80000000,
@@ -120,6 +143,7 @@ int main(void)
 		ON_FILE(a_pvh_entry_may_have_eight_bytes),
 		ON_FILE(other_notes_tell_no_entry),
 		ON_FILE(the_entry_is_found_behind_other_notes),
+		ON_FILE(notes_in_a_segment_are_found_where_it_was_loaded),
 		ON_FILE(broken_notes_are_no_entry_and_no_harm),
 		ON_FILE(a_note_segment_outside_the_file_tells_nothing),
 	};

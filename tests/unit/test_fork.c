@@ -168,6 +168,57 @@ static void one_that_is_cancelled_says_so(void **state)
 	assert_int_equal(ended.count, 1);
 }
 
+/* All that takes long, then the rest of it, or nobody. */
+static void one_is_prepared_and_taken_up_or_given_up(void **state)
+{
+	(void)state;
+	done("PUT", "/drives/a", DRIVE_A);
+	start();
+	fake_reset();
+	fake.steps = 1;
+	ended.count = 0;
+	ask("{\"prepare\": true}");
+	turn();
+	fault("PUT", "/snapshot/fork", "{}", "A fork is being made*");
+	turn();
+	assert_int_equal(ended.count, 1);
+	assert_string_equal(ended.error, "");
+	assert_int_equal(ended.files, 0);
+	assert_int_equal(serve("GET", "/", NULL), 200);
+	/* A refusal leaves it prepared. */
+	fault("PUT", "/snapshot/fork", "{}", "the drive a can be written to*");
+	assert_true(snapshot_fork_is_prepared(&controller));
+	ask("{\"resume_vm\": false}");
+	assert_false(snapshot_fork_is_prepared(&controller));
+	turn();
+	assert_string_equal(fake.calls,
+			    "fork begin; step; step; fork again; step; pause; "
+			    "quiet; save; fork; unquiet; memory; fork end");
+	assert_int_equal(ended.count, 2);
+	assert_int_equal(ended.files, 2);
+	done("PATCH", "/vm", "{\"state\": \"Resumed\"}");
+	fake_reset();
+	ask("{\"prepare\": true}");
+	turn();
+	turn();
+	assert_string_equal(fake.calls, "fork begin; step; fork end");
+	assert_int_equal(ended.count, 3);
+	assert_null(controller.fork);
+	/* Whatever else is asked drops it. */
+	ask("{\"prepare\": true}");
+	turn();
+	fake_reset();
+	done("PATCH", "/vm", "{\"state\": \"Paused\"}");
+	assert_string_equal(fake.calls, "fork end; pause");
+	assert_null(controller.fork);
+	ask("{\"prepare\": true}");
+	turn();
+	snapshot_fork_cancel(&controller);
+	assert_int_equal(ended.count, 5);
+	assert_null(controller.fork);
+	assert_null(loop.timers);
+}
+
 static void bodies_are_judged(void **state)
 {
 	char path[256] = "{\"socket_path\": \"";
@@ -178,6 +229,7 @@ static void bodies_are_judged(void **state)
 	fault("PUT", "/snapshot/fork", "[]", JSON_ERROR "*");
 	fault("PUT", "/snapshot/fork", "{\"resume_vm\": 1}", JSON_ERROR "*");
 	fault("PUT", "/snapshot/fork", "{\"resume\": true}", JSON_ERROR "*");
+	fault("PUT", "/snapshot/fork", "{\"prepare\": 1}", JSON_ERROR "*");
 	fault("PUT", "/snapshot/fork", "{\"socket_path\": 7}", JSON_ERROR "*");
 	fault("PUT", "/snapshot/fork", "{\"socket_path\": \"\"}",
 	      "nobody takes connections at the socket_path*");
@@ -313,6 +365,7 @@ int main(void)
 		TEST(nothing_is_changed_meanwhile),
 		TEST(one_that_fails_leaves_it_as_it_was),
 		TEST(one_that_is_cancelled_says_so),
+		TEST(one_is_prepared_and_taken_up_or_given_up),
 		TEST(bodies_are_judged),
 		TEST(drives_that_are_written_to_hold_it),
 		TEST(a_child_needs_drives_of_its_own),

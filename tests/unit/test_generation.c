@@ -220,6 +220,36 @@ static void clones_have_ids_of_their_own(void **state)
 	assert_memory_not_equal(ids[1], ids[2], ID);
 }
 
+/* The state of a load has the id of who was saved, a mark's has its own. */
+static void a_reset_to_the_load_gives_the_same_id_again(void **state)
+{
+	uint8_t saved[SAVED_BYTES], marked[SAVED_BYTES], own[ID];
+	unsigned i;
+
+	(void)state;
+	save(saved);
+	restart();
+	assert_int_equal(generation_again(host.device, &err), 0);
+	check_clock(0);
+	assert_int_equal(load(saved, sizeof(saved)), 0);
+	assert_int_equal(generation_changed(host.device, &err), 0);
+	memcpy(own, id(), ID);
+	for (i = 2; i < 5; i++) {
+		assert_int_equal(load(saved, sizeof(saved)), 0);
+		assert_memory_not_equal(id(), own, ID);
+		assert_int_equal(generation_again(host.device, &err), 0);
+		assert_memory_equal(id(), own, ID);
+		assert_int_equal(fake_kvm.edges_of[GSI], i);
+		check_clock(1);
+	}
+	save(marked);
+	assert_int_equal(load(marked, sizeof(marked)), 0);
+	assert_int_equal(generation_again(host.device, &err), 0);
+	assert_memory_equal(id(), own, ID);
+	assert_int_equal(fake_kvm.edges_of[GSI], 4);
+	check_clock(1);
+}
+
 static void bad_states_are_refused(void **state)
 {
 	uint8_t saved[SAVED_BYTES + 1] = {0};
@@ -264,6 +294,7 @@ int main(void)
 		TEST(a_guest_that_writes_over_it_gets_it_right_again),
 		TEST(what_is_loaded_is_what_was_saved),
 		TEST(clones_have_ids_of_their_own),
+		TEST(a_reset_to_the_load_gives_the_same_id_again),
 		TEST(bad_states_are_refused),
 		TEST(counters_wrap),
 	};

@@ -2,12 +2,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -271,6 +273,32 @@ static void transparent_huge_pages_are_a_wish(void **state)
 	guest_mem_close(&mem);
 }
 
+static void a_limit_of_files_is_none_of_memory(void **state)
+{
+	const struct guest_range range = {0, 64 * PAGE};
+	struct rlimit old, small;
+	struct guest_mem mem;
+	struct err e;
+
+	(void)state;
+	signal(SIGXFSZ, SIG_IGN);
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &old), 0);
+	small = (struct rlimit){PAGE, old.rlim_max};
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+	assert_int_equal(
+		guest_mem_open(&mem, &range, 1,
+			       &(struct guest_mem_backing){GUEST_MEM_SMALL},
+			       &e),
+		0);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &old), 0);
+	assert_int_equal(guest_mem_write(&mem, 63 * PAGE, "x", 1), 0);
+	assert_int_equal(mem.map[63 * PAGE], 'x');
+	/* The kind says that there is no file behind it. */
+	assert_int_equal(mem.kind, GUEST_MEM_TRANSPARENT);
+	assert_int_equal(mem.fd, -1);
+	guest_mem_close(&mem);
+}
+
 /* ---- memory files ---------------------------------------------------------
  */
 
@@ -501,6 +529,7 @@ int main(void)
 		cmocka_unit_test(huge_pages_need_whole_ones),
 		cmocka_unit_test(huge_pages_are_reserved_or_refused),
 		cmocka_unit_test(transparent_huge_pages_are_a_wish),
+		cmocka_unit_test(a_limit_of_files_is_none_of_memory),
 		cmocka_unit_test(a_file_is_the_memory_and_stays_as_it_is),
 		cmocka_unit_test(a_file_need_not_be_writable),
 		cmocka_unit_test(a_file_that_is_too_short_is_refused),

@@ -49,13 +49,14 @@ static void a_reset_goes_on_as_it_was_or_as_asked(void **state)
 	start();
 	fake_reset();
 	done("PUT", "/snapshot/reset", "{}");
-	assert_string_equal(fake.calls, "pause; reset; resume");
+	assert_string_equal(fake.calls,
+			    "pause; reset; generation again; resume");
 	fake_reset();
 	done("PUT", "/snapshot/reset", "{\"resume_vm\": false}");
-	assert_string_equal(fake.calls, "pause; reset");
+	assert_string_equal(fake.calls, "pause; reset; generation again");
 	fake_reset();
 	done("PUT", "/snapshot/reset", "{}");
-	assert_string_equal(fake.calls, "reset");
+	assert_string_equal(fake.calls, "reset; generation again");
 	done("PUT", "/snapshot/reset", "{\"resume_vm\": true}");
 	assert_int_equal(controller.state, CONTROLLER_RUNNING);
 }
@@ -88,6 +89,19 @@ static void a_reset_that_is_refused_leaves_it_running(void **state)
 	assert_true(loop.stopping);
 }
 
+static void a_reset_whose_id_is_not_told_ends_it(void **state)
+{
+	(void)state;
+	start();
+	fake_reset();
+	fake.fail = "generation again";
+	/* Even by what would be a refusal of the reset's. */
+	fake.fail_code = -EBUSY;
+	fault("PUT", "/snapshot/reset", "{}", "*");
+	assert_string_equal(fake.calls, "pause; reset; generation again");
+	assert_true(loop.stopping);
+}
+
 #define TEST(f)                                               \
 	cmocka_unit_test_setup_teardown(f, route_bench_setup, \
 					route_bench_teardown)
@@ -99,6 +113,7 @@ int main(void)
 		TEST(a_mark_that_fails_leaves_it_running),
 		TEST(a_reset_goes_on_as_it_was_or_as_asked),
 		TEST(a_reset_that_is_refused_leaves_it_running),
+		TEST(a_reset_whose_id_is_not_told_ends_it),
 	};
 
 	return cmocka_run_group_tests_name("reset", tests, NULL, NULL);

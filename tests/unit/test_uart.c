@@ -326,18 +326,6 @@ static void a_descriptor_that_is_none_is_refused(void **state)
 	assert_true(e.text[0]);
 }
 
-static void a_line_that_can_not_be_made_stops_the_start(void **state)
-{
-	struct device *d;
-	struct err e = {0};
-
-	(void)state;
-	fake_host_open(&host);
-	assert_int_equal(uart_new(&d, out_write, in_read, &e), 0);
-	fake_kvm.fail_irq = true;
-	assert_int_equal(fake_host_add(&host, d, &e), -ENOSPC);
-}
-
 static void a_hostile_driver_breaks_nothing(void **state)
 {
 	struct fake_random r = {.state = 16550};
@@ -400,7 +388,6 @@ int main(void)
 		TEST_OWN(without_output_bytes_vanish),
 		TEST(stopping_gives_the_last_words_a_moment),
 		TEST_OWN(a_descriptor_that_is_none_is_refused),
-		TEST_OWN(a_line_that_can_not_be_made_stops_the_start),
 		/* Turns the log off. */
 		TEST(a_hostile_driver_breaks_nothing),
 	};

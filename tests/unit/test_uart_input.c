@@ -11,6 +11,7 @@
 
 #include <cmocka.h>
 
+#include "devices/uart.h"
 #include "tests/unit/uart_bench.h"
 #include "vmm/base/fd.h"
 
@@ -32,6 +33,26 @@ static void input_arrives_with_an_interrupt(void **state)
 	assert_int_equal(get(DATA), 0);
 	assert_int_equal(get(IIR), SAYS_NONE);
 	assert_int_equal(edges(), 0);
+}
+
+/* Bytes stay where they are, and the loop has nothing to watch. */
+static void input_stays_outside_until_the_guest_comes(void **state)
+{
+	struct device *d;
+	char bytes[8];
+	struct err e;
+
+	(void)state;
+	fake_host_open(&host);
+	assert_int_equal(uart_new(&d, out_write, in_read, &e), 0);
+	assert_int_equal(fake_host_add(&host, d, &e), 0);
+	type("not ours");
+	assert_int_equal(read(in_read, bytes, sizeof(bytes)), sizeof(bytes));
+	type("ours");
+	assert_int_equal(get(LSR), 0x60);
+	settle();
+	assert_int_equal(get(LSR), 0x61);
+	assert_int_equal(get(DATA), 'o');
 }
 
 static void input_waits_for_who_listens_later(void **state)
@@ -148,6 +169,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(input_arrives_with_an_interrupt),
+		TEST_OWN(input_stays_outside_until_the_guest_comes),
 		TEST(input_waits_for_who_listens_later),
 		TEST(more_input_than_the_fifo_holds_waits_outside),
 		TEST(clearing_the_fifo_lets_input_go_on),

@@ -26,6 +26,9 @@ void uart_begin(int out_fd, int in_fd)
 	fake_host_open(&host);
 	assert_int_equal(uart_new(&d, out_fd, in_fd, &e), 0);
 	assert_int_equal(fake_host_add(&host, d, &e), 0);
+	/* Input is for guests that have been here. */
+	get(SCR);
+	settle();
 }
 
 int uart_setup_pipes(void **state)

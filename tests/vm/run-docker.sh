@@ -10,9 +10,18 @@ echo 'of the host' >"$scratch/docker/file"
 chmod 640 "$scratch/docker/file"
 digest=$(sha256sum <"$scratch/docker/file")
 HERE=there run 0 "names, variables, memory and vCPUs as docker's" --name my_box.1 -e HERE -e BOTH=e \
-	--env-file "$scratch/docker/env" -m 134217728 --cpus 0.5 --network none busybox \
-	sh -c 'echo $FROM $BOTH $HERE $(hostname) $(nproc)'
-printed "are what the command finds" "file e there my-box-1 1"
+	--env-file "$scratch/docker/env" -m 134217728 --cpus 0.5 --network none \
+	--add-host db:10.9.8.7 --dns 10.1.1.1 --dns 10.1.1.2 --dns-search example.org --dns-option ndots:3 \
+	--ulimit nofile=77:99 busybox sh -c 'echo $FROM $BOTH $HERE $(hostname) $(nproc)
+	awk "\$2 == \"db\" { print \$1 }" /etc/hosts; cat /etc/resolv.conf; ulimit -n; ulimit -Hn'
+printed "are what the command finds, and --add-host, --dns and its kind, --ulimit" "file e there my-box-1 1
+10.9.8.7
+nameserver 10.1.1.1
+nameserver 10.1.1.2
+search example.org
+options ndots:3
+77
+99"
 run 0 "--read-only, --tmpfs, --shm-size and -v of a file" --read-only --tmpfs /scratch:size=1m,mode=700 \
 	--shm-size 2m -v "$scratch/docker/file:/etc/x" busybox sh -c '
 	cat /etc/x; stat -c %a /etc/x
@@ -28,36 +37,25 @@ file is read-only
 1024
 2048"
 expect "the host's file is as it was" test "$(sha256sum <"$scratch/docker/file")" = "$digest"
-run 0 "--add-host, --dns, --dns-search, a domain, --ulimit" --add-host db:10.9.8.7 --dns 10.1.1.1 --dns 10.1.1.2 \
-	--dns-search example.org --dns-option ndots:3 --hostname box.example.com --ulimit nofile=77:99 busybox sh -c '
-	awk "\$2 == \"db\" { print \$1 }" /etc/hosts; cat /etc/resolv.conf; hostname; ulimit -n; ulimit -Hn'
-printed "are what the command finds, too" "10.9.8.7
-nameserver 10.1.1.1
-nameserver 10.1.1.2
-search example.org
-options ndots:3
-box.example.com
-77
-99"
-caps='sh -c "grep CapBnd /proc/self/status"'
-run 0 "--cap-drop ALL --cap-add" --cap-drop ALL --cap-add NET_ADMIN --cap-add cap_chown busybox sh -c "$caps"
-expect "leaves these two: $out" has "$out" '0000000000001001'
-run 0 "--init and --entrypoint ''" --init --entrypoint '' busybox sh -c 'cat /proc/1/comm; exit 0'
-expect "has another first process than sh: $out" test "$out" != sh
 run 0 "--disk gives room" --memory 64m --disk 256m busybox sh -c '
 	dd if=/dev/zero of=/big bs=1M count=128 2>/dev/null && stat -c %s /big'
 printed "for more than there is memory" 134217728
-run 0 "without, there is less" --memory 64m busybox sh -c \
-	'dd if=/dev/zero of=/big bs=1M count=128 2>&1 | grep -o "No space left"'
-printed "which it says" "No space left"
+run 0 "without, there is less; --cap-drop ALL --cap-add, and a domain" --memory 64m --cap-drop ALL --cap-add NET_ADMIN \
+	--cap-add cap_chown --hostname box.example.com busybox sh -c '
+	dd if=/dev/zero of=/big bs=1M count=128 2>&1 | grep -o "No space left"; rm /big
+	grep CapBnd /proc/self/status; hostname -f; grep -c "box.example.com box$" /etc/hosts'
+printed "which it says; what was added is left; and hostname -f says it" $'No space left\nCapBnd:\t0000000000001001\nbox.example.com\n1'
 
 # --- what can't be, at once and before anything is made ---------------------------
 volumes=()
 for i in $(seq 18); do volumes+=(-v "$scratch/docker:/d$i"); done
 run 125 "18 directories are refused" "${volumes[@]}" busybox true
 expect "with how many fit: $err" has "$err" 'which is 17'
-run 0 "17 fit" "${volumes[@]:2}" busybox sh -c 'ls -d /d?*/file 2>/dev/null || ls /d*/file | wc -l'
-expect "and are there" test "$(wc -l <<<"$out")" = 17
+run 0 "17 fit; --init and --entrypoint ''" --init --entrypoint '' "${volumes[@]:2}" busybox \
+	sh -c 'cat /proc/1/comm; ls -d /d?*/file 2>/dev/null || ls /d*/file | wc -l'
+expect "and are there" test "$(tail -n +2 <<<"$out" | wc -l)" = 17
+first=$(head -n 1 <<<"$out")
+expect "another first process than sh: $first" test -n "$first" -a "$first" != sh
 run 125 "-v over / is refused" -v "$scratch/docker:/" busybox true
 expect "with a sentence: $err" has "$err" "can't cover /"
 

@@ -65,24 +65,23 @@ static int check_kind(const struct stat *st, enum fd_kind kind,
  * io_uring, that is taken back: it would answer "later" instead of waiting for
  * a disk. To read() and mmap() of a regular file it makes no difference.
  */
-int fd_open(const char *path, int flags, enum fd_kind kind, const char *what,
-	    struct err *e)
+int fd_open_stat(const char *path, int flags, enum fd_kind kind,
+		 const char *what, struct stat *st, struct err *e)
 {
 	CLEAN_FD int fd = -1;
-	struct stat st;
 	int rc;
 
 	if (!passed_has(path)) {
-		if (stat(path, &st))
+		if (stat(path, st))
 			return err_errno(e, "can't open the %s %s", what, path);
-		rc = check_kind(&st, kind, what, path, e);
+		rc = check_kind(st, kind, what, path, e);
 		if (rc)
 			return rc;
 	}
 	fd = passed_open(path, flags | O_NONBLOCK | O_NOCTTY);
-	if (fd < 0 || fstat(fd, &st))
+	if (fd < 0 || fstat(fd, st))
 		return err_errno(e, "can't open the %s %s", what, path);
-	rc = check_kind(&st, kind, what, path, e);
+	rc = check_kind(st, kind, what, path, e);
 	if (rc)
 		return rc;
 	if (kind == FD_REGULAR_OR_BLOCK &&
@@ -90,6 +89,14 @@ int fd_open(const char *path, int flags, enum fd_kind kind, const char *what,
 		return err_errno(e, "can't make the %s %s blocking", what,
 				 path);
 	return fd_steal(&fd);
+}
+
+int fd_open(const char *path, int flags, enum fd_kind kind, const char *what,
+	    struct err *e)
+{
+	struct stat st;
+
+	return fd_open_stat(path, flags, kind, what, &st, e);
 }
 
 static int socket_option(int fd, int option)

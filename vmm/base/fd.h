@@ -2,6 +2,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/stat.h>
 #include <sys/types.h>
 
 #include "vmm/base/err.h"
@@ -39,6 +40,10 @@ enum fd_kind { FD_REGULAR, FD_REGULAR_OR_BLOCK, FD_REGULAR_OR_FIFO };
  */
 int fd_open(const char *path, int flags, enum fd_kind kind, const char *what,
 	    struct err *e);
+
+/* The same, and what fstat() says of it, in *st. */
+int fd_open_stat(const char *path, int flags, enum fd_kind kind,
+		 const char *what, struct stat *st, struct err *e);
 
 /*
  * Whether a descriptor that somebody else opened is a Unix stream socket that

@@ -22,6 +22,13 @@ struct boot_source {
 	const char *cmdline; /* the caller's part; devices are appended */
 };
 
+/* A kernel's file, and its first bytes, which tell what it is. */
+struct boot_file {
+	int fd; /* borrowed */
+	uint8_t head[4096];
+	size_t head_len;
+};
+
 /* Where a loader put a kernel, and how it wants to be entered. */
 struct kernel_image {
 	uint64_t entry;	    /* gpa of the native 64-bit entry, 0 for none */

@@ -8,7 +8,8 @@
  * The file is hostile. Headers are copied once into structs of ours and every
  * sum is checked before use. Segments go from the page cache into guest memory
  * with one pread() each: no bounce buffer. .bss is not cleared, because guest
- * memory is fresh and zero.
+ * memory is fresh and zero. The rest costs no read of its own, as linkers have
+ * it: headers are in the file's head, notes in a segment.
  */
 #include "vmm/boot/elf.h"
 
@@ -36,18 +37,28 @@ enum { PHDRS_MAX = 64, NOTES_MAX_BYTES = 4096 };
 /* Xen's public/elfnote.h: where to enter in 32-bit mode, paging off. */
 enum { NOTE_PHYS32_ENTRY = 18 };
 
+/* As fd_pread(), of what has been read already where it is there. */
+static int read_at(const struct boot_file *f, void *buf, size_t len,
+		   uint64_t offset)
+{
+	if (offset > f->head_len || len > f->head_len - offset)
+		return fd_pread(f->fd, buf, len, offset);
+	memcpy(buf, f->head + offset, len);
+	return 0;
+}
+
 /* Either class's head, as the wider one. */
-static int read_ehdr(int fd, Elf64_Ehdr *h)
+static int read_ehdr(const struct boot_file *f, Elf64_Ehdr *h)
 {
 	union {
 		unsigned char ident[EI_NIDENT];
 		Elf32_Ehdr narrow;
 		Elf64_Ehdr wide;
 	} raw = {0};
-	int rc = fd_pread(fd, &raw, sizeof(raw.narrow), 0);
+	int rc = read_at(f, &raw, sizeof(raw.narrow), 0);
 
 	if (!rc && raw.ident[EI_CLASS] != ELFCLASS32)
-		rc = fd_pread(fd, &raw, sizeof(raw), 0);
+		rc = read_at(f, &raw, sizeof(raw), 0);
 	if (rc)
 		return rc;
 	if (raw.ident[EI_CLASS] != ELFCLASS32) {
@@ -89,9 +100,9 @@ static int check_class(const Elf64_Ehdr *h, struct err *e)
 	return 0;
 }
 
-static int read_header(int fd, Elf64_Ehdr *h, struct err *e)
+static int read_header(const struct boot_file *f, Elf64_Ehdr *h, struct err *e)
 {
-	int rc = read_ehdr(fd, h);
+	int rc = read_ehdr(f, h);
 	size_t each;
 
 	if (rc == -ENODATA)
@@ -115,15 +126,16 @@ static int read_header(int fd, Elf64_Ehdr *h, struct err *e)
 	return 0;
 }
 
-static int read_phdrs(int fd, const Elf64_Ehdr *h, Elf64_Phdr p[PHDRS_MAX])
+static int read_phdrs(const struct boot_file *f, const Elf64_Ehdr *h,
+		      Elf64_Phdr p[PHDRS_MAX])
 {
 	Elf32_Phdr narrow[PHDRS_MAX];
 	unsigned i;
 	int rc;
 
 	if (!is_narrow(h))
-		return fd_pread(fd, p, h->e_phnum * sizeof(p[0]), h->e_phoff);
-	rc = fd_pread(fd, narrow, h->e_phnum * sizeof(narrow[0]), h->e_phoff);
+		return read_at(f, p, h->e_phnum * sizeof(p[0]), h->e_phoff);
+	rc = read_at(f, narrow, h->e_phnum * sizeof(narrow[0]), h->e_phoff);
 	for (i = 0; i < h->e_phnum && !rc; i++)
 		p[i] = (Elf64_Phdr){
 			.p_type = narrow[i].p_type,
@@ -209,21 +221,34 @@ static int load_segment(int fd, const Elf64_Phdr *p,
 	return 0;
 }
 
+/* Copies bytes of the file that came into memory with a segment. */
+static bool copy_loaded(const Elf64_Phdr *p, unsigned count,
+			const struct guest_mem *mem, void *out, size_t len,
+			uint64_t offset)
+{
+	unsigned i;
+
+	for (i = 0; i < count; i++) {
+		const uint64_t at = offset - p[i].p_offset;
+
+		if (p[i].p_type != PT_LOAD || offset < p[i].p_offset ||
+		    at > p[i].p_filesz || len > p[i].p_filesz - at)
+			continue;
+		memcpy(out, guest_mem_at(mem, p[i].p_paddr + at, len), len);
+		return true;
+	}
+	return false;
+}
+
 /*
  * Walks one PT_NOTE: name size, descriptor size, type, then name and
  * descriptor, each padded to 4 bytes. Broken notes end the walk; the kernel
  * may still be entered in another way.
  */
-static void find_pvh_entry(int fd, const Elf64_Phdr *p,
-			   struct kernel_image *out)
+static void find_pvh_entry(uint8_t *notes, size_t len, struct kernel_image *out)
 {
-	uint8_t notes[NOTES_MAX_BYTES];
-	size_t len = p->p_filesz < sizeof(notes) ? p->p_filesz : sizeof(notes);
-	struct cursor c;
+	struct cursor c = cursor_over(notes, len);
 
-	if (fd_pread(fd, notes, len, p->p_offset))
-		return;
-	c = cursor_over(notes, len);
 	while (c.at < c.len && !c.failed) {
 		uint32_t name_len = cursor_get32(&c);
 		uint32_t desc_len = cursor_get32(&c);
@@ -242,6 +267,25 @@ static void find_pvh_entry(int fd, const Elf64_Phdr *p,
 		memcpy(&entry, desc, desc_len);
 		out->pvh_entry = entry;
 		return;
+	}
+}
+
+/* When all segments are loaded, and before the guest runs. */
+static void read_notes(const struct boot_file *f, const Elf64_Phdr *p,
+		       unsigned count, const struct guest_mem *mem,
+		       struct kernel_image *out)
+{
+	uint8_t notes[NOTES_MAX_BYTES];
+	unsigned i;
+
+	for (i = 0; i < count; i++) {
+		const uint64_t size = p[i].p_filesz;
+		const size_t len = size < sizeof(notes) ? size : sizeof(notes);
+
+		if (p[i].p_type == PT_NOTE && len &&
+		    (copy_loaded(p, count, mem, notes, len, p[i].p_offset) ||
+		     !read_at(f, notes, len, p[i].p_offset)))
+			find_pvh_entry(notes, len, out);
 	}
 }
 
@@ -281,18 +325,18 @@ static int check_entries(const Elf64_Ehdr *h, const Elf64_Phdr *p,
 	return 0;
 }
 
-int elf_load(int fd, const struct guest_mem *mem, uint64_t min_gpa,
-	     struct kernel_image *out, struct err *e)
+int elf_load(const struct boot_file *f, const struct guest_mem *mem,
+	     uint64_t min_gpa, struct kernel_image *out, struct err *e)
 {
 	Elf64_Phdr p[PHDRS_MAX];
 	Elf64_Ehdr h = {0};
 	unsigned i;
 	int rc;
 
-	rc = read_header(fd, &h, e);
+	rc = read_header(f, &h, e);
 	if (rc)
 		return rc;
-	rc = read_phdrs(fd, &h, p);
+	rc = read_phdrs(f, &h, p);
 	if (rc)
 		return err_set(e, rc == -EIO ? rc : -ENOEXEC,
 			       "is truncated before its program headers (%s)",
@@ -310,16 +354,15 @@ int elf_load(int fd, const struct guest_mem *mem, uint64_t min_gpa,
 			return rc;
 	}
 	for (i = 0; i < h.e_phnum; i++) {
-		if (p[i].p_type == PT_NOTE)
-			find_pvh_entry(fd, &p[i], out);
 		if (p[i].p_type != PT_LOAD || !p[i].p_memsz)
 			continue;
 		if (meets_other(p, h.e_phnum, i))
 			return err_set(e, -ENOEXEC,
 				       "is broken: its segments overlap");
-		rc = load_segment(fd, &p[i], mem, out, e);
+		rc = load_segment(f->fd, &p[i], mem, out, e);
 		if (rc)
 			return rc;
 	}
+	read_notes(f, p, h.e_phnum, mem, out);
 	return check_entries(&h, p, out, e);
 }

@@ -16,5 +16,5 @@
  * where it needs more guest memory, or what reading gave; *e is a sentence
  * without the file's name. Thread: the loop's, before the guest runs.
  */
-int elf_load(int fd, const struct guest_mem *mem, uint64_t min_gpa,
-	     struct kernel_image *out, struct err *e);
+int elf_load(const struct boot_file *f, const struct guest_mem *mem,
+	     uint64_t min_gpa, struct kernel_image *out, struct err *e);

@@ -47,19 +47,20 @@ static int refuse(const uint8_t *head, size_t len, struct err *e)
 int kernel_load(int fd, const char *path, const struct guest_mem *mem,
 		uint64_t min_gpa, struct kernel_image *out, struct err *e)
 {
-	uint8_t head[0x210];
-	ssize_t len = pread(fd, head, sizeof(head), 0);
+	struct boot_file f = {.fd = fd};
+	const ssize_t len = pread(fd, f.head, sizeof(f.head), 0);
 	struct err inner = {0};
 	int rc;
 
 	if (len < 0)
 		return err_errno(e, "can't read the kernel %s", path);
-	if (len >= SELFMAG && !memcmp(head, ELFMAG, SELFMAG))
-		rc = elf_load(fd, mem, min_gpa, out, &inner);
-	else if (bzimage_is(head, (size_t)len))
+	f.head_len = (size_t)len;
+	if (f.head_len >= SELFMAG && !memcmp(f.head, ELFMAG, SELFMAG))
+		rc = elf_load(&f, mem, min_gpa, out, &inner);
+	else if (bzimage_is(f.head, f.head_len))
 		rc = bzimage_load(fd, mem, min_gpa, out, &inner);
 	else
-		rc = refuse(head, (size_t)len, &inner);
+		rc = refuse(f.head, f.head_len, &inner);
 	if (rc)
 		return err_set(e, rc, "the kernel %s %s", path, inner.text);
 	return 0;

@@ -19,34 +19,30 @@
 #include "vmm/base/fd.h"
 #include "vmm/base/log.h"
 
-static int kick_signal(void)
-{
-	return SIGRTMIN;
-}
+/*
+ * None of the real-time signals: each of those that is sent takes one of the
+ * RLIMIT_SIGPENDING that all processes of a user share, and is lost where none
+ * is left. This one is nobody's: ignored by default, and sent by the kernel to
+ * who asked for it alone.
+ */
+enum { KICK_SIGNAL = SIGURG };
 
 static void kick_handler(int sig)
 {
 	(void)sig;
 }
 
-/* The handler first: one may be pending, from before we were started. */
-int vcpu_prepare_kicks(struct err *e)
+void vcpu_take_kicks(void)
 {
-	struct sigaction sa = {.sa_handler = kick_handler};
-	sigset_t kick;
+	const struct sigaction sa = {.sa_handler = kick_handler};
 
-	sigemptyset(&kick);
-	sigaddset(&kick, kick_signal());
-	if (sigaction(kick_signal(), &sa, NULL) ||
-	    sigprocmask(SIG_UNBLOCK, &kick, NULL))
-		return err_errno(e, "setting the signal of vCPU kicks up");
-	return 0;
+	sigaction(KICK_SIGNAL, &sa, NULL);
 }
 
 void vcpu_kick(struct vcpu *v)
 {
 	__atomic_store_n(&v->run->immediate_exit, 1, __ATOMIC_RELEASE);
-	pthread_kill(v->thread, kick_signal());
+	pthread_kill(v->thread, KICK_SIGNAL);
 }
 
 void vcpu_note_pause(struct vcpu *v)

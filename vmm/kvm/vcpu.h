@@ -80,8 +80,8 @@ void vcpu_note_pause(struct vcpu *v);
 void vcpu_kick(struct vcpu *v);
 
 /*
- * Installs the empty handler of the kick signal and unblocks it, whatever the
- * process was started with, for this thread and those that it makes. Before the
- * first vCPU thread.
+ * Installs the empty handler of the kick's signal, SIGURG, for the process.
+ * Before the first vCPU thread, and before it is unblocked, for one may be
+ * pending from before we were started.
  */
-int vcpu_prepare_kicks(struct err *e);
+void vcpu_take_kicks(void);

@@ -25,6 +25,7 @@ enum device_signal {
 	DEVICE_RESET,	 /* the guest pulled the reset line */
 	DEVICE_POWEROFF, /* the guest turned itself off */
 	DEVICE_BOOTED,	 /* the guest says that its init runs */
+	DEVICE_WORK,	 /* there is something for device_ops.work */
 };
 
 /* What the machine offers to its devices. */
@@ -76,6 +77,12 @@ struct device_ops {
 		      uint32_t len, bool is_write);
 	/* As bus_range.settle; NULL where no write begins anything long. */
 	bool (*settle)(struct device *d);
+	/*
+	 * Does what was left to the loop thread by a DEVICE_WORK, of this
+	 * device or of another: there may be nothing. NULL where there never
+	 * is. Thread: the loop's, lock not held.
+	 */
+	void (*work)(struct device *d);
 	/*
 	 * Thread: the loop's; no vCPU runs yet. NULL where there is nothing
 	 * to do. On failure the machine does not start.

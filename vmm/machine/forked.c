@@ -280,6 +280,14 @@ static int step(struct machine *m, struct err *e)
 	return rc == 1 ? look_again(m, e) : rc;
 }
 
+void machine_fork_again(struct machine *m)
+{
+	struct forked *f = m->forked;
+
+	f->is_noted = f->is_throttled = false;
+	f->rest_ns = f->passes = 0;
+}
+
 int machine_fork_step(struct machine *m, uint64_t *rest_ns, struct err *e)
 {
 	const bool holds = m->forked->is_throttled;

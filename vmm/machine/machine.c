@@ -89,6 +89,15 @@ static void report_end(struct machine *m, enum machine_end how,
 	m->hooks.ended(m->hooks.context, how, e);
 }
 
+static void work_devices(struct machine *m)
+{
+	unsigned i;
+
+	for (i = 0; i < m->device_count; i++)
+		if (m->devices[i]->ops->work)
+			m->devices[i]->ops->work(m->devices[i]);
+}
+
 static void signals_ready(struct loop_watch *w, uint32_t events)
 {
 	struct machine *m = container_of(w, struct machine, signal_watch);
@@ -97,6 +106,8 @@ static void signals_ready(struct loop_watch *w, uint32_t events)
 	(void)events;
 	fd_event_take(m->signal_fd);
 	bits = atomic_exchange(&m->signals, 0);
+	if (bits & 1U << DEVICE_WORK)
+		work_devices(m);
 	if (bits & 1U << DEVICE_BOOTED) {
 		m->times.booted_ns = m->booted_ns;
 		if (m->hooks.booted)
@@ -167,8 +178,6 @@ static int machine_open(struct machine *m, struct err *e)
 			      : kvm_open(&m->kvm, e);
 	if (!rc)
 		rc = arch_new(&m->arch, &m->kvm, &topology, e);
-	if (!rc)
-		rc = vcpu_prepare_kicks(e);
 	if (rc)
 		return rc;
 	cpus.arch = m->arch;

@@ -74,7 +74,8 @@ struct machine;
 
 /*
  * Makes a machine without devices: VM, memory, interrupt controller; vCPU
- * threads come up beside it. -ENOMEM where the host has too little memory.
+ * threads come up beside it, so vcpu_take_kicks() was before. -ENOMEM where the
+ * host has too little memory.
  */
 int machine_new(struct machine **out, const struct machine_config *config,
 		struct loop *loop, const struct machine_hooks *hooks,
@@ -165,10 +166,12 @@ int machine_reset(struct machine *m, struct err *e);
  * the machine, machine_quiet(), and machine_fork() is the instant. After it
  * runs again machine_fork_memory() gives the file, which nobody can write to;
  * and in every case machine_fork_end() is the last. There is one at a time, and
- * neither a mark nor a reset meanwhile.
+ * neither a mark nor a reset meanwhile. Who was told 1 may let time go by, and
+ * take up the steps with machine_fork_again().
  */
 int machine_fork_begin(struct machine *m, bool runs, struct err *e);
 int machine_fork_step(struct machine *m, uint64_t *rest_ns, struct err *e);
+void machine_fork_again(struct machine *m);
 int machine_fork(struct machine *m, struct err *e);
 int machine_fork_memory(struct machine *m, int *fd, struct err *e);
 void machine_fork_end(struct machine *m);

@@ -40,6 +40,19 @@ static int sum_ranges(const struct guest_range *ranges, unsigned count,
 	return 0;
 }
 
+/* Small pages, where nobody asks for others. */
+static int map_anonymous(struct guest_mem *m, struct err *e)
+{
+	void *map = mmap(NULL, m->size, PROT_READ | PROT_WRITE,
+			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	if (map == MAP_FAILED)
+		return err_errno(e, "can't map %llu MiB of guest memory",
+				 (unsigned long long)(m->size >> 20));
+	m->map = map;
+	return 0;
+}
+
 static int map_memfd(struct guest_mem *m, struct err *e)
 {
 	const bool is_huge = m->kind == GUEST_MEM_HUGE_2M;
@@ -51,9 +64,14 @@ static int map_memfd(struct guest_mem *m, struct err *e)
 
 	if (fd < 0)
 		return err_errno(e, "memfd_create for guest memory");
-	if (ftruncate(fd, (off_t)m->size))
-		return err_errno(e, "guest memory of %llu MiB",
-				 (unsigned long long)(m->size >> 20));
+	if (ftruncate(fd, (off_t)m->size)) {
+		if (errno != EFBIG || is_huge)
+			return err_errno(e, "guest memory of %llu MiB",
+					 (unsigned long long)(m->size >> 20));
+		/* RLIMIT_FSIZE counts a memfd as the files it is meant for. */
+		m->kind = GUEST_MEM_TRANSPARENT;
+		return map_anonymous(m, e);
+	}
 	/*
 	 * NORESERVE because hosts run more guests than they have memory for;
 	 * hugetlbfs alone must reserve, or a fault would end us with SIGBUS.
@@ -108,19 +126,6 @@ static int map_file(struct guest_mem *m, const struct guest_mem_backing *b,
 	return 0;
 }
 
-/* Small pages: whoever has them gives them one by one. */
-static int map_missing(struct guest_mem *m, struct err *e)
-{
-	void *map = mmap(NULL, m->size, PROT_READ | PROT_WRITE,
-			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-
-	if (map == MAP_FAILED)
-		return err_errno(e, "can't map %llu MiB of guest memory",
-				 (unsigned long long)(m->size >> 20));
-	m->map = map;
-	return 0;
-}
-
 /*
  * Anonymous: hosts have transparent huge pages for that, and hardly any for
  * files in memory. Begins at one, so that the guest's are the host's.
@@ -153,7 +158,7 @@ static int map(struct guest_mem *m, const struct guest_mem_backing *b,
 	case GUEST_MEM_TRANSPARENT:
 		return map_transparent(m, e);
 	case GUEST_MEM_MISSING:
-		return map_missing(m, e);
+		return map_anonymous(m, e);
 	default:
 		return map_memfd(m, e);
 	}

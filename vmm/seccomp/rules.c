@@ -45,7 +45,7 @@ static const struct rule vcpu_rules[] = {
 	IOCTL(KVM_SET_REGS, "the boot vCPU's entry"),
 	IOCTL(KVM_GET_REGS, "where the guest was when KVM gave up"),
 	IOCTL(KVM_SET_GSI_ROUTING, "the guest programs the I/O APIC"),
-	IOCTL(KVM_IRQ_LINE, "an answer or a key of the keyboard"),
+	IOCTL(KVM_IRQ_LINE, "interrupts of the serial port and the keyboard"),
 	IOCTL(KVM_IOEVENTFD, "a driver comes up or goes: its kicks"),
 	IOCTL(TUNSETOFFLOAD, "a network driver says what it takes"),
 	IOCTL(TUNSETQUEUE, "a network driver goes: only one queue stays"),
@@ -108,7 +108,7 @@ static const struct rule loop_rules[] = {
 	CALL("io_uring_setup", "Async: the ring, with the first request"),
 	CALL("io_uring_register", "Async: what the ring may do, and no more"),
 	CALL("io_uring_enter", "Async: requests"),
-	IOCTL(KVM_IRQ_LINE, "a key of Ctrl-Alt-Del"),
+	IOCTL(KVM_IRQ_LINE, "what is typed; a key of Ctrl-Alt-Del"),
 	/* virtio-net */
 	CALL("readv", "packets from the tap"),
 	IOCTL(TUNSETQUEUE, "how many queues its driver uses"),
@@ -237,7 +237,7 @@ static const struct rule state_rules[] = {
 static const struct rule start_rules[] = {
 	CALL("eventfd2", "kicks and interrupts of devices"),
 	IOCTL(KVM_IRQFD, "interrupts of devices"),
-	CALL("fcntl", "modes of files; a copy of stdout"),
+	CALL("fcntl", "modes of files; copies"),
 	CALL("dup3", "PUT gives the log another file"),
 	IOCTL(TIOCGPGRP, "whether the terminal is ours"),
 	CALL("getpgrp", "whether the terminal is ours"),
@@ -260,7 +260,7 @@ static const struct rule start_rules[] = {
 	IOCTL(TUNSETVNETHDRSZ, "a tap"),
 	CALL("bind", "vsock's socket"),
 	CALL("listen", "vsock's socket"),
-	CALL("rt_sigaction", "the signal that takes a vCPU out of the guest"),
+	CALL("rt_sigaction", "the first thread, in the C library"),
 };
 
 #define TABLE(thread, rules) {thread, rules, sizeof(rules) / sizeof((rules)[0])}

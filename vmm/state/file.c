@@ -75,36 +75,36 @@ int state_file_commit(struct part *p, const void *state, size_t len,
 }
 
 /* The bytes of the state: all, or those before the memory. */
-static int measure(int fd, const char *path, size_t *len, struct err *e)
+static int measure(int fd, const char *path, off_t size, size_t *len,
+		   struct err *e)
 {
 	uint8_t head[STATE_HEAD_LEN];
 	struct state_peek peek;
-	struct stat st;
 
-	if (fstat(fd, &st))
-		return err_errno(e, "can't examine the snapshot %s", path);
 	if (!fd_pread(fd, head, sizeof(head), 0) && state_peek(head, &peek) &&
-	    peek.has_memory && peek.len < (uint64_t)st.st_size)
-		st.st_size = (off_t)peek.len;
-	if (st.st_size > STATE_BYTES_MAX)
+	    peek.has_memory && peek.len < (uint64_t)size)
+		size = (off_t)peek.len;
+	if (size > STATE_BYTES_MAX)
 		return err_set(e, -EFBIG,
 			       "the snapshot %s has %lld bytes, which no state "
 			       "file has; give the memory file as mem_backend",
-			       path, (long long)st.st_size);
-	*len = (size_t)st.st_size;
+			       path, (long long)size);
+	*len = (size_t)size;
 	return 0;
 }
 
 int state_file_read(const char *path, uint8_t **out, size_t *len, int *file,
 		    struct err *e)
 {
-	CLEAN_FD int fd = fd_open(path, O_RDONLY, FD_REGULAR, "snapshot", e);
+	struct stat st;
+	CLEAN_FD int fd =
+		fd_open_stat(path, O_RDONLY, FD_REGULAR, "snapshot", &st, e);
 	int rc;
 
 	*out = NULL;
 	if (fd < 0)
 		return fd;
-	rc = measure(fd, path, len, e);
+	rc = measure(fd, path, st.st_size, len, e);
 	if (rc)
 		return rc;
 	*out = malloc(*len + 1);
@@ -122,32 +122,6 @@ int state_file_read(const char *path, uint8_t **out, size_t *len, int *file,
 	return err_set(e, rc, "can't read the snapshot %s: %s", path,
 		       rc == -ENODATA ? "it has become shorter"
 				      : strerror(-rc));
-}
-
-int state_key_read(const char *path, struct state_key *key, struct err *e)
-{
-	CLEAN_FD int fd =
-		fd_open(path, O_RDONLY, FD_REGULAR, "snapshots' key", e);
-	struct stat st;
-	int rc;
-
-	if (fd < 0)
-		return fd;
-	if (fstat(fd, &st))
-		return err_errno(e, "can't examine the snapshots' key %s",
-				 path);
-	if (st.st_size < STATE_KEY_MIN || st.st_size > STATE_KEY_MAX)
-		return err_set(e, -EINVAL,
-			       "the snapshots' key %s has %lld bytes, and a "
-			       "key has %d to %d; make one by head -c 32 "
-			       "/dev/urandom",
-			       path, (long long)st.st_size, STATE_KEY_MIN,
-			       STATE_KEY_MAX);
-	rc = fd_pread(fd, key->bytes, (size_t)st.st_size, 0);
-	if (rc)
-		return err_set(e, rc, "can't read the snapshots' key %s", path);
-	key->len = (size_t)st.st_size;
-	return 0;
 }
 
 /* What the state that is there now says of itself, if one is. */

@@ -35,12 +35,6 @@ int state_file_commit(struct part *p, const void *state, size_t len,
 		      bool want_sync, struct err *e);
 
 /*
- * Reads a key, the 16 to STATE_KEY_MAX bytes of a file, or of a descriptor that
- * was passed.
- */
-int state_key_read(const char *path, struct state_key *key, struct err *e);
-
-/*
  * A state and its memory, of which a reader sees both as they were before or
  * both as they are after. Write the memory to mem.fd, put mem.id into the state
  * (state_id()), then commit.

@@ -4,6 +4,7 @@
 #include <stdint.h>
 
 #include "vmm/base/err.h"
+#include "vmm/state/key.h"
 #include "vmm/state/visit.h"
 
 /*
@@ -27,14 +28,6 @@ enum { STATE_BYTES_MAX = 64 << 20 };
  * by which file.h finds the memory of a save that was cut short.
  */
 enum { STATE_ID_LEN = 16, STATE_HEAD_LEN = 48 };
-
-enum { STATE_KEY_MIN = 16, STATE_KEY_MAX = 64 };
-
-/* A secret that whoever writes the file shares with whoever reads it. */
-struct state_key {
-	uint8_t bytes[STATE_KEY_MAX];
-	size_t len; /* 0: no key, as no pointer to one */
-};
 
 struct state;
 

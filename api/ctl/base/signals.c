@@ -1,4 +1,7 @@
-/* Names of signals, as `mayctl kill -s` and images' StopSignal have them. */
+/*
+ * Signals that we rely on; and names of signals, as `mayctl kill -s` and
+ * images' StopSignal have them.
+ */
 #include "api/ctl/base/signals.h"
 
 #include <signal.h>
@@ -8,6 +11,12 @@
 #include <strings.h>
 
 enum { RT_MIN = 34, RT_MAX = 64 };
+
+void signals_init(void)
+{
+	signal(SIGCHLD, SIG_DFL);
+	signal(SIGXFSZ, SIG_IGN);
+}
 
 static int parse_number(const char *text)
 {

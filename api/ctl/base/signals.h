@@ -1,6 +1,13 @@
 #pragma once
 
 /*
+ * Signals that whoever started us may have set: that children end is told, or
+ * there were no statuses of theirs; a limit of the size of files fails the
+ * write.
+ */
+void signals_init(void);
+
+/*
  * The number of "TERM", "SIGTERM", "15", "RTMIN+3" as Linux has it on x86_64
  * and arm64, -1 for anything else.
  */

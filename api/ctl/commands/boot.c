@@ -124,8 +124,8 @@ static json_t *make_drive(const struct boot *b, unsigned i,
 	if (is_read_only)
 		len -= 3;
 	snprintf(path, sizeof(path), "%.*s", (int)len, file);
-	if (handed_open(handed, path, is_read_only ? O_RDONLY : O_RDWR, "disk",
-			&name, e) < 0)
+	if (handed_open(handed, path, is_read_only ? O_RDONLY : O_RDWR,
+			FD_REGULAR_OR_BLOCK, "disk", &name, e) < 0)
 		return NULL;
 	return json_pack("{s:s, s:s, s:b, s:b}", "drive_id", id, "path_on_host",
 			 name.text, "is_root_device", i == 0 && !b->initrd,
@@ -140,11 +140,12 @@ static char *make_config(const struct boot *b, struct handed *handed,
 	json_t *drives = json_array(), *config = NULL, *drive;
 	char *text;
 	unsigned i;
-	int rc = handed_open(handed, b->kernel, O_RDONLY, "kernel", &kernel, e);
+	int rc = handed_open(handed, b->kernel, O_RDONLY, FD_REGULAR, "kernel",
+			     &kernel, e);
 
 	if (rc >= 0 && b->initrd)
-		rc = handed_open(handed, b->initrd, O_RDONLY, "initrd", &initrd,
-				 e);
+		rc = handed_open(handed, b->initrd, O_RDONLY, FD_REGULAR,
+				 "initrd", &initrd, e);
 	for (i = 0; i < b->drive_count && rc >= 0; i++) {
 		drive = make_drive(b, i, handed, e);
 		rc = drive ? json_array_append_new(drives, drive) : -EINVAL;

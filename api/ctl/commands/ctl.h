@@ -32,6 +32,7 @@ int ctl_mark(int argc, char **argv);
 int ctl_reset(int argc, char **argv);
 int ctl_restore(int argc, char **argv);
 int ctl_clone(int argc, char **argv);
+int ctl_fork(int argc, char **argv);
 
 /* complain.c: prints `mayctl: sentence` to stderr. */
 void ctl_complain(const char *fmt, ...) __attribute__((format(printf, 1, 2)));

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "api/ctl/base/descriptors.h"
+#include "api/ctl/base/signals.h"
 #include "api/ctl/commands/ctl.h"
 #include "api/ctl/commands/docker.h"
 #include "vmm/base/version.h"
@@ -140,9 +141,10 @@ static const struct {
 	 "      removes microVMs that have ended, with -f also others; what they\n"
 	 "      wrote goes with them, as -v says"},
 	{"snapshot", ctl_snapshot,
-	 "snapshot [--stop] [--no-sync] -o, --output DIR NAME\n"
+	 "snapshot [--stop] [--no-sync] [--snapshot-key FILE] -o, --output DIR NAME\n"
 	 "      saves a microVM that runs into a new folder: state, memory, disks;\n"
-	 "      it goes on then, or ends with --stop"},
+	 "      it goes on then, or ends with --stop; a key makes a tag, which\n"
+	 "      restore and clone want with that key"},
 	{"restore", ctl_restore,
 	 "restore [OPTIONS] DIR\n"
 	 "      makes a microVM of a folder that snapshot has made, as often as is\n"
@@ -157,12 +159,20 @@ static const struct {
 	 "      --net, --network nat|tap=NAME[,ip=ADDRESS/PREFIX[,gw=ADDRESS]]\n"
 	 "                               for its interface; what had nat has it again\n"
 	 "      --timeout TIME           seconds, or with ms, s, m, h behind it\n"
+	 "      --snapshot-key FILE      16 to 64 secret bytes; only what was saved\n"
+	 "                               with them is taken; else the file that\n"
+	 "                               MAYFLY_SNAPSHOT_KEY names\n"
 	 "      --no-jail                the monitor runs as you, with a warning\n"
 	 "      --timing                 say where the time went"},
 	{"clone", ctl_clone,
 	 "clone [OPTIONS] NAME|DIR\n"
 	 "      the same of a microVM that runs, and goes on; its disks are copied.\n"
 	 "      A folder has a / in it; the options are restore's"},
+	{"fork", ctl_fork,
+	 "fork [OPTIONS] NAME\n"
+	 "      clones a microVM while it goes on: memory is copied beside its\n"
+	 "      programs, which stand still for a moment only; the options are\n"
+	 "      restore's"},
 	{"mark", ctl_mark,
 	 "mark NAME\n"
 	 "      remembers a microVM of `run -d` as it is now"},
@@ -203,6 +213,7 @@ int main(int argc, char **argv)
 	unsigned i;
 
 	descriptors_init();
+	signals_init();
 	if (argc < 2) {
 		help(stderr);
 		return CTL_USAGE;

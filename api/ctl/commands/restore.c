@@ -1,6 +1,6 @@
 /*
- * mayctl restore and clone: microVMs out of a folder that `mayctl snapshot` has
- * made, or out of one that runs.
+ * mayctl restore, clone and fork: microVMs out of a folder that `mayctl
+ * snapshot` has made, or out of one that runs.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -16,6 +16,7 @@
 #include "api/ctl/commands/values.h"
 #include "api/ctl/vm/place.h"
 #include "api/ctl/vm/saving.h"
+#include "api/ctl/vm/seal.h"
 #include "vmm/base/args.h"
 #include "vmm/base/fd.h"
 
@@ -27,8 +28,10 @@ struct words {
 	const char *net;
 	const char *count;
 	const char *timeout;
+	const char *key_file;
 	const char *from; /* a folder, or a microVM's name */
 	uint64_t clones;
+	struct state_key key;
 };
 
 static int take_net(const struct args *a, void *into, struct err *e)
@@ -48,6 +51,7 @@ static const struct arg table[] = {
 	{"network", "NET", take_net},
 	{"count", "N", AT(count), .letter = 'n'},
 	{"timeout", "TIME", AT(timeout)},
+	{"snapshot-key", "FILE", AT(key_file)},
 	{"no-jail", AT(options.has_no_jail)},
 	{"timing", AT(options.has_timing)},
 };
@@ -72,13 +76,14 @@ static int judge(struct words *w, const char *command, struct err *e)
 			e, -EINVAL,
 			"--hostname is for one clone; several are called "
 			"as their names");
-	if (!w->from)
-		return err_set(
-			e, -EINVAL, "%s needs %s", command,
-			!strcmp(command, "clone")
-				? "the name of a microVM, or a folder"
-				: "a folder that `mayctl snapshot` made");
-	return 0;
+	if (w->from)
+		return 0;
+	if (!strcmp(command, "restore"))
+		return err_set(e, -EINVAL,
+			       "restore needs a folder that `mayctl snapshot` "
+			       "made");
+	return err_set(e, -EINVAL, "%s needs the name of a microVM%s", command,
+		       !strcmp(command, "clone") ? ", or a folder" : "");
 }
 
 static int parse(struct words *w, struct args *a)
@@ -128,6 +133,7 @@ static uint32_t make_all(const struct words *w, int folder_fd)
 		.options = &options,
 		.has_net = w->net,
 		.folder_fd = folder_fd,
+		.key = &w->key,
 	};
 	char name[VM_NAME_MAX + 24];
 	uint32_t code = CTL_OK;
@@ -155,9 +161,14 @@ static uint32_t of_folder(const struct words *w)
 }
 
 /* Saved where microVMs have their disks, for as long as it takes. */
-static uint32_t of_running(const struct words *w)
+static uint32_t of_vm(const struct words *w, bool is_fork)
 {
-	const struct saving_how how = {.is_part = true, .is_unsynced = true};
+	const struct saving_how how = {
+		.is_part = true,
+		.is_unsynced = true,
+		.is_fork = is_fork,
+		.key = &w->key,
+	};
 	char place[PATH_MAX - 16], path[PATH_MAX];
 	struct err e = {0};
 	struct folder f = {.parent_fd = -1, .fd = -1};
@@ -177,32 +188,51 @@ static uint32_t of_running(const struct words *w)
 	return code;
 }
 
-int ctl_restore(int argc, char **argv)
+static uint32_t of_running(const struct words *w)
+{
+	return of_vm(w, false);
+}
+
+static uint32_t of_forked(const struct words *w)
+{
+	return of_vm(w, true);
+}
+
+/* A name has no slash. */
+static uint32_t of_either(const struct words *w)
+{
+	return strchr(w->from, '/') ? of_folder(w) : of_running(w);
+}
+
+static int make(int argc, char **argv, uint32_t (*how)(const struct words *w))
 {
 	struct args a = ARGS(table, 0, argc, argv);
 	static struct words w;
-	uint32_t code;
+	struct err e = {0};
+	uint32_t code = CTL_FAILED;
 
 	if (parse(&w, &a))
 		return CTL_USAGE;
-	code = of_folder(&w);
+	if (seal_key(w.key_file, &w.key, &e))
+		ctl_complain("%s", e.text);
+	else
+		code = how(&w);
 	/* Where a signal has come, it is how we end. */
 	interrupt_release();
 	return (int)code;
 }
 
+int ctl_restore(int argc, char **argv)
+{
+	return make(argc, argv, of_folder);
+}
+
 int ctl_clone(int argc, char **argv)
 {
-	struct args a = ARGS(table, 0, argc, argv);
-	static struct words w;
-	bool is_folder;
-	uint32_t code;
+	return make(argc, argv, of_either);
+}
 
-	if (parse(&w, &a))
-		return CTL_USAGE;
-	/* A name has no slash. */
-	is_folder = w.from && strchr(w.from, '/');
-	code = is_folder ? of_folder(&w) : of_running(&w);
-	interrupt_release();
-	return (int)code;
+int ctl_fork(int argc, char **argv)
+{
+	return make(argc, argv, of_forked);
 }

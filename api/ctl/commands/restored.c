@@ -23,16 +23,18 @@
 #include "api/ctl/commands/run.h"
 #include "api/ctl/vm/client.h"
 #include "api/ctl/vm/manifest.h"
+#include "api/ctl/vm/seal.h"
 #include "vmm/base/clock.h"
 #include "vmm/base/container.h"
 #include "vmm/base/fd.h"
 
-enum { STATE_MAX = 64 << 20, LOAD_MAX = 64 << 10 };
+enum { LOAD_MAX = 64 << 10 };
 
 struct restored {
 	struct run run;
 	const struct restored_order *order;
 	struct manifest manifest;
+	struct sealed sealed;
 	char *disks[VM_DEVICES_MAX]; /* owned: paths */
 	uint64_t monitor_ns, loaded_ns, answered_ns, renewed_ns;
 };
@@ -143,15 +145,12 @@ static int open_pair(struct restored *r, struct err *e)
 {
 	const uint64_t memory = r->manifest.memory_mib << 20;
 	struct monitor_plan *m = &r->run.monitor;
-	int rc = open_file(r, MANIFEST_STATE, 1, STATE_MAX, e);
+	const int fd = open_file(r, MANIFEST_MEMORY, memory, memory, e);
 
-	if (rc < 0)
-		return rc;
-	m->state_fd = rc;
-	rc = open_file(r, MANIFEST_MEMORY, memory, memory, e);
-	if (rc < 0)
-		return rc;
-	m->memory_fd = rc;
+	if (fd < 0)
+		return fd;
+	m->memory_fd = fd;
+	m->state_fd = r->sealed.state_fd;
 	return 0;
 }
 
@@ -271,8 +270,9 @@ static int plan(struct restored *r, struct err *e)
 
 static int prepare(struct restored *r, struct err *e)
 {
-	int rc = manifest_read(&r->manifest, r->order->folder_fd, e);
+	int rc = seal_open(r->order->folder_fd, r->order->key, &r->sealed, e);
 
+	rc = rc ? rc : manifest_read(&r->manifest, r->sealed.manifest_fd, e);
 	rc = rc ? rc : find_image(r, e);
 	rc = rc ? rc : monitor_find(&r->run.files, NULL, e);
 	rc = rc ? rc : plan(r, e);
@@ -304,7 +304,7 @@ static void fini(struct restored *r)
 {
 	unsigned i;
 
-	fd_close(&r->run.monitor.state_fd);
+	seal_close(&r->sealed);
 	fd_close(&r->run.monitor.memory_fd);
 	for (i = 0; i < VM_DEVICES_MAX; i++)
 		free(r->disks[i]);

@@ -10,11 +10,13 @@
 #include "api/ctl/commands/ctl.h"
 #include "api/ctl/vm/moment.h"
 #include "api/ctl/vm/saving.h"
+#include "api/ctl/vm/seal.h"
 #include "vmm/base/args.h"
 
 struct words {
 	const char *output;
 	const char *name;
+	const char *key;
 	bool is_ended;
 	bool is_unsynced;
 	bool keeps_drives;
@@ -26,6 +28,7 @@ static const struct arg snapshot_options[] = {
 	{"output", "DIR", AT(output), .letter = 'o'},
 	{"stop", AT(is_ended)},
 	{"no-sync", AT(is_unsynced)},
+	{"snapshot-key", "FILE", AT(key)},
 };
 
 static const struct arg reset_options[] = {
@@ -67,13 +70,16 @@ static int tell(int rc, const char *what, const struct err *e)
 
 static int save(const struct words *w, struct err *e)
 {
+	struct state_key key;
 	const struct saving_how how = {
 		.is_ended = w->is_ended,
 		.is_unsynced = w->is_unsynced,
+		.key = &key,
 	};
 	struct folder f;
-	int rc = folder_begin(&f, w->output, e);
+	int rc = seal_key(w->key, &key, e);
 
+	rc = rc ? rc : folder_begin(&f, w->output, e);
 	if (rc)
 		return rc;
 	rc = saving_make(w->name, &how, &f, e);

@@ -78,7 +78,35 @@ static void send_all(int fd, const char *bytes, size_t len)
 	}
 }
 
-static int receive_all(int fd, char **out, struct err *e)
+/* What comes, and the descriptors that come along, where they are wanted. */
+static ssize_t receive(int fd, char *to, size_t len, struct client_files *files)
+{
+	union {
+		struct cmsghdr head;
+		char room[CMSG_SPACE(sizeof(files->fds))];
+	} control;
+	struct iovec iov = {.iov_base = to, .iov_len = len};
+	struct msghdr message = {
+		.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = files ? &control : NULL,
+		.msg_controllen = files ? sizeof(control) : 0,
+	};
+	const struct cmsghdr *c;
+	ssize_t n = recvmsg(fd, &message, MSG_CMSG_CLOEXEC);
+
+	c = n < 0 ? NULL : CMSG_FIRSTHDR(&message);
+	if (!c || c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
+		return n;
+	/* There is room for those of one message. */
+	client_files_fini(files);
+	files->count = (unsigned)((c->cmsg_len - CMSG_LEN(0)) / sizeof(int));
+	memcpy(files->fds, CMSG_DATA(c), files->count * sizeof(int));
+	return n;
+}
+
+static int receive_all(int fd, struct client_files *files, char **out,
+		       struct err *e)
 {
 	size_t len = 0, size = 0;
 	char *text = NULL, *larger;
@@ -96,7 +124,7 @@ static int receive_all(int fd, char **out, struct err *e)
 			}
 			text = larger;
 		}
-		n = recv(fd, text + len, size - len - 1, 0);
+		n = receive(fd, text + len, size - len - 1, files);
 		if (n < 0 && errno == EINTR)
 			continue;
 		/* A reset after the answer takes nothing away from it. */
@@ -129,7 +157,7 @@ static int take_answer(char *text, struct client_answer *answer, struct err *e)
 
 static int request(const char *socket, const char *method, const char *path,
 		   const char *body, int seconds, struct client_answer *answer,
-		   struct err *e)
+		   struct client_files *files, struct err *e)
 {
 	CLEAN_FD int fd = -1;
 	char *request = NULL, *text = NULL;
@@ -147,7 +175,7 @@ static int request(const char *socket, const char *method, const char *path,
 		return err_set(e, -ENOMEM, "no memory for the request");
 	send_all(fd, request, (size_t)n);
 	free(request);
-	rc = receive_all(fd, &text, e);
+	rc = receive_all(fd, files, &text, e);
 	if (!rc)
 		rc = take_answer(text, answer, e);
 	free(text);
@@ -158,7 +186,8 @@ int client_request(const char *socket, const char *method, const char *path,
 		   const char *body, struct client_answer *answer,
 		   struct err *e)
 {
-	return request(socket, method, path, body, CLIENT_USUAL_S, answer, e);
+	return request(socket, method, path, body, CLIENT_USUAL_S, answer, NULL,
+		       e);
 }
 
 /* What a monitor says of why: {"fault_message": SENTENCE}. */
@@ -179,13 +208,27 @@ static int refused(const struct client_answer *answer, struct err *e)
 int client_order(const char *socket, const char *method, const char *path,
 		 const char *body, int seconds, struct err *e)
 {
+	return client_take(socket, method, path, body, seconds, NULL, e);
+}
+
+int client_take(const char *socket, const char *method, const char *path,
+		const char *body, int seconds, struct client_files *files,
+		struct err *e)
+{
 	struct client_answer answer = {0};
-	int rc = request(socket, method, path, body, seconds, &answer, e);
+	int rc =
+		request(socket, method, path, body, seconds, &answer, files, e);
 
 	if (!rc && (answer.status < 200 || answer.status > 299))
 		rc = refused(&answer, e);
 	client_answer_fini(&answer);
 	return rc;
+}
+
+void client_files_fini(struct client_files *files)
+{
+	while (files->count)
+		close(files->fds[--files->count]);
 }
 
 void client_answer_fini(struct client_answer *answer)

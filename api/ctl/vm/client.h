@@ -10,6 +10,12 @@ struct client_answer {
 	char *body; /* owned, NUL-terminated; "" for none */
 };
 
+/* Descriptors that come with an answer (SCM_RIGHTS). */
+struct client_files {
+	int fds[4]; /* owned */
+	unsigned count;
+};
+
 /* How long an answer may take, in seconds. */
 enum { CLIENT_USUAL_S = 30, CLIENT_SAVE_S = 3600 };
 
@@ -28,5 +34,15 @@ int client_request(const char *socket, const char *method, const char *path,
 int client_order(const char *socket, const char *method, const char *path,
 		 const char *body, int seconds, struct err *e);
 
-/* Accepts a zeroed struct. */
+/*
+ * client_order() of an answer that descriptors come with; whose they are, and
+ * how many, is for the caller to judge. files may be NULL: then none do.
+ */
+int client_take(const char *socket, const char *method, const char *path,
+		const char *body, int seconds, struct client_files *files,
+		struct err *e);
+
+/* Accepts a zeroed struct, as client_answer_fini() does. */
+void client_files_fini(struct client_files *files);
+
 void client_answer_fini(struct client_answer *answer);

@@ -55,14 +55,14 @@ static void add_label(struct handed_name *name, const char *path)
 	name->text[len] = '\0';
 }
 
-int handed_open(struct handed *h, const char *path, int flags, const char *what,
-		struct handed_name *name, struct err *e)
+int handed_open(struct handed *h, const char *path, int flags,
+		enum fd_kind kind, const char *what, struct handed_name *name,
+		struct err *e)
 {
-	/* A FIFO in its place must not keep us waiting. */
-	int fd = open(path, flags | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	int fd = fd_open(path, flags, kind, what, e);
 
 	if (fd < 0)
-		return err_errno(e, "can't open the %s %s", what, path);
+		return fd;
 	fd = add_named(h, fd, name, true, e);
 	if (fd >= 0 && name)
 		add_label(name, path);
@@ -153,7 +153,8 @@ int handed_write(struct handed *h, const char *text, struct handed_name *name,
 	if (fd < 0 || fd_pwrite(fd, text, strlen(text), 0))
 		return err_errno(e, "can't make a memory file");
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	return handed_open(h, path, O_RDONLY, "configuration", name, e);
+	return handed_open(h, path, O_RDONLY, FD_REGULAR, "configuration", name,
+			   e);
 }
 
 void handed_list(const struct handed *h, char out[HANDED_LIST])

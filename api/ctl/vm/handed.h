@@ -3,6 +3,7 @@
 #include <stdbool.h>
 
 #include "vmm/base/err.h"
+#include "vmm/base/fd.h"
 
 /*
  * What a monitor is handed as descriptors, so that it has nothing to open: its
@@ -26,11 +27,12 @@ struct handed_name {
 int handed_add(struct handed *h, int fd, bool is_file, struct err *e);
 
 /*
- * Opens a file for the monitor; what is "kernel", for a sentence. name may be
- * NULL. Returns the descriptor or a negative errno.
+ * Opens a file for the monitor as fd_open() does; name may be NULL. Returns the
+ * descriptor or a negative errno.
  */
-int handed_open(struct handed *h, const char *path, int flags, const char *what,
-		struct handed_name *name, struct err *e);
+int handed_open(struct handed *h, const char *path, int flags,
+		enum fd_kind kind, const char *what, struct handed_name *name,
+		struct err *e);
 
 /* The same of what is open already; a copy is made, which label names. */
 int handed_copy(struct handed *h, int fd, const char *label,

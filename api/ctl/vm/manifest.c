@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "api/ctl/agent/session.h"
@@ -12,7 +13,6 @@
 #include "vmm/base/fd.h"
 
 enum {
-	TEXT_MAX = 64 << 10,
 	CONFIG_MAX = 1 << 20,
 	VCPUS_MAX = 32,
 	MEMORY_MAX_MIB = 1 << 20,
@@ -181,7 +181,8 @@ int manifest_of(struct manifest *m, const struct vm *vm, char **paths,
 	return take_config(m, vm, paths, e);
 }
 
-int manifest_write(const struct manifest *m, int dir, struct err *e)
+int manifest_write(const struct manifest *m, int dir, bool is_synced,
+		   struct err *e)
 {
 	CLEAN_FD int fd = copy_make(dir, MANIFEST_FILE, e);
 	json_t *json = json_dump(&table, m);
@@ -191,7 +192,8 @@ int manifest_write(const struct manifest *m, int dir, struct err *e)
 	json_decref(json);
 	if (!rc && !text)
 		rc = err_set(e, -ENOMEM, "no memory for " MANIFEST_FILE);
-	if (!rc && fd_write(fd, text, strlen(text)))
+	if (!rc &&
+	    (fd_write(fd, text, strlen(text)) || (is_synced && fsync(fd))))
 		rc = err_errno(e, "can't write " MANIFEST_FILE);
 	free(text);
 	return rc;
@@ -272,25 +274,26 @@ static int judge(const struct manifest *m, struct err *e)
 	return rc;
 }
 
-int manifest_read(struct manifest *m, int dir, struct err *e)
+int manifest_read(struct manifest *m, int fd, struct err *e)
 {
-	char text[TEXT_MAX];
-	uint64_t size = 0;
-	CLEAN_FD int fd = copy_open(dir, MANIFEST_FILE, &size, e);
+	char text[MANIFEST_TEXT_MAX];
 	json_t *json = NULL;
+	struct stat st;
+	size_t size;
 	int rc;
 
 	*m = (struct manifest){0};
-	if (fd < 0)
-		return fd;
-	if (!size || size > sizeof(text))
-		return err_set(e, -EINVAL, MANIFEST_FILE " has %llu bytes",
-			       (unsigned long long)size);
-	rc = fd_pread(fd, text, (size_t)size, 0);
+	if (fstat(fd, &st))
+		return err_errno(e, "can't examine " MANIFEST_FILE);
+	if (st.st_size < 1 || st.st_size > MANIFEST_TEXT_MAX)
+		return err_set(e, -EINVAL, MANIFEST_FILE " has %lld bytes",
+			       (long long)st.st_size);
+	size = (size_t)st.st_size;
+	rc = fd_pread(fd, text, size, 0);
 	if (rc)
 		return err_set(e, rc, "can't read " MANIFEST_FILE ": %s",
 			       strerror(-rc));
-	json = json_parse(text, (size_t)size, e);
+	json = json_parse(text, size, e);
 	rc = json ? json_bind(json, &table, m, NULL, e) : -EINVAL;
 	json_decref(json);
 	rc = rc ? rc : judge(m, e);

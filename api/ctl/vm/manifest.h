@@ -13,6 +13,7 @@
  *
  *	state, memory   what the monitor wrote (docs/snapshot.md)
  *	ID.disk         a disk of that id, all of it
+ *	tag             where there is a key (seal.h)
  *
  * Anybody may have written it. It names no file: a disk's is called as the disk
  * is, and the image is looked for in the store.
@@ -21,7 +22,12 @@
 #define MANIFEST_STATE	"state"
 #define MANIFEST_MEMORY "memory"
 
-enum { MANIFEST_VERSION = 1, MANIFEST_NAME_MAX = 32 };
+enum {
+	MANIFEST_VERSION = 1,
+	MANIFEST_NAME_MAX = 32,
+	MANIFEST_TEXT_MAX = 64 << 10,
+	MANIFEST_STATE_MAX = 64 << 20,
+};
 
 enum manifest_network {
 	MANIFEST_NET_NONE,
@@ -60,11 +66,12 @@ const char *manifest_file(const struct manifest_drive *d,
 int manifest_of(struct manifest *m, const struct vm *vm, char **paths,
 		struct err *e);
 
-/* Writes it into a folder, as a new file. */
-int manifest_write(const struct manifest *m, int dir, struct err *e);
+/* Writes it into a folder, as a new file, with is_synced to the disk. */
+int manifest_write(const struct manifest *m, int dir, bool is_synced,
+		   struct err *e);
 
-/* Reads it, and refuses what no microVM of mayctl's is. */
-int manifest_read(struct manifest *m, int dir, struct err *e);
+/* Reads a file of it, and refuses what no microVM of mayctl's is. */
+int manifest_read(struct manifest *m, int fd, struct err *e);
 
 /* Accepts a zeroed struct. */
 void manifest_fini(struct manifest *m);

@@ -261,16 +261,16 @@ static int open_files(struct hands *h, const struct monitor_plan *plan,
 
 	/* What is loaded has its kernel in its memory. */
 	if (!plan->state_fd)
-		rc = handed_open(to, plan->files->kernel, O_RDONLY, "kernel",
-				 &h->kernel, e);
+		rc = handed_open(to, plan->files->kernel, O_RDONLY, FD_REGULAR,
+				 "kernel", &h->kernel, e);
 	if (rc >= 0 && !plan->state_fd)
-		rc = handed_open(to, plan->files->initrd, O_RDONLY, "initrd",
-				 &h->initrd, e);
+		rc = handed_open(to, plan->files->initrd, O_RDONLY, FD_REGULAR,
+				 "initrd", &h->initrd, e);
 	for (i = 0; i < plan->drive_count && rc >= 0; i++)
 		rc = handed_open(to, plan->drives[i].path,
 				 plan->drives[i].is_read_only ? O_RDONLY
 							      : O_RDWR,
-				 "disk", &h->drives[i], e);
+				 FD_REGULAR_OR_BLOCK, "disk", &h->drives[i], e);
 	if (rc >= 0 && plan->tap)
 		rc = handed_open_tap(to, plan->tap, &h->tap, e);
 	if (rc >= 0)

@@ -2,9 +2,12 @@
  * Saving, in this order: freeze, pause, save in the jail, copy the disks that
  * can be written to, go on, thaw. The rest is done beside a guest that runs.
  *
+ * A fork is prepared before its guest is frozen, and comes as two descriptors.
+ *
  * What lies in the jail is its monitor's, which may mean ill: the files are
  * opened there by names that lead nowhere else, judged by their descriptors,
- * and copied, for who has written them can write on.
+ * and copied, for who has written them can write on. So are a fork's files,
+ * which would count as the parent's for as long as a child has them.
  */
 #include "api/ctl/vm/saving.h"
 
@@ -24,14 +27,13 @@
 #include "api/ctl/vm/client.h"
 #include "api/ctl/vm/end.h"
 #include "api/ctl/vm/manifest.h"
+#include "api/ctl/vm/seal.h"
 #include "api/ctl/vm/still.h"
 #include "api/ctl/vm/vm.h"
 #include "vmm/base/fd.h"
 
 /* In the monitor's directory; its own, and gone when all is copied. */
 #define ROOM "snapshot"
-
-enum { STATE_MAX = 64 << 20 };
 
 struct saving {
 	const struct saving_how *how; /* borrowed */
@@ -42,6 +44,7 @@ struct saving {
 	char *paths[VM_DEVICES_MAX]; /* owned; of disks */
 	int cell_fd;		     /* owned; the monitor's directory */
 	int room_fd;		     /* owned; ROOM in there */
+	struct client_files files;   /* of a fork: state, memory */
 	bool is_lent;
 };
 
@@ -49,6 +52,8 @@ struct saving {
 
 static void remove_room(const struct saving *s)
 {
+	if (s->cell_fd < 0)
+		return;
 	(void)tree_remove(s->cell_fd, ROOM, 0, NULL);
 }
 
@@ -101,6 +106,46 @@ static int write_state(struct saving *s, struct err *e)
 			    CLIENT_SAVE_S, e);
 }
 
+/* ---- a fork ------------------------------------------------------------- */
+
+static int order_fork(struct saving *s, const char *body, struct err *e)
+{
+	client_files_fini(&s->files);
+	return client_take(s->still.api, "PUT", "/snapshot/fork", body,
+			   CLIENT_SAVE_S, &s->files, e);
+}
+
+static int prepare_fork(struct saving *s, struct err *e)
+{
+	return order_fork(s, "{\"prepare\": true}", e);
+}
+
+static bool has_written_disks(const struct saving *s)
+{
+	const struct manifest_drive *list = s->manifest.drives.items;
+	uint32_t i;
+
+	for (i = 0; i < s->manifest.drives.count; i++)
+		if (!list[i].is_read_only)
+			return true;
+	return false;
+}
+
+/* Paused where there are disks to copy. */
+static int fork_now(struct saving *s, struct err *e)
+{
+	const bool is_held = has_written_disks(s);
+	const int rc =
+		order_fork(s, is_held ? "{\"resume_vm\": false}" : "{}", e);
+
+	s->still.is_paused = is_held && !rc;
+	if (!rc && s->files.count != 2)
+		return err_set(e, -EBADMSG,
+			       "the monitor has sent %u files for a fork",
+			       s->files.count);
+	return rc;
+}
+
 /* ---- copies ------------------------------------------------------------- */
 
 static int settle(const struct saving *s, int fd, const char *what,
@@ -111,21 +156,13 @@ static int settle(const struct saving *s, int fd, const char *what,
 	return 0;
 }
 
-static int take_file(const struct saving *s, const char *name, uint64_t least,
-		     uint64_t most, struct err *e)
+static int copy_into(const struct saving *s, int from, const char *name,
+		     uint64_t size, uint64_t least, uint64_t most,
+		     struct err *e)
 {
-	const uid_t uid = s->vm.state.uid, owner = uid ? uid : geteuid();
-	uint64_t size = 0;
-	CLEAN_FD int from = copy_open(s->room_fd, name, &size, e);
 	CLEAN_FD int to = -1;
-	struct stat st;
 	int rc;
 
-	if (from < 0)
-		return from;
-	/* Not one that it could only find, and give a second name here. */
-	if (fstat(from, &st) || st.st_nlink != 1 || st.st_uid != owner)
-		return err_set(e, -EPERM, "%s is somebody else's", name);
 	if (size < least || size > most)
 		return err_set(e, -EINVAL,
 			       "%s has %llu bytes, which no %s of this microVM "
@@ -138,12 +175,50 @@ static int take_file(const struct saving *s, const char *name, uint64_t least,
 	return rc ? rc : settle(s, to, name, e);
 }
 
-static int take_pair(const struct saving *s, struct err *e)
+static int take_file(const struct saving *s, const char *name, uint64_t least,
+		     uint64_t most, struct err *e)
+{
+	const uid_t uid = s->vm.state.uid, owner = uid ? uid : geteuid();
+	uint64_t size = 0;
+	CLEAN_FD int from = copy_open(s->room_fd, name, &size, e);
+	struct stat st;
+
+	if (from < 0)
+		return from;
+	/* Not one that it could only find, and give a second name here. */
+	if (fstat(from, &st) || st.st_nlink != 1 || st.st_uid != owner)
+		return err_set(e, -EPERM, "%s is somebody else's", name);
+	return copy_into(s, from, name, size, least, most, e);
+}
+
+/* Files in memory that can't be changed, and nothing that is waited for. */
+static int take_sent(const struct saving *s, int from, const char *name,
+		     uint64_t least, uint64_t most, struct err *e)
+{
+	const int seals = fcntl(from, F_GET_SEALS);
+	struct stat st;
+
+	if (seals < 0 || !(seals & F_SEAL_SHRINK) || fstat(from, &st))
+		return err_set(e, -EPERM, "%s is no sealed file in memory",
+			       name);
+	return copy_into(s, from, name, (uint64_t)st.st_size, least, most, e);
+}
+
+static int take(const struct saving *s, unsigned i, const char *name,
+		uint64_t least, uint64_t most, struct err *e)
+{
+	return s->how->is_fork
+		       ? take_sent(s, s->files.fds[i], name, least, most, e)
+		       : take_file(s, name, least, most, e);
+}
+
+static int take_pair(struct saving *s, struct err *e)
 {
 	const uint64_t memory = s->vm.state.memory_mib << 20;
-	int rc = take_file(s, MANIFEST_STATE, 1, STATE_MAX, e);
+	int rc = take(s, 0, MANIFEST_STATE, 1, MANIFEST_STATE_MAX, e);
 
-	rc = rc ? rc : take_file(s, MANIFEST_MEMORY, memory, memory, e);
+	rc = rc ? rc : take(s, 1, MANIFEST_MEMORY, memory, memory, e);
+	client_files_fini(&s->files);
 	return rc ? err_context(e, "what the monitor saved") : 0;
 }
 
@@ -206,12 +281,16 @@ static void undo(void *context)
 
 static int write_all(struct saving *s, struct err *e)
 {
+	const bool is_synced = !s->how->is_unsynced;
 	int rc = take_pair(s, e);
 
 	rc = rc ? rc : take_disks(s, true, e);
-	rc = rc ? rc : manifest_write(&s->manifest, s->folder->fd, e);
+	rc = rc ? rc
+		: manifest_write(&s->manifest, s->folder->fd, is_synced, e);
+	if (!rc && s->how->key->len)
+		rc = seal_write(s->folder->fd, s->how->key, is_synced, e);
 	if (!rc && !s->how->is_part)
-		rc = folder_commit(s->folder, !s->how->is_unsynced, e);
+		rc = folder_commit(s->folder, is_synced, e);
 	return rc;
 }
 
@@ -225,11 +304,14 @@ static int begin_guard(struct saving *s, struct err *e)
 	return still_guard(&s->still, undo, s, e);
 }
 
+static int freeze(struct saving *s, struct err *e)
+{
+	return still_freeze(&s->still, e);
+}
+
 static int stand_still(struct saving *s, struct err *e)
 {
-	const int rc = still_freeze(&s->still, e);
-
-	return rc ? rc : still_pause(&s->still, e);
+	return still_pause(&s->still, e);
 }
 
 static int go_on(struct saving *s, struct err *e)
@@ -237,17 +319,29 @@ static int go_on(struct saving *s, struct err *e)
 	return s->how->is_ended ? 0 : still_go_on(&s->still, e);
 }
 
+typedef int step(struct saving *s, struct err *e);
+
+static step *const forks[] = {
+	lend,	  begin_guard,	      prepare_fork, freeze,
+	fork_now, take_written_disks, go_on,	    write_all,
+};
+
+static step *const saves[] = {
+	make_room,   lend,	  begin_guard,	      freeze,
+	stand_still, write_state, take_written_disks, go_on,
+	write_all,
+};
+
 static int save(struct saving *s, struct err *e)
 {
-	static int (*const steps[])(struct saving *s, struct err *e) = {
-		make_room,   lend,	  begin_guard,
-		stand_still, write_state, take_written_disks,
-		go_on,	     write_all,
-	};
+	const bool is_fork = s->how->is_fork;
+	step *const *steps = is_fork ? forks : saves;
+	const unsigned count = is_fork ? sizeof(forks) / sizeof(forks[0])
+				       : sizeof(saves) / sizeof(saves[0]);
 	unsigned i;
 	int rc = 0;
 
-	for (i = 0; i < sizeof(steps) / sizeof(steps[0]) && !rc; i++) {
+	for (i = 0; i < count && !rc; i++) {
 		if (interrupt_pending())
 			rc = err_set(e, -EINTR, "interrupted");
 		else
@@ -280,8 +374,8 @@ int saving_make(const char *name, const struct saving_how *how,
 	rc = rc ? rc : save(&s, e);
 	if (rc)
 		(void)still_go_on(&s.still, NULL);
-	if (s.cell_fd >= 0)
-		clear_jail(&s);
+	client_files_fini(&s.files);
+	clear_jail(&s);
 	if (!rc && how->is_ended)
 		rc = end_original(&s, e);
 	still_fini(&s.still);

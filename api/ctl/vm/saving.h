@@ -4,6 +4,7 @@
 
 #include "api/ctl/vm/folder.h"
 #include "vmm/base/err.h"
+#include "vmm/state/key.h"
 
 /*
  * Saving a microVM of `mayctl run`: a folder of its state, its memory, its
@@ -16,6 +17,12 @@ struct saving_how {
 	bool is_ended;	  /* the original does not go on */
 	bool is_unsynced; /* a loss of power may undo it */
 	bool is_part;	  /* the folder is not committed */
+	/*
+	 * Memory is copied while its programs run (PUT /snapshot/fork), and
+	 * they stand still for what they wrote meanwhile.
+	 */
+	bool is_fork;
+	const struct state_key *key; /* borrowed; len 0: no tag is written */
 };
 
 /*

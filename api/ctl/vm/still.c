@@ -14,6 +14,8 @@
 #include "api/ctl/vm/client.h"
 #include "vmm/base/fd.h"
 
+enum { GUARD_TRIES = 600, GUARD_PAUSE_US = 100000 };
+
 /* ---- finding ------------------------------------------------------------ */
 
 static int check_runs(const struct still *s, const struct vm *vm, struct err *e)
@@ -116,6 +118,7 @@ int still_go_on(struct still *s, struct err *e)
 static void guard_main(struct still *s, int from, void (*undo)(void *context),
 		       void *context)
 {
+	unsigned tries;
 	char byte;
 	ssize_t n;
 
@@ -127,7 +130,12 @@ static void guard_main(struct still *s, int from, void (*undo)(void *context),
 	if (n == 1)
 		_exit(0);
 	s->is_frozen = s->is_paused = true;
-	(void)still_go_on(s, NULL);
+	/* A fork that we have asked for may be under way still. */
+	for (tries = 0; still_go_on(s, NULL) == -EREMOTEIO; tries++) {
+		if (tries == GUARD_TRIES)
+			break;
+		usleep(GUARD_PAUSE_US);
+	}
 	if (undo)
 		undo(context);
 	_exit(0);
