@@ -96,8 +96,8 @@ CTL_IMAGE    := archive config entry erofs fetch image import layout layout_make
 CTL_VM       := cell cell_clone cgroups client end folder forward handed link manifest moment \
 	monitor nat network orphan output_log place resolver saving seal shim still sweep uids vm \
 	vm_process vm_remove volume
-CTL_BENCH    := axis bench calls clone compare density fork host jailed linux machine \
-	page parts past peer plot report reset restore result rounds spawn start stats \
+CTL_BENCH    := axis bench boot calls clone compare density fork host jailed linux machine \
+	page parts past peer phases plot program report reset restore result rounds spawn start stats \
 	wire
 CTL_COMMANDS := main bench complain api boot cp cp_place docker env exec foreground \
 	image jail logs ps run run_disks run_mounts run_options run_plan \
@@ -221,7 +221,7 @@ BARE := reset poweroff triple_fault hello spin tick halt nowhere lost keys \
 MADE := hostile slow_disk ticker dirtier vsocker errands scribbler toucher
 
 .PHONY: guest kernel bare-guests
-guest: kernel $(GUEST)/initrd $(GUEST)/agent.initrd ## build what runs inside: kernel, init and agent
+guest: kernel $(GUEST)/initrd $(GUEST)/bench-initrd $(GUEST)/agent.initrd ## build what runs inside: kernel, init and agent
 
 kernel:
 	$(Q)guest/kernel/build $(ARCH)
@@ -232,6 +232,10 @@ $(GUEST)/init: guest/init/init.c
 
 $(GUEST)/initrd: $(GUEST)/init guest/initrd
 	$(call say,GUEST,$@)guest/initrd $@ $<
+
+# As it is called where `mayctl bench boot` finds it.
+$(GUEST)/bench-initrd: $(GUEST)/initrd
+	$(Q)cp $< $@
 
 # musl brings no kernel headers of its own; the C library's come last.
 AGENT := agent loop wire log file spawn user disk init volume root tar untar \
@@ -536,7 +540,7 @@ install: programs guest ## install into DESTDIR/prefix (/usr/local)
 	install -m 644 build/seccomp/policy.json \
 		$(DESTDIR)$(prefix)/share/mayfly/seccomp.json
 	install -m 644 $(GUEST)/vmlinux $(GUEST)/agent.initrd \
-		$(DESTDIR)$(prefix)/share/mayfly
+		$(GUEST)/bench-initrd $(DESTDIR)$(prefix)/share/mayfly
 	$(if $(BENCH_PARTS),install -m 755 $(BENCH_PARTS) $(DESTDIR)$(prefix)/share/mayfly)
 	install -d $(DESTDIR)$(prefix)/share/man/man1
 	install -m 644 docs/man/*.1 $(DESTDIR)$(prefix)/share/man/man1

@@ -9,7 +9,8 @@
 #include "api/ctl/base/interrupt.h"
 
 const struct bench_kind bench_kinds[] = {
-	{"boot", "from exec until the guest's init runs", "ms", bench_linux},
+	{"boot", "from exec to the end of a guest whose init reboots", "ms",
+	 bench_boot},
 	{"start", "a whole life with a guest that ends at once", "ms",
 	 bench_start},
 	{"restore", "from exec to the first act after a restore, and the end",

@@ -35,6 +35,7 @@ const struct bench_kind *bench_find(const char *name);
 int bench_run(const struct bench_kind *kind, const struct bench *b,
 	      struct result *r, struct err *e);
 
+int bench_boot(struct result *r, const struct bench *b, struct err *e);
 int bench_start(struct result *r, const struct bench *b, struct err *e);
 int bench_restore(struct result *r, const struct bench *b, struct err *e);
 int bench_clone(struct result *r, const struct bench *b, struct err *e);

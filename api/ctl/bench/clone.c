@@ -132,6 +132,7 @@ static int at_once(const struct clones *c, bool is_floor, unsigned count,
 	for (i = 0; i < count && !rc; i++)
 		rc = spawn_hear(&all[i].process, &byte, e);
 	*ms = (double)(clock_now_ns() - begin) / 1e6;
+	usleep(50 * REST_US);
 	*kib = rc ? 0 : spawn_private_kib(all[0].process.pid);
 	for (i = 0; i < made; i++)
 		end(&all[i]);

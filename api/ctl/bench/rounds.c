@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "api/ctl/base/interrupt.h"
+#include "api/ctl/base/process.h"
 #include "vmm/base/clock.h"
 
 enum { BAR = 30, ROUNDS_MIN = 5 };
@@ -27,16 +28,24 @@ void rounds_tell(const struct pace *pace, const char *name, unsigned done,
 		done, of);
 }
 
-static int warm_up(struct result *r, const struct lane *lane,
-		   const struct pace *pace, struct err *e)
+static int measure(const struct lane *lane, const struct pace *pace,
+		   double *value, struct err *e)
+{
+	const char *const argv[] = {"sh", "-c", pace->prepare, NULL};
+	int rc = pace->prepare ? process_run(argv, e) : 0;
+
+	return rc ? rc : lane->once(lane->context, value, e);
+}
+
+static int warm_up(const struct lane *lane, const struct pace *pace,
+		   struct err *e)
 {
 	double ignored;
 	unsigned i;
 	int rc = 0;
 
 	for (i = 0; i < pace->warm_ups && !rc; i++)
-		rc = lane->once(lane->context, &ignored, e);
-	(void)r;
+		rc = measure(lane, pace, &ignored, e);
 	return rc;
 }
 
@@ -51,7 +60,7 @@ static int choose(struct result *r, const struct lane *lanes, unsigned count,
 
 	for (i = 0; i < count && n < ROUNDS_LANES_MAX; i++) {
 		why = (struct err){0};
-		rc = warm_up(r, &lanes[i], pace, &why);
+		rc = warm_up(&lanes[i], pace, &why);
 		if (rc && i == 0)
 			return err_set(e, rc, "mayfly: %s", why.text);
 		if (rc == -EINTR)
@@ -65,13 +74,14 @@ static int choose(struct result *r, const struct lane *lanes, unsigned count,
 }
 
 static int one_round(struct result *r, const struct lane *const *chosen,
-		     unsigned base, int n, struct err *e)
+		     const struct pace *pace, unsigned base, int n,
+		     struct err *e)
 {
 	double values[ROUNDS_LANES_MAX];
 	int i, rc;
 
 	for (i = 0; i < n; i++) {
-		rc = chosen[i]->once(chosen[i]->context, &values[i], e);
+		rc = measure(chosen[i], pace, &values[i], e);
 		if (rc)
 			return err_context(e, "%s", chosen[i]->name);
 	}
@@ -107,7 +117,7 @@ int rounds_run(struct result *r, const struct lane *lanes, unsigned count,
 		if (pace->seconds > 0 && done >= ROUNDS_MIN &&
 		    (double)(clock_now_ns() - begin) / 1e9 > pace->seconds)
 			break;
-		rc = one_round(r, chosen, base, n, e);
+		rc = one_round(r, chosen, pace, base, n, e);
 		if (!rc && interrupt_pending())
 			rc = err_set(e, -EINTR, "ended by a signal");
 	}

@@ -18,8 +18,9 @@ struct lane {
 struct pace {
 	unsigned warm_ups;
 	unsigned rounds;
-	double seconds; /* no round begins after so many; 0 for no bound */
-	bool is_told;	/* a progress bar on stderr */
+	double seconds;	     /* no round begins after so many; 0 for no bound */
+	bool is_told;	     /* a progress bar on stderr */
+	const char *prepare; /* for a shell, before each measure; or NULL */
 };
 
 /*

@@ -99,7 +99,7 @@ int spawn_begin(struct spawned *s, const struct spawn_how *how, struct err *e)
 	if (!rc && how->has_out)
 		rc = make_pipe(out, e);
 	if (!rc)
-		rc = begin(s, how, in[0], out[1], e);
+		rc = begin(s, how, in[0], how->has_out ? out[1] : how->out, e);
 	fd_close(&in[0]);
 	fd_close(&out[1]);
 	s->in = in[1];

@@ -22,6 +22,7 @@ struct spawn_how {
 	const char *const *argv; /* ends with NULL */
 	bool has_in;		 /* a pipe */
 	bool has_out;
+	int out;      /* its stdout, where that is no pipe; 0: /dev/null */
 	int err;      /* its stderr, 0: /dev/null */
 	int listener; /* becomes SPAWN_API_FD, 0: none */
 };

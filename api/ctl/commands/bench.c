@@ -29,6 +29,7 @@ enum {
 struct words {
 	const char *peers[PEER_COUNT];
 	const char *html;
+	const char *prepare;
 	uint64_t rounds;
 	uint64_t seconds;
 	uint64_t count;
@@ -68,6 +69,7 @@ static const struct arg options[] = {
 	{"rounds", "N", take_rounds, AT(rounds)},
 	{"seconds", "N", take_rounds, AT(seconds)},
 	{"count", "N", take_count, AT(count)},
+	{"prepare", "COMMAND", NULL, AT(prepare)},
 	{"json", NULL, NULL, AT(is_json)},
 	{"csv", NULL, NULL, AT(is_csv)},
 	{"html", "FILE", NULL, AT(html)},
@@ -238,7 +240,8 @@ static int measure(const struct words *w)
 		.pace = {.warm_ups = 2,
 			 .rounds = (unsigned)w->rounds,
 			 .seconds = (double)w->seconds,
-			 .is_told = !w->is_quiet && isatty(STDERR_FILENO)},
+			 .is_told = !w->is_quiet && isatty(STDERR_FILENO),
+			 .prepare = w->prepare},
 		.count = (unsigned)w->count,
 	};
 	const struct report report = {&host, &parts, results, w->kind_count};

@@ -34,6 +34,7 @@ static const struct {
 	 "      --rounds N               of each (30)\n"
 	 "      --seconds N              begin no round after so many\n"
 	 "      --count N                microVMs at once, of density and clone (1000)\n"
+	 "      --prepare COMMAND        a shell's, before each measure\n"
 	 "      --json, --csv            to stdout, instead of words\n"
 	 "      --html FILE              a page with plots, and earlier runs\n"
 	 "      --no-history             don't remember this run\n"
