@@ -82,7 +82,7 @@ API     := http connection server listener socket_file text_file options \
 	snapshot_overlays describe \
 	restore finish reset fork pager working_set \
 	config_file controller controller_metrics assembly samples metrics \
-	console confine host_files policy faults routes route_boot route_machine \
+	console confine timeline host_files policy faults routes route_boot route_machine \
 	route_drives route_net route_vsock route_serial route_vm route_metrics \
 	route_snapshot
 JAILER  := main options path root mounts bind userns fds ns cgroup rlimit caps \
