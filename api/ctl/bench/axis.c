@@ -36,8 +36,7 @@ double axis_place(const struct axis *a, double value)
 				  : 0;
 	else
 		share = (value - a->min) / (a->max - a->min);
-	share = share < 0 ? 0 : share > 1 ? 1 : share;
-	return a->from + share * (a->to - a->from);
+	return a->from + fmin(fmax(share, 0), 1) * (a->to - a->from);
 }
 
 /* 1, 2 and 5 of each decade; only 1 where there are many. */
@@ -64,7 +63,7 @@ static unsigned linear_ticks(const struct axis *a, double ticks[AXIS_TICKS_MAX])
 {
 	const double rough = (a->max - a->min) / 4;
 	const double decade = pow(10, floor(log10(rough)));
-	double step = decade, v;
+	double step = decade, first;
 	unsigned n = 0;
 
 	if (rough / decade > 5)
@@ -73,9 +72,12 @@ static unsigned linear_ticks(const struct axis *a, double ticks[AXIS_TICKS_MAX])
 		step = 5 * decade;
 	else if (rough / decade > 1)
 		step = 2 * decade;
-	for (v = ceil(a->min / step) * step;
-	     v <= a->max + step / 1e6 && n < AXIS_TICKS_MAX; v += step)
-		ticks[n++] = fabs(v) < step / 1e6 ? 0 : v;
+	first = ceil(a->min / step);
+	while (n < AXIS_TICKS_MAX &&
+	       (first + n) * step <= a->max + step / 1e6) {
+		ticks[n] = (first + n) * step;
+		n++;
+	}
 	return n;
 }
 

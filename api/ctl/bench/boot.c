@@ -12,7 +12,10 @@
 #include "api/ctl/bench/program.h"
 #include "api/ctl/vm/monitor.h"
 
-#define ARGS	   "console=ttyS0 quiet reboot=t panic=1 acpi=off mayfly.do=reboot"
+#define ARGS "console=ttyS0 quiet reboot=t panic=1 acpi=off mayfly.do=reboot"
+#define QEMU_MACHINE                                                  \
+	"microvm,x-option-roms=off,pit=off,pic=off,rtc=off,acpi=off," \
+	"isa-serial=on"
 #define SAYS	   "mayfly-init: Linux"
 #define TIMED_ARGS ARGS " mayfly.boottimer"
 
@@ -73,8 +76,7 @@ static unsigned add_peers(struct lane *lanes, struct program *programs,
 		  "-nodefaults",
 		  "-no-user-config",
 		  "-M",
-		  "microvm,x-option-roms=off,pit=off,pic=off,rtc=off,acpi=off,"
-		  "isa-serial=on",
+		  QEMU_MACHINE,
 		  "-kernel",
 		  b->kernel,
 		  "-initrd",

@@ -14,7 +14,9 @@
 #include "vmm/base/clock.h"
 #include "vmm/base/fd.h"
 
-enum { CALLS = 4000, MANY = 50, DIAL_US = 50, PATIENCE_MS = 10000 };
+enum { CALLS = 4000, MANY = 50, DIAL_US = 50 };
+
+#define PATIENCE_MS 10000
 
 #define MACHINE "{\"vcpu_count\": 2, \"mem_size_mib\": 128}"
 

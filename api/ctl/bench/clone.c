@@ -120,9 +120,11 @@ static int at_once(const struct clones *c, bool is_floor, unsigned count,
 	struct clone *all = calloc(count, sizeof(*all));
 	uint64_t begin;
 	unsigned i, made;
-	int rc = all ? 0 : err_set(e, -ENOMEM, "no memory for clones");
 	char byte;
+	int rc = 0;
 
+	if (!all)
+		return err_set(e, -ENOMEM, "no memory for clones");
 	for (made = 0; made < count && !rc; made++)
 		rc = make(&all[made], c, is_floor, e);
 	usleep(20 * REST_US);

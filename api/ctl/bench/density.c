@@ -12,6 +12,9 @@
 #include "api/ctl/bench/machine.h"
 #include "api/ctl/bench/spawn.h"
 
+#define QEMU_MACHINE \
+	"microvm,x-option-roms=off,pit=off,pic=off,rtc=off,isa-serial=on"
+
 enum {
 	USUAL = 1000,
 	HEAVY_SHARE = 40, /* a peer of tens of MiB each is tried with fewer */
@@ -127,8 +130,7 @@ int bench_density(struct result *r, const struct bench *b, struct err *e)
 		  "-cpu",
 		  "host,-arch-capabilities",
 		  "-M",
-		  "microvm,x-option-roms=off,pit=off,pic=off,rtc=off,isa-"
-		  "serial=on",
+		  QEMU_MACHINE,
 		  "-m",
 		  "128",
 		  "-nodefaults",

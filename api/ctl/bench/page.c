@@ -159,7 +159,11 @@ static void write_summary(const struct report *r, FILE *to)
 /* With as many digits as are worth reading. */
 static void write_value(double v, FILE *to)
 {
-	fprintf(to, "%.*f", v >= 1000 ? 0 : v >= 100 ? 1 : 2, v);
+	int digits = v >= 100 ? 1 : 2;
+
+	if (v >= 1000)
+		digits = 0;
+	fprintf(to, "%.*f", digits, v);
 }
 
 static void write_table(const struct result *b, FILE *to)

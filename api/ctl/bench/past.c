@@ -156,9 +156,11 @@ int past_read(struct past *p, const char *path, struct err *e)
 	if (rc)
 		return rc;
 	p->runs = calloc(PAST_RUNS_MAX + 1, sizeof(*p->runs));
-	if (!p->runs)
-		rc = err_set(e, -ENOMEM, "no memory for the history");
-	for (at = last_lines(text); !rc && *at && p->count < PAST_RUNS_MAX;) {
+	if (!p->runs) {
+		free(text);
+		return err_set(e, -ENOMEM, "no memory for the history");
+	}
+	for (at = last_lines(text); *at && p->count < PAST_RUNS_MAX;) {
 		const size_t len = strcspn(at, "\n");
 
 		if (parse_line(&p->runs[p->count], at, len))
@@ -168,7 +170,7 @@ int past_read(struct past *p, const char *path, struct err *e)
 		at += len + (at[len] == '\n');
 	}
 	free(text);
-	return rc;
+	return 0;
 }
 
 /* The old lines behind which the new one comes; "" where there are none. */

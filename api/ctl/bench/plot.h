@@ -15,8 +15,8 @@ struct plot_item {
 	const char *name;
 	const double *xs; /* lines: where; strips: NULL */
 	const double *ys; /* strips: the values */
-	unsigned count;
 	double median, low, high;
+	unsigned count;
 	unsigned colour;
 };
 

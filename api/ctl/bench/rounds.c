@@ -2,6 +2,7 @@
 #include "api/ctl/bench/rounds.h"
 
 #include <errno.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -23,7 +24,7 @@ void rounds_tell(const struct pace *pace, const char *name, unsigned done,
 		fprintf(stderr, "\r\033[K");
 		return;
 	}
-	width = (int)((double)done / of * BAR);
+	width = (int)((uint64_t)done * BAR / of);
 	fprintf(stderr, "\r%-8s [%-*.*s] %u/%u\033[K", name, BAR, width, full,
 		done, of);
 }
