@@ -149,7 +149,9 @@ static void marks_and_resets_take_them_along(void **state)
 			    "quiet; save; mark; mark a; mark c; unquiet");
 	fake_reset();
 	done("PUT", "/snapshot/reset", "{\"resume_vm\": true}");
-	assert_string_equal(fake.calls, "reset; reset a; reset c; resume");
+	assert_string_equal(
+		fake.calls,
+		"reset; reset a; reset c; generation again; resume");
 	/* What has failed has changed nothing. */
 	fake_reset();
 	fake.fail = "mark";
