@@ -258,6 +258,8 @@ static void axes_have_round_numbers(void **state)
 	assert_true(n >= 3 && n < AXIS_TICKS_MAX);
 	for (i = 1; i < n; i++)
 		assert_true(ticks[i] > ticks[i - 1]);
+	axis_init(&a, 1.2, 2.1, true);
+	assert_true(axis_ticks(&a, ticks) >= 3);
 	/* Hostile ranges end, too. */
 	axis_init(&a, 1e-6, 1e9, true);
 	assert_true(axis_ticks(&a, ticks) <= AXIS_TICKS_MAX);

@@ -66,11 +66,11 @@ static unsigned linear_ticks(const struct axis *a, double ticks[AXIS_TICKS_MAX])
 	double step = decade, first;
 	unsigned n = 0;
 
-	if (rough / decade > 5)
+	if (rough / decade > 7)
 		step = 10 * decade;
-	else if (rough / decade > 2)
+	else if (rough / decade > 3.5)
 		step = 5 * decade;
-	else if (rough / decade > 1)
+	else if (rough / decade > 1.5)
 		step = 2 * decade;
 	first = ceil(a->min / step);
 	while (n < AXIS_TICKS_MAX &&
@@ -83,7 +83,10 @@ static unsigned linear_ticks(const struct axis *a, double ticks[AXIS_TICKS_MAX])
 
 unsigned axis_ticks(const struct axis *a, double ticks[AXIS_TICKS_MAX])
 {
-	return a->is_log ? log_ticks(a, ticks) : linear_ticks(a, ticks);
+	/* Within a few times of each other 1, 2 and 5 are too few. */
+	if (a->is_log && a->max / a->min > 4)
+		return log_ticks(a, ticks);
+	return linear_ticks(a, ticks);
 }
 
 void axis_number(double value, char *out, size_t size)

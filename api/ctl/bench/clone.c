@@ -148,7 +148,7 @@ static int fan_out(struct result *r, const struct bench *b,
 	static const unsigned counts[] = {1, 10, 30, 100, 300, 1000};
 	struct curve *curves[2];
 	unsigned i, k;
-	double ms, kib = 0;
+	double ms = 0, kib = 0;
 	char text[96];
 	int rc;
 

@@ -1,6 +1,7 @@
 /* The page of a run: a summary, then a card for each bench. */
 #include "api/ctl/bench/page.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "api/ctl/bench/plot.h"
@@ -161,7 +162,7 @@ static void write_value(double v, FILE *to)
 {
 	int digits = v >= 100 ? 1 : 2;
 
-	if (v >= 1000)
+	if (v >= 1000 || v == floor(v))
 		digits = 0;
 	fprintf(to, "%.*f", digits, v);
 }
