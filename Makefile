@@ -97,7 +97,7 @@ CTL_VM       := cell cell_clone cgroups client end folder forward handed link ma
 	monitor nat network orphan output_log place resolver saving seal shim still sweep uids vm \
 	vm_process vm_remove volume
 CTL_BENCH    := axis bench boot calls clone compare density fork host jailed linux machine \
-	page parts past peer phases plot program report reset restore result rounds spawn start stats \
+	page parts past peer phases plot program report reset restore result rival rounds spawn start stats \
 	wire
 CTL_COMMANDS := main bench complain api boot cp cp_place docker env exec foreground \
 	image jail logs ps run run_disks run_mounts run_options run_plan \

@@ -6,6 +6,7 @@
 
 #include "api/ctl/bench/bench.h"
 #include "api/ctl/bench/machine.h"
+#include "api/ctl/bench/rival.h"
 #include "api/ctl/bench/spawn.h"
 #include "api/ctl/bench/wire.h"
 #include "vmm/base/fd.h"
@@ -93,10 +94,19 @@ static int large(struct result *r, const struct bench *b, struct err *e)
 int bench_restore(struct result *r, const struct bench *b, struct err *e)
 {
 	struct restore c;
+	struct rival rival = {
+		.program = b->parts->peers[PEER_FIRECRACKER],
+		.guest = b->parts->guest,
+	};
 	struct lane lanes[] = {
 		{.name = "mayfly", .once = once_mayfly, .context = &c},
 		{.name = "floor", .once = once_floor, .context = &c},
+		{.name = "firecracker",
+		 .once = rival_restore_once,
+		 .context = &rival},
 	};
+	struct err why = {0};
+	unsigned count = 2;
 	int rc = prepare(&c, b, MACHINE_MIB, e);
 
 	if (rc)
@@ -105,6 +115,13 @@ int bench_restore(struct result *r, const struct bench *b, struct err *e)
 		 "%.200s --api-fd 3; PUT /snapshot/load", b->parts->mayfly);
 	snprintf(lanes[1].command, sizeof(lanes[1].command),
 		 "%.200s restore %.300s %s", b->parts->floor, c.memory, c.mib);
-	rc = rounds_run(r, lanes, 2, &b->pace, e);
+	snprintf(lanes[2].command, sizeof(lanes[2].command),
+		 "%.200s --api-sock; PUT /snapshot/load", rival.program);
+	if (*rival.program &&
+	    rival_save(&rival, b->parts->scratch, MACHINE_MIB, &why))
+		result_leave_out(r, lanes[2].name, why.text);
+	else if (*rival.program)
+		count++;
+	rc = rounds_run(r, lanes, count, &b->pace, e);
 	return rc ? rc : large(r, b, e);
 }
