@@ -69,8 +69,8 @@ KVM     := kvm vm vcpu bus irq
 BOOT    := elf bzimage kernel cmdline initrd
 X86     := x86 state load entry cpuid features template ioapic e820 bootparams pvh acpi aml mptable
 MACHINE := cpus machine saved marked forked
-VIRTIO  := iov ring virtio virtio_state mmio
-DEVICES := block block_turn block_worker block_file block_request block_overlay \
+VIRTIO  := iov ring patience virtio virtio_state mmio
+DEVICES := block block_turn block_worker block_file block_request block_overlay block_overlay_fork \
 	block_overlay_state block_async net net_rx net_tx \
 	net_ctrl net_pair net_offload net_state limiter_state tap vsock vsock_packet vsock_conn \
 	vsock_table vsock_device vsock_tx vsock_rx vsock_host uart uart_state uart_sink \
@@ -218,7 +218,7 @@ $(GUEST)/bench-guest: guest/bench/guest.S tests/guests/bare.ld
 BARE := reset poweroff triple_fault hello spin tick halt nowhere lost keys \
 	interrupt generation
 # Of parts of the hostile guest, and what it is linked of.
-MADE := hostile slow_disk ticker dirtier vsocker errands scribbler toucher
+MADE := echoer hostile reader slow_disk ticker dirtier vsocker errands scribbler toucher
 
 .PHONY: guest kernel bare-guests
 guest: kernel $(GUEST)/initrd $(GUEST)/bench-initrd $(GUEST)/agent.initrd ## build what runs inside: kernel, init and agent
@@ -284,6 +284,10 @@ PARTS_slow_disk := slow_disk hostile_start hostile_machine hostile_device
 PARTS_scribbler := scribbler hostile_start hostile_machine hostile_device \
 	hostile_block
 PARTS_toucher := toucher words hostile_start hostile_machine
+PARTS_echoer := echoer anywhere words idle idle_tables hostile_start \
+	hostile_machine hostile_device
+PARTS_reader := reader anywhere words idle idle_tables hostile_start \
+	hostile_machine hostile_device
 PARTS_ticker := ticker ticker_registers hostile_start hostile_machine
 PARTS_dirtier := dirtier words idle idle_tables hostile_start hostile_machine
 PARTS_vsocker := vsocker idle idle_tables hostile_start hostile_machine \
@@ -328,15 +332,18 @@ EXTRA_block_engine := $(EXTRA_block)
 EXTRA_block_flight := $(EXTRA_block) tests/unit/pipe_disk
 EXTRA_block_end := $(EXTRA_block_flight)
 EXTRA_filter := $(EXTRA_block_flight)
+EXTRA_patience := $(EXTRA_block)
 EXTRA_block_queues := $(EXTRA_block)
 EXTRA_block_random := $(EXTRA_block)
 EXTRA_block_overlay := $(EXTRA_block)
+EXTRA_overlay_fork := $(KVM_FAKES)
 EXTRA_block_state := $(EXTRA_block_flight) tests/unit/state_bench
 NET_BENCH := $(KVM_FAKES) tests/unit/fake_tap tests/unit/net_bench
 EXTRA_tap := $(KVM_FAKES)
 EXTRA_net := $(NET_BENCH)
 EXTRA_net_rx := $(NET_BENCH)
 EXTRA_net_tx := $(NET_BENCH)
+EXTRA_net_haste := $(NET_BENCH)
 EXTRA_net_turns := $(NET_BENCH)
 EXTRA_net_state := $(NET_BENCH) tests/unit/state_bench
 EXTRA_uart := $(KVM_FAKES) tests/unit/uart_bench
@@ -349,17 +356,18 @@ EXTRA_generation := $(KVM_FAKES)
 EXTRA_acpi := tests/unit/acpi_bench
 EXTRA_iasl := $(EXTRA_acpi)
 EXTRA_ioapic := $(KVM_FAKES)
-EXTRA_routes := tests/unit/fake_machine tests/unit/route_bench
+FAKES := tests/unit/fake_machine tests/unit/fake_overlay
+EXTRA_routes := $(FAKES) tests/unit/route_bench
 EXTRA_told := $(EXTRA_routes)
 EXTRA_snapshot := $(EXTRA_routes)
 EXTRA_reset := $(EXTRA_routes)
 EXTRA_snapshot_overlays := $(EXTRA_routes)
 EXTRA_fork := $(EXTRA_routes)
-EXTRA_server := tests/unit/fake_machine tests/unit/server_bench
+EXTRA_server := $(FAKES) tests/unit/server_bench
 EXTRA_server_time := $(EXTRA_server)
-EXTRA_bad_requests := tests/unit/fake_machine
-EXTRA_metrics := tests/unit/fake_machine
-EXTRA_controller := tests/unit/fake_machine
+EXTRA_bad_requests := $(FAKES)
+EXTRA_metrics := $(FAKES)
+EXTRA_controller := $(FAKES)
 EXTRA_elf := tests/unit/kernel_file tests/unit/elf_bench
 EXTRA_elf_note := $(EXTRA_elf)
 EXTRA_elf32 := $(EXTRA_elf)
@@ -412,7 +420,7 @@ $(UNIT:%=$(B)/tests/%): $(B)/tests/%: $(B)/tests/unit/test_%.o \
 
 # Fuzzers are built with FLAVOUR=fuzz; tests/fuzz/run builds and runs them.
 FUZZ := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
-FUZZ_EXTRA_routes := tests/unit/fake_machine
+FUZZ_EXTRA_routes := $(FAKES)
 FUZZ_EXTRA_state := $(EXTRA_state)
 FUZZ_EXTRA_image_tar := $(EXTRA_image_tar) api/ctl/image/model
 FUZZ_LINK_routes := -Wl,--wrap=open,--wrap=fd_open
@@ -507,6 +515,8 @@ bench: setup ## measure start-up against peers, in the long form
 	$(Q)unshare --net tests/vm/bench
 	$(Q)tests/bench/ledger
 	$(Q)tests/bench/save --long
+	$(Q)tests/bench/reads --long
+	$(Q)unshare --net tests/bench/frames --long
 	$(Q)tests/bench/fork --long
 	$(Q)unshare --net tests/bench/clone
 	$(Q)tests/bench/jail --long

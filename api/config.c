@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,8 +25,22 @@ static const char default_boot_args[] =
 void config_init(struct vm_config *c)
 {
 	memset(c, 0, sizeof(*c));
+	config_default(c);
+}
+
+void config_default(struct vm_config *c)
+{
 	c->machine.vcpu_count = 1;
 	c->machine.mem_size_mib = 128;
+}
+
+void config_move(struct vm_config *to, struct vm_config *from)
+{
+	memcpy(to, from, offsetof(struct vm_config, drives));
+	memcpy(to->drives, from->drives,
+	       from->drive_count * sizeof(from->drives[0]));
+	memcpy(to->nets, from->nets, from->net_count * sizeof(from->nets[0]));
+	memset(from, 0, offsetof(struct vm_config, drives));
 }
 
 void config_fini(struct vm_config *c)

@@ -139,10 +139,6 @@ struct config_metrics {
 struct vm_config {
 	struct config_boot boot; /* kernel_image_path NULL: not set yet */
 	struct config_machine machine;
-	struct config_drive drives[CONFIG_DRIVES_MAX]; /* in order of PUTs */
-	uint32_t drive_count;
-	struct config_net nets[CONFIG_NETS_MAX]; /* in order of PUTs */
-	uint32_t net_count;
 	struct config_vsock vsock; /* uds_path NULL: there is none */
 	struct config_serial serial;
 	struct config_logger logger;
@@ -150,6 +146,11 @@ struct vm_config {
 	struct config_metrics metrics;
 	int kvm_fd;   /* borrowed from the command line; 0 for none */
 	int vsock_fd; /* as well; it listens for those who want the guest */
+	uint32_t drive_count;
+	uint32_t net_count;
+	/* In order of PUTs. Room that nobody uses is nobody's to touch. */
+	struct config_drive drives[CONFIG_DRIVES_MAX];
+	struct config_net nets[CONFIG_NETS_MAX];
 };
 
 /* The bodies of the API; the config file is made of the same. */
@@ -169,6 +170,12 @@ extern const struct field_table config_metrics_table;
 /* Defaults: one vCPU, 128 MiB, nothing else. config_fini() frees. */
 void config_init(struct vm_config *c);
 void config_fini(struct vm_config *c);
+
+/* As config_init(), of a struct that is zeroed. */
+void config_default(struct vm_config *c);
+
+/* Makes to, which had a config_fini(), what from was; that has nothing then. */
+void config_move(struct vm_config *to, struct vm_config *from);
 
 /*
  * The setters check the whole of a body against the rest of the configuration

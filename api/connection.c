@@ -49,8 +49,7 @@ void connection_free(struct connection *c)
 		s->waiting = NULL;
 	loop_delete(s->loop, &c->watch);
 	fd_close(&c->fd);
-	fd_close(&c->fds[0]);
-	fd_close(&c->fds[1]);
+	rights_close(c->fds);
 	free(c->in);
 	free(c->out);
 	free(c);
@@ -227,10 +226,9 @@ static ssize_t send_some(struct connection *c)
 	ssize_t n;
 
 	if (c->fds[0] >= 0) {
-		n = rights_send(c->fd, at, len, c->fds, 2);
+		n = rights_send(c->fd, at, len, c->fds, rights_count(c->fds));
 		if (n > 0) {
-			fd_close(&c->fds[0]);
-			fd_close(&c->fds[1]);
+			rights_close(c->fds);
 		}
 		return n;
 	}
@@ -412,15 +410,17 @@ static void connection_ready(struct loop_watch *w, uint32_t events)
 }
 
 void connection_answer(struct connection *c, const struct reply *reply,
-		       int fds[2])
+		       int fds[RIGHTS_MAX])
 {
+	unsigned i;
+
 	c->is_waiting = false;
 	if (answer_reply(c, reply, !c->is_last)) {
 		connection_free(c);
 		return;
 	}
-	c->fds[0] = fd_steal(&fds[0]);
-	c->fds[1] = fd_steal(&fds[1]);
+	for (i = 0; i < RIGHTS_MAX; i++)
+		c->fds[i] = fd_steal(&fds[i]);
 	if (work(c) < 0)
 		connection_free(c);
 	else
@@ -455,6 +455,7 @@ int connection_new(struct connection **place, struct server *s, int *fd)
 {
 	struct connection *c = calloc(1, sizeof(*c));
 	struct err e;
+	unsigned i;
 
 	if (!c)
 		return -ENOMEM;
@@ -462,7 +463,8 @@ int connection_new(struct connection **place, struct server *s, int *fd)
 	c->fd = fd_steal(fd);
 	c->turn = ++s->turn;
 	c->events = EPOLLIN;
-	c->fds[0] = c->fds[1] = -1;
+	for (i = 0; i < RIGHTS_MAX; i++)
+		c->fds[i] = -1;
 	c->watch.fd = -1;
 	c->watch.ready = connection_ready;
 	http_parser_init(&c->parser, s->payload_max);

@@ -7,6 +7,7 @@
 #include "api/http.h"
 #include "api/routes.h"
 #include "api/server.h"
+#include "vmm/base/rights.h"
 #include "vmm/event/loop.h"
 
 /*
@@ -38,12 +39,12 @@ struct connection {
 	size_t out_at;
 	size_t out_len;
 	size_t out_size;
-	size_t drained;	 /* bytes */
-	int fds[2];	 /* owned; go with the next byte of out; -1 */
-	bool is_waiting; /* for an answer that comes later */
-	bool is_last;	 /* close once the answer is written */
-	bool is_broken;	 /* no requests any more: drain */
-	bool is_ended;	 /* the client sends no more */
+	size_t drained;	     /* bytes */
+	int fds[RIGHTS_MAX]; /* owned; go with the next byte of out */
+	bool is_waiting;     /* for an answer that comes later */
+	bool is_last;	     /* close once the answer is written */
+	bool is_broken;	     /* no requests any more: drain */
+	bool is_ended;	     /* the client sends no more */
 };
 
 /*
@@ -54,7 +55,7 @@ int connection_new(struct connection **place, struct server *s, int *fd);
 
 /* The answer that it waits for; descriptors may be taken out of fds. */
 void connection_answer(struct connection *c, const struct reply *reply,
-		       int fds[2]);
+		       int fds[RIGHTS_MAX]);
 
 /* Closes it and empties its place. */
 void connection_free(struct connection *c);

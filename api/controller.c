@@ -27,10 +27,9 @@
 void controller_init(struct controller *c, struct loop *loop, const char *id,
 		     metrics_collect *collect)
 {
-	memset(c, 0, sizeof(*c));
 	c->loop = loop;
 	c->id = id;
-	config_init(&c->config);
+	config_default(&c->config);
 	metrics_init(&c->metrics, loop, collect, c);
 }
 

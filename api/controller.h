@@ -9,6 +9,7 @@
 #include "api/confine.h"
 #include "api/metrics.h"
 #include "vmm/base/err.h"
+#include "vmm/base/rights.h"
 #include "vmm/event/loop.h"
 #include "vmm/machine/machine.h"
 #include "vmm/state/state.h"
@@ -55,7 +56,7 @@ struct controller {
 	 * Set afterwards or NULL: a fork has ended, with what there is to say
 	 * and its descriptors (state, memory), which may be taken, or with *e.
 	 */
-	void (*forked)(void *context, json_t *json, int fds[2],
+	void (*forked)(void *context, json_t *json, int fds[RIGHTS_MAX],
 		       const struct err *e);
 	void *forked_context; /* borrowed: server */
 	struct metrics metrics;
@@ -64,9 +65,10 @@ struct controller {
 };
 
 /*
- * A microVM that is not configured. When the machine ends, the loop is
- * stopped. id is the microVM's name. collect, for the metrics, gets c as its
- * context: controller_collect(), which knows the routes and so stands above.
+ * A microVM that is not configured, of a struct that is zeroed. When the
+ * machine ends, the loop is stopped. id is the microVM's name. collect, for the
+ * metrics, gets c as its context: controller_collect(), which knows the routes
+ * and so stands above.
  */
 void controller_init(struct controller *c, struct loop *loop, const char *id,
 		     metrics_collect *collect);

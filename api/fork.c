@@ -1,6 +1,7 @@
 /*
- * Forks. Who forks a microVM gets two descriptors, of its state and of its
- * memory, both files in memory that nobody can write to any more. They go to
+ * Forks. Who forks a microVM gets descriptors of its state, of its memory, and
+ * of what its drives' overlays hold where there are any: files in memory that
+ * nobody can write to any more. They go to
  * whoever asked, beside the first byte of the answer, or to a socket that the
  * request names: a child is an ordinary monitor that loads them, as any user,
  * in any jail, for a descriptor needs no permission once it is open.
@@ -22,6 +23,7 @@
 
 #include "api/snapshot.h"
 #include "api/snapshot_config.h"
+#include "api/snapshot_overlays.h"
 #include "api/socket_file.h"
 #include "api/working_set.h"
 #include "vmm/base/clock.h"
@@ -33,11 +35,14 @@
 #include "vmm/state/state.h"
 
 #define WAIT_NS 10000000000ULL
+#define STEP_NS 1000000ULL
 
 struct fork {
 	struct loop_timer timer;
 	struct controller *controller; /* borrowed */
 	int socket_fd;		       /* owned; -1: with the answer */
+	int overlays_fd;	       /* owned; -1: there are none */
+	struct overlay_fork_look look;
 	bool was_running;
 	bool runs; /* afterwards */
 	bool is_prepare;
@@ -46,6 +51,12 @@ struct fork {
 	uint64_t pause_ns;
 	size_t state_bytes;
 };
+
+/* Whether its file changes. */
+static bool is_written(const struct config_drive *drive)
+{
+	return !drive->is_read_only && !drive->has_overlay;
+}
 
 int snapshot_fork_check_drives(const struct vm_config *config,
 			       const struct snapshot_drive *overrides,
@@ -59,7 +70,7 @@ int snapshot_fork_check_drives(const struct vm_config *config,
 		for (k = 0; k < count; k++)
 			if (!strcmp(overrides[k].drive_id, drive->drive_id))
 				break;
-		if (k == count && !drive->is_read_only)
+		if (k == count && is_written(drive))
 			return err_set(e, -EINVAL,
 				       "this is a fork, and the microVM that "
 				       "it was forked from goes on writing to "
@@ -78,14 +89,7 @@ static int check_drives(const struct controller *c, bool runs, struct err *e)
 	for (i = 0; i < c->config.drive_count; i++) {
 		const struct config_drive *drive = &c->config.drives[i];
 
-		if (drive->has_overlay)
-			return err_set(e, -EPERM,
-				       "the drive %s has an overlay, and a "
-				       "fork takes along none; pause the "
-				       "microVM and save it instead, clones "
-				       "share what was saved",
-				       drive->drive_id);
-		if (runs && !drive->is_read_only)
+		if (runs && is_written(drive))
 			return err_set(e, -EPERM,
 				       "the drive %s can be written to, and "
 				       "would go on changing; fork with "
@@ -101,8 +105,10 @@ static void fork_free(struct fork *f)
 	struct controller *c = f->controller;
 
 	loop_disarm(c->loop, &f->timer);
+	snapshot_overlays_fork_end(c);
 	machine_fork_end(c->machine);
 	fd_close(&f->socket_fd);
+	fd_close(&f->overlays_fd);
 	free(f);
 	c->fork = NULL;
 }
@@ -132,8 +138,8 @@ static int write_state(struct fork *f, struct state *s, int *out, struct err *e)
 }
 
 /* Takes what is sent over the socket; what goes with the answer stays. */
-static int deliver(const struct fork *f, const json_t *json, int fds[2],
-		   struct err *e)
+static int deliver(const struct fork *f, const json_t *json,
+		   int fds[RIGHTS_MAX], struct err *e)
 {
 	char *text;
 	ssize_t n;
@@ -143,7 +149,8 @@ static int deliver(const struct fork *f, const json_t *json, int fds[2],
 	text = json_dumps(json, JSON_COMPACT);
 	if (!text)
 		return err_set(e, -ENOMEM, "no memory for a message");
-	n = rights_send(f->socket_fd, text, strlen(text), fds, 2);
+	n = rights_send(f->socket_fd, text, strlen(text), fds,
+			rights_count(fds));
 	if (n != (ssize_t)strlen(text))
 		err_set(e, n < 0 ? (int)n : -EPIPE,
 			"who listens at the socket_path takes no message%s%s",
@@ -151,19 +158,22 @@ static int deliver(const struct fork *f, const json_t *json, int fds[2],
 	else
 		n = 0;
 	free(text);
-	fd_close(&fds[0]);
-	fd_close(&fds[1]);
+	rights_close(fds);
 	return n ? e->code : 0;
 }
 
-static json_t *describe(const struct fork *f)
+static json_t *describe(const struct fork *f, bool has_overlays)
 {
 	const struct controller *c = f->controller;
+	json_t *json;
 
-	return json_pack("{s:I, s:I, s:I}", "pause_us",
+	json = json_pack("{s:I, s:I, s:I}", "pause_us",
 			 (json_int_t)(f->pause_ns / 1000), "state_bytes",
 			 (json_int_t)f->state_bytes, "memory_bytes",
 			 (json_int_t)machine_memory(c->machine));
+	if (json && has_overlays)
+		json_object_set_new(json, "has_overlays", json_true());
+	return json;
 }
 
 /* The instant: all that is done while the guest is held. */
@@ -175,6 +185,7 @@ static int hold(struct fork *f, struct state *s, struct err *e)
 
 	rc = rc ? rc : machine_quiet(c->machine, e);
 	rc = rc ? rc : machine_save(c->machine, s, e);
+	rc = rc ? rc : snapshot_overlays_fork_save(c, s, f->overlays_fd, e);
 	rc = rc ? rc : machine_fork(c->machine, e);
 	machine_unquiet(c->machine);
 	if (f->runs)
@@ -183,7 +194,7 @@ static int hold(struct fork *f, struct state *s, struct err *e)
 	return rc;
 }
 
-static int split(struct fork *f, int fds[2], struct err *e)
+static int split(struct fork *f, int fds[RIGHTS_MAX], struct err *e)
 {
 	struct controller *c = f->controller;
 	struct state *s = state_new();
@@ -197,26 +208,27 @@ static int split(struct fork *f, int fds[2], struct err *e)
 	rc = rc ? rc : hold(f, s, e);
 	rc = rc ? rc : write_state(f, s, &fds[0], e);
 	rc = rc ? rc : machine_fork_memory(c->machine, &fds[1], e);
+	if (!rc && f->overlays_fd >= 0) {
+		rc = frozen_seal(f->overlays_fd, e);
+		fds[2] = fd_steal(&f->overlays_fd);
+	}
 	state_free(s);
 	return rc;
 }
 
 /* Says how it ended; of *f nothing is left. */
-static void answer(struct fork *f, json_t *json, int fds[2],
+static void answer(struct fork *f, json_t *json, int fds[RIGHTS_MAX],
 		   const struct err *e)
 {
 	struct controller *c = f->controller;
 
 	fork_free(f);
-	if (e) {
-		fd_close(&fds[0]);
-		fd_close(&fds[1]);
-	}
+	if (e)
+		rights_close(fds);
 	if (c->forked)
 		c->forked(c->forked_context, json, fds, e);
 	json_decref(json);
-	fd_close(&fds[0]);
-	fd_close(&fds[1]);
+	rights_close(fds);
 }
 
 /* One that failed leaves the microVM running where it ran, and only there. */
@@ -231,7 +243,7 @@ static void restore(struct fork *f)
 static void finish(struct fork *f)
 {
 	struct err e = {0};
-	int fds[2] = {-1, -1};
+	int fds[RIGHTS_MAX] = {-1, -1, -1};
 	json_t *json = NULL;
 	int rc = split(f, fds, &e);
 
@@ -240,7 +252,7 @@ static void finish(struct fork *f)
 			 "%" PRIu64 " ms",
 			 f->pause_ns / 1000,
 			 (clock_now_ns() - f->begin_ns) / 1000000);
-		json = describe(f);
+		json = describe(f, fds[2] >= 0);
 		rc = json ? deliver(f, json, fds, &e)
 			  : err_set(&e, -ENOMEM, "no memory for the answer");
 	}
@@ -256,7 +268,7 @@ static void finish(struct fork *f)
 static void wait_for_next(struct fork *f)
 {
 	struct controller *c = f->controller;
-	int none[2] = {-1, -1};
+	int none[RIGHTS_MAX] = {-1, -1, -1};
 
 	f->waits = true;
 	loop_arm(c->loop, &f->timer, clock_now_ns() + WAIT_NS);
@@ -270,12 +282,37 @@ static void give_up(struct fork *f)
 	fork_free(f);
 }
 
+static int copy_overlays(void *context, struct err *e)
+{
+	struct fork *f = context;
+
+	return snapshot_overlays_fork_step(f->controller, STEP_NS, &f->look, e);
+}
+
+/* Of memory, and of overlays; 1 where next to nothing is left of both. */
+static int take_step(struct fork *f, uint64_t *rest_ns, struct err *e)
+{
+	struct machine *m = f->controller->machine;
+	int few = 1, rc;
+
+	f->look = (struct overlay_fork_look){0};
+	if (f->overlays_fd >= 0)
+		few = machine_fork_beside(m, copy_overlays, f, e);
+	if (f->look.is_stuck)
+		machine_fork_slow(m);
+	rc = few < 0 ? few : machine_fork_step(m, rest_ns, e);
+	/* A disk is not waited for here. */
+	if (f->look.waits && *rest_ns < STEP_NS)
+		*rest_ns = STEP_NS;
+	return rc < 0 ? rc : few && rc;
+}
+
 void snapshot_fork_turn(struct loop_timer *t)
 {
 	struct fork *f = container_of(t, struct fork, timer);
 	struct controller *c = f->controller;
 	struct err e = {0};
-	int none[2] = {-1, -1};
+	int none[RIGHTS_MAX] = {-1, -1, -1};
 	uint64_t rest_ns = 0;
 	int rc;
 
@@ -283,7 +320,7 @@ void snapshot_fork_turn(struct loop_timer *t)
 		give_up(f);
 		return;
 	}
-	rc = machine_fork_step(c->machine, &rest_ns, &e);
+	rc = take_step(f, &rest_ns, &e);
 	if (rc < 0)
 		answer(f, NULL, none, &e);
 	else if (rc && f->is_prepare)
@@ -296,7 +333,7 @@ void snapshot_fork_turn(struct loop_timer *t)
 
 void snapshot_fork_cancel(struct controller *c)
 {
-	int none[2] = {-1, -1};
+	int none[RIGHTS_MAX] = {-1, -1, -1};
 	struct err e;
 
 	if (!c->fork)
@@ -325,16 +362,21 @@ static int begin(struct controller *c, struct err *e)
 		.timer.fire = snapshot_fork_turn,
 		.controller = c,
 		.socket_fd = -1,
+		.overlays_fd = -1,
 		.was_running = c->state == CONTROLLER_RUNNING,
 		.begin_ns = clock_now_ns(),
 	};
 	/* What we read is no touch of the guest's. */
 	working_set_end(c->working);
 	rc = machine_fork_begin(c->machine, f->was_running, e);
-	if (rc)
+	if (rc) {
 		free(f);
-	else
-		c->fork = f;
+		return rc;
+	}
+	c->fork = f;
+	rc = snapshot_overlays_fork_begin(c, &f->overlays_fd, e);
+	if (rc)
+		fork_free(f);
 	return rc;
 }
 
@@ -344,6 +386,7 @@ static void go_on(struct fork *f)
 	loop_disarm(f->controller->loop, &f->timer);
 	f->waits = false;
 	machine_fork_again(f->controller->machine);
+	snapshot_overlays_fork_again(f->controller);
 }
 
 int snapshot_fork(struct controller *c, struct snapshot_fork *body,

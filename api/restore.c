@@ -216,7 +216,7 @@ static struct assembly_late late_of(const struct vm_config *config,
 
 static int load(struct controller *c, struct snapshot_load *body,
 		struct state *state, const struct image_place *memory,
-		bool is_prepared, bool had[CONFIG_DRIVES_MAX], struct err *e)
+		bool is_prepared, struct err *e)
 {
 	struct assembly_saved saved = {
 		.state = state,
@@ -228,10 +228,8 @@ static int load(struct controller *c, struct snapshot_load *body,
 		.clock_realtime = body->clock_realtime,
 		.is_prepared = is_prepared,
 	};
-	int rc;
+	int rc = snapshot_override(&c->config, body, e);
 
-	snapshot_overlays_note(&c->config, had);
-	rc = snapshot_override(&c->config, body, e);
 	c->config.machine.track_dirty_pages = body->track_dirty_pages ||
 					      body->enable_diff_snapshots;
 	if (!rc && c->is_fork)
@@ -262,22 +260,25 @@ static int make(struct controller *c, struct snapshot_load *body,
 	/* fd -1: with a handler */
 	struct image_place behind = {.fd = -1}, memory = {.fd = -1};
 	struct state *state = NULL;
-	bool had[CONFIG_DRIVES_MAX];
+	struct saved_overlays overlays = {.fd = -1};
 	int rc = read_state(c, body->snapshot_path, &state, &behind, e);
 
 	rc = rc ? rc : open_memory(body, state, &behind, &memory, e);
 	rc = rc ? rc : snapshot_config_load(c, state, e);
+	rc = rc ? rc : snapshot_overlays_open(c, state, body, &overlays, e);
 	rc = rc ? rc : working_set_open(c, body, state_id(state), e);
-	rc = rc ? rc : load(c, body, state, &memory, is_prepared, had, e);
+	rc = rc ? rc : load(c, body, state, &memory, is_prepared, e);
 	fd_close(&behind.fd);
 	fd_close(&memory.fd);
-	if (rc) {
+	if (!rc) {
+		c->kept = state;
+		machine_mark_loaded(c->machine, state);
+		rc = snapshot_overlays_load(c, state, &overlays, e);
+	} else {
 		state_free(state);
-		return rc;
 	}
-	c->kept = state;
-	machine_mark_loaded(c->machine, state);
-	return snapshot_overlays_load(c, state, body, had, e);
+	fd_close(&overlays.fd);
+	return rc;
 }
 
 int snapshot_load(struct controller *c, struct snapshot_load *body,

@@ -74,7 +74,7 @@ static bool client_accepted(struct listener *l, int *fd)
 }
 
 /* Who asked may have gone; then nobody wants it. */
-static void fork_ended(void *context, json_t *json, int fds[2],
+static void fork_ended(void *context, json_t *json, int fds[RIGHTS_MAX],
 		       const struct err *e)
 {
 	struct server *s = context;

@@ -72,7 +72,7 @@ static void adopt(struct controller *c, struct vm_config *config)
 	memset(&c->config.logger, 0, sizeof(c->config.logger));
 	memset(&c->config.metrics, 0, sizeof(c->config.metrics));
 	config_fini(&c->config);
-	c->config = *config;
+	config_move(&c->config, config);
 }
 
 int snapshot_config_read(const struct state *s, struct vm_config *config,

@@ -8,12 +8,17 @@
 #include <string.h>
 
 #include "devices/block.h"
+#include "vmm/base/clock.h"
 #include "vmm/base/fd.h"
+#include "vmm/mem/frozen.h"
 #include "vmm/state/file.h"
 
 enum { OVERLAYS_VERSION = 1 };
 
 static const char section[] = "overlays";
+
+/* Of a fork, whose file is made before anybody knows what is in it. */
+static const char fork_section[] = "overlays of a fork";
 
 /*
  * The file's first cluster; the rest is what drives' clusters hold. It says
@@ -58,6 +63,12 @@ void snapshot_overlays_reset(const struct controller *c)
 	for (i = 0; i < c->config.drive_count; i++)
 		if (overlay_of(c, i))
 			block_overlay_reset(overlay_of(c, i));
+}
+
+static void put_head(struct file_head *head, struct state *s)
+{
+	memcpy(head->mark, file_mark, sizeof(head->mark));
+	memcpy(head->id, state_id(s), sizeof(head->id));
 }
 
 /* ---- saving ---------------------------------------------------------------
@@ -132,8 +143,7 @@ int snapshot_overlays_save(const struct controller *c, struct state *s,
 
 	if (!count)
 		return 0;
-	memcpy(head.mark, file_mark, sizeof(head.mark));
-	memcpy(head.id, state_id(s), sizeof(head.id));
+	put_head(&head, s);
 	rc = fd_pwrite(p->fd, &head, sizeof(head), 0);
 	if (rc)
 		return err_set(e, rc, "can't write %s: %s", p->name,
@@ -167,18 +177,113 @@ int snapshot_overlays_commit(struct part *p, bool want_sync, int rc,
 	return rc;
 }
 
-/* ---- loading --------------------------------------------------------------
+/* ---- a fork's -------------------------------------------------------------
  */
 
-void snapshot_overlays_note(const struct vm_config *config,
-			    bool had[CONFIG_DRIVES_MAX])
+/* Its first cluster is the head's, as in every such file. */
+int snapshot_overlays_fork_begin(const struct controller *c, int *fd,
+				 struct err *e)
+{
+	uint64_t clusters = 1, at = 1;
+	uint32_t i;
+	int rc = 0;
+
+	*fd = -1;
+	if (!count_overlays(&c->config))
+		return 0;
+	for (i = 0; i < c->config.drive_count; i++)
+		if (overlay_of(c, i))
+			clusters += block_overlay_clusters(overlay_of(c, i));
+	if (clusters > OVERLAY_PLACE)
+		return err_set(e, -EFBIG,
+			       "the drives with overlays have more than 2 TiB "
+			       "together; a snapshot can have them");
+	*fd = frozen_new("overlays", clusters * OVERLAY_CLUSTER, e);
+	if (*fd < 0)
+		return *fd;
+	for (i = 0; i < c->config.drive_count && !rc; i++) {
+		if (!overlay_of(c, i))
+			continue;
+		rc = block_overlay_fork_begin(overlay_of(c, i), *fd, at, e);
+		at += block_overlay_clusters(overlay_of(c, i));
+	}
+	return rc;
+}
+
+/* Each gets its share of the time. */
+int snapshot_overlays_fork_step(const struct controller *c, uint64_t for_ns,
+				struct overlay_fork_look *look, struct err *e)
+{
+	const uint32_t count = count_overlays(&c->config);
+	uint32_t i, few = 0;
+	int rc = 0;
+
+	for (i = 0; i < c->config.drive_count && rc >= 0; i++) {
+		if (!overlay_of(c, i))
+			continue;
+		rc = block_overlay_fork_step(overlay_of(c, i),
+					     clock_now_ns() + for_ns / count,
+					     look, e);
+		few += rc == 1;
+	}
+	return rc < 0 ? rc : few == count;
+}
+
+void snapshot_overlays_fork_again(const struct controller *c)
 {
 	uint32_t i;
 
-	for (i = 0; i < CONFIG_DRIVES_MAX; i++)
-		had[i] = i < config->drive_count &&
-			 config->drives[i].has_overlay;
+	for (i = 0; i < c->config.drive_count; i++)
+		if (overlay_of(c, i))
+			block_overlay_fork_again(overlay_of(c, i));
 }
+
+int snapshot_overlays_fork_save(const struct controller *c, struct state *s,
+				int fd, struct err *e)
+{
+	uint32_t count = count_overlays(&c->config), i;
+	char id[CONFIG_ID_MAX + 1];
+	struct file_head head;
+	struct visitor v;
+	uint64_t at = 1;
+	int rc;
+
+	if (!count)
+		return 0;
+	put_head(&head, s);
+	rc = fd_pwrite(fd, &head, sizeof(head), 0);
+	if (rc)
+		return err_set(e, rc, "can't write the overlays: %s",
+			       strerror(-rc));
+	for (i = 0; i < c->config.drive_count && !rc; i++)
+		if (overlay_of(c, i))
+			rc = block_overlay_fork_rest(overlay_of(c, i), e);
+	if (rc)
+		return rc;
+	visitor_save(&v, OVERLAYS_VERSION, e);
+	visit_u32(&v, &count);
+	for (i = 0; i < c->config.drive_count; i++) {
+		if (!overlay_of(c, i))
+			continue;
+		snprintf(id, sizeof(id), "%s", c->config.drives[i].drive_id);
+		visit_id(&v, id);
+		block_overlay_fork_save(overlay_of(c, i), at, &v);
+		at += block_overlay_clusters(overlay_of(c, i));
+	}
+	return state_add(s, fork_section, &v, e);
+}
+
+void snapshot_overlays_fork_end(const struct controller *c)
+{
+	uint32_t i;
+
+	for (i = 0; i < c->config.drive_count; i++)
+		if (overlay_of(c, i))
+			block_overlay_fork_end(overlay_of(c, i));
+}
+
+/* ---- loading --------------------------------------------------------------
+ */
 
 /* The file, if it is this state's; a negative errno with a sentence. */
 static int open_file(const char *path, struct state *s, struct err *e)
@@ -199,67 +304,84 @@ static int open_file(const char *path, struct state *s, struct err *e)
 	return fd_steal(&fd);
 }
 
-/* One drive's; left[] are those that are still to come. */
-static void load_one(const struct controller *c, struct state *s,
-		     const char *path, struct visitor *v, uint64_t *at,
-		     bool left[CONFIG_DRIVES_MAX])
+int snapshot_overlays_open(const struct controller *c, struct state *s,
+			   const struct snapshot_load *body,
+			   struct saved_overlays *o, struct err *e)
 {
+	char path[PATH_MAX];
+	uint32_t i;
+	int rc;
+
+	for (i = 0; i < c->config.drive_count; i++)
+		o->had[i] = c->config.drives[i].has_overlay;
+	if (!count_overlays(&c->config))
+		return 0;
+	if (c->is_fork && !body->overlay_file_path)
+		return err_set(e, -EINVAL,
+			       "this is a fork of a microVM whose drives have "
+			       "overlays; give its third descriptor as "
+			       "overlay_file_path");
+	rc = find_path(body->overlay_file_path, body->snapshot_path, path, e);
+	if (rc)
+		return rc;
+	o->fd = open_file(path, s, e);
+	return o->fd < 0 ? o->fd : 0;
+}
+
+/* One drive's, which has to be among those that are still to come. */
+static void load_one(const struct controller *c, struct visitor *v,
+		     uint64_t *at, struct saved_overlays *from)
+{
+	struct block_overlay *o;
 	char id[CONFIG_ID_MAX + 1] = "";
-	struct err why;
 	int i, fd;
 
 	visit_id(v, id);
 	if (v->rc)
 		return;
 	i = config_find_drive(&c->config, id, NULL);
-	if (!visit_check(v, i >= 0 && left[i] && overlay_of(c, (uint32_t)i),
-			 "the overlay of '%s', which is no drive that had one",
-			 id))
+	if (!visit_check(
+		    v, i >= 0 && from->had[i] && overlay_of(c, (uint32_t)i),
+		    "the overlay of '%s', which is no drive that had one", id))
 		return;
-	left[i] = false;
-	fd = open_file(path, s, &why);
+	from->had[i] = false;
+	o = overlay_of(c, (uint32_t)i);
+	fd = fcntl(from->fd, F_DUPFD_CLOEXEC, 3);
 	if (fd < 0)
-		visit_fail(v, fd, "%s", why.text);
+		visit_fail(v, -errno, "no descriptor of the overlays' file: %s",
+			   strerror(errno));
+	else if (c->is_fork)
+		block_overlay_fork_load(o, fd, v);
 	else
-		block_overlay_load(overlay_of(c, (uint32_t)i), fd, at, v);
+		block_overlay_load(o, fd, at, v);
 }
 
 static int load_section(const struct controller *c, struct state *s,
-			const char *path, bool left[CONFIG_DRIVES_MAX],
-			struct err *e)
+			struct saved_overlays *from, struct err *e)
 {
+	const char *name = c->is_fork ? fork_section : section;
 	struct visitor v;
 	uint32_t count = 0, i;
 	uint64_t at = 1;
-	int rc = state_section(s, section, OVERLAYS_VERSION, &v, e);
+	int rc = state_section(s, name, OVERLAYS_VERSION, &v, e);
 
 	if (rc)
 		return rc;
 	visit_u32(&v, &count);
 	for (i = 0; i < count && !v.rc; i++)
-		load_one(c, s, path, &v, &at, left);
+		load_one(c, &v, &at, from);
 	rc = visitor_end(&v);
-	return rc ? err_context(e, "the state's section '%s'", section) : 0;
+	return rc ? err_context(e, "the state's section '%s'", name) : 0;
 }
 
 int snapshot_overlays_load(const struct controller *c, struct state *s,
-			   const struct snapshot_load *body,
-			   const bool had[CONFIG_DRIVES_MAX], struct err *e)
+			   struct saved_overlays *from, struct err *e)
 {
-	bool left[CONFIG_DRIVES_MAX], any = false;
-	char path[PATH_MAX];
 	uint32_t i;
-	int rc;
+	int rc = from->fd < 0 ? 0 : load_section(c, s, from, e);
 
-	memcpy(left, had, sizeof(left));
-	for (i = 0; i < CONFIG_DRIVES_MAX; i++)
-		any |= left[i];
-	if (!any)
-		return 0;
-	rc = find_path(body->overlay_file_path, body->snapshot_path, path, e);
-	rc = rc ? rc : load_section(c, s, path, left, e);
 	for (i = 0; i < CONFIG_DRIVES_MAX && !rc; i++)
-		if (left[i])
+		if (from->had[i])
 			rc = err_set(e, -EINVAL,
 				     "the state lacks what the overlay of the "
 				     "drive %s holds",

@@ -77,6 +77,7 @@ static void block_activate(struct virtio *v)
 
 	b->disk.has_discard = virtio_has(v, BLK_F_DISCARD);
 	b->disk.has_zeroes = virtio_has(v, BLK_F_WRITE_ZEROES);
+	b->patience = (struct patience){0};
 	if (!b->limiter.loop)
 		limiter_start(&b->limiter, v->device.host->loop);
 }

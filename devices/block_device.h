@@ -10,6 +10,7 @@
 #include "devices/block_overlay.h"
 #include "devices/block_request.h"
 #include "devices/block_worker.h"
+#include "devices/virtio/patience.h"
 #include "devices/virtio/turn.h"
 #include "devices/virtio/virtio.h"
 #include "vmm/event/limiter.h"
@@ -57,6 +58,8 @@ struct block {
 	bool is_starved;       /* a queue waits for what is in flight */
 	struct turn turn;      /* of the queues */
 	uint32_t answered;     /* queues to publish, by index */
+	uint32_t untold;       /* queues published without an interrupt, too */
+	struct patience patience;
 	struct block_counts counts;
 };
 

@@ -88,6 +88,9 @@ int block_file_read_cached(const struct block_file *f, struct iov *iov,
 {
 	ssize_t n;
 
+	/* Linux knows no RWF_NOWAIT there, for there is no disk. */
+	if (f->is_in_memory)
+		return block_file_read(f, iov, offset);
 	while (iov->bytes) {
 		n = preadv2(f->fd, iov->at, (int)iov->count, (off_t)offset,
 			    RWF_NOWAIT);

@@ -39,7 +39,8 @@ int block_file_read(const struct block_file *f, struct iov *iov,
 		    uint64_t offset);
 /*
  * As block_file_read(), but only what the page cache holds: -EAGAIN where the
- * rest would have to be waited for, -EOPNOTSUPP where the file can't tell.
+ * rest would have to be waited for, -EOPNOTSUPP where the file can't tell. A
+ * file in memory is read to its end.
  */
 int block_file_read_cached(const struct block_file *f, struct iov *iov,
 			   uint64_t offset);

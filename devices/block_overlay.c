@@ -62,7 +62,9 @@ static int make_map(struct block_overlay *o, struct err *e)
 	o->undo = calloc(o->clusters + 1ULL, sizeof(*o->undo));
 	/* At most every cluster once as marked, and once as it is now. */
 	o->free = calloc(2ULL * o->clusters + 1, sizeof(*o->free));
-	if (!o->map || !o->undo || !o->free)
+	o->touched = calloc(o->clusters / OVERLAY_CHUNK / 64 + 1,
+			    sizeof(*o->touched));
+	if (!o->map || !o->undo || !o->free || !o->touched)
 		return err_set(e, -ENOMEM, "no memory for an overlay's map");
 	return 0;
 }
@@ -117,6 +119,8 @@ void block_overlay_free(struct block_overlay *o)
 	free(o->map);
 	free(o->undo);
 	free(o->free);
+	free(o->touched);
+	overlay_log_free(o->log);
 	free(o);
 }
 
@@ -133,6 +137,15 @@ static uint64_t place_at(uint32_t entry)
 	return ((entry & OVERLAY_PLACE) - 1ULL) * OVERLAY_CLUSTER;
 }
 
+/* For a fork that is being made: see block_overlay_fork.c. */
+static void note(const struct block_overlay *o, uint32_t cluster)
+{
+	struct overlay_log *log = atomic_load(&o->log);
+
+	if (log)
+		overlay_log_note(log, cluster);
+}
+
 /* What is in the cluster now is known: the bytes are there. */
 static void become(struct block_overlay *o, uint32_t cluster, uint32_t entry)
 {
@@ -141,8 +154,9 @@ static void become(struct block_overlay *o, uint32_t cluster, uint32_t entry)
 	if (!(was & OVERLAY_FRESH))
 		o->undo[o->undo_count++] =
 			(struct overlay_undo){.cluster = cluster, .was = was};
-	atomic_store_explicit(&o->map[cluster], entry | OVERLAY_FRESH,
-			      memory_order_release);
+	block_overlay_touch(o, cluster);
+	atomic_store(&o->map[cluster], entry | OVERLAY_FRESH);
+	note(o, cluster);
 }
 
 /* The place that is next, or 0. */
@@ -226,14 +240,6 @@ static int move(const struct block_file *f, mover *how, struct iov *iov,
 	return rc;
 }
 
-/* What is in memory there is no need to ask the page cache for. */
-static int read_cached(const struct block_file *f, struct iov *iov,
-		       uint64_t offset)
-{
-	return f->is_in_memory ? block_file_read(f, iov, offset)
-			       : block_file_read_cached(f, iov, offset);
-}
-
 static void put_zeroes(struct iov *iov, size_t len)
 {
 	size_t n;
@@ -302,7 +308,7 @@ static int read_all(const struct block_overlay *o, mover *how, struct iov *iov,
 int block_overlay_read_cached(const struct block_overlay *o, struct iov *iov,
 			      uint64_t offset)
 {
-	return read_all(o, read_cached, iov, offset);
+	return read_all(o, block_file_read_cached, iov, offset);
 }
 
 /* ---- writes ---------------------------------------------------------------
@@ -327,6 +333,10 @@ static int write_run(struct block_overlay *o, struct iov *iov, uint32_t cluster,
 	rc = move(&o->store, block_file_write, iov, place_at(first),
 		  (size_t)n * OVERLAY_CLUSTER);
 	if (rc) {
+		/* Where they had their places some may be written all the same.
+		 */
+		for (i = 0; i < n; i++)
+			note(o, cluster + i);
 		o->supply = before;
 		return rc;
 	}
@@ -363,9 +373,12 @@ static int write_part(struct block_overlay *o, struct iov *iov,
 	uint32_t written;
 	int rc;
 
-	if (entry & OVERLAY_FRESH && !(entry & OVERLAY_ZERO))
-		return move(&o->store, block_file_write, iov,
-			    place_at(entry) + within, len);
+	if (entry & OVERLAY_FRESH && !(entry & OVERLAY_ZERO)) {
+		rc = move(&o->store, block_file_write, iov,
+			  place_at(entry) + within, len);
+		note(o, cluster);
+		return rc;
+	}
 	rc = read_cluster(o, cluster, buffer);
 	if (rc)
 		return rc;

@@ -33,6 +33,9 @@ enum {
 	OVERLAY_PLACE = OVERLAY_SAVED - 1,
 };
 
+/* Of a map, parts that are looked at as one where nothing was ever written. */
+enum { OVERLAY_CHUNK = 1024 };
+
 struct block_overlay_config {
 	bool is_wanted;
 	const char *dir;    /* where the store is; NULL for memory */
@@ -51,6 +54,8 @@ struct overlay_supply {
 	uint32_t free_count;
 };
 
+struct overlay_log;
+
 struct block_overlay {
 	const struct block_file *base; /* borrowed: the device */
 	struct block_file store;
@@ -63,7 +68,30 @@ struct block_overlay {
 	uint32_t *free; /* owned; places, the next one last */
 	struct overlay_supply supply;
 	struct overlay_supply marked;
+	_Atomic uint64_t *touched; /* owned; a bit for each chunk of the map */
+	_Atomic(struct overlay_log *) log; /* owned; NULL before a fork */
 };
+
+/* Whether nothing in the chunk that begins with this cluster is ours. */
+static inline bool block_overlay_is_bare(const struct block_overlay *o,
+					 uint32_t cluster)
+{
+	const uint32_t chunk = cluster / OVERLAY_CHUNK;
+
+	return cluster % OVERLAY_CHUNK == 0 &&
+	       !(atomic_load(&o->touched[chunk / 64]) >> chunk % 64 & 1);
+}
+
+/* What makes a chunk one that is looked at. */
+static inline void block_overlay_touch(struct block_overlay *o,
+				       uint32_t cluster)
+{
+	const uint32_t chunk = cluster / OVERLAY_CHUNK;
+	const uint64_t bit = 1ULL << chunk % 64;
+
+	if (!(atomic_load(&o->touched[chunk / 64]) & bit))
+		atomic_fetch_or(&o->touched[chunk / 64], bit);
+}
 
 /* Whether a store can be made as config says; a sentence where it can't. */
 int block_overlay_try(const struct block_overlay_config *config, struct err *e);
@@ -101,3 +129,42 @@ void block_overlay_save(const struct block_overlay *o, int fd, uint64_t *at,
 			struct visitor *v);
 void block_overlay_load(struct block_overlay *o, int fd, uint64_t *at,
 			struct visitor *v);
+
+/*
+ * A fork (block_overlay_fork.c): what the clusters hold goes to fd, which has
+ * room for all of them from cluster at on, while they are read and written. It
+ * is begun, takes steps up to end_ns, and where they say 1 the rest can be
+ * copied in a moment, when nothing is in flight; then the map is as at that
+ * instant. *look is told of what is in the way. Who let time go by goes on with
+ * block_overlay_fork_again(). Thread: the loop's.
+ */
+struct overlay_fork_look {
+	bool is_stuck; /* as much is written as we copy */
+	bool waits;    /* for a disk */
+};
+
+/* Of its disk, the last one perhaps short. */
+uint32_t block_overlay_clusters(const struct block_overlay *o);
+
+int block_overlay_fork_begin(struct block_overlay *o, int fd, uint64_t at,
+			     struct err *e);
+int block_overlay_fork_step(struct block_overlay *o, uint64_t end_ns,
+			    struct overlay_fork_look *look, struct err *e);
+void block_overlay_fork_again(struct block_overlay *o);
+int block_overlay_fork_rest(struct block_overlay *o, struct err *e);
+void block_overlay_fork_end(struct block_overlay *o);
+
+/*
+ * The map of a fork, saved, whose clusters lie where their numbers say; and
+ * loaded, as block_overlay_load() does.
+ */
+void block_overlay_fork_save(const struct block_overlay *o, uint64_t at,
+			     struct visitor *v);
+void block_overlay_fork_load(struct block_overlay *o, int fd,
+			     struct visitor *v);
+
+/* Of a cluster whose bytes were written just now. Thread: who performs. */
+void overlay_log_note(struct overlay_log *log, uint32_t cluster);
+
+/* Accepts NULL. */
+void overlay_log_free(struct overlay_log *log);

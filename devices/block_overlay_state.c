@@ -59,12 +59,19 @@ static int copy_run(const struct block_overlay *o, uint32_t cluster, uint32_t n,
 static uint32_t run_at(const struct block_overlay *o, uint32_t cluster)
 {
 	const enum kind kind = kind_of(entry_at(o, cluster));
-	uint32_t n = 1;
+	uint64_t next = cluster + 1ULL;
 
-	while (cluster + n < o->clusters &&
-	       kind_of(entry_at(o, cluster + n)) == kind)
-		n++;
-	return n;
+	while (next < o->clusters) {
+		if (kind == KIND_BASE &&
+		    block_overlay_is_bare(o, (uint32_t)next)) {
+			next += OVERLAY_CHUNK;
+			continue;
+		}
+		if (kind_of(entry_at(o, (uint32_t)next)) != kind)
+			break;
+		next++;
+	}
+	return (uint32_t)(next < o->clusters ? next : o->clusters) - cluster;
 }
 
 void block_overlay_save(const struct block_overlay *o, int fd, uint64_t *at,
@@ -105,15 +112,21 @@ static void load_run(struct block_overlay *o, uint32_t cluster, uint32_t n,
 {
 	uint32_t i;
 
-	for (i = 0; i < n && kind != KIND_BASE; i++)
+	for (i = 0; i < n && kind != KIND_BASE; i++) {
+		block_overlay_touch(o, cluster + i);
 		o->map[cluster + i] = kind == KIND_ZERO
 					      ? OVERLAY_ZERO
 					      : OVERLAY_SAVED |
 							(uint32_t)(at + i + 1);
+	}
 }
 
-void block_overlay_load(struct block_overlay *o, int fd, uint64_t *at,
-			struct visitor *v)
+/*
+ * The clusters of a fork lie where their numbers say, in a file of their own,
+ * and so a run of them tells where that is.
+ */
+static void load(struct block_overlay *o, int fd, uint64_t *at, bool is_fork,
+		 struct visitor *v)
 {
 	const uint64_t there = clusters_in(fd);
 	uint64_t size = 0;
@@ -121,7 +134,8 @@ void block_overlay_load(struct block_overlay *o, int fd, uint64_t *at,
 	uint8_t kind = 0;
 
 	o->saved.fd = fd;
-	visit_u64(v, at);
+	if (!is_fork)
+		visit_u64(v, at);
 	visit_u64(v, &size);
 	visit_check(v, size == o->base->size,
 		    "the overlay is of a file of %llu bytes, and this one has "
@@ -133,6 +147,8 @@ void block_overlay_load(struct block_overlay *o, int fd, uint64_t *at,
 		visit_u8(v, &kind);
 		visit_check(v, n && n <= o->clusters - cluster && kind < KINDS,
 			    "a run of %u clusters of the kind %u", n, kind);
+		if (is_fork && kind == KIND_DATA)
+			visit_u64(v, at);
 		if (!v->rc && kind == KIND_DATA)
 			visit_check(v,
 				    *at <= there && n <= there - *at &&
@@ -145,5 +161,37 @@ void block_overlay_load(struct block_overlay *o, int fd, uint64_t *at,
 		load_run(o, cluster, n, kind, *at);
 		*at += kind == KIND_DATA ? n : 0;
 		cluster += n;
+	}
+}
+
+void block_overlay_load(struct block_overlay *o, int fd, uint64_t *at,
+			struct visitor *v)
+{
+	load(o, fd, at, false, v);
+}
+
+void block_overlay_fork_load(struct block_overlay *o, int fd, struct visitor *v)
+{
+	uint64_t at = 0;
+
+	load(o, fd, &at, true, v);
+}
+
+void block_overlay_fork_save(const struct block_overlay *o, uint64_t at,
+			     struct visitor *v)
+{
+	uint64_t size = o->base->size, place;
+	uint32_t cluster, n;
+	uint8_t kind;
+
+	visit_u64(v, &size);
+	for (cluster = 0; cluster < o->clusters && !v->rc; cluster += n) {
+		n = run_at(o, cluster);
+		kind = (uint8_t)kind_of(entry_at(o, cluster));
+		place = at + cluster;
+		visit_u32(v, &n);
+		visit_u8(v, &kind);
+		if (kind == KIND_DATA)
+			visit_u64(v, &place);
 	}
 }

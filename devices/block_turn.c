@@ -22,15 +22,19 @@
 /*
  * A turn in the loop thread ends after this much work, so that other devices
  * and the API get theirs: a request costs 1, and 1 more for each 64 KiB, moved
- * or not. Of it, a queue has SHARE and then the next its own.
+ * or not, and so do 16 us of waiting for the next one. Of it, a queue has SHARE
+ * and then the next its own.
  */
-enum { TURN = 64, SHARE = 8, COST_BYTES = 64 << 10 };
+enum { TURN = 64, SHARE = 8, COST_BYTES = 64 << 10, COST_NS = 16000 };
 
 /* More bytes than that are in flight only as one request. */
 enum { BYTES_IN_FLIGHT_MAX = 32 << 20 };
 
 /* A longer read takes too long to copy, even out of the page cache. */
 enum { CACHED_BYTES_MAX = 1 << 20 };
+
+/* What takes that long to copy is worth an interrupt of its own. */
+enum { LONG_BYTES = 128 << 10 };
 
 /* After a read that the page cache didn't have, so many don't ask it. */
 enum { CACHE_MISS_PAUSE = 32 };
@@ -124,18 +128,28 @@ static void async_done(void *owner, struct block_request *r, int rc)
 }
 
 /* Shows the driver what was answered since the last call. */
-static void publish(struct block *b) REQUIRES(b->virtio.device.lock)
+static void show(struct block *b) REQUIRES(b->virtio.device.lock)
 {
-	struct vq *vq;
 	unsigned i;
 
+	b->untold |= b->answered;
 	for (i = 0; b->answered; i++) {
-		if (b->answered & 1U << i) {
-			vq = &b->virtio.queues[i];
-			vq_publish(vq);
-			virtio_notify(&b->virtio, vq);
-		}
+		if (b->answered & 1U << i)
+			vq_publish(&b->virtio.queues[i]);
 		b->answered &= ~(1U << i);
+	}
+}
+
+/* The same, and interrupts it for what was shown where it wants to know. */
+static void publish(struct block *b) REQUIRES(b->virtio.device.lock)
+{
+	unsigned i;
+
+	show(b);
+	for (i = 0; b->untold; i++) {
+		if (b->untold & 1U << i)
+			virtio_notify(&b->virtio, &b->virtio.queues[i]);
+		b->untold &= ~(1U << i);
 	}
 }
 
@@ -226,7 +240,7 @@ static bool read_cached(struct block *b, struct block_request *r)
 		return true;
 	}
 	r->offset += before - r->data.bytes;
-	b->cache_misses = rc == -EAGAIN ? CACHE_MISS_PAUSE : UINT_MAX;
+	b->cache_misses = rc == -EOPNOTSUPP ? UINT_MAX : CACHE_MISS_PAUSE;
 	return false;
 }
 
@@ -317,6 +331,9 @@ static enum taken take_one(struct block *b, struct vq *vq, size_t *spent)
 	b->free_slots = r->next;
 	*spent += 1 + (size_t)(bytes / COST_BYTES);
 	perform(b, r);
+	/* The driver has something to do while we copy the next. */
+	if (b->answered && bytes >= LONG_BYTES)
+		publish(b);
 	return TAKEN_ENOUGH;
 }
 
@@ -351,7 +368,18 @@ static void settle(struct block *b) REQUIRES(b->virtio.device.lock)
 {
 	if (b->async.unsent && !block_async_send(&b->async))
 		virtio_kick_again(&b->virtio);
-	publish(b);
+	show(b);
+}
+
+/* Whether the driver has asked for more, waited for as it deserves. */
+static bool has_more(struct block *b, size_t *spent)
+	REQUIRES(b->virtio.device.lock)
+{
+	uint64_t ns = 0;
+	bool more = patience_for_more(&b->patience, &b->virtio, &ns);
+
+	*spent += (size_t)(ns / COST_NS);
+	return more;
 }
 
 /* Serves queues in their turns until all are empty, or why it ended. */
@@ -389,6 +417,7 @@ void block_serve(struct virtio *v)
 	block_exchange(b);
 	if (b->virtio.is_draining || b->virtio.is_held || b->has_next)
 		return;
+	patience_begin(&b->patience, v);
 	do {
 		b->is_starved = false;
 		how = serve_in_turns(b, &spent);
@@ -396,11 +425,18 @@ void block_serve(struct virtio *v)
 		/* What was done within the call has made room. */
 		if (how == TAKEN_BLOCKED && b->is_starved && !is_full(b))
 			how = TAKEN_ENOUGH;
-		/* Late, for what came while we submitted needs no kick. */
-		if (how == TAKEN_ALL && enable_kicks(b))
+		if (how == TAKEN_ALL && has_more(b, &spent)) {
 			how = TAKEN_ENOUGH;
+		} else {
+			publish(b);
+			/* What came while we submitted needs no kick. */
+			if (how == TAKEN_ALL && enable_kicks(b))
+				how = TAKEN_ENOUGH;
+		}
 		/* A round counts too: the driver may take offers back. */
 	} while (how == TAKEN_ENOUGH && spent++ < TURN);
+	/* The turn may have ended when there was more to come. */
+	publish(b);
 	if (how == TAKEN_ENOUGH)
 		virtio_kick_again(v);
 }

@@ -122,6 +122,11 @@ struct net_rx {
 struct net_tx {
 	bool is_blocked; /* the tap said EAGAIN */
 	size_t paid;	 /* bytes the limiter gave for the next frame */
+	/* What is known of the driver's haste; see await_next(). */
+	unsigned trust;
+	uint64_t gap_ns;   /* from one frame to the next */
+	uint64_t idle_ns;  /* when there was none left, or 0 */
+	uint64_t received; /* frames for the guest by then */
 };
 
 struct net_pair {

@@ -207,6 +207,7 @@ static int take_resource_limit(const struct args *a, void *into, struct err *e)
 	}
 	if (!strncmp(value, "no-file=", 8) && args_number(value + 8, &number)) {
 		o->no_file = number;
+		o->has_no_file = true;
 		return 0;
 	}
 	return err_set(e, -EINVAL,

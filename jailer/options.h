@@ -41,6 +41,7 @@ struct jail_options {
 	uid_t uid;
 	gid_t gid;
 	uint64_t no_file;
+	bool has_no_file;     /* that was asked for */
 	uint64_t fsize_bytes; /* where has_fsize */
 	bool has_fsize;
 	int fds[JAIL_FDS_MAX]; /* kept open: ascending, each 3 or more */

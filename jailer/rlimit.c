@@ -24,12 +24,25 @@ static int set_both(int resource, uint64_t value, const char *name,
 			       "%s=%" PRIu64 ": more than the caller's own "
 			       "limit, which only root can raise",
 			       name, value);
-	if (errno == EPERM && resource == RLIMIT_NOFILE)
+	if (errno == EPERM)
 		return err_set(e, -EPERM,
-			       "%s=%" PRIu64 ": more than the kernel's "
-			       "fs.nr_open allows",
-			       name, value);
+			       "%s=%" PRIu64 ": more than the caller's own "
+			       "limit, which takes CAP_SYS_RESOURCE to raise%s",
+			       name, value,
+			       resource == RLIMIT_NOFILE
+				       ? ", or than the kernel's fs.nr_open"
+				       : "");
 	return err_errno(e, "%s=%" PRIu64, name, value);
+}
+
+/* What nobody asked for is no reason to fail: what there is has to do. */
+static int keep_files(struct err *e)
+{
+	struct rlimit own;
+
+	if (getrlimit(RLIMIT_NOFILE, &own))
+		return err_errno(e, "no-file");
+	return set_both(RLIMIT_NOFILE, own.rlim_max, "no-file", e);
 }
 
 int rlimit_set(const struct jail_options *o, struct err *e)
@@ -38,7 +51,8 @@ int rlimit_set(const struct jail_options *o, struct err *e)
 
 	if (o->has_fsize)
 		rc = set_both(RLIMIT_FSIZE, o->fsize_bytes, "fsize", e);
-	if (!rc)
-		rc = set_both(RLIMIT_NOFILE, o->no_file, "no-file", e);
-	return rc;
+	if (rc)
+		return rc;
+	rc = set_both(RLIMIT_NOFILE, o->no_file, "no-file", e);
+	return rc == -EPERM && !o->has_no_file ? keep_files(e) : rc;
 }

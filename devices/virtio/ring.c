@@ -442,22 +442,47 @@ void vq_push(struct vq *vq, uint16_t head, uint32_t written)
 	vq_publish(vq);
 }
 
+/*
+ * 2.7.7.2: an interrupt when the entry at used_event was among those that were
+ * put from old on.
+ */
+static bool is_event_among(const struct vq *vq, uint16_t event, uint16_t old)
+{
+	return (uint16_t)(vq->next_used - event - 1) <
+	       (uint16_t)(vq->next_used - old);
+}
+
 bool vq_must_notify(struct vq *vq)
 {
 	const uint16_t old = vq->told_used;
-	const uint16_t new = vq->next_used;
-	uint16_t event;
 
-	if (!vq->live || old == new)
+	if (!vq->live || old == vq->next_used)
 		return false;
-	vq->told_used = new;
+	vq->told_used = vq->next_used;
 	atomic_thread_fence(memory_order_seq_cst);
 	/* 2.7.7.2: with EVENT_IDX the flags mean nothing. */
 	if (!vq->event_idx)
 		return !(le16_get(&vq->avail->flags) & AVAIL_NO_INTERRUPT);
-	/* 2.7.7.2: an interrupt when the entry at used_event was among ours. */
+	return is_event_among(vq, le16_get(used_event(vq)), old);
+}
+
+uint16_t vq_unseen(const struct vq *vq)
+{
+	uint16_t event;
+
+	if (!vq->live || !vq->event_idx || vq->told_used == vq->next_used)
+		return 0;
 	event = le16_get(used_event(vq));
-	return (uint16_t)(new - event - 1) < (uint16_t)(new - old);
+	if (!is_event_among(vq, event, vq->told_used))
+		return 0;
+	return (uint16_t)(vq->next_used - event);
+}
+
+uint16_t vq_under_way(const struct vq *vq)
+{
+	if (!vq->live || !vq->event_idx)
+		return 0;
+	return (uint16_t)(le16_get(&vq->avail->idx) - le16_get(used_event(vq)));
 }
 
 void vq_disable_kicks(struct vq *vq)

@@ -120,6 +120,19 @@ void vq_publish(struct vq *vq);
 bool vq_must_notify(struct vq *vq);
 
 /*
+ * How many answers, all published, vq_must_notify() would interrupt for: those
+ * from the one that the driver waits for. 0 where it would not, and without
+ * EVENT_IDX, for then no driver says what it waits for.
+ */
+uint16_t vq_unseen(const struct vq *vq);
+
+/*
+ * How many chains the driver has offered beyond the answers it has looked at,
+ * as it says; 0 without EVENT_IDX.
+ */
+uint16_t vq_under_way(const struct vq *vq);
+
+/*
  * Kicks are notifications from the driver. Without them while we look at the
  * queue anyway; before going to sleep ask for them again and, where this
  * returns true, take what came in between:

@@ -92,7 +92,7 @@ static void serve(struct controller *c, char *line)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct loop loop = {0};
-	struct controller c;
+	struct controller c = {0};
 	char *text = malloc(size + 1), *line, *next;
 
 	if (size)

@@ -39,9 +39,7 @@ void fake_reset(void)
 	fake.steps = 0;
 }
 
-static void note(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
-
-static void note(const char *fmt, ...)
+void fake_note(const char *fmt, ...)
 {
 	size_t at = strlen(fake.calls);
 	va_list ap;
@@ -56,7 +54,7 @@ static void note(const char *fmt, ...)
 	va_end(ap);
 }
 
-static int fails(const char *call, struct err *e)
+int fake_fails(const char *call, struct err *e)
 {
 	if (!fake.fail || strcmp(fake.fail, call) != 0)
 		return 0;
@@ -70,12 +68,13 @@ int machine_new(struct machine **out, const struct machine_config *config,
 		struct err *e)
 {
 	(void)loop;
-	note("new vcpus=%u mem=%llu pages=%d smt=%d%s%s%s", config->vcpus,
-	     (unsigned long long)config->mem_bytes, config->backing.kind,
-	     config->smt, config->template == ARCH_TEMPLATE_T2 ? " t2" : "",
-	     config->is_tracked ? " tracked" : "",
-	     config->clock_realtime ? " realtime" : "");
-	if (fails("new", e))
+	fake_note("new vcpus=%u mem=%llu pages=%d smt=%d%s%s%s", config->vcpus,
+		  (unsigned long long)config->mem_bytes, config->backing.kind,
+		  config->smt,
+		  config->template == ARCH_TEMPLATE_T2 ? " t2" : "",
+		  config->is_tracked ? " tracked" : "",
+		  config->clock_realtime ? " realtime" : "");
+	if (fake_fails("new", e))
 		return -ENOMEM;
 	fake.hooks = *hooks;
 	fake.state = config->state;
@@ -97,7 +96,7 @@ void machine_free(struct machine *m)
 {
 	if (!m)
 		return;
-	note("free");
+	fake_note("free");
 	while (m->count)
 		device_gone(m->devices[--m->count]);
 	free(m);
@@ -106,8 +105,8 @@ void machine_free(struct machine *m)
 
 int machine_add(struct machine *m, struct device *d, struct err *e)
 {
-	note("add %s", d->id);
-	if (fails("add", e)) {
+	fake_note("add %s", d->id);
+	if (fake_fails("add", e)) {
 		device_gone(d);
 		return -ENOMEM;
 	}
@@ -118,11 +117,12 @@ int machine_add(struct machine *m, struct device *d, struct err *e)
 int machine_start(struct machine *m, const struct boot_source *source,
 		  struct err *e)
 {
-	note("start kernel=%s initrd=%s cmdline=[%s]", source->kernel_path,
-	     source->initrd_path ? source->initrd_path : "-", source->cmdline);
+	fake_note("start kernel=%s initrd=%s cmdline=[%s]", source->kernel_path,
+		  source->initrd_path ? source->initrd_path : "-",
+		  source->cmdline);
 	m->times.loaded_ns = 2000;
 	m->times.run_ns = 3000;
-	return fails("start", e);
+	return fake_fails("start", e);
 }
 
 /* Its state is a section of one number. */
@@ -135,13 +135,13 @@ int machine_load(struct machine *m, struct err *e)
 	int rc = state_section(fake.state, "fake", 1, &v, e);
 
 	(void)m;
-	note("load");
+	fake_note("load");
 	if (rc)
 		return rc;
 	visit_u32(&v, &number);
 	visit_check(&v, number == SAVED, "the fake machine is %x", number);
 	rc = visitor_end(&v);
-	return rc ? rc : fails("load", e);
+	return rc ? rc : fake_fails("load", e);
 }
 
 int machine_save(struct machine *m, struct state *s, struct err *e)
@@ -150,8 +150,8 @@ int machine_save(struct machine *m, struct state *s, struct err *e)
 	uint32_t number = SAVED;
 
 	(void)m;
-	note("save");
-	if (fails("save", e))
+	fake_note("save");
+	if (fake_fails("save", e))
 		return -ENOMEM;
 	visitor_save(&v, 1, e);
 	visit_u32(&v, &number);
@@ -161,14 +161,14 @@ int machine_save(struct machine *m, struct state *s, struct err *e)
 int machine_quiet(struct machine *m, struct err *e)
 {
 	(void)m;
-	note("quiet");
-	return fails("quiet", e) ? -EBUSY : 0;
+	fake_note("quiet");
+	return fake_fails("quiet", e) ? -EBUSY : 0;
 }
 
 void machine_unquiet(struct machine *m)
 {
 	(void)m;
-	note("unquiet");
+	fake_note("unquiet");
 }
 
 /* A page of it, at the start or for a diff at the second page. */
@@ -180,8 +180,8 @@ int machine_write_image(struct machine *m, enum machine_image kind, int fd,
 	uint8_t page[4096];
 
 	(void)m;
-	note("image %s", is_diff ? "diff" : "full");
-	if (fails("image", e))
+	fake_note("image %s", is_diff ? "diff" : "full");
+	if (fake_fails("image", e))
 		return -ENOMEM;
 	memset(page, is_diff ? 'd' : 'f', sizeof(page));
 	figures->written = sizeof(page);
@@ -192,64 +192,78 @@ int machine_write_image(struct machine *m, enum machine_image kind, int fd,
 void machine_image_kept(struct machine *m)
 {
 	(void)m;
-	note("kept");
+	fake_note("kept");
 }
 
 int machine_mark(struct machine *m, const struct state *s, struct err *e)
 {
 	(void)m;
 	(void)s;
-	note("mark");
-	return fails("mark", e);
+	fake_note("mark");
+	return fake_fails("mark", e);
 }
 
 void machine_mark_loaded(struct machine *m, const struct state *s)
 {
 	(void)m;
 	(void)s;
-	note("mark loaded");
+	fake_note("mark loaded");
 }
 
 int machine_renew(struct machine *m, bool clock_realtime, struct err *e)
 {
 	(void)m;
-	note("renew%s", clock_realtime ? " realtime" : "");
-	return fails("renew", e);
+	fake_note("renew%s", clock_realtime ? " realtime" : "");
+	return fake_fails("renew", e);
 }
 
 int machine_reload(struct machine *m, struct device *d, struct err *e)
 {
 	(void)m;
-	note("reload %s", d->id);
-	return fails("reload", e);
+	fake_note("reload %s", d->id);
+	return fake_fails("reload", e);
 }
 
 int machine_reset(struct machine *m, struct err *e)
 {
 	(void)m;
-	note("reset");
-	return fails("reset", e);
+	fake_note("reset");
+	return fake_fails("reset", e);
 }
 
 int machine_fork_begin(struct machine *m, bool runs, struct err *e)
 {
 	(void)m;
-	note(runs ? "fork begin" : "fork begin held");
-	return fails("fork begin", e);
+	fake_note(runs ? "fork begin" : "fork begin held");
+	return fake_fails("fork begin", e);
+}
+
+int machine_fork_beside(struct machine *m,
+			int (*act)(void *context, struct err *e), void *context,
+			struct err *e)
+{
+	(void)m;
+	return act(context, e);
+}
+
+void machine_fork_slow(struct machine *m)
+{
+	(void)m;
+	fake_note("fork slow");
 }
 
 void machine_fork_again(struct machine *m)
 {
 	(void)m;
-	note("fork again");
+	fake_note("fork again");
 }
 
 int machine_fork_step(struct machine *m, uint64_t *rest_ns, struct err *e)
 {
 	(void)m;
 	*rest_ns = 0;
-	note("step");
-	if (fails("step", e))
+	fake_note("step");
+	if (fake_fails("step", e))
 		return e->code;
 	if (!fake.steps)
 		return 1;
@@ -260,22 +274,22 @@ int machine_fork_step(struct machine *m, uint64_t *rest_ns, struct err *e)
 int machine_fork(struct machine *m, struct err *e)
 {
 	(void)m;
-	note("fork");
-	return fails("fork", e);
+	fake_note("fork");
+	return fake_fails("fork", e);
 }
 
 int machine_fork_memory(struct machine *m, int *fd, struct err *e)
 {
 	(void)m;
 	*fd = memfd_create("memory", MFD_CLOEXEC);
-	note("memory");
-	return fails("memory", e);
+	fake_note("memory");
+	return fake_fails("memory", e);
 }
 
 void machine_fork_end(struct machine *m)
 {
 	(void)m;
-	note("fork end");
+	fake_note("fork end");
 }
 
 uint64_t machine_memory(const struct machine *m)
@@ -286,13 +300,13 @@ uint64_t machine_memory(const struct machine *m)
 void machine_pause(struct machine *m)
 {
 	(void)m;
-	note("pause");
+	fake_note("pause");
 }
 
 void machine_resume(struct machine *m)
 {
 	(void)m;
-	note("resume");
+	fake_note("resume");
 }
 
 const struct machine_times *machine_times(const struct machine *m)
@@ -321,7 +335,7 @@ static int make(struct device **out, const char *id, struct err *e)
 {
 	static const struct device_ops ops = {.free = device_gone};
 
-	if (fails(id, e))
+	if (fake_fails(id, e))
 		return -ENOMEM;
 	*out = calloc(1, sizeof(**out));
 	(*out)->ops = &ops;
@@ -355,71 +369,16 @@ static const char *limits(const char *prefix, const struct limiter_config *l)
 int block_new(struct device **out, const struct block_config *config,
 	      struct err *e)
 {
-	note("block %s %s%s%s queues=%u%s", config->path,
-	     config->is_read_only ? "ro" : "rw",
-	     config->is_writeback ? " writeback" : "",
-	     config->engine == BLOCK_ASYNC ? " async" : "", config->queues,
-	     limits("", &config->limiter));
+	fake_note("block %s %s%s%s queues=%u%s", config->path,
+		  config->is_read_only ? "ro" : "rw",
+		  config->is_writeback ? " writeback" : "",
+		  config->engine == BLOCK_ASYNC ? " async" : "", config->queues,
+		  limits("", &config->limiter));
 	if (config->overlay.is_wanted)
-		note("overlay of %llu in %s",
-		     (unsigned long long)config->overlay.bytes_max,
-		     config->overlay.dir ? config->overlay.dir : "memory");
+		fake_note("overlay of %llu in %s",
+			  (unsigned long long)config->overlay.bytes_max,
+			  config->overlay.dir ? config->overlay.dir : "memory");
 	return make(out, config->id, e);
-}
-
-/* Of each drive that is asked for; what it holds is a number. */
-enum { HELD = 0x0e71a };
-
-struct block_overlay *block_overlay_of(struct device *d)
-{
-	return (struct block_overlay *)d;
-}
-
-static const char *id_of(const struct block_overlay *o)
-{
-	return ((const struct device *)o)->id;
-}
-
-int block_overlay_try(const struct block_overlay_config *config, struct err *e)
-{
-	(void)config;
-	return fails("overlay", e);
-}
-
-void block_overlay_mark(struct block_overlay *o)
-{
-	note("mark %s", id_of(o));
-}
-
-void block_overlay_reset(struct block_overlay *o)
-{
-	note("reset %s", id_of(o));
-}
-
-void block_overlay_save(const struct block_overlay *o, int fd, uint64_t *at,
-			struct visitor *v)
-{
-	uint32_t held = HELD;
-
-	note("save %s", id_of(o));
-	visit_u32(v, &held);
-	assert(!fd_pwrite(fd, &held, sizeof(held), *at * 4096));
-	(*at)++;
-}
-
-void block_overlay_load(struct block_overlay *o, int fd, uint64_t *at,
-			struct visitor *v)
-{
-	uint32_t held = 0, there = 0;
-
-	note("load %s", id_of(o));
-	visit_u32(v, &held);
-	visit_check(v,
-		    held == HELD && !fd_pread(fd, &there, 4, *at * 4096) &&
-			    there == HELD,
-		    "an overlay of %x and %x", held, there);
-	(*at)++;
-	close(fd);
 }
 
 /* Files of the host: there unless a test says "file" or "tap". */
@@ -428,7 +387,8 @@ int block_file_open(struct block_file *f, const char *path, bool is_read_only,
 {
 	(void)is_read_only;
 	*f = (struct block_file){.fd = -1};
-	return fails("file", e) ? err_set(e, -ENOENT, "no file %s", path) : 0;
+	return fake_fails("file", e) ? err_set(e, -ENOENT, "no file %s", path)
+				     : 0;
 }
 
 void block_file_close(struct block_file *f)
@@ -440,7 +400,7 @@ int tap_open(struct tap *t, const char *name, bool want_multi, struct err *e)
 {
 	(void)want_multi;
 	*t = (struct tap){.fd = -1};
-	return fails("tap", e) ? err_set(e, -EBUSY, "no tap %s", name) : 0;
+	return fake_fails("tap", e) ? err_set(e, -EBUSY, "no tap %s", name) : 0;
 }
 
 int tap_adopt(struct tap *t, int fd, const char *name, struct err *e)
@@ -458,55 +418,56 @@ void tap_close(struct tap *t)
 
 int block_set_path(struct device *d, const char *path, struct err *e)
 {
-	if (fails("path", e))
+	if (fake_fails("path", e))
 		return -ENOENT;
-	note("path %s %s", d->id, path ? path : "-");
+	fake_note("path %s %s", d->id, path ? path : "-");
 	return 0;
 }
 
 void block_set_limiter(struct device *d, const struct limiter_config *config)
 {
-	note("limiter %s%s", d->id, limits("", config));
+	fake_note("limiter %s%s", d->id, limits("", config));
 }
 
 int net_new(struct device **out, const struct net_config *config, struct err *e)
 {
 	const uint8_t *m = config->mac;
 
-	note("net %s %02x:%02x:%02x:%02x:%02x:%02x mtu=%u pairs=%u%s%s",
-	     config->tap_name ? config->tap_name : "later", m[0], m[1], m[2],
-	     m[3], m[4], m[5], config->mtu, config->queue_pairs,
-	     limits("rx-", &config->rx), limits("tx-", &config->tx));
+	fake_note("net %s %02x:%02x:%02x:%02x:%02x:%02x mtu=%u pairs=%u%s%s",
+		  config->tap_name ? config->tap_name : "later", m[0], m[1],
+		  m[2], m[3], m[4], m[5], config->mtu, config->queue_pairs,
+		  limits("rx-", &config->rx), limits("tx-", &config->tx));
 	return make(out, config->id, e);
 }
 
 void net_set_limiters(struct device *d, const struct limiter_config *rx,
 		      const struct limiter_config *tx)
 {
-	note("limiters %s%s%s", d->id, limits("rx-", rx), limits("tx-", tx));
+	fake_note("limiters %s%s%s", d->id, limits("rx-", rx),
+		  limits("tx-", tx));
 }
 
 int net_set_tap(struct device *d, const char *tap_name, int tap_fd,
 		struct err *e)
 {
 	(void)tap_fd;
-	note("late tap %s %s", d->id, tap_name);
-	return fails("late tap", e);
+	fake_note("late tap %s %s", d->id, tap_name);
+	return fake_fails("late tap", e);
 }
 
 int vsock_listen(struct device *d, const char *uds_path, int listen_fd,
 		 struct err *e)
 {
 	(void)listen_fd;
-	note("late %s %s", d->id, uds_path);
-	return fails("late vsock", e);
+	fake_note("late %s %s", d->id, uds_path);
+	return fake_fails("late vsock", e);
 }
 
 int vsock_new(struct device **out, const struct vsock_config *config,
 	      struct err *e)
 {
-	note("vsock %u %s", (unsigned)config->cid,
-	     config->uds_path ? config->uds_path : "later");
+	fake_note("vsock %u %s", (unsigned)config->cid,
+		  config->uds_path ? config->uds_path : "later");
 	return make(out, config->id, e);
 }
 
@@ -520,7 +481,7 @@ int uart_new(struct device **out, int out_fd, int in_fd, struct err *e)
 void uart_bound_output(struct device *d)
 {
 	(void)d;
-	note("bounded output");
+	fake_note("bounded output");
 }
 
 int i8042_new(struct device **out, struct err *e)
@@ -531,7 +492,7 @@ int i8042_new(struct device **out, struct err *e)
 void i8042_ctrl_alt_del(struct device *d)
 {
 	(void)d;
-	note("ctrl-alt-del");
+	fake_note("ctrl-alt-del");
 }
 
 int generation_new(struct device **out, struct err *e)
@@ -542,15 +503,15 @@ int generation_new(struct device **out, struct err *e)
 int generation_changed(struct device *d, struct err *e)
 {
 	(void)d;
-	note("generation changed");
-	return fails("generation changed", e);
+	fake_note("generation changed");
+	return fake_fails("generation changed", e);
 }
 
 int generation_again(struct device *d, struct err *e)
 {
 	(void)d;
-	note("generation again");
-	return fails("generation again", e);
+	fake_note("generation again");
+	return fake_fails("generation again", e);
 }
 
 int sleep_new(struct device **out, struct err *e)

@@ -18,5 +18,9 @@ struct fake_machine {
 
 extern struct fake_machine fake;
 
+/* For what else is fake: notes a call, and says whether it is to fail. */
+void fake_note(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+int fake_fails(const char *call, struct err *e);
+
 /* Forgets calls and failures. */
 void fake_reset(void);

@@ -15,9 +15,12 @@
 static char folder[] = "/tmp/mayfly-state-XXXXXX";
 static char before[4096];
 
+const char *pair_bench_beside;
+
 int pair_bench_enter(void **state)
 {
 	(void)state;
+	pair_bench_beside = NULL;
 	memcpy(folder + sizeof(folder) - 7, "XXXXXX", 6);
 	return !getcwd(before, sizeof(before)) || !mkdtemp(folder) ||
 	       chdir(folder);
@@ -49,19 +52,25 @@ static void die(const char *what, const struct err *e)
 	abort();
 }
 
-uint8_t *pair_bench_fill(struct state_pair *p, uint32_t n, size_t *len)
+static void fill(int fd, uint32_t n)
 {
-	struct state *s = state_new();
 	uint32_t words[1024];
-	struct err e = {0};
-	struct visitor v;
-	uint8_t *bytes;
 
 	for (unsigned i = 0; i < 1024; i++)
 		words[i] = n;
 	for (size_t at = 0; at < PAIR_MEM_LEN; at += sizeof(words))
-		if (fd_pwrite(p->mem.fd, words, sizeof(words), at))
+		if (fd_pwrite(fd, words, sizeof(words), at))
 			abort();
+}
+
+uint8_t *pair_bench_fill(struct state_pair *p, uint32_t n, size_t *len)
+{
+	struct state *s = state_new();
+	struct err e = {0};
+	struct visitor v;
+	uint8_t *bytes;
+
+	fill(p->mem.fd, n);
 	memcpy(state_id(s), p->mem.id, STATE_ID_LEN);
 	visitor_save(&v, 1, &e);
 	visit_u32(&v, &n);
@@ -75,36 +84,58 @@ uint8_t *pair_bench_fill(struct state_pair *p, uint32_t n, size_t *len)
 void pair_bench_save(const char *state, const char *mem, uint32_t n,
 		     bool want_sync)
 {
+	struct part beside = {0};
 	struct state_pair p;
 	struct err e = {0};
 	uint8_t *bytes;
 	size_t len;
 
-	if (state_pair_begin(&p, state, mem, &e))
+	if (state_pair_begin(&p, state, mem, &e) ||
+	    (pair_bench_beside && state_beside_begin(&beside, pair_bench_beside,
+						     state, p.mem.id, &e)))
 		die("beginning", &e);
 	bytes = pair_bench_fill(&p, n, &len);
-	if (state_pair_commit(&p, bytes, len, want_sync, &e))
+	if (pair_bench_beside)
+		fill(beside.fd, n);
+	if ((pair_bench_beside && want_sync &&
+	     state_beside_sync(&beside, &e)) ||
+	    state_pair_commit(&p, bytes, len, want_sync, &e) ||
+	    (pair_bench_beside &&
+	     state_beside_commit(&beside, "third file", want_sync, &e)))
 		die("committing", &e);
+	part_fini(&beside);
 	state_pair_fini(&p);
 	free(bytes);
 }
 
-static void check_memory(const char *mem, struct state *s, uint32_t n)
+static void check_file(int fd, const char *what, uint32_t n,
+		       const struct err *e)
 {
 	static uint32_t words[PAIR_MEM_LEN / 4 + 1];
-	struct err e = {0};
-	CLEAN_FD int fd = state_pair_memory(mem, state_id(s), O_RDONLY, &e);
 
 	if (fd < 0)
-		die("memory", &e);
+		die(what, e);
 	if (read(fd, words, sizeof(words)) != PAIR_MEM_LEN)
-		die("the memory has another length", &e);
+		die("it has another length", e);
 	for (unsigned i = 0; i < PAIR_MEM_LEN / 4; i++)
 		if (words[i] != n) {
-			fprintf(stderr, "state %u with memory %u\n", n,
+			fprintf(stderr, "state %u with %s %u\n", n, what,
 				words[i]);
 			abort();
 		}
+	close(fd);
+}
+
+static void check_files(const char *mem, struct state *s, uint32_t n)
+{
+	struct err e = {0};
+
+	check_file(state_pair_memory(mem, state_id(s), O_RDONLY, &e), "memory",
+		   n, &e);
+	if (pair_bench_beside)
+		check_file(state_beside_open(pair_bench_beside, state_id(s),
+					     O_RDONLY, "third file", &e),
+			   "third file", n, &e);
 }
 
 uint32_t pair_bench_look(const char *state, const char *mem)
@@ -126,7 +157,7 @@ uint32_t pair_bench_look(const char *state, const char *mem)
 	if (visitor_end(&v))
 		die("loading", &e);
 	visitor_fini(&v);
-	check_memory(mem, s, n);
+	check_files(mem, s, n);
 	state_free(s);
 	free(bytes);
 	return n;

@@ -12,6 +12,9 @@
  */
 enum { PAIR_MEM_LEN = 8 * 4096 };
 
+/* A third file of saves and looks, full of the number too; NULL for none. */
+extern const char *pair_bench_beside;
+
 int pair_bench_enter(void **state);
 int pair_bench_leave(void **state);
 

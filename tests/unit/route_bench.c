@@ -21,6 +21,7 @@ int route_bench_setup(void **state)
 {
 	(void)state;
 	memset(&loop, 0, sizeof(loop));
+	memset(&controller, 0, sizeof(controller));
 	controller_init(&controller, &loop, "test-vm", controller_collect);
 	fake_reset();
 	return 0;

@@ -66,6 +66,7 @@ int server_bench_setup(void **state)
 
 	(void)state;
 	assert_int_equal(loop_open(&loop, &e), 0);
+	memset(&controller, 0, sizeof(controller));
 	controller_init(&controller, &loop, "test", controller_collect);
 	assert_int_equal(
 		server_open(&server, &loop, &controller, path, LIMIT, &e), 0);

@@ -210,7 +210,7 @@ static char *config_of(struct controller *c)
 static void each_has_its_sentence_and_changes_nothing(void **state)
 {
 	struct loop loop = {0};
-	struct controller c;
+	struct controller c = {0};
 	char *before, *after;
 	unsigned i, wrong = 0;
 

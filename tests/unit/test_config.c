@@ -463,6 +463,32 @@ static void the_command_line_names_the_root(void **state)
 	check_cmdline("a --", &d, "a root=/dev/vda rw --");
 }
 
+/* What is moved is there once, and what it has no use for stays untouched. */
+static void a_configuration_moves(void **state)
+{
+	struct config_drive d = drive("r", true);
+	struct vm_config from, to;
+	struct err e;
+
+	(void)state;
+	config_init(&from);
+	memset(&to, 0xa5, sizeof(to));
+	assert_int_equal(config_set_drive(&from, &d, &e), 0);
+	from.machine.mem_size_mib = 77;
+	from.vsock_fd = 9;
+	config_move(&to, &from);
+	assert_int_equal(to.machine.mem_size_mib, 77);
+	assert_int_equal(to.vsock_fd, 9);
+	assert_int_equal(to.drive_count, 1);
+	assert_string_equal(to.drives[0].drive_id, "r");
+	assert_int_equal(to.net_count, 0);
+	assert_int_equal(((uint8_t *)&to.drives[1])[0], 0xa5);
+	assert_int_equal(((uint8_t *)&to.nets[0])[0], 0xa5);
+	/* Nothing is freed twice. */
+	config_fini(&from);
+	config_fini(&to);
+}
+
 static void a_dump_is_a_config_file(void **state)
 {
 	struct vm_config c, again;
@@ -504,6 +530,7 @@ int main(void)
 		cmocka_unit_test(a_patch_changes_what_it_names),
 		cmocka_unit_test(loggers_merge),
 		cmocka_unit_test(the_command_line_names_the_root),
+		cmocka_unit_test(a_configuration_moves),
 		cmocka_unit_test(a_dump_is_a_config_file),
 	};
 

@@ -174,7 +174,7 @@ static void loaded_vcpus_are_held_and_go_on_where_they_were(void **state)
 	uint32_t i;
 
 	(void)state;
-	cpus_use_vm(cpus, &vm);
+	assert_int_equal(cpus_use_vm(cpus, &vm, NULL), 0);
 	assert_int_equal(cpus_wait(cpus, &e), 0);
 	assert_int_equal(fake.loads, CPUS);
 	assert_int_equal(fake.confined, CPUS);
@@ -205,7 +205,7 @@ static void a_vcpu_that_does_not_load_says_why(void **state)
 
 	(void)state;
 	fake.fail = 1;
-	cpus_use_vm(cpus, &vm);
+	assert_int_equal(cpus_use_vm(cpus, &vm, NULL), 0);
 	assert_int_equal(cpus_wait(cpus, &e), -EBADMSG);
 	assert_string_equal(e.text, "vCPU 1 is nonsense");
 	assert_true(fake.confined < CPUS);
@@ -222,7 +222,7 @@ static void a_guest_that_is_held_at_once_is_at_its_kernel(void **state)
 	for (i = 0; i < 50; i++) {
 		assert_int_equal(teardown(state), 0);
 		assert_int_equal(begin(false), 0);
-		cpus_use_vm(cpus, &vm);
+		assert_int_equal(cpus_use_vm(cpus, &vm, NULL), 0);
 		assert_int_equal(cpus_wait(cpus, &e), 0);
 		cpus_start(cpus, &entry);
 		cpus_hold(cpus);
@@ -241,7 +241,7 @@ static void whoever_waits_can_be_ended(void **state)
 	assert_int_equal(teardown(state), 0);
 	assert_int_equal(fake.loads, 0);
 	assert_int_equal(setup(state), 0);
-	cpus_use_vm(cpus, &vm);
+	assert_int_equal(cpus_use_vm(cpus, &vm, NULL), 0);
 	assert_int_equal(cpus_wait(cpus, &e), 0);
 	cpus_start_held(cpus);
 	assert_int_equal(teardown(state), 0);

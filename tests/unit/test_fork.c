@@ -27,14 +27,15 @@ static struct {
 } ended;
 
 /* NOLINTNEXTLINE(readability-non-const-parameter): the hook's type */
-static void forked(void *context, json_t *json, int fds[2], const struct err *e)
+static void forked(void *context, json_t *json, int fds[RIGHTS_MAX],
+		   const struct err *e)
 {
 	(void)context;
 	ended.count++;
 	ended.error[0] = '\0';
 	if (e)
 		snprintf(ended.error, sizeof(ended.error), "%s", e->text);
-	ended.files = (fds[0] >= 0) + (fds[1] >= 0);
+	ended.files = (int)rights_count(fds);
 	ended.memory_bytes =
 		json_integer_value(json_object_get(json, "memory_bytes"));
 }
@@ -269,9 +270,65 @@ static void a_child_needs_drives_of_its_own(void **state)
 	assert_int_equal(snapshot_fork_check_drives(&controller.config,
 						    overrides, 1, &e),
 			 0);
+	/* Its file stays as it is, and what it holds goes along. */
+	controller.config.drives[0].has_overlay = true;
+	assert_int_equal(
+		snapshot_fork_check_drives(&controller.config, NULL, 0, &e), 0);
+	controller.config.drives[0].has_overlay = false;
 	controller.config.drives[0].is_read_only = true;
 	assert_int_equal(
 		snapshot_fork_check_drives(&controller.config, NULL, 0, &e), 0);
+}
+
+#define DRIVE_OVER(id)                                         \
+	"{\"drive_id\": \"" id "\", \"path_on_host\": \"x\", " \
+	"\"is_root_device\": false, \"overlay\": {}}"
+
+/* The rest of them is copied while the guest is held, and all have one file. */
+static void overlays_go_along(void **state)
+{
+	static const char *const steps[] = {"overlay step", "overlay rest"};
+	unsigned i;
+
+	(void)state;
+	done("PUT", "/drives/a", DRIVE_OVER("a"));
+	done("PUT", "/drives/stuck", DRIVE_OVER("stuck"));
+	start();
+	fake_reset();
+	ended.count = 0;
+	ask("{}");
+	turn();
+	assert_string_equal(
+		fake.calls,
+		"fork begin; fork a at 1; fork stuck at 4; copy a; copy stuck; "
+		"fork slow; step; pause; quiet; save; rest a; rest stuck; "
+		"save a; save stuck; fork; unquiet; resume; memory; end a; "
+		"end stuck; fork end");
+	assert_int_equal(ended.count, 1);
+	assert_int_equal(ended.files, 3);
+	fake_reset();
+	ask("{\"prepare\": true}");
+	turn();
+	ask("{}");
+	turn();
+	assert_non_null(strstr(fake.calls, "fork again; again a; again stuck"));
+	assert_int_equal(ended.files, 3);
+	for (i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
+		fake_reset();
+		fake.fail = steps[i];
+		ask("{}");
+		turn();
+		assert_string_not_equal(ended.error, "");
+		assert_int_equal(ended.files, 0);
+		assert_int_equal(controller.state, CONTROLLER_RUNNING);
+		assert_non_null(
+			strstr(fake.calls, "end a; end stuck; fork end"));
+	}
+	fake_reset();
+	fake.fail = "overlay begin";
+	fault("PUT", "/snapshot/fork", "{}", "*");
+	assert_null(controller.fork);
+	assert_non_null(strstr(fake.calls, "end a; end stuck"));
 }
 
 /* Only a fork's state is of a version that older releases refuse. */
@@ -369,6 +426,7 @@ int main(void)
 		TEST(bodies_are_judged),
 		TEST(drives_that_are_written_to_hold_it),
 		TEST(a_child_needs_drives_of_its_own),
+		TEST(overlays_go_along),
 		TEST(a_state_tells_whether_it_is_a_forks),
 		TEST(a_socket_gets_both),
 	};

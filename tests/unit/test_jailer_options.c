@@ -66,7 +66,7 @@ static void defaults_are_the_known_ones(void **state)
 	assert_int_equal(o.gid, 2);
 	assert_int_equal(o.cgroup_version, 1);
 	assert_int_equal(o.cgroup_count, 0);
-	assert_true(o.no_file == 2048);
+	assert_true(o.no_file == 2048 && !o.has_no_file);
 	assert_false(o.has_fsize || o.daemonize || o.new_pid_ns || o.help);
 	assert_null(o.netns);
 	assert_null(o.parent_cgroup);
@@ -105,7 +105,8 @@ static void what_clients_pass_is_taken(void **state)
 	       &o);
 	assert_true(o.new_pid_ns && o.has_fsize);
 	assert_true(o.memory_exec && o.die_with_parent);
-	assert_true(o.fsize_bytes == 250000000 && o.no_file == 1024);
+	assert_true(o.fsize_bytes == 250000000 && o.no_file == 1024 &&
+		    o.has_no_file);
 	assert_string_equal(o.parent_cgroup, "vms/web");
 	assert_string_equal(o.cgroups[0].file, "io.max");
 	assert_string_equal(o.cgroups[0].value, "8:0=rbps");

@@ -308,7 +308,7 @@ static void a_full_file_is_counted(void **state)
 
 static void a_controller_counts_all_there_is(void **state)
 {
-	struct controller c;
+	struct controller c = {0};
 	char *text;
 
 	(void)state;

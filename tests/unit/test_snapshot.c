@@ -116,6 +116,7 @@ static void another_monitor(void)
 {
 	controller_fini(&controller);
 	memset(&loop, 0, sizeof(loop));
+	memset(&controller, 0, sizeof(controller));
 	controller_init(&controller, &loop, "another", controller_collect);
 	fake_reset();
 }

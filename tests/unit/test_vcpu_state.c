@@ -227,7 +227,8 @@ int ioctl(int fd, unsigned long request, ...)
 
 static struct kvm kvm = {.fd = KVM_FD};
 static struct vm vm = {.fd = VM_FD, .kvm = &kvm};
-static struct vcpu vcpu = {.fd = VCPU_FD, .id = 2};
+static struct kvm_run run_page;
+static struct vcpu vcpu = {.fd = VCPU_FD, .id = 2, .run = &run_page};
 static struct arch arch;
 static struct cpuid model;
 

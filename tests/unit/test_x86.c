@@ -21,6 +21,8 @@ enum { SLOTS = 16 };
 static struct {
 	struct kvm_userspace_memory_region slots[SLOTS];
 	unsigned slot_count;
+	struct kvm_dirty_log logs[SLOTS];
+	unsigned log_count;
 	uint64_t disabled_pmu; /* the argument, or 0 */
 	bool has_no_pmu_switch;
 	int msrs_set; /* negative: an errno */
@@ -82,6 +84,11 @@ int ioctl(int fd, unsigned long request, ...)
 		assert_true(kvm_fake.slot_count < SLOTS);
 		memcpy(&kvm_fake.slots[kvm_fake.slot_count++], arg,
 		       sizeof(kvm_fake.slots[0]));
+		return 0;
+	case KVM_GET_DIRTY_LOG:
+		assert_true(kvm_fake.log_count < SLOTS);
+		memcpy(&kvm_fake.logs[kvm_fake.log_count++], arg,
+		       sizeof(kvm_fake.logs[0]));
 		return 0;
 	case KVM_ENABLE_CAP:
 		return enable(arg);
@@ -252,6 +259,38 @@ static void memory_of_more_than_a_slot_has_several(void **state)
 	assert_int_equal(sum, 9 * tib);
 }
 
+static void what_was_written_is_asked_of_each_slot(void **state)
+{
+	uint8_t *const map = (void *)0x7000000000;
+	const uint64_t low = 3ULL << 30, tib = 1ULL << 40;
+	const struct guest_mem mem = {
+		.map = map,
+		.regions = {{0, low, map}, {4ULL << 30, 9 * tib, map + low}},
+		.count = 2,
+	};
+	uint64_t *const pages = (void *)0x10000;
+	struct err e = {0};
+	unsigned i;
+
+	(void)state;
+	assert_int_equal(vm_log_writes(&vm, &mem, true, &e), 0);
+	assert_int_equal(vm_take_written(&vm, &mem, pages, &e), 0);
+	assert_int_equal(kvm_fake.log_count, 4);
+	for (i = 0; i < kvm_fake.log_count; i++) {
+		const struct kvm_userspace_memory_region *s =
+			&kvm_fake.slots[i];
+		const uint64_t page =
+			(s->userspace_addr - (uintptr_t)map) / 4096;
+
+		assert_int_equal(s->flags, KVM_MEM_LOG_DIRTY_PAGES);
+		assert_int_equal(kvm_fake.logs[i].slot, i);
+		/* A word of another slot's would be written over. */
+		assert_int_equal(page % 64, 0);
+		assert_ptr_equal(kvm_fake.logs[i].dirty_bitmap,
+				 pages + page / 64);
+	}
+}
+
 int main(void)
 {
 #define WITH_ARCH(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -261,6 +300,7 @@ int main(void)
 		WITH_ARCH(no_leaf_tells_of_a_pmu),
 		WITH_ARCH(an_msr_that_is_refused_is_named),
 		WITH_ARCH(memory_of_more_than_a_slot_has_several),
+		WITH_ARCH(what_was_written_is_asked_of_each_slot),
 	};
 
 	return cmocka_run_group_tests_name("x86", tests, NULL, NULL);

@@ -1,4 +1,4 @@
-"""tests/vm/number-streams.py ADDRESS PORT COUNTS: the host's ends of two TCP
+"""tests/vm/number-streams.py ADDRESS PORT COUNTS [RATE]: the host's ends of two TCP
 streams of numbered lines. Who connects to PORT sends them, from 1 on, and each
 is looked at; who connects to the next port is sent them. COUNTS holds how many
 came and went, or what was wrong. Not faster than a guest likes that has to do
@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 
-RATE = 40  # turns a second, of at most
+RATE = int(sys.argv[4]) if len(sys.argv) > 4 else 40  # turns a second, of at most
 TURN = 4096  # bytes
 counts = {"came": 0, "went": 0}
 wrong = []

@@ -221,10 +221,11 @@ class Monitor:
         self.do("PUT", "/snapshot/load", load_body(place, backend, handler, resume_vm, **more))
 
     def fork(self, **body):
-        """What it answers, with the descriptors of state and memory."""
+        """What it answers, with the descriptors of state, memory and overlays."""
         files = []
         status, answer = self.ask("PUT", "/snapshot/fork", body, 120, files)
-        if status != 200 or len(files) != (0 if "socket_path" in body else 2):
+        want = 2 + ("has_overlays" in (answer or {}))
+        if status != 200 or len(files) != (0 if "socket_path" in body else want):
             raise Refused(f"fork {body}: {status} {answer} {files}\n{self.log()[-600:]}")
         return Forked(answer, files)
 
@@ -280,7 +281,7 @@ class Monitor:
 
 
 class Forked:
-    """A fork: what was answered, and two descriptors."""
+    """A fork: what was answered, and its descriptors."""
 
     def __init__(self, answer, files):
         self.answer, self.files = answer, files
@@ -297,7 +298,8 @@ class Forked:
         return ("--file-fds", ",".join(str(fd) for fd in sorted(self.files)))
 
     def body(self, **more):
-        state, memory = self.files
+        state, memory, *overlays = self.files
+        more = {**{"overlay_file_path": f"fd:{fd}:overlays" for fd in overlays}, **more}
         return {"snapshot_path": f"fd:{state}:state", "resume_vm": True,
                 "mem_backend": {"backend_type": "File", "backend_path": f"fd:{memory}:memory"},
                 **more}

@@ -141,6 +141,12 @@ enum { ARCH_STATE_MODEL = 1, ARCH_STATE_PLATFORM = 1, ARCH_STATE_VCPU = 1 };
 void arch_visit_model(struct arch *a, struct visitor *v);
 
 /*
+ * What stands first in there, for a guest that goes back to it and has that
+ * model: by how much clocks have moved since the save.
+ */
+void arch_visit_tsc(struct arch *a, struct visitor *v);
+
+/*
  * Interrupt controller and clocks. To load, it comes after the devices' and
  * before the first vCPU's, whose TSC it sets the base for.
  */

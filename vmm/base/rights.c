@@ -7,6 +7,25 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "vmm/base/fd.h"
+
+unsigned rights_count(const int fds[RIGHTS_MAX])
+{
+	unsigned count = 0;
+
+	while (count < RIGHTS_MAX && fds[count] >= 0)
+		count++;
+	return count;
+}
+
+void rights_close(int fds[RIGHTS_MAX])
+{
+	unsigned i;
+
+	for (i = 0; i < RIGHTS_MAX; i++)
+		fd_close(&fds[i]);
+}
+
 ssize_t rights_send(int socket_fd, const void *bytes, size_t len,
 		    const int *fds, unsigned count)
 {

@@ -8,7 +8,11 @@
  * unix(7)).
  */
 
-enum { RIGHTS_MAX = 4 };
+enum { RIGHTS_MAX = 3 };
+
+/* Arrays of them have -1 behind the last. */
+unsigned rights_count(const int fds[RIGHTS_MAX]);
+void rights_close(int fds[RIGHTS_MAX]);
 
 /*
  * Sends what can be sent of len bytes, the descriptors with the first of them.

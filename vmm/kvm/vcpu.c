@@ -51,23 +51,22 @@ void vcpu_note_pause(struct vcpu *v)
 	(void)ioctl(v->fd, KVM_KVMCLOCK_CTRL, 0);
 }
 
-int vcpu_open(struct vcpu *v, const struct vm *vm, uint32_t id,
-	      struct bus *mmio, struct bus *pio, struct err *e)
+int vcpu_open(struct vcpu *v, const struct vm *vm, struct bus *mmio,
+	      struct bus *pio, struct err *e)
 {
-	CLEAN_FD int fd = ioctl(vm->fd, KVM_CREATE_VCPU, id);
+	CLEAN_FD int fd = ioctl(vm->fd, KVM_CREATE_VCPU, v->id);
 	void *run;
 
 	v->fd = -1;
-	v->id = id;
 	v->mmio = mmio;
 	v->pio = pio;
 	if (fd < 0)
-		return err_errno(e, "KVM_CREATE_VCPU %u", id);
+		return err_errno(e, "KVM_CREATE_VCPU %u", v->id);
 	v->run_bytes = vm->kvm->vcpu_map_bytes;
 	run = mmap(NULL, (size_t)v->run_bytes, PROT_READ | PROT_WRITE,
 		   MAP_SHARED, fd, 0);
 	if (run == MAP_FAILED)
-		return err_errno(e, "can't map vCPU %u", id);
+		return err_errno(e, "can't map vCPU %u", v->id);
 	v->run = run;
 	v->fd = fd_steal(&fd);
 	return 0;

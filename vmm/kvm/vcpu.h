@@ -13,8 +13,8 @@
 
 /*
  * One virtual CPU: its KVM file, the page it shares with KVM, and the loop
- * around KVM_RUN. Everything here but vcpu_kick() belongs to the thread that
- * runs it, which is also the thread that made it.
+ * around KVM_RUN. Everything here but vcpu_open() and vcpu_kick() belongs to
+ * the thread that runs it.
  */
 enum vcpu_exit {
 	VCPU_KICKED,   /* vcpu_kick() was called; run again at will */
@@ -54,11 +54,12 @@ struct vcpu {
 };
 
 /*
- * Makes the vCPU in vm. Returns 0 or a negative errno; a vcpu that was zeroed
- * and whose fd is -1 may be closed at any time.
+ * Makes the vCPU of v->id in vm. Returns 0 or a negative errno; a vcpu that was
+ * zeroed and whose fd is -1 may be closed at any time. Thread: any, before that
+ * which runs it looks.
  */
-int vcpu_open(struct vcpu *v, const struct vm *vm, uint32_t id,
-	      struct bus *mmio, struct bus *pio, struct err *e);
+int vcpu_open(struct vcpu *v, const struct vm *vm, struct bus *mmio,
+	      struct bus *pio, struct err *e);
 void vcpu_close(struct vcpu *v);
 
 /*

@@ -92,6 +92,13 @@ static int make_model(struct cpus *c, struct err *e)
 	return 0;
 }
 
+static int open_cpu(struct cpu *cpu, const struct vm *vm, struct err *e)
+{
+	const struct cpus_config *config = &cpu->all->config;
+
+	return vcpu_open(&cpu->vcpu, vm, config->mmio, config->pio, e);
+}
+
 /* Waits for the VM and the CPU model. NULL where it is time to quit. */
 static const struct vm *await_vm(struct cpus *c)
 {
@@ -120,8 +127,8 @@ static int cpu_setup(struct cpu *cpu)
 	vm = await_vm(c);
 	if (!vm)
 		return err_set(&cpu->err, -ECANCELED, "stopped");
-	rc = vcpu_open(&cpu->vcpu, vm, cpu->vcpu.id, c->config.mmio,
-		       c->config.pio, &cpu->err);
+	if (cpu->vcpu.id != 0)
+		rc = open_cpu(cpu, vm, &cpu->err);
 	if (rc)
 		return rc;
 	rc = arch_vcpu_init(c->config.arch, &cpu->vcpu, &cpu->err);
@@ -327,12 +334,18 @@ void cpus_free(struct cpus *c)
 	free(c);
 }
 
-void cpus_use_vm(struct cpus *c, const struct vm *vm)
+int cpus_use_vm(struct cpus *c, const struct vm *vm, struct err *e)
 {
+	/* Its thread has more to do: it still asks for the CPU model. */
+	int rc = open_cpu(&c->cpus[0], vm, e);
+
+	if (rc)
+		return rc;
 	mutex_lock(&c->lock);
 	c->vm = vm;
 	mutex_unlock(&c->lock);
 	set_stage(c, STAGE_READY);
+	return 0;
 }
 
 int cpus_wait(struct cpus *c, struct err *e)

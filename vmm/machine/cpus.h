@@ -49,8 +49,11 @@ int cpus_new(struct cpus **out, const struct cpus_config *config,
 /* Ends the threads wherever they are and closes the vCPUs. Takes NULL. */
 void cpus_free(struct cpus *c);
 
-/* The VM has its memory and interrupt controller: make the vCPUs. */
-void cpus_use_vm(struct cpus *c, const struct vm *vm);
+/*
+ * The VM has its memory and interrupt controller: makes the boot vCPU, and has
+ * the others made by their threads.
+ */
+int cpus_use_vm(struct cpus *c, const struct vm *vm, struct err *e);
 
 /* Waits until every vCPU is ready, or says why one is not. */
 int cpus_wait(struct cpus *c, struct err *e);

@@ -232,6 +232,16 @@ static uint64_t count_written(const struct machine *m)
 	return count;
 }
 
+void machine_fork_slow(struct machine *m)
+{
+	struct forked *f = m->forked;
+
+	if (!f->runs)
+		return;
+	f->rest_ns = f->is_throttled ? f->rest_ns / 2 : STEP_NS;
+	f->is_throttled = true;
+}
+
 /* Looks what was written meanwhile. Returns 1 where that is next to nothing. */
 static int look_again(struct machine *m, struct err *e)
 {
@@ -253,10 +263,8 @@ static int look_again(struct machine *m, struct err *e)
 		f->word = 0;
 		return held(m, saved_gather, e);
 	}
-	if (is_stuck(f, count)) {
-		f->rest_ns = f->is_throttled ? f->rest_ns / 2 : STEP_NS;
-		f->is_throttled = true;
-	}
+	if (is_stuck(f, count))
+		machine_fork_slow(m);
 	return 0;
 }
 
@@ -288,16 +296,30 @@ void machine_fork_again(struct machine *m)
 	f->rest_ns = f->passes = 0;
 }
 
-int machine_fork_step(struct machine *m, uint64_t *rest_ns, struct err *e)
+static int memory_step(void *machine, struct err *e)
+{
+	return step(machine, e);
+}
+
+int machine_fork_beside(struct machine *m,
+			int (*act)(void *context, struct err *e), void *context,
+			struct err *e)
 {
 	const bool holds = m->forked->is_throttled;
 	int rc;
 
 	if (holds)
 		cpus_hold(m->cpus);
-	rc = step(m, e);
+	rc = act(context, e);
 	if (holds)
 		let_go(m);
+	return rc;
+}
+
+int machine_fork_step(struct machine *m, uint64_t *rest_ns, struct err *e)
+{
+	const int rc = machine_fork_beside(m, memory_step, m, e);
+
 	*rest_ns = m->forked->rest_ns;
 	return rc;
 }

@@ -203,9 +203,7 @@ static int machine_open(struct machine *m, struct err *e)
 	rc = rc ? rc : show_registers(m, e);
 	if (!rc && m->config.is_tracked)
 		rc = saved_track(m, e);
-	if (!rc)
-		cpus_use_vm(m->cpus, &m->vm);
-	return rc;
+	return rc ? rc : cpus_use_vm(m->cpus, &m->vm, e);
 }
 
 int machine_new(struct machine **out, const struct machine_config *config,
@@ -389,13 +387,9 @@ static int start_devices(struct machine *m, struct err *e)
 /* The last before the guest runs. */
 static int close_in(struct machine *m, struct err *e)
 {
-	int rc;
-
-	m->times.loaded_ns = clock_now_ns();
-	rc = cpus_wait(m->cpus, e);
-	if (!rc && m->hooks.confine)
-		rc = m->hooks.confine(m->hooks.context, MACHINE_LOOP, e);
-	return rc;
+	if (!m->hooks.confine)
+		return 0;
+	return m->hooks.confine(m->hooks.context, MACHINE_LOOP, e);
 }
 
 int machine_start(struct machine *m, const struct boot_source *source,
@@ -406,6 +400,9 @@ int machine_start(struct machine *m, const struct boot_source *source,
 
 	rc = arch_load(m->arch, &m->mem, source, &entry, e);
 	rc = rc ? rc : start_devices(m, e);
+	m->times.loaded_ns = clock_now_ns();
+	/* Not the other way round: who fails to start may try again. */
+	rc = rc ? rc : cpus_wait(m->cpus, e);
 	rc = rc ? rc : close_in(m, e);
 	if (rc)
 		return rc;
@@ -420,7 +417,10 @@ int machine_load(struct machine *m, struct err *e)
 
 	rc = rc ? rc : start_devices(m, e);
 	rc = rc ? rc : saved_load(m, e);
+	m->times.loaded_ns = clock_now_ns();
+	/* While vCPUs load: one that fails to ends us, which filters allow. */
 	rc = rc ? rc : close_in(m, e);
+	rc = rc ? rc : cpus_wait(m->cpus, e);
 	m->state = NULL;
 	if (!rc)
 		cpus_start_held(m->cpus);

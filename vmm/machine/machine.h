@@ -172,6 +172,15 @@ int machine_reset(struct machine *m, struct err *e);
 int machine_fork_begin(struct machine *m, bool runs, struct err *e);
 int machine_fork_step(struct machine *m, uint64_t *rest_ns, struct err *e);
 void machine_fork_again(struct machine *m);
+
+/*
+ * What else is copied for a fork goes along with its steps, and holds the guest
+ * as they do; and who finds that it gets nowhere has them hold it longer.
+ */
+int machine_fork_beside(struct machine *m,
+			int (*act)(void *context, struct err *e), void *context,
+			struct err *e);
+void machine_fork_slow(struct machine *m);
 int machine_fork(struct machine *m, struct err *e);
 int machine_fork_memory(struct machine *m, int *fd, struct err *e);
 void machine_fork_end(struct machine *m);

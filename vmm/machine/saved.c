@@ -192,6 +192,18 @@ int saved_load_model(struct machine *m, struct err *e)
 	return finish(&v, "model", e);
 }
 
+int saved_load_tsc(struct machine *m, struct err *e)
+{
+	struct visitor v;
+	int rc = state_section(m->state, "model", ARCH_STATE_MODEL, &v, e);
+
+	if (rc)
+		return rc;
+	/* The rest was judged when it was loaded, or is what was marked. */
+	arch_visit_tsc(m->arch, &v);
+	return v.rc;
+}
+
 int saved_load_vcpu(void *machine, struct vcpu *vcpu, struct err *e)
 {
 	struct machine *m = machine;
@@ -226,9 +238,10 @@ static bool is_known(const struct machine *m, const char *name)
 	char known[STATE_NAME_MAX];
 	uint32_t i;
 
-	/* The first two are whose who made this machine of them. */
+	/* Those up to the model are whose who made this machine of them. */
 	if (!strcmp(name, "config") || !strcmp(name, "overlays") ||
-	    !strcmp(name, "model") || !strcmp(name, "platform"))
+	    !strcmp(name, "overlays of a fork") || !strcmp(name, "model") ||
+	    !strcmp(name, "platform"))
 		return true;
 	for (i = 0; i < m->config.vcpus; i++) {
 		vcpu_name(i, known);

@@ -220,6 +220,7 @@ static const struct rule state_rules[] = {
 	CALL_IF("fcntl", 1, 0xffffffff, F_ADD_SEALS, "nobody writes to it"),
 	CALL_IF("fcntl", 1, 0xffffffff, F_DUPFD_CLOEXEC,
 		"its memory, which stays ours too"),
+	CALL("fadvise64", "overlays on a disk, read ahead"),
 	/* what is written */
 	CALL("mincore", "which memory was touched"),
 	CALL("pread64", "whose memory an older state has; kernels' segments"),

@@ -358,6 +358,8 @@ static int run(struct boot *b, const char *monitor, const char *jailer)
 	}
 	/* Ctrl-C and Ctrl-] are the monitor's to act on; we wait for it. */
 	signal(SIGINT, SIG_IGN);
+	/* Who reads no more of what we say has still to be cleaned up after. */
+	signal(SIGPIPE, SIG_IGN);
 	if (make_place(b, monitor, &e) ||
 	    start_monitor(b, monitor, jailer, pipes[1], &pid, &e)) {
 		ctl_complain("boot: %s", e.text);

@@ -23,7 +23,8 @@ static const struct {
 	 "boot --kernel FILE [--initrd FILE] [--drive FILE[:ro]]... [--cpus N]\n"
 	 "       [--memory MIB] [--args TEXT] [--monitor FILE] [--no-jail]\n"
 	 "      boots a microVM on this terminal and says how long it took;\n"
-	 "      without an initrd the first drive is the root; Ctrl-] ends it"},
+	 "      without an initrd the first drive is the root; Ctrl-] ends it. It\n"
+	 "      can't be saved: one of run can, and one that mayfly has, by api"},
 	{"bench", ctl_bench,
 	 "bench [OPTIONS] BENCH...|all\n"
 	 "  bench compare A.json B.json\n"
@@ -179,8 +180,9 @@ static const struct {
 	 "      remembers a microVM of `run -d` as it is now"},
 	{"reset", ctl_reset,
 	 "reset [--keep-drives] NAME\n"
-	 "      takes it back to its mark, in place: memory and all; disks that it\n"
-	 "      can write to can't be, and are kept where that is said"},
+	 "      takes it back to its mark, or one that was restored to that, in\n"
+	 "      place: memory and all; disks that it can write to can't be, and are\n"
+	 "      kept where that is said"},
 	{"image", ctl_image,
 	 "image import REF [--name NAME] [--quiet]\n"
 	 "  image ls [--json] | rm NAME... | gc | inspect NAME\n"

@@ -80,9 +80,8 @@ static int judge(struct words *w, const char *command, struct err *e)
 		return 0;
 	if (!strcmp(command, "restore"))
 		return err_set(e, -EINVAL,
-			       "restore needs a folder that `mayctl snapshot` "
-			       "made");
-	return err_set(e, -EINVAL, "%s needs the name of a microVM%s", command,
+			       "give a folder that `mayctl snapshot` made");
+	return err_set(e, -EINVAL, "give the name of a microVM%s",
 		       !strcmp(command, "clone") ? ", or a folder" : "");
 }
 

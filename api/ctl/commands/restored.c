@@ -23,6 +23,7 @@
 #include "api/ctl/commands/run.h"
 #include "api/ctl/vm/client.h"
 #include "api/ctl/vm/manifest.h"
+#include "api/ctl/vm/moment.h"
 #include "api/ctl/vm/seal.h"
 #include "vmm/base/clock.h"
 #include "vmm/base/container.h"
@@ -205,6 +206,7 @@ static int revive(struct run *run, struct err *e)
 				   LOAD_MAX, &load, e);
 
 	r->monitor_ns = clock_now_ns();
+	rc = rc ? rc : moment_remember(&run->vm, &who, e);
 	vm_path(&run->vm, "api.sock", api);
 	rc = rc ? rc
 		: client_order(api, "PUT", "/snapshot/load", load,

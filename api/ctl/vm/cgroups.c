@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <sched.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -206,6 +207,20 @@ static void limit(struct cgroups *c, const struct tops *t, int top,
 			openat(group, "tasks", O_WRONLY | O_CLOEXEC);
 }
 
+/*
+ * A group that shares CPUs out takes no real-time process
+ * (CONFIG_RT_GROUP_SCHED), and a guest that spins as one would leave its CPU to
+ * nobody.
+ */
+static void leave_real_time(void)
+{
+	const struct sched_param none = {0};
+	const int policy = sched_getscheduler(0) & ~SCHED_RESET_ON_FORK;
+
+	if (policy == SCHED_FIFO || policy == SCHED_RR)
+		(void)sched_setscheduler(0, SCHED_OTHER, &none);
+}
+
 void cgroups_make(struct cgroups *c, const char *id,
 		  const struct cgroups_limits *limits)
 {
@@ -213,6 +228,7 @@ void cgroups_make(struct cgroups *c, const char *id,
 	unsigned i;
 
 	*c = (struct cgroups){.clone_fd = -1};
+	leave_real_time();
 	tops_open(&t);
 	for (i = 0; i < t.count; i++)
 		limit(c, &t, (int)i, id, limits);

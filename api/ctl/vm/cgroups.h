@@ -30,7 +30,8 @@ struct cgroups_limits {
 
 /*
  * Makes them and writes the limits. What the host has no controller for is left
- * out: limits says what there is. Needs root.
+ * out: limits says what there is. This process, if it was a real-time one, is
+ * none any more. Needs root.
  */
 void cgroups_make(struct cgroups *c, const char *id,
 		  const struct cgroups_limits *limits);

@@ -62,6 +62,13 @@ int still_find(struct still *s, struct vm *vm, const char *name, struct err *e)
 
 	*s = (struct still){.lock_fd = -1, .guard_fd = -1};
 	rc = vm_load(vm, name, e);
+	if (rc == -ENOENT)
+		return err_set(e, rc,
+			       "there is no microVM named %s; `mayctl ps -a` "
+			       "lists them. One of `mayctl boot` has no name "
+			       "and no API: to save such a one, start mayfly "
+			       "with --api-sock, and use `mayctl api`",
+			       name);
 	if (rc)
 		return rc;
 	if (vm_status(vm) != VM_RUNNING)

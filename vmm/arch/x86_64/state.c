@@ -10,9 +10,15 @@
  * the offset to the host's is what is kept: it moves by as much as the host's
  * has since the save, the same for all, and so the guest's goes on where it
  * was. The clocks of the guest don't count the time between.
+ *
+ * Registers. KVM_RUN takes some along (KVM_CAP_SYNC_REGS), so a vCPU that has
+ * run and goes back gets those without calls, each of which has KVM load and
+ * put away all of the vCPU. Until it runs they are ours, and who saves it has
+ * KVM take them.
  */
 #include <errno.h>
 #include <linux/kvm.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -20,6 +26,9 @@
 #include "vmm/arch/x86_64/x86.h"
 
 enum { MSRS_MAX = 1024, MSRS_AT_ONCE = 64, XSAVE_BYTES_MAX = 1 << 20 };
+
+/* What of a vCPU KVM_RUN takes along. */
+#define SYNCED (KVM_SYNC_X86_REGS | KVM_SYNC_X86_SREGS | KVM_SYNC_X86_EVENTS)
 
 /* MSRs that are not taken as they come; Intel SDM vol. 4. */
 #define MSR_TSC		 0x10U
@@ -39,6 +48,22 @@ union msr_batch {
 		     MSRS_AT_ONCE * sizeof(struct kvm_msr_entry)];
 };
 
+/* Of the save; from a load on it is the difference to the load's. */
+void arch_visit_tsc(struct arch *a, struct visitor *v)
+{
+	uint64_t then;
+
+	a->host_tsc = __builtin_ia32_rdtsc();
+	then = a->host_tsc;
+	visit_u64(v, &then);
+	if (v->is_loading)
+		a->tsc_shift = then - a->host_tsc;
+}
+
+_Static_assert(offsetof(struct kvm_sregs2, flags) ==
+		       offsetof(struct kvm_sregs, interrupt_bitmap),
+	       "what both structs have must be the same");
+
 void arch_visit_model(struct arch *a, struct visitor *v)
 {
 	struct cpuid *c = a->cpuid;
@@ -52,16 +77,7 @@ void arch_visit_model(struct arch *a, struct visitor *v)
 			return;
 		}
 	}
-	/* Of the save; from here on it is the difference to the load's. */
-	a->host_tsc = __builtin_ia32_rdtsc();
-	if (v->is_loading) {
-		uint64_t then;
-
-		visit_u64(v, &then);
-		a->tsc_shift = then - a->host_tsc;
-	} else {
-		visit_u64(v, &a->host_tsc);
-	}
+	arch_visit_tsc(a, v);
 	visit_u32(v, &c->count);
 	if (!visit_check(v, c->count <= CPUID_ENTRIES_MAX,
 			 "a CPU model of %u entries", c->count)) {
@@ -111,6 +127,14 @@ void arch_visit_platform(struct arch *a, struct visitor *v)
 	visit_clock(a, v);
 }
 
+static void set_by_call(const struct vcpu *vcpu, struct visitor *v,
+			const void *data, unsigned long call, const char *what)
+{
+	if (!v->rc && ioctl(vcpu->fd, call, data) < 0)
+		visit_fail(v, -errno, "KVM refuses the %s of vCPU %u: %s", what,
+			   vcpu->id, strerror(errno));
+}
+
 /* One struct of KVM's, by one call each way. */
 static void visit_call(struct vcpu *vcpu, struct visitor *v, void *data,
 		       size_t size, unsigned long get, unsigned long set,
@@ -120,9 +144,8 @@ static void visit_call(struct vcpu *vcpu, struct visitor *v, void *data,
 		visit_fail(v, -errno, "KVM does not tell the %s of vCPU %u: %s",
 			   what, vcpu->id, strerror(errno));
 	visit_bytes(v, data, size);
-	if (v->is_loading && !v->rc && ioctl(vcpu->fd, set, data) < 0)
-		visit_fail(v, -errno, "KVM refuses the %s of vCPU %u: %s", what,
-			   vcpu->id, strerror(errno));
+	if (v->is_loading)
+		set_by_call(vcpu, v, data, set, what);
 }
 
 /* The same for what a vCPU that does not run keeps as it was loaded. */
@@ -399,22 +422,105 @@ static void visit_msrs(const struct arch *a, struct vcpu *vcpu,
 	free(list);
 }
 
-void arch_visit_vcpu(struct arch *a, struct vcpu *vcpu, struct visitor *v)
+/*
+ * Whether the next KVM_RUN may take registers along. One that waits for an INIT
+ * gets others by that, and would have these after. One that has never run has a
+ * page in which KVM has written nothing.
+ */
+static bool takes_along(const struct arch *a, const struct vcpu *vcpu,
+			const struct kvm_mp_state *mp)
 {
-	struct kvm_mp_state mp;
-	struct kvm_regs regs;
-	struct kvm_sregs2 sregs;
-	struct kvm_xcrs xcrs;
-	struct kvm_debugregs debug;
-	struct kvm_lapic_state lapic;
-	struct kvm_vcpu_events events;
+	const int can =
+		ioctl(a->vm->fd, KVM_CHECK_EXTENSION, KVM_CAP_SYNC_REGS);
 
-	visit_kept(vcpu, v, &mp, sizeof(mp), KVM_GET_MP_STATE, KVM_SET_MP_STATE,
-		   "run state");
+	return (can & SYNCED) == SYNCED && vcpu->run->apic_base &&
+	       mp->mp_state != KVM_MP_STATE_UNINITIALIZED;
+}
+
+/*
+ * The older struct has no PDPTRs, and what has them goes by calls; so does what
+ * turns the local APIC to its other mode, which comes before its registers.
+ */
+static void load_along(struct vcpu *vcpu, struct visitor *v)
+{
+	struct kvm_run *run = vcpu->run;
+	struct kvm_sregs2 sregs;
+	struct kvm_regs regs;
+
+	visit_bytes(v, &regs, sizeof(regs));
+	visit_bytes(v, &sregs, sizeof(sregs));
+	if (v->rc)
+		return;
+	if (sregs.flags || sregs.apic_base != run->apic_base) {
+		set_by_call(vcpu, v, &regs, KVM_SET_REGS, "registers");
+		set_by_call(vcpu, v, &sregs, KVM_SET_SREGS2,
+			    "system registers");
+		return;
+	}
+	run->s.regs.regs = regs;
+	memset(&run->s.regs.sregs, 0, sizeof(run->s.regs.sregs));
+	memcpy(&run->s.regs.sregs, &sregs, offsetof(struct kvm_sregs2, flags));
+	run->kvm_dirty_regs = KVM_SYNC_X86_REGS | KVM_SYNC_X86_SREGS;
+}
+
+/* It has not run since: KVM gets what it was to take along. */
+static void give_along(struct vcpu *vcpu, struct visitor *v)
+{
+	struct kvm_run *run = vcpu->run;
+	struct kvm_sregs2 sregs = {0};
+
+	memcpy(&sregs, &run->s.regs.sregs, offsetof(struct kvm_sregs2, flags));
+	set_by_call(vcpu, v, &run->s.regs.regs, KVM_SET_REGS, "registers");
+	set_by_call(vcpu, v, &sregs, KVM_SET_SREGS2, "system registers");
+	set_by_call(vcpu, v, &run->s.regs.events, KVM_SET_VCPU_EVENTS,
+		    "pending events");
+	run->kvm_dirty_regs = 0;
+}
+
+static void visit_registers(const struct arch *a, struct vcpu *vcpu,
+			    const struct kvm_mp_state *mp, struct visitor *v)
+{
+	struct kvm_sregs2 sregs;
+	struct kvm_regs regs;
+
+	if (v->is_loading && !vcpu->is_loaded && takes_along(a, vcpu, mp)) {
+		load_along(vcpu, v);
+		return;
+	}
 	visit_kept(vcpu, v, &regs, sizeof(regs), KVM_GET_REGS, KVM_SET_REGS,
 		   "registers");
 	visit_kept(vcpu, v, &sregs, sizeof(sregs), KVM_GET_SREGS2,
 		   KVM_SET_SREGS2, "system registers");
+}
+
+static void visit_events(struct vcpu *vcpu, struct visitor *v)
+{
+	struct kvm_vcpu_events events;
+
+	if (!vcpu->run->kvm_dirty_regs) {
+		visit_call(vcpu, v, &events, sizeof(events),
+			   KVM_GET_VCPU_EVENTS, KVM_SET_VCPU_EVENTS,
+			   "pending events");
+		return;
+	}
+	visit_bytes(v, &vcpu->run->s.regs.events, sizeof(events));
+	vcpu->run->kvm_dirty_regs |= KVM_SYNC_X86_EVENTS;
+}
+
+void arch_visit_vcpu(struct arch *a, struct vcpu *vcpu, struct visitor *v)
+{
+	struct kvm_mp_state mp;
+	struct kvm_xcrs xcrs;
+	struct kvm_debugregs debug;
+	struct kvm_lapic_state lapic;
+
+	if (!v->is_loading && vcpu->run->kvm_dirty_regs)
+		give_along(vcpu, v);
+	else if (!vcpu->is_loaded)
+		vcpu->run->kvm_dirty_regs = 0;
+	visit_kept(vcpu, v, &mp, sizeof(mp), KVM_GET_MP_STATE, KVM_SET_MP_STATE,
+		   "run state");
+	visit_registers(a, vcpu, &mp, v);
 	visit_xsave(a, vcpu, v);
 	visit_kept(vcpu, v, &xcrs, sizeof(xcrs), KVM_GET_XCRS, KVM_SET_XCRS,
 		   "extended control registers");
@@ -423,7 +529,6 @@ void arch_visit_vcpu(struct arch *a, struct vcpu *vcpu, struct visitor *v)
 	visit_call(vcpu, v, &lapic, sizeof(lapic), KVM_GET_LAPIC, KVM_SET_LAPIC,
 		   "local APIC");
 	visit_msrs(a, vcpu, v);
-	visit_call(vcpu, v, &events, sizeof(events), KVM_GET_VCPU_EVENTS,
-		   KVM_SET_VCPU_EVENTS, "pending events");
+	visit_events(vcpu, v);
 	vcpu->is_loaded = v->is_loading && !v->rc;
 }
