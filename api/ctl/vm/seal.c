@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -175,12 +176,15 @@ static int check(const struct message *m, const struct state_key *key,
 		 const char given[TAG_LEN + 1], struct err *e)
 {
 	char tag[TAG_LEN + 1];
+	bool first, second;
 
 	_Static_assert(TAG_LEN > 2 * HMAC_LEN, "two comparisons are enough");
 	tag_of(m, key, tag);
-	if (hmac_equal((const uint8_t *)tag, (const uint8_t *)given) &
-	    hmac_equal((const uint8_t *)tag + HMAC_LEN,
-		       (const uint8_t *)given + HMAC_LEN))
+	/* Both, whatever the first says. */
+	first = hmac_equal((const uint8_t *)tag, (const uint8_t *)given);
+	second = hmac_equal((const uint8_t *)tag + HMAC_LEN,
+			    (const uint8_t *)given + HMAC_LEN);
+	if (first && second)
 		return 0;
 	return err_set(e, -EKEYREJECTED,
 		       "the snapshot was made with another key, or changed "
