@@ -33,7 +33,7 @@ CFLAGS   := -std=gnu17 -O2 -g -fPIE $(WARN) -fno-strict-aliasing \
 	-ffunction-sections -fdata-sections
 LDFLAGS  := -static-pie -Wl,-z,relro,-z,now,-z,separate-code,--gc-sections
 # Debian's liburing.so does not export all that its header declares.
-LDLIBS   := -ljansson -l:liburing.a -lseccomp -l:libz.a -l:libmd.a
+LDLIBS   := -lm -ljansson -l:liburing.a -lseccomp -l:libz.a -l:libmd.a
 
 ifeq ($(FLAVOUR),release)
 CPPFLAGS += -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3
@@ -88,7 +88,7 @@ API     := http connection server listener socket_file text_file options \
 	snapshot_overlays describe \
 	restore finish reset fork pager working_set \
 	config_file controller controller_metrics assembly samples metrics \
-	console confine host_files policy faults routes route_boot route_machine \
+	console confine timeline host_files policy faults routes route_boot route_machine \
 	route_drives route_net route_vsock route_serial route_vm route_metrics \
 	route_snapshot
 JAILER  := main options path root mounts bind userns fds ns cgroup rlimit caps \
@@ -102,7 +102,10 @@ CTL_IMAGE    := archive config entry erofs fetch image import layout layout_make
 CTL_VM       := cell cell_clone cgroups client end folder forward handed link manifest moment \
 	monitor nat network orphan output_log place resolver saving seal shim still sweep uids vm \
 	vm_process vm_remove volume
-CTL_COMMANDS := main complain api boot cp cp_place docker env exec foreground \
+CTL_BENCH    := axis bench boot calls clone compare density fork host jailed linux machine \
+	page parts past peer phases plot program report reset restore result rival rounds spawn start stats \
+	wire
+CTL_COMMANDS := main bench complain api boot cp cp_place docker env exec foreground \
 	image jail logs ps run run_disks run_mounts run_options run_plan \
 	run_steps restore restored snapshot stop values
 JAILS        := jail_find jail_remove
@@ -115,7 +118,7 @@ VMM_SRC := $(BASE:%=vmm/base/%.c) vmm/base/spare.c $(EVENT:%=vmm/event/%.c) \
 	$(JSON:%=api/json/%.c) $(API:%=api/%.c)
 CTL_SRC := $(CTL_BASE:%=api/ctl/base/%.c) $(CTL_AGENT:%=api/ctl/agent/%.c) \
 	$(CTL_IMAGE:%=api/ctl/image/%.c) $(CTL_VM:%=api/ctl/vm/%.c) \
-	$(CTL_COMMANDS:%=api/ctl/commands/%.c) \
+	$(CTL_BENCH:%=api/ctl/bench/%.c) $(CTL_COMMANDS:%=api/ctl/commands/%.c) \
 	$(JAILS:%=jailer/jails/%.c) jailer/landlock.c $(JSON:%=api/json/%.c) \
 	$(BASE:%=vmm/base/%.c) vmm/event/loop.c vmm/state/hmac.c vmm/state/key.c
 JAILER_SRC := $(JAILER:%=jailer/%.c) $(BASE:%=vmm/base/%.c)
@@ -126,11 +129,14 @@ obj = $(patsubst %.c,$(B)/%.o,$(1))
 
 PROGRAMS := $(B)/mayfly $(B)/mayctl $(B)/mayfly-jailer
 GUEST    := build/guest/$(ARCH)
+# What `mayctl bench` runs beside mayfly's own programs.
+BENCH_PARTS := $(if $(filter x86_64,$(ARCH)),$(addprefix $(GUEST)/,bench-guest \
+	bench-floor))
 
 .PHONY: all programs
 all: programs guest bare-guests ## build everything: programs and guest (the default)
 
-programs: $(PROGRAMS) build/seccomp/policy.json ## build mayfly, mayctl and mayfly-jailer
+programs: $(PROGRAMS) build/seccomp/policy.json $(BENCH_PARTS) ## build mayfly, mayctl and mayfly-jailer
 ifeq ($(FLAVOUR),release)
 	$(Q)for p in $(notdir $(PROGRAMS)); do ln -sf release/$$p build/$$p; done
 endif
@@ -203,15 +209,25 @@ endif
 setup: ## install the packages that building and testing need (root or sudo)
 	$(Q)tests/setup
 
+$(GUEST)/bench-floor: api/ctl/floor/floor.c
+	$(Q)mkdir -p $(@D)
+	$(call say,CC,$@)gcc -O2 $(WARN) -D_GNU_SOURCE -static -s -o $@ $<
+
+$(GUEST)/bench-guest: guest/bench/guest.S tests/guests/bare.ld
+	$(Q)mkdir -p $(@D)
+	$(call say,GUEST,$@)gcc -I. -nostdlib -static -no-pie -o $@ $< \
+		-Wl,-T,tests/guests/bare.ld,--build-id=none \
+		-Wl,-z,noexecstack,--no-warn-rwx-segments
+
 # ---- the guest -------------------------------------------------------------
 
 BARE := reset poweroff triple_fault hello spin tick halt nowhere lost keys \
-	interrupt waiter cloner generation
+	interrupt generation
 # Of parts of the hostile guest, and what it is linked of.
 MADE := echoer hostile reader slow_disk ticker dirtier vsocker errands scribbler toucher
 
 .PHONY: guest kernel bare-guests
-guest: kernel $(GUEST)/initrd $(GUEST)/agent.initrd ## build what runs inside: kernel, init and agent
+guest: kernel $(GUEST)/initrd $(GUEST)/bench-initrd $(GUEST)/agent.initrd ## build what runs inside: kernel, init and agent
 
 kernel:
 	$(Q)guest/kernel/build $(ARCH)
@@ -222,6 +238,10 @@ $(GUEST)/init: guest/init/init.c
 
 $(GUEST)/initrd: $(GUEST)/init guest/initrd
 	$(call say,GUEST,$@)guest/initrd $@ $<
+
+# As it is called where `mayctl bench boot` finds it.
+$(GUEST)/bench-initrd: $(GUEST)/initrd
+	$(Q)cp $< $@
 
 # musl brings no kernel headers of its own; the C library's come last.
 AGENT := agent loop wire log file spawn user disk init volume root tar untar \
@@ -367,6 +387,12 @@ EXTRA_state_corpus := $(EXTRA_state)
 EXTRA_state_file := tests/unit/pair_bench
 EXTRA_state_kill := $(EXTRA_state_file)
 EXTRA_tree := api/ctl/base/tree
+EXTRA_bench_stats := api/ctl/bench/stats
+EXTRA_bench_past := $(addprefix api/ctl/,bench/past bench/compare base/process \
+	base/interrupt base/tree)
+EXTRA_bench_report := $(addprefix api/ctl/,bench/report bench/result bench/stats \
+	bench/page bench/plot bench/axis bench/past bench/peer base/process \
+	base/interrupt base/tree)
 EXTRA_pack := api/ctl/base/pack api/ctl/base/untar api/ctl/base/tar \
 	api/ctl/base/tree
 EXTRA_cp_place := api/ctl/commands/cp_place
@@ -427,8 +453,7 @@ build/fuzz/socket: tests/fuzz/socket.c
 	$(Q)mkdir -p $(@D)
 	$(call say,CC,$@)gcc -O2 -Wall -Wextra -D_GNU_SOURCE -static -o $@ $<
 
-BENCHES := $(addprefix build/bench/,floor irqchip api restore-floor restore-run \
-	clone-run)
+BENCHES := $(addprefix build/bench/,irqchip clone-run)
 
 # The other end of vsock in guest and host; in the tests' guests as well.
 PEER := tests/vm/vsock-peer.c tests/vm/vsock-peer-server.c
@@ -493,15 +518,15 @@ run: setup ## run a container in a microVM and show where the time went
 bench: export MAYFLY_JUDGE := 1
 bench: setup ## measure start-up against peers, in the long form
 	$(Q)$(MAKE) --no-print-directory all $(BENCHES)
-	$(Q)tests/bench/start --long
+	$(Q)unshare --net tests/vm/bench
+	$(Q)tests/bench/ledger
+	$(Q)tests/bench/save --long
 	$(Q)tests/bench/reads --long
 	$(Q)unshare --net tests/bench/frames --long
-	$(Q)tests/bench/restore --long
 	$(Q)tests/bench/fork --long
 	$(Q)unshare --net tests/bench/clone
 	$(Q)tests/bench/jail --long
 	$(Q)build/bench/irqchip
-	$(Q)build/bench/api build/mayfly /tmp/mayfly-bench.sock
 	$(Q)tests/kvm-host --native-ok -- build/bench/irqchip
 	$(Q)MAYFLY_ROUNDS=15 tests/kvm-host --native-ok -- tests/bench/boot
 	$(Q)$(MAKE) --no-print-directory build/guest/lab.ext4
@@ -531,7 +556,8 @@ install: programs guest ## install into DESTDIR/prefix (/usr/local)
 	install -m 644 build/seccomp/policy.json \
 		$(DESTDIR)$(prefix)/share/mayfly/seccomp.json
 	install -m 644 $(GUEST)/vmlinux $(GUEST)/agent.initrd \
-		$(DESTDIR)$(prefix)/share/mayfly
+		$(GUEST)/bench-initrd $(DESTDIR)$(prefix)/share/mayfly
+	$(if $(BENCH_PARTS),install -m 755 $(BENCH_PARTS) $(DESTDIR)$(prefix)/share/mayfly)
 	install -d $(DESTDIR)$(prefix)/share/man/man1
 	install -m 644 docs/man/*.1 $(DESTDIR)$(prefix)/share/man/man1
 	install -d $(DESTDIR)$(prefix)/share/bash-completion/completions

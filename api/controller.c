@@ -10,6 +10,7 @@
 #include "api/console.h"
 #include "api/options.h"
 #include "api/pager.h"
+#include "api/timeline.h"
 #include "api/working_set.h"
 #include "devices/block.h"
 #include "devices/i8042.h"
@@ -170,6 +171,14 @@ static int make_machine(struct controller *c,
 				      c->has_boot_timer, &c->devices, e);
 }
 
+/* Once, when the guest runs. */
+static void tell_phases(struct controller *c)
+{
+	if (c->tells_phases)
+		timeline_log(machine_times(c->machine), c->metrics.start_ns);
+	c->tells_phases = false;
+}
+
 int controller_start(struct controller *c, struct err *e)
 {
 	const bool had_vsock = c->vsock;
@@ -189,6 +198,7 @@ int controller_start(struct controller *c, struct err *e)
 		return rc;
 	}
 	c->state = CONTROLLER_RUNNING;
+	tell_phases(c);
 	return 0;
 }
 
@@ -298,6 +308,7 @@ int controller_resume(struct controller *c, struct err *e)
 		machine_resume(c->machine);
 		working_set_resumed(c->working);
 		c->state = CONTROLLER_RUNNING;
+		tell_phases(c);
 	}
 	return rc;
 }

@@ -43,6 +43,7 @@ struct controller {
 	enum controller_state state;
 	bool is_open; /* it is loaded, and something is to be opened */
 	bool has_boot_timer;
+	bool tells_phases;     /* of a start or a load, in the log */
 	bool has_api;	       /* somebody may ask for the state */
 	bool is_configured;    /* something was asked that only boots have */
 	uint64_t start_cpu_ns; /* CPU time of the process at the start */

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "api/routes.h"
+#include "api/timeline.h"
 #include "api/working_set.h"
 #include "vmm/base/clock.h"
 #include "vmm/base/log.h"
@@ -148,6 +149,8 @@ void controller_collect(void *context, struct samples *samples)
 
 	add_process(c, samples);
 	add_calls(c, samples);
+	timeline_count(c->machine ? machine_times(c->machine) : &c->times,
+		       c->metrics.start_ns, samples);
 	working_set_count(c->working, samples);
 	if (c->machine)
 		machine_count(c->machine, &m.counters);

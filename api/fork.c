@@ -14,6 +14,7 @@
  * before, by a request to prepare: the next one has little left to do. It may
  * not come, so what is prepared is held for a while only.
  */
+#include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -408,6 +409,7 @@ int snapshot_fork(struct controller *c, struct snapshot_fork *body,
 		rc = rc ? rc : begin(c, e);
 	if (rc)
 		return rc;
+	assert(c->fork);
 	c->fork->runs = runs;
 	c->fork->is_prepare = body->prepare;
 	c->fork->socket_fd = fd_steal(&socket_fd);

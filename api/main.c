@@ -187,6 +187,7 @@ static int configure(struct monitor *m, struct err *e)
 	log_set_id(o->id);
 	controller_init(c, &m->loop, o->id, controller_collect);
 	c->has_boot_timer = o->boot_timer || o->timing;
+	c->tells_phases = o->boot_timer;
 	c->has_api = !o->no_api;
 	c->config.kvm_fd = (int)o->kvm_fd;
 	c->config.vsock_fd = (int)o->vsock_fd;

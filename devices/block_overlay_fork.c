@@ -13,6 +13,7 @@
  * the note before the bytes: so what is copied half is noted. Both go by one
  * order (seq_cst) with the switch that says whether notes are wanted.
  */
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -25,7 +26,7 @@
 
 enum {
 	ROW = 16,	  /* clusters that are copied in one go */
-	LOOK = 1024,	  /* clusters between two looks at the clock */
+	LOOK = 1024,	  /* clusters of no data between looks at the clock */
 	FEW = 64,	  /* clusters that the pause may copy */
 	AHEAD = 1U << 20, /* bytes that a disk is asked for */
 	WORD = 64,
@@ -82,8 +83,7 @@ static struct overlay_log *log_new(uint32_t clusters)
 
 /* ---- copying ------------------------------------------------------------ */
 
-/* The first pass goes with the notes, so its entries are in their order, too.
- */
+/* In one order with the notes. */
 static uint32_t entry_at(const struct block_overlay *o, uint32_t cluster)
 {
 	return atomic_load(&o->map[cluster]);
@@ -112,7 +112,10 @@ static int read_row(const struct block_file *f, uint8_t *to, size_t len,
 	return rc == -EOPNOTSUPP ? fd_pread(f->fd, to, len, at) : rc;
 }
 
-/* What follows one another, of at most max clusters; *count says how many. */
+/*
+ * What follows one another, of at most max clusters; *count says how many.
+ * Returns 1 where something was copied.
+ */
 static int copy_row(const struct block_overlay *o, uint32_t cluster,
 		    uint32_t max, bool may_wait, uint32_t *count)
 {
@@ -142,34 +145,31 @@ static int copy_row(const struct block_overlay *o, uint32_t cluster,
 		rc = fd_pwrite(log->fd, buffer, len,
 			       (log->at + cluster) * OVERLAY_CLUSTER);
 	*count = n;
-	return rc;
+	return rc ? rc : 1;
 }
 
-/* The first pass. Returns 1 at its end. */
+/* The first pass, a little at least. Returns 1 at its end. */
 static int copy_some(struct block_overlay *o, uint64_t end_ns)
 {
 	struct overlay_log *log = o->log;
-	uint32_t look = log->cluster, n;
-	int rc = 0;
+	uint32_t n;
+	int rc;
 
-	while (log->cluster < o->clusters && !rc) {
-		if (log->cluster >= look) {
-			if (clock_now_ns() >= end_ns)
-				return 0;
-			look = log->cluster + LOOK;
-		}
+	while (log->cluster < o->clusters) {
 		if (block_overlay_is_bare(o, log->cluster)) {
 			log->cluster += OVERLAY_CHUNK;
 			continue;
 		}
 		rc = copy_row(o, log->cluster, o->clusters - log->cluster,
 			      false, &n);
-		/* Rows cost more than clusters that are looked at. */
-		look -= n > 1 || has_data(entry_at(o, log->cluster)) ? n * 7
-								     : 0;
-		log->cluster += rc ? 0 : n;
+		if (rc < 0)
+			return rc;
+		log->cluster += n;
+		if ((rc || log->cluster % LOOK == 0) &&
+		    clock_now_ns() >= end_ns)
+			return 0;
 	}
-	return rc ? rc : 1;
+	return 1;
 }
 
 /* Copies what a word notes; what is not copied is noted again. */
@@ -177,20 +177,22 @@ static int copy_word(struct block_overlay *o, uint32_t word, bool may_wait)
 {
 	struct overlay_log *log = o->log;
 	uint64_t bits = atomic_exchange(&log->words[word], 0);
-	uint32_t bit, max, n, i;
+	uint32_t bit, max, n;
 	int rc = 0;
 
-	while (bits && !rc) {
+	while (bits && rc >= 0) {
 		bit = (uint32_t)__builtin_ctzll(bits);
+		/* Those that follow one another, without a gap. */
 		for (max = 1; bit + max < WORD && bits >> (bit + max) & 1;)
 			max++;
 		rc = copy_row(o, word * WORD + bit, max, may_wait, &n);
-		for (i = 0; i < n && !rc; i++)
-			bits &= ~(1ULL << (bit + i));
+		/* The lowest bits that are set, one after the other. */
+		for (; n && rc >= 0; n--)
+			bits &= bits - 1;
 	}
 	if (bits)
 		atomic_fetch_or(&log->words[word], bits);
-	return rc;
+	return rc < 0 ? rc : 0;
 }
 
 /* A later pass, up to end_ns. Returns 1 at its end. */
@@ -305,6 +307,8 @@ int block_overlay_fork_rest(struct block_overlay *o, struct err *e)
 	struct overlay_log *log = o->log;
 	int rc;
 
+	/* What nobody noted was copied by the first pass. */
+	assert(log->cluster >= o->clusters);
 	log->group = 0;
 	rc = copy_noted(o, UINT64_MAX, true);
 	return rc < 0 ? err_set(e, rc, "can't copy an overlay: %s",

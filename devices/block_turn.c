@@ -33,9 +33,6 @@ enum { BYTES_IN_FLIGHT_MAX = 32 << 20 };
 /* A longer read takes too long to copy, even out of the page cache. */
 enum { CACHED_BYTES_MAX = 1 << 20 };
 
-/* What takes that long to copy is worth an interrupt of its own. */
-enum { LONG_BYTES = 128 << 10 };
-
 /* After a read that the page cache didn't have, so many don't ask it. */
 enum { CACHE_MISS_PAUSE = 32 };
 
@@ -331,9 +328,6 @@ static enum taken take_one(struct block *b, struct vq *vq, size_t *spent)
 	b->free_slots = r->next;
 	*spent += 1 + (size_t)(bytes / COST_BYTES);
 	perform(b, r);
-	/* The driver has something to do while we copy the next. */
-	if (b->answered && bytes >= LONG_BYTES)
-		publish(b);
 	return TAKEN_ENOUGH;
 }
 

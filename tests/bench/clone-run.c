@@ -1,18 +1,11 @@
 /*
- * Times clones, many or one after the other:
+ * Times prepared clones, one after the other has acted:
  *
- *	clone-run WAY COUNT MAYFLY STATE MEMORY MIB ADDRESS [PREPARE [FINISH]]
+ *	clone-run COUNT MAYFLY STATE MEMORY [PREPARE [FINISH]]
  *
- * WAY is how they are made: `fresh` monitors are executed with the whole
- * request in their socket; `prepared` ones wait for the message that makes
- * clones of them, and so does the `floor`, bare KVM calls (restore-floor.c).
- * `one` is `prepared`, each after the one before has acted. PREPARE and FINISH
- * are more fields of the two bodies, with the clone's number for each #.
- *
- * A line for each clone: microseconds from its message to the answer, to the
- * guest's first act as its serial port tells it, and the KiB of its monitor's
- * private dirty memory, once all have acted. The last line has the
- * microseconds from the first message to the last act.
+ * PREPARE and FINISH are more fields of the two bodies, with the clone's number
+ * for each #. A line for each clone: microseconds from its message to the
+ * answer, and to the guest's first act as its serial port tells it.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -32,19 +25,17 @@
 #include <unistd.h>
 
 enum { API_FD = 3, CLONES_MAX = 4096, TEXT = 2048, PATIENCE_MS = 20000 };
-enum way { FRESH, PREPARED, ONE, FLOOR };
 
 struct clone {
 	pid_t pid;
-	int api; /* the client's end; of the floor: its stdin */
+	int api; /* the client's end */
 	int out; /* what the guest says */
 	double sent, answered, acted;
 };
 
 static struct clone clones[CLONES_MAX];
 static unsigned count;
-static enum way way;
-static const char *mayfly, *state, *memory, *mib, *address;
+static const char *mayfly, *state, *memory;
 static const char *prepare_more = "", *finish_more = "";
 
 /* Also where something went wrong: who waits for our output waits for theirs.
@@ -99,18 +90,17 @@ static void send_request(const struct clone *c, const char *path,
 		die(path);
 }
 
-/* The whole of a load, or its first half. */
-static void send_load(const struct clone *c, const char *path,
-		      const char *fields, const char *more)
+/* The first half of a load. */
+static void send_prepare(const struct clone *c)
 {
 	char text[TEXT], body[TEXT];
 
 	snprintf(text, sizeof(text),
 		 "{\"snapshot_path\": \"%s\", \"mem_backend\": "
-		 "{\"backend_type\": \"File\", \"backend_path\": \"%s\"}%s%s}",
-		 state, memory, fields, more);
+		 "{\"backend_type\": \"File\", \"backend_path\": \"%s\"}%s}",
+		 state, memory, prepare_more);
 	fill_in(body, text, (unsigned)(c - clones));
-	send_request(c, path, body);
+	send_request(c, "prepare", body);
 }
 
 static void take_answer(const struct clone *c)
@@ -160,48 +150,18 @@ static void spawn(struct clone *c, char *const argv[], int in, int out,
 	posix_spawn_file_actions_destroy(&files);
 }
 
-static void make_floor(struct clone *c, int out)
-{
-	char *argv[] = {"build/bench/restore-floor",
-			(char *)memory,
-			(char *)mib,
-			(char *)address,
-			"wait",
-			NULL};
-	int in[2];
-	char byte;
-
-	if (pipe2(in, O_CLOEXEC))
-		die("pipe");
-	spawn(c, argv, in[0], out, -1);
-	close(in[0]);
-	c->api = in[1];
-	if (read(c->out, &byte, 1) != 1)
-		die("the floor");
-}
-
 static void make_clone(struct clone *c)
 {
 	char *argv[] = {(char *)mayfly, "--api-fd", "3", NULL};
-	int out[2], listener;
+	int out[2], listener = make_listener(c);
 
 	if (pipe2(out, O_CLOEXEC))
 		die("pipe");
 	c->out = out[0];
-	if (way == FLOOR) {
-		make_floor(c, out[1]);
-	} else {
-		listener = make_listener(c);
-		if (way == FRESH)
-			send_load(c, "load", ", \"resume_vm\": true", "");
-		c->sent = now_us();
-		spawn(c, argv, API_FD + 1, out[1], listener);
-		close(listener);
-	}
+	spawn(c, argv, API_FD + 1, out[1], listener);
+	close(listener);
 	close(out[1]);
-	if (way != PREPARED && way != ONE)
-		return;
-	send_load(c, "prepare", "", prepare_more);
+	send_prepare(c);
 	take_answer(c);
 }
 
@@ -212,10 +172,7 @@ static void let_go(struct clone *c)
 	snprintf(text, sizeof(text), "{\"resume_vm\": true%s}", finish_more);
 	fill_in(body, text, (unsigned)(c - clones));
 	c->sent = now_us();
-	if (way != FLOOR)
-		send_request(c, "finish", body);
-	else if (write(c->api, "g", 1) != 1)
-		die("the floor");
+	send_request(c, "finish", body);
 }
 
 static void watch(int epoll, unsigned i, int fd, bool is_answer)
@@ -237,7 +194,7 @@ static void await(int epoll, unsigned wanted)
 	char some[TEXT];
 	int i, n;
 
-	while ((way != FLOOR && answered < wanted) || acted < wanted) {
+	while (answered < wanted || acted < wanted) {
 		n = epoll_wait(epoll, events, 64, PATIENCE_MS);
 		if (n <= 0)
 			die("not all clones have acted");
@@ -259,98 +216,48 @@ static void await(int epoll, unsigned wanted)
 	}
 }
 
-static unsigned dirty_kib(const struct clone *c)
-{
-	char path[64], line[256];
-	unsigned kib = 0;
-	FILE *f;
-
-	snprintf(path, sizeof(path), "/proc/%d/smaps_rollup", c->pid);
-	f = fopen(path, "re");
-	while (f && fgets(line, sizeof(line), f))
-		sscanf(line, "Private_Dirty: %u", &kib);
-	if (f)
-		fclose(f);
-	return kib;
-}
-
 static void watch_both(int epoll, unsigned i)
 {
 	watch(epoll, i, clones[i].out, false);
-	if (way != FLOOR)
-		watch(epoll, i, clones[i].api, true);
+	watch(epoll, i, clones[i].api, true);
 }
 
-/* Returns when all have acted; the first message went out at *begin. */
-static void run_all(double *begin)
+static void run_all(void)
 {
 	int epoll = epoll_create1(EPOLL_CLOEXEC);
 	unsigned i;
 
-	if (way != FRESH) {
-		for (i = 0; i < count; i++) {
-			make_clone(&clones[i]);
-			watch_both(epoll, i);
-		}
-		usleep(50000); /* until all of them sleep */
-	}
-	*begin = now_us();
 	for (i = 0; i < count; i++) {
-		if (way == FRESH) {
-			make_clone(&clones[i]);
-			watch_both(epoll, i);
-		} else {
-			let_go(&clones[i]);
-		}
-		if (way == ONE)
-			await(epoll, i + 1);
+		make_clone(&clones[i]);
+		watch_both(epoll, i);
 	}
-	await(epoll, count);
-}
-
-static void tell(double begin)
-{
-	double last = begin;
-	unsigned i;
-
+	usleep(50000); /* until all of them sleep */
 	for (i = 0; i < count; i++) {
-		struct clone *c = &clones[i];
-
-		printf("%.1f %.1f %u\n",
-		       c->answered ? c->answered - c->sent : 0,
-		       c->acted - c->sent, dirty_kib(c));
-		if (c->acted > last)
-			last = c->acted;
+		let_go(&clones[i]);
+		await(epoll, i + 1);
+		printf("%.1f %.1f\n", clones[i].answered - clones[i].sent,
+		       clones[i].acted - clones[i].sent);
 	}
-	printf("%.1f\n", last - begin);
 }
 
 static bool parse(int argc, char **argv)
 {
-	static const char *const words[] = {"fresh", "prepared", "one",
-					    "floor"};
-
-	if (argc < 8 || argc > 10)
+	if (argc < 5 || argc > 7)
 		return false;
-	while (way < 4 && strcmp(argv[1], words[way]) != 0)
-		way++;
-	count = (unsigned)atoi(argv[2]);
-	mayfly = argv[3];
-	state = argv[4];
-	memory = argv[5];
-	mib = argv[6];
-	address = argv[7];
-	if (argc > 8)
-		prepare_more = argv[8];
-	if (argc > 9)
-		finish_more = argv[9];
-	return way < 4 && count && count <= CLONES_MAX;
+	count = (unsigned)atoi(argv[1]);
+	mayfly = argv[2];
+	state = argv[3];
+	memory = argv[4];
+	if (argc > 5)
+		prepare_more = argv[5];
+	if (argc > 6)
+		finish_more = argv[6];
+	return count && count <= CLONES_MAX;
 }
 
 int main(int argc, char **argv)
 {
 	struct rlimit files;
-	double begin;
 	int fd;
 
 	if (!parse(argc, argv))
@@ -362,8 +269,6 @@ int main(int argc, char **argv)
 	while ((fd = open("/dev/null", O_RDWR | O_CLOEXEC)) >= 0 && fd < 8)
 		;
 	atexit(end_all);
-	run_all(&begin);
-	usleep(200000); /* until they are at rest */
-	tell(begin);
+	run_all();
 	return 0;
 }

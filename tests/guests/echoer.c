@@ -15,6 +15,7 @@ void hostile_main(void);
 
 enum { RX = 0, TX = 1, RING = 64, HEADER = 12, BUFFER_BYTES = 2048 };
 enum { BUFFERS = 16 << 20, LAST_BYTE = HEADER + 14, LAST = 0xbb };
+enum { HEAD_START_US = 50000 };
 
 static const struct kind net_kind_here = {
 	.id = ID_NET,
@@ -115,6 +116,8 @@ void hostile_main(void)
 	const uint32_t count = number("flood=", 0);
 
 	idle_setup();
+	/* Whoever takes the time has to be there. */
+	sleep_us(HEAD_START_US);
 	if (!bring_up(&net, F_ALL, RING)) {
 		print("bad machine\n");
 		return;

@@ -17,7 +17,7 @@
 void hostile_main(void);
 
 enum { RING = 128, DEPTH_MAX = 64, SEGMENT = 64 << 10, SEGMENTS_MAX = 16 };
-enum { BUFFERS = 16 << 20 };
+enum { BUFFERS = 16 << 20, HEAD_START_US = 50000 };
 
 /* A request, made once: only its sector changes. */
 struct slot {
@@ -132,6 +132,8 @@ void hostile_main(void)
 	for (i = 0; i < depth; i++)
 		make_slot(i);
 	spare_count = depth;
+	/* Whoever takes the time has to be there. */
+	sleep_us(HEAD_START_US);
 	print("begin\n");
 	while (submitted < count || under_way) {
 		if (submitted < count && spare_count)

@@ -406,8 +406,9 @@ int machine_start(struct machine *m, const struct boot_source *source,
 	rc = rc ? rc : close_in(m, e);
 	if (rc)
 		return rc;
-	cpus_start(m->cpus, &entry);
+	/* Before: a guest may be up before we come back. */
 	m->times.run_ns = clock_now_ns();
+	cpus_start(m->cpus, &entry);
 	return 0;
 }
 
@@ -435,9 +436,9 @@ void machine_pause(struct machine *m)
 void machine_resume(struct machine *m)
 {
 	machine_unquiet(m);
-	cpus_release(m->cpus);
 	if (!m->times.run_ns)
 		m->times.run_ns = clock_now_ns();
+	cpus_release(m->cpus);
 }
 
 const struct machine_times *machine_times(const struct machine *m)

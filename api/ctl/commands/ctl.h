@@ -14,6 +14,7 @@
 /* argv[0] is the command's own name. */
 int ctl_api(int argc, char **argv);
 int ctl_status(int argc, char **argv);
+int ctl_bench(int argc, char **argv);
 int ctl_boot(int argc, char **argv);
 int ctl_jail(int argc, char **argv);
 int ctl_ps(int argc, char **argv);

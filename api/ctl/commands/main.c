@@ -25,6 +25,23 @@ static const struct {
 	 "      boots a microVM on this terminal and says how long it took;\n"
 	 "      without an initrd the first drive is the root; Ctrl-] ends it. It\n"
 	 "      can't be saved: one of run can, and one that mayfly has, by api"},
+	{"bench", ctl_bench,
+	 "bench [OPTIONS] BENCH...|all\n"
+	 "  bench compare A.json B.json\n"
+	 "      measures mayfly beside its peers, in turns, and prints medians with\n"
+	 "      95 % intervals and ratios; compare says whether two runs tell the same\n"
+	 "      BENCH is boot, start, restore, clone, fork, reset, run, api, block,\n"
+	 "      net, vsock, density or jail; 4: too noisy to tell, 5: it can't run here\n"
+	 "      --rounds N               of each (30)\n"
+	 "      --seconds N              begin no round after so many\n"
+	 "      --count N                microVMs at once, of density and clone (1000)\n"
+	 "      --prepare COMMAND        a shell's, before each measure\n"
+	 "      --json, --csv            to stdout, instead of words\n"
+	 "      --html FILE              a page with plots, and earlier runs\n"
+	 "      --no-history             don't remember this run\n"
+	 "      --qemu PATH, --firecracker PATH, --cloud-hypervisor PATH,\n"
+	 "      --kvmtool PATH, --crun PATH, --runc PATH\n"
+	 "                               peers, else looked for in PATH"},
 	{"jail", ctl_jail,
 	 "jail ls [--chroot-base-dir DIR]\n"
 	 "  jail rm ID|--all-dead [--force] [--chroot-base-dir DIR]\n"

@@ -96,7 +96,8 @@ static ssize_t receive(int fd, char *to, size_t len, struct client_files *files)
 	ssize_t n = recvmsg(fd, &message, MSG_CMSG_CLOEXEC);
 
 	c = n < 0 ? NULL : CMSG_FIRSTHDR(&message);
-	if (!c || c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
+	if (!files || !c || c->cmsg_level != SOL_SOCKET ||
+	    c->cmsg_type != SCM_RIGHTS)
 		return n;
 	/* There is room for those of one message. */
 	client_files_fini(files);

@@ -62,9 +62,14 @@ static bool search_path(char out[PATH_MAX])
 	return false;
 }
 
-static int find_program(char out[PATH_MAX], const char *own, struct err *e)
+int monitor_find_program(char out[PATH_MAX], struct err *e)
 {
 	const char *named = getenv("MAYFLY");
+	char own[PATH_MAX];
+	int rc = process_own_dir(own, sizeof(own), e);
+
+	if (rc)
+		return rc;
 
 	if (named && *named) {
 		if (realpath(named, out) && !access(out, X_OK))
@@ -80,17 +85,18 @@ static int find_program(char out[PATH_MAX], const char *own, struct err *e)
 		       own);
 }
 
-/* A file of the guest, where `make` or `make install` have put it. */
-static int find_guest_file(char out[PATH_MAX], const char *own,
-			   const char *name, struct err *e)
+int monitor_find_file(char out[PATH_MAX], const char *name, struct err *e)
 {
 	struct utsname host;
 	char file[sizeof(host.machine) + 64];
 	static const char *const built[] = {"guest", "../guest"};
 	static const char *const installed[] = {"../share/mayfly"};
-	char dir[PATH_MAX];
+	char own[PATH_MAX], dir[PATH_MAX];
 	unsigned i;
+	int rc = process_own_dir(own, sizeof(own), e);
 
+	if (rc)
+		return rc;
 	uname(&host);
 	snprintf(file, sizeof(file), "%s/%s", host.machine, name);
 	for (i = 0; i < 2; i++)
@@ -106,7 +112,7 @@ static int find_guest_file(char out[PATH_MAX], const char *own,
 	    try_path(out, "/usr/share/mayfly", name))
 		return 0;
 	return err_set(e, -ENOENT,
-		       "there is no %s of the guest beside mayctl (%s) nor in "
+		       "there is no %s beside mayctl (%s) nor in "
 		       "/usr/local/share/mayfly; `make guest` builds it, "
 		       "`make install` installs it",
 		       name, own);
@@ -129,19 +135,16 @@ void monitor_find_jailer(char out[PATH_MAX], const char *program)
 
 int monitor_find(struct monitor_files *f, const char *kernel, struct err *e)
 {
-	char own[PATH_MAX];
-	int rc = process_own_dir(own, sizeof(own), e);
+	int rc = monitor_find_program(f->program, e);
 
-	if (!rc)
-		rc = find_program(f->program, own, e);
 	if (rc)
 		return rc;
 	monitor_find_jailer(f->jailer, f->program);
 	if (!kernel)
-		rc = find_guest_file(f->kernel, own, "vmlinux", e);
+		rc = monitor_find_file(f->kernel, "vmlinux", e);
 	else if (!realpath(kernel, f->kernel) || access(f->kernel, R_OK))
 		rc = err_errno(e, "can't read the kernel %s", kernel);
-	return rc ? rc : find_guest_file(f->initrd, own, "agent.initrd", e);
+	return rc ? rc : monitor_find_file(f->initrd, "agent.initrd", e);
 }
 
 /* ---- the configuration -------------------------------------------------- */

@@ -49,6 +49,12 @@ struct monitor_plan {
  */
 int monitor_find(struct monitor_files *f, const char *kernel, struct err *e);
 
+/* The monitor alone. */
+int monitor_find_program(char out[PATH_MAX], struct err *e);
+
+/* A file of the guest's, where `make` or `make install` have put it. */
+int monitor_find_file(char out[PATH_MAX], const char *name, struct err *e);
+
 /* mayfly-jailer beside program or beside mayctl; "" where there is none. */
 void monitor_find_jailer(char out[PATH_MAX], const char *program);
 

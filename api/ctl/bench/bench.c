@@ -1,0 +1,84 @@
+/* The list of benches. */
+#include "api/ctl/bench/bench.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "api/ctl/base/interrupt.h"
+
+const struct bench_kind bench_kinds[] = {
+	{"boot", "from exec to the end of a guest whose init reboots", "ms",
+	 bench_boot},
+	{"start", "a whole life with a guest that ends at once", "ms",
+	 bench_start},
+	{"restore", "from exec to the first act after a restore, and the end",
+	 "ms", bench_restore},
+	{"clone", "from the message to the first act of a prepared clone", "us",
+	 bench_clone},
+	{"fork", "how long a first fork holds a guest that writes", "us",
+	 bench_fork},
+	{"reset", "back to a mark in place", "us", bench_reset},
+	{"run", "a container from command to end", "ms", bench_linux},
+	{"api", "from exec to the answer of a first request", "ms", bench_api},
+	{"block", "4 KiB random reads", "us", bench_linux},
+	{"net", "round trips over TCP", "us", bench_linux},
+	{"vsock", "round trips over vsock", "us", bench_linux},
+	{"density", "private memory of an idle microVM", "KiB", bench_density},
+	{"jail", "a start in a jail", "ms", bench_jail},
+	{0},
+};
+
+const struct bench_kind *bench_find(const char *name)
+{
+	const struct bench_kind *k;
+
+	for (k = bench_kinds; k->name; k++)
+		if (!strcmp(k->name, name))
+			return k;
+	return NULL;
+}
+
+/*
+ * As root, times of single processes are taken in front of all other work: a
+ * start hands work between two threads, and where another program has the
+ * processor each waits for its turn. Peers inherit it. Guests that spin don't.
+ */
+static void take_precedence(const struct bench_kind *k, bool is_on)
+{
+	static int (*const of[])(struct result *, const struct bench *,
+				 struct err *) = {bench_start, bench_restore,
+						  bench_clone, bench_jail};
+	struct sched_param how = {.sched_priority = is_on ? 50 : 0};
+	unsigned i;
+
+	for (i = 0; i < sizeof(of) / sizeof(of[0]); i++)
+		if (k->run == of[i])
+			(void)sched_setscheduler(
+				0, is_on ? SCHED_FIFO : SCHED_OTHER, &how);
+}
+
+int bench_run(const struct bench_kind *kind, const struct bench *b,
+	      struct result *r, struct err *e)
+{
+	int rc;
+
+	*r = (struct result){
+		.name = kind->name,
+		.what = kind->what,
+		.unit = kind->unit,
+	};
+	take_precedence(kind, true);
+	rc = kind->run(r, b, e);
+	take_precedence(kind, false);
+	if (!rc) {
+		result_judge(r);
+		return 0;
+	}
+	if (interrupt_pending())
+		return err_set(e, -EINTR, "ended by a signal");
+	r->state = RESULT_NOT_RUN;
+	snprintf(r->why, sizeof(r->why), "%s", e->text);
+	return rc;
+}

@@ -1,0 +1,204 @@
+/* Starts what is measured, with as little of our own in the time as can be. */
+#include "api/ctl/bench/spawn.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "api/ctl/base/process.h"
+#include "vmm/base/clock.h"
+#include "vmm/base/fd.h"
+
+enum { PATIENCE_MS = 30000 };
+
+/* Files that only this process has, and that leave SPAWN_API_FD alone. */
+static int make_pipe(int ends[2], struct err *e)
+{
+	int low[2], i;
+
+	if (pipe2(low, O_CLOEXEC))
+		return err_errno(e, "can't make a pipe");
+	for (i = 0; i < 2; i++) {
+		ends[i] = fcntl(low[i], F_DUPFD_CLOEXEC, SPAWN_API_FD + 1);
+		close(low[i]);
+	}
+	if (ends[0] > 0 && ends[1] > 0)
+		return 0;
+	fd_close(&ends[0]);
+	fd_close(&ends[1]);
+	return err_errno(e, "too many files are open");
+}
+
+/* Our held signals are not its business, and what is typed at us neither. */
+static void set_attributes(posix_spawnattr_t *a)
+{
+	sigset_t none;
+
+	sigemptyset(&none);
+	posix_spawnattr_init(a);
+	posix_spawnattr_setsigmask(a, &none);
+	posix_spawnattr_setpgroup(a, 0);
+	posix_spawnattr_setflags(a, POSIX_SPAWN_SETSIGMASK |
+					    POSIX_SPAWN_SETPGROUP);
+}
+
+static int begin(struct spawned *s, const struct spawn_how *how, int in,
+		 int out, struct err *e)
+{
+	char *none[] = {NULL};
+	posix_spawn_file_actions_t files;
+	posix_spawnattr_t attributes;
+	int rc = posix_spawn_file_actions_init(&files);
+
+	if (rc)
+		return err_set(e, -rc, "no memory to start %s", how->argv[0]);
+	set_attributes(&attributes);
+	if (in)
+		posix_spawn_file_actions_adddup2(&files, in, 0);
+	else
+		posix_spawn_file_actions_addopen(&files, 0, "/dev/null",
+						 O_RDONLY, 0);
+	if (out)
+		posix_spawn_file_actions_adddup2(&files, out, 1);
+	else
+		posix_spawn_file_actions_addopen(&files, 1, "/dev/null",
+						 O_WRONLY, 0);
+	if (how->err)
+		posix_spawn_file_actions_adddup2(&files, how->err, 2);
+	else
+		posix_spawn_file_actions_addopen(&files, 2, "/dev/null",
+						 O_WRONLY, 0);
+	if (how->listener)
+		posix_spawn_file_actions_adddup2(&files, how->listener,
+						 SPAWN_API_FD);
+	s->begin_ns = clock_now_ns();
+	rc = posix_spawn(&s->pid, how->argv[0], &files, &attributes,
+			 (char *const *)(uintptr_t)how->argv, none);
+	posix_spawn_file_actions_destroy(&files);
+	if (rc) {
+		s->pid = 0;
+		return err_set(e, -rc, "can't start %s: %s", how->argv[0],
+			       strerror(rc));
+	}
+	return 0;
+}
+
+int spawn_begin(struct spawned *s, const struct spawn_how *how, struct err *e)
+{
+	int in[2] = {0}, out[2] = {0}, rc = 0;
+
+	*s = (struct spawned){0};
+	if (how->has_in)
+		rc = make_pipe(in, e);
+	if (!rc && how->has_out)
+		rc = make_pipe(out, e);
+	if (!rc)
+		rc = begin(s, how, in[0], how->has_out ? out[1] : how->out, e);
+	fd_close(&in[0]);
+	fd_close(&out[1]);
+	s->in = in[1];
+	s->out = out[0];
+	if (rc)
+		spawn_kill(s);
+	return rc;
+}
+
+int spawn_hear(const struct spawned *s, char *byte, struct err *e)
+{
+	struct pollfd p = {.fd = s->out, .events = POLLIN};
+	int n;
+
+	do
+		n = poll(&p, 1, PATIENCE_MS);
+	while (n < 0 && errno == EINTR);
+	if (n == 0)
+		return err_set(e, -ETIMEDOUT, "its guest said nothing for %d s",
+			       PATIENCE_MS / 1000);
+	if (read(s->out, byte, 1) != 1)
+		return err_set(e, -EPIPE,
+			       "it ended before its guest said a word");
+	return 0;
+}
+
+double spawn_age_ms(const struct spawned *s)
+{
+	return (double)(clock_now_ns() - s->begin_ns) / 1e6;
+}
+
+/*
+ * Somebody who never ends would hold us for ever: the pidfd says when it did.
+ */
+static int await_end(const struct spawned *s)
+{
+	struct pollfd p = {.events = POLLIN};
+	int n;
+
+	p.fd = process_open(s->pid);
+	if (p.fd < 0)
+		return 0;
+	do
+		n = poll(&p, 1, PATIENCE_MS);
+	while (n < 0 && errno == EINTR);
+	close(p.fd);
+	return n == 0 ? -ETIMEDOUT : 0;
+}
+
+int spawn_wait(struct spawned *s, double *ms, struct rusage *used,
+	       struct err *e)
+{
+	struct rusage ignored;
+	int status = 0, rc = await_end(s);
+	const pid_t pid = s->pid;
+
+	if (rc) {
+		spawn_kill(s);
+		return err_set(e, rc, "it had not ended after %d s",
+			       PATIENCE_MS / 1000);
+	}
+	while (wait4(pid, &status, 0, used ? used : &ignored) < 0)
+		if (errno != EINTR)
+			return err_errno(e, "can't wait for it");
+	*ms = spawn_age_ms(s);
+	s->pid = 0;
+	spawn_kill(s);
+	if (WIFEXITED(status) && !WEXITSTATUS(status))
+		return 0;
+	return err_set(e, -ECHILD, "it ended with %s %d",
+		       WIFEXITED(status) ? "status" : "signal",
+		       WIFEXITED(status) ? WEXITSTATUS(status)
+					 : WTERMSIG(status));
+}
+
+void spawn_kill(struct spawned *s)
+{
+	if (s->pid > 0) {
+		kill(s->pid, SIGKILL);
+		waitpid(s->pid, NULL, 0);
+	}
+	fd_close(&s->in);
+	fd_close(&s->out);
+	*s = (struct spawned){0};
+}
+
+double spawn_private_kib(pid_t pid)
+{
+	char path[64], line[256];
+	unsigned kib = 0;
+	double found = -1;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/smaps_rollup", pid);
+	f = fopen(path, "re");
+	while (f && fgets(line, sizeof(line), f))
+		if (sscanf(line, "Private_Dirty: %u", &kib) == 1)
+			found = kib;
+	if (f)
+		fclose(f);
+	return found;
+}
