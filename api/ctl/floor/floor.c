@@ -53,7 +53,7 @@ static void add_memory(int vm, char *ram, unsigned long bytes)
 	ioctl(vm, KVM_SET_USER_MEMORY_REGION, &slot);
 }
 
-/* What a restore can't leave out, though this guest never asks. */
+/* What no monitor can leave out, though this guest never asks. */
 static void set_cpuid(int kvm, int vcpu)
 {
 	static struct {
@@ -121,6 +121,7 @@ static int start(int kvm, int vm, const char *guest, const char *letter)
 		ram[INFO + 64] = *letter;
 	}
 	vcpu = make_vcpu(kvm, vm, &run);
+	set_cpuid(kvm, vcpu);
 	set_registers(vcpu, CODE, letter ? INFO : 0);
 	return vcpu < 0 ? FAILED : run_guest(vcpu, run);
 }
