@@ -168,9 +168,16 @@ static int check_page(const char *path, struct err *e)
 
 static int check_places(const struct words *w, struct err *e)
 {
+	struct past past = {0};
 	char path[PATH_MAX];
 	int rc = w->has_no_history ? 0 : past_path(path, e);
 
+	if (!rc && !w->has_no_history) {
+		rc = past_read(&past, path, e);
+		past_fini(&past);
+		if (rc)
+			return err_context(e, "--no-history does without");
+	}
 	return !rc && w->html ? check_page(w->html, e) : rc;
 }
 
