@@ -20,11 +20,12 @@ enum { DEPTH_MAX = 64, LOOK_NS = 200, ROUNDS_MAX = 100000 };
 
 /* The driver, and what it saw. */
 static struct {
-	uint64_t gap_ns;	   /* from one offer to the next */
-	uint64_t offered_ns;	   /* when the last one was */
-	bool is_running;	   /* it offers while the device waits */
-	bool is_lying;		   /* it never says what it has looked at */
-	bool has_events;	   /* EVENT_IDX */
+	uint64_t gap_ns;     /* from one offer to the next */
+	uint64_t offered_ns; /* when the last one was */
+	bool is_running;     /* it offers while the device waits */
+	bool is_lying;	     /* it never says what it has looked at */
+	bool has_events;     /* EVENT_IDX */
+	uint16_t ahead;	     /* so many answers more it needs no word of */
 	uint16_t spare[DEPTH_MAX]; /* heads */
 	unsigned spare_count;
 	unsigned count; /* so many in all */
@@ -90,7 +91,7 @@ static void take(void)
 		driver.done++;
 	}
 	if (driver.has_events && !driver.is_lying)
-		ring.avail[2 + ring.size] = ring.used_idx;
+		ring.avail[2 + ring.size] = ring.used_idx + driver.ahead;
 }
 
 static void start(unsigned depth, uint64_t gap_ns, unsigned count)
@@ -228,6 +229,92 @@ static void a_turn_ends_whatever_the_driver_does(void **state)
 	assert_in_range(longest, 1, 3 * PATIENCE_NS_MAX);
 }
 
+/* Indices have 16 bits, and rows lie across their end. */
+static void a_row_across_the_end_of_indices_is_told(void **state)
+{
+	(void)state;
+	up_with(FAKE_F_EVENT_IDX);
+	run(32, 500, ROUNDS_MAX);
+	run(32, 500, ROUNDS_MAX);
+	assert_in_range(driver.interrupts, 1, driver.done / 6);
+}
+
+/*
+ * A driver that asks for the last of its requests' answers makes no more before
+ * that: however long a row was hoped for, it is told.
+ */
+static void who_asks_for_a_later_answer_has_it(void **state)
+{
+	unsigned i, ahead;
+
+	(void)state;
+	up_with(FAKE_F_EVENT_IDX);
+	run(32, 3000, 2000);
+	for (ahead = 0; ahead < DEPTH_MAX; ahead++) {
+		driver.ahead = (uint16_t)ahead;
+		ring.avail[2 + ring.size] = ring.used_idx + driver.ahead;
+		start(ahead + 1, 3000, 50 * (ahead + 1));
+		for (i = 0; i < 50; i++) {
+			while (driver.spare_count)
+				offer();
+			fake_host_turn(&host, 8);
+			assert_int_equal(fake_kvm_take_edges(), 1);
+			take();
+			assert_int_equal(driver.done, (i + 1) * (ahead + 1));
+		}
+	}
+}
+
+/*
+ * Who has many requests at times, and one in between, of which each waits for
+ * what was before it: as a journal that is written and flushed.
+ */
+static void one_among_rows_is_not_waited_for_again_and_again(void **state)
+{
+	const uint64_t pause_ns = 300000;
+	uint64_t waited = 0, begin;
+	unsigned i;
+
+	(void)state;
+	up_with(FAKE_F_EVENT_IDX);
+	start(16, pause_ns, ROUNDS_MAX);
+	for (i = 0; i < 2000; i++) {
+		now_ns += pause_ns;
+		do
+			offer();
+		while (i % 2 && driver.spare_count);
+		begin = now_ns;
+		fake_host_turn(&host, 8);
+		waited += now_ns - begin;
+		assert_int_equal(fake_kvm_take_edges(), 1);
+		take();
+	}
+	assert_in_range(waited, 0, 2000 * pause_ns / 20);
+}
+
+/* One that asks for what is behind it, or for all of a round more, lies. */
+static void any_used_event_leaves_the_device_at_work(void **state)
+{
+	uint64_t begin;
+	unsigned i;
+
+	(void)state;
+	up_with(FAKE_F_EVENT_IDX);
+	run(32, 3000, 2000);
+	driver.is_lying = true;
+	begin = now_ns;
+	for (i = 0; i < 0x10000; i += 0x101) {
+		start(8, 3000, 8);
+		while (driver.spare_count)
+			offer();
+		ring.avail[2 + ring.size] = (uint16_t)i;
+		fake_host_turn(&host, 8);
+		take();
+		assert_int_equal(driver.done, 8);
+	}
+	assert_in_range(now_ns - begin, 0, 0x100 * PATIENCE_NS_MAX);
+}
+
 static void without_event_idx_there_is_no_wait(void **state)
 {
 	uint64_t begin;
@@ -251,6 +338,10 @@ int main(void)
 		TEST(few_under_way_are_not_waited_for_in_vain),
 		TEST(who_becomes_slow_is_given_up_soon),
 		TEST(a_turn_ends_whatever_the_driver_does),
+		TEST(a_row_across_the_end_of_indices_is_told),
+		TEST(who_asks_for_a_later_answer_has_it),
+		TEST(one_among_rows_is_not_waited_for_again_and_again),
+		TEST(any_used_event_leaves_the_device_at_work),
 		TEST(without_event_idx_there_is_no_wait),
 	};
 

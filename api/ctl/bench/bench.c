@@ -10,23 +10,24 @@
 
 const struct bench_kind bench_kinds[] = {
 	{"boot", "from exec to the end of a guest whose init reboots", "ms",
-	 bench_boot},
+	 bench_boot, true},
 	{"start", "a whole life with a guest that ends at once", "ms",
-	 bench_start},
+	 bench_start, true},
 	{"restore", "from exec to the first act after a restore, and the end",
-	 "ms", bench_restore},
+	 "ms", bench_restore, true},
 	{"clone", "from the message to the first act of a prepared clone", "us",
-	 bench_clone},
+	 bench_clone, true},
 	{"fork", "how long a first fork holds a guest that writes", "us",
-	 bench_fork},
-	{"reset", "back to a mark in place", "us", bench_reset},
+	 bench_fork, true},
+	{"reset", "back to a mark in place", "us", bench_reset, true},
 	{"run", "a container from command to end", "ms", bench_linux},
 	{"api", "from exec to the answer of a first request", "ms", bench_api},
 	{"block", "4 KiB random reads", "us", bench_linux},
 	{"net", "round trips over TCP", "us", bench_linux},
 	{"vsock", "round trips over vsock", "us", bench_linux},
-	{"density", "private memory of an idle microVM", "KiB", bench_density},
-	{"jail", "a start in a jail", "ms", bench_jail},
+	{"density", "private memory of an idle microVM", "KiB", bench_density,
+	 true},
+	{"jail", "a start in a jail", "ms", bench_jail, true},
 	{0},
 };
 
@@ -69,9 +70,12 @@ int bench_run(const struct bench_kind *kind, const struct bench *b,
 		.what = kind->what,
 		.unit = kind->unit,
 	};
-	take_precedence(kind, true);
-	rc = kind->run(r, b, e);
-	take_precedence(kind, false);
+	rc = kind->needs_kvm ? host_check_kvm(e) : 0;
+	if (!rc) {
+		take_precedence(kind, true);
+		rc = kind->run(r, b, e);
+		take_precedence(kind, false);
+	}
 	if (!rc) {
 		result_judge(r);
 		return 0;

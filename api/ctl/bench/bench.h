@@ -24,6 +24,7 @@ struct bench_kind {
 	 * says why; any other negative errno where it has failed.
 	 */
 	int (*run)(struct result *r, const struct bench *b, struct err *e);
+	bool needs_kvm; /* and is not run where there is none for us */
 };
 
 /* In the order in which `all` runs them; ends with a name of NULL. */

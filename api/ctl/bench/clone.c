@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "api/ctl/base/interrupt.h"
 #include "api/ctl/bench/bench.h"
 #include "api/ctl/bench/machine.h"
 #include "api/ctl/bench/spawn.h"
@@ -125,8 +126,11 @@ static int at_once(const struct clones *c, bool is_floor, unsigned count,
 
 	if (!all)
 		return err_set(e, -ENOMEM, "no memory for clones");
-	for (made = 0; made < count && !rc; made++)
+	for (made = 0; made < count && !rc; made++) {
 		rc = make(&all[made], c, is_floor, e);
+		if (!rc && interrupt_pending())
+			rc = err_set(e, -EINTR, "ended by a signal");
+	}
 	usleep(20 * REST_US);
 	begin = clock_now_ns();
 	for (i = 0; i < count && !rc; i++)

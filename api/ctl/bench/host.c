@@ -1,6 +1,8 @@
 /* Reads /proc and /sys. */
 #include "api/ctl/bench/host.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,6 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "vmm/base/fd.h"
 #include "vmm/base/printable.h"
 
 /* The first line of a file. */
@@ -70,7 +73,8 @@ void host_read(struct host *h)
 
 	*h = (struct host){.cpus = sysconf(_SC_NPROCESSORS_ONLN)};
 	uname(&u);
-	snprintf(h->name, sizeof(h->name), "%.100s", u.nodename);
+	printable_copy(u.nodename, strlen(u.nodename), h->name,
+		       sizeof(h->name));
 	snprintf(h->kernel, sizeof(h->kernel), "%.60s %.60s %.120s", u.sysname,
 		 u.release, u.version);
 	strftime(h->time, sizeof(h->time), "%Y-%m-%dT%H:%M:%SZ",
@@ -84,6 +88,22 @@ void host_read(struct host *h)
 	first_line("/sys/kernel/mm/transparent_hugepage/enabled", h->huge_pages,
 		   sizeof(h->huge_pages));
 	read_kvm(h);
+}
+
+int host_check_kvm(struct err *e)
+{
+	CLEAN_FD int fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);
+
+	if (fd >= 0)
+		return 0;
+	if (errno == EACCES || errno == EPERM)
+		return err_set(e, -EOPNOTSUPP,
+			       "there is no permission for /dev/kvm; join its "
+			       "group (often 'kvm') or run it with sudo");
+	return err_set(e, -EOPNOTSUPP,
+		       "can't open /dev/kvm: %s; is virtualisation on, and the "
+		       "kvm module loaded?",
+		       strerror(errno));
 }
 
 /* As tests/kvm-host has it: the processor's own virtualisation. */

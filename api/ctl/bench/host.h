@@ -1,5 +1,7 @@
 #pragma once
 
+#include "vmm/base/err.h"
+
 /* The machine on which it was measured, as far as figures depend on it. */
 struct host {
 	char name[128];
@@ -16,6 +18,12 @@ struct host {
 
 /* What can't be told is "unknown". */
 void host_read(struct host *h);
+
+/*
+ * Whether we can use KVM. -EOPNOTSUPP, with a sentence that says what to do,
+ * where we can't.
+ */
+int host_check_kvm(struct err *e);
 
 /*
  * Whether KVM runs kernels here: kvm_pvm has no virtual processor for the

@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "api/ctl/base/copy.h"
 #include "api/ctl/base/tree.h"
 #include "api/ctl/bench/bench.h"
 #include "api/ctl/bench/machine.h"
@@ -29,11 +30,9 @@ static int copy_guest(const char *from, const char *to, struct err *e)
 	CLEAN_FD int out = open(to, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
 	struct stat st;
 
-	if (in < 0 || out < 0 || fstat(in, &st) ||
-	    copy_file_range(in, NULL, out, NULL, (size_t)st.st_size, 0) !=
-		    st.st_size)
+	if (in < 0 || out < 0 || fstat(in, &st))
 		return err_errno(e, "can't copy %s to %s", from, to);
-	return 0;
+	return copy_file(in, out, (uint64_t)st.st_size, from, e);
 }
 
 static int make_root(const struct jails *j, const char *id, struct err *e)

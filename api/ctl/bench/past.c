@@ -105,13 +105,22 @@ int past_path(char out[PATH_MAX], struct err *e)
 	else
 		return err_set(e, -ENOENT,
 			       "there is no place for the history: set "
-			       "XDG_STATE_HOME to a directory of yours");
+			       "XDG_STATE_HOME to a directory of yours, or use "
+			       "--no-history");
 	if (n < 0 || n + 32 > PATH_MAX)
 		return err_set(e, -ENAMETOOLONG,
 			       "set XDG_STATE_HOME to a shorter path");
 	rc = tree_make(dir);
 	if (rc)
-		return err_set(e, rc, "can't make %s: %s", dir, strerror(-rc));
+		return err_set(e, rc,
+			       "can't make %s for the history: %s; "
+			       "--no-history does without",
+			       dir, strerror(-rc));
+	if (access(dir, W_OK | X_OK))
+		return err_errno(e,
+				 "--no-history does without a history; can't "
+				 "write to %s",
+				 dir);
 	snprintf(out, PATH_MAX, "%.*s/history.jsonl", n, dir);
 	return 0;
 }

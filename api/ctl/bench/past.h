@@ -43,7 +43,8 @@ const struct past_ratio *past_find(const struct past_run *run,
 
 /*
  * $XDG_STATE_HOME/mayfly-bench, /var/lib/mayfly/bench or
- * ~/.local/state/mayfly-bench, and history.jsonl in it; the folder is made.
+ * ~/.local/state/mayfly-bench, and history.jsonl in it; the folder is made, and
+ * it is an error where files can't.
  */
 int past_path(char out[PATH_MAX], struct err *e);
 

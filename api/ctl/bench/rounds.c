@@ -45,8 +45,11 @@ static int warm_up(const struct lane *lane, const struct pace *pace,
 	unsigned i;
 	int rc = 0;
 
-	for (i = 0; i < pace->warm_ups && !rc; i++)
+	for (i = 0; i < pace->warm_ups && !rc; i++) {
 		rc = measure(lane, pace, &ignored, e);
+		if (!rc && interrupt_pending())
+			rc = err_set(e, -EINTR, "ended by a signal");
+	}
 	return rc;
 }
 

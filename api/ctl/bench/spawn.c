@@ -11,11 +11,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "api/ctl/base/interrupt.h"
 #include "api/ctl/base/process.h"
 #include "vmm/base/clock.h"
 #include "vmm/base/fd.h"
 
-enum { PATIENCE_MS = 30000 };
+enum { PATIENCE_MS = 30000, SLICE_MS = 100 };
 
 /* Files that only this process has, and that leave SPAWN_API_FD alone. */
 static int make_pipe(int ends[2], struct err *e)
@@ -109,16 +110,34 @@ int spawn_begin(struct spawned *s, const struct spawn_how *how, struct err *e)
 	return rc;
 }
 
+/*
+ * Somebody who says nothing, or never ends, would hold us for ever. Signals
+ * that end us are held back, and so looked for: now and then, since nothing
+ * else is to be done while time is measured.
+ */
+int spawn_await(int fd)
+{
+	struct pollfd p = {.fd = fd, .events = POLLIN};
+	int n, ms;
+
+	for (ms = 0; ms < PATIENCE_MS; ms += SLICE_MS) {
+		n = poll(&p, 1, SLICE_MS);
+		if (n > 0 || (n < 0 && errno != EINTR))
+			return 0;
+		if (interrupt_pending())
+			return -EINTR;
+	}
+	return -ETIMEDOUT;
+}
+
 int spawn_hear(const struct spawned *s, char *byte, struct err *e)
 {
-	struct pollfd p = {.fd = s->out, .events = POLLIN};
-	int n;
+	const int rc = spawn_await(s->out);
 
-	do
-		n = poll(&p, 1, PATIENCE_MS);
-	while (n < 0 && errno == EINTR);
-	if (n == 0)
-		return err_set(e, -ETIMEDOUT, "its guest said nothing for %d s",
+	if (rc == -EINTR)
+		return err_set(e, rc, "ended by a signal");
+	if (rc)
+		return err_set(e, rc, "its guest said nothing for %d s",
 			       PATIENCE_MS / 1000);
 	if (read(s->out, byte, 1) != 1)
 		return err_set(e, -EPIPE,
@@ -131,22 +150,12 @@ double spawn_age_ms(const struct spawned *s)
 	return (double)(clock_now_ns() - s->begin_ns) / 1e6;
 }
 
-/*
- * Somebody who never ends would hold us for ever: the pidfd says when it did.
- */
+/* The pidfd says when it has ended. */
 static int await_end(const struct spawned *s)
 {
-	struct pollfd p = {.events = POLLIN};
-	int n;
+	CLEAN_FD int fd = process_open(s->pid);
 
-	p.fd = process_open(s->pid);
-	if (p.fd < 0)
-		return 0;
-	do
-		n = poll(&p, 1, PATIENCE_MS);
-	while (n < 0 && errno == EINTR);
-	close(p.fd);
-	return n == 0 ? -ETIMEDOUT : 0;
+	return fd < 0 ? 0 : spawn_await(fd);
 }
 
 int spawn_wait(struct spawned *s, double *ms, struct rusage *used,
@@ -158,6 +167,8 @@ int spawn_wait(struct spawned *s, double *ms, struct rusage *used,
 
 	if (rc) {
 		spawn_kill(s);
+		if (rc == -EINTR)
+			return err_set(e, rc, "ended by a signal");
 		return err_set(e, rc, "it had not ended after %d s",
 			       PATIENCE_MS / 1000);
 	}
@@ -178,7 +189,8 @@ int spawn_wait(struct spawned *s, double *ms, struct rusage *used,
 void spawn_kill(struct spawned *s)
 {
 	if (s->pid > 0) {
-		kill(s->pid, SIGKILL);
+		/* Its group: what is named as a peer may be a script. */
+		kill(-s->pid, SIGKILL);
 		waitpid(s->pid, NULL, 0);
 	}
 	fd_close(&s->in);

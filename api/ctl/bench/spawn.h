@@ -30,15 +30,23 @@ struct spawn_how {
 /* Starts it with an empty environment, as jailers do. */
 int spawn_begin(struct spawned *s, const struct spawn_how *how, struct err *e);
 
-/* Waits for a byte of its stdout. -EPIPE where it ends before, -ETIMEDOUT. */
+/* Until a descriptor can be read. -ETIMEDOUT after 30 s, or -EINTR as below. */
+int spawn_await(int fd);
+
+/*
+ * Waits for a byte of its stdout. -EPIPE where it ends before, -ETIMEDOUT;
+ * -EINTR where a signal is to end us.
+ */
 int spawn_hear(const struct spawned *s, char *byte, struct err *e);
 
-/* Waits for its end; how long it lived, in ms. -ECHILD unless it ends with 0.
+/*
+ * Waits for its end; how long it lived, in ms. -ECHILD unless it ends with 0,
+ * -ETIMEDOUT and -EINTR as above, when it is ended.
  */
 int spawn_wait(struct spawned *s, double *ms, struct rusage *used,
 	       struct err *e);
 
-/* Ends it. Accepts a zeroed struct. */
+/* Ends it, with all it has started. Accepts a zeroed struct. */
 void spawn_kill(struct spawned *s);
 
 /* From begin_ns until now, in ms. */

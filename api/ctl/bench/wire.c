@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -13,8 +12,6 @@
 #include "api/ctl/bench/spawn.h"
 #include "vmm/base/fd.h"
 #include "vmm/base/printable.h"
-
-enum { PATIENCE_MS = 30000 };
 
 static int unix_socket(void)
 {
@@ -87,12 +84,14 @@ static int refused(const char *body, struct err *e)
 
 int wire_hear(int fd, char *answer, size_t size, struct err *e)
 {
-	struct pollfd p = {.fd = fd, .events = POLLIN};
 	char text[WIRE_TEXT_MAX], *body;
+	const int rc = spawn_await(fd);
 	ssize_t n;
 
-	if (poll(&p, 1, PATIENCE_MS) == 0)
-		return err_set(e, -ETIMEDOUT, "the monitor did not answer");
+	if (rc)
+		return err_set(e, rc, "%s",
+			       rc == -EINTR ? "ended by a signal"
+					    : "the monitor did not answer");
 	n = recv(fd, text, sizeof(text) - 1, 0);
 	if (n <= 0)
 		return err_set(e, -EPIPE, "the monitor ended without a word");

@@ -1,10 +1,12 @@
 /* mayctl bench: measures mayfly beside its peers, and compares such runs. */
 #include <errno.h>
+#include <fcntl.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "api/ctl/base/interrupt.h"
@@ -142,6 +144,36 @@ static int parse(struct words *w, struct args *a)
 	return -EINVAL;
 }
 
+/*
+ * What was measured for minutes should not be lost: whether a page can be
+ * written, which leaves nothing. A FIFO's reader would take an open for all.
+ */
+static int check_page(const char *path, struct err *e)
+{
+	struct stat st;
+	int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+
+	if (fd >= 0) {
+		close(fd);
+		unlink(path);
+		return 0;
+	}
+	if (errno == EEXIST && !access(path, W_OK) && !stat(path, &st)) {
+		if (!S_ISDIR(st.st_mode))
+			return 0;
+		errno = EISDIR;
+	}
+	return err_errno(e, "can't write %s", path);
+}
+
+static int check_places(const struct words *w, struct err *e)
+{
+	char path[PATH_MAX];
+	int rc = w->has_no_history ? 0 : past_path(path, e);
+
+	return !rc && w->html ? check_page(w->html, e) : rc;
+}
+
 /* What was found, in all the forms that were asked for. */
 static int tell(const struct words *w, const struct report *r, struct err *e)
 {
@@ -170,6 +202,8 @@ static int tell(const struct words *w, const struct report *r, struct err *e)
 		report_text(r, stdout);
 	}
 	json_decref(brief);
+	if (fflush(stdout) || ferror(stdout))
+		rc = err_errno(e, "can't write to stdout");
 	if (w->html) {
 		page = fopen(w->html, "we");
 		if (page)
@@ -253,12 +287,15 @@ static int measure(const struct words *w)
 	host_read(&host);
 	raise_limit();
 	interrupt_hold();
-	rc = parts_find(&parts, w->peers, &e);
+	rc = check_places(w, &e);
+	if (!rc)
+		rc = parts_find(&parts, w->peers, &e);
 	if (!rc)
 		rc = run_kinds(w, &b, results, &o);
+	/* Before all that is told: who reads it may be gone (SIGPIPE). */
+	parts_fini(&parts);
 	if (!rc)
 		rc = tell(w, &report, &e);
-	parts_fini(&parts);
 	for (i = 0; i < w->kind_count; i++)
 		result_fini(&results[i]);
 	interrupt_release();
