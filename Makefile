@@ -404,6 +404,7 @@ EXTRA_run_options := api/ctl/commands/run_options api/ctl/commands/run_mounts \
 EXTRA_untar := api/ctl/base/untar api/ctl/base/tar api/ctl/base/tree
 EXTRA_resolver := api/ctl/vm/resolver
 EXTRA_copy := api/ctl/base/copy
+EXTRA_seal := api/ctl/vm/seal api/ctl/base/copy
 EXTRA_folder := api/ctl/vm/folder api/ctl/base/tree
 EXTRA_uids := api/ctl/vm/uids api/ctl/base/process api/ctl/base/interrupt
 EXTRA_session := $(addprefix api/ctl/agent/,frame session session_ask session_request)

@@ -139,7 +139,9 @@ static int serve_request(struct connection *c)
 	rc = reply.is_later ? 0 : answer_reply(c, &reply, keep_alive);
 	reply_fini(&reply);
 	c->is_last = !keep_alive;
-	c->phase = PHASE_SILENT; /* so that the next phase has its own time */
+	/* So that the next phase has its own time, and silence has none. */
+	c->phase = PHASE_SILENT;
+	c->due_ns = 0;
 	memmove(c->in, c->in + used, c->in_len - used);
 	c->in_len -= used;
 	http_parser_init(&c->parser, c->server->payload_max);

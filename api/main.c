@@ -101,8 +101,8 @@ static void signals_ready(struct loop_watch *w, uint32_t events)
  * before there is any other thread, so that all threads inherit it; what is
  * blocked arrives, also where whoever started us had it ignored. All else is
  * not, for a mask survives exec: a fault that is blocked would end us
- * wordlessly, and a vCPU without its kick could not be held. Handlers come
- * first, since any may be pending.
+ * wordlessly. Handlers come first, since any may be pending. vCPUs' threads
+ * unblock what takes them out of the guest.
  */
 static int take_signals(struct monitor *m, struct err *e)
 {
@@ -121,7 +121,7 @@ static int take_signals(struct monitor *m, struct err *e)
 	sigaddset(&blocked, SIGPIPE);
 	sigaddset(&blocked, SIGXFSZ);
 	faults_take();
-	vcpu_take_kicks();
+	vcpu_take_kicks(&blocked);
 	if (sigprocmask(SIG_SETMASK, &blocked, NULL))
 		return err_errno(e, "sigprocmask");
 	m->signal_fd = signalfd(-1, &events, SFD_CLOEXEC | SFD_NONBLOCK);

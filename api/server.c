@@ -129,6 +129,8 @@ void server_close(struct server *s)
 	if (!s->is_open)
 		return;
 	s->is_open = false;
+	/* Who is answered now, and sent more ahead, has nobody to serve it. */
+	s->is_closing = true;
 	snapshot_fork_cancel(s->controller);
 	loop_disarm(s->loop, &s->timer);
 	for (i = 0; i < SERVER_CONNECTIONS_MAX; i++) {

@@ -131,11 +131,14 @@ static int begin(bool loads)
 		.load = loads ? load : NULL,
 	};
 	struct cpus_config with_arch = config;
+	sigset_t blocked;
 	struct err e;
 
 	memset(&fake, 0, sizeof(fake));
 	fake.fail = CPUS;
-	vcpu_take_kicks();
+	sigemptyset(&blocked);
+	vcpu_take_kicks(&blocked);
+	pthread_sigmask(SIG_BLOCK, &blocked, NULL);
 	if (arch_new(&arch, &kvm, &topology, &e))
 		return -1;
 	with_arch.arch = arch;

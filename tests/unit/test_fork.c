@@ -1,5 +1,6 @@
 /* /snapshot/fork: its steps, what it answers, and what a refusal leaves. */
 #include <errno.h>
+#include <limits.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -13,8 +14,10 @@
 
 #include <cmocka.h>
 
+#include "api/server.h"
 #include "api/snapshot_config.h"
 #include "tests/unit/route_bench.h"
+#include "vmm/base/clock.h"
 #include "vmm/base/fd.h"
 #include "vmm/state/state.h"
 
@@ -410,6 +413,52 @@ static void a_socket_gets_both(void **state)
 	unlink(a.sun_path);
 }
 
+static void end_where_forked(struct loop_timer *t)
+{
+	if (controller.fork)
+		loop_stop(&loop);
+	else
+		loop_arm(&loop, t, clock_now_ns() + 1000000);
+}
+
+/* What was sent ahead is for a microVM that is no more. */
+static void who_waits_at_the_end_is_answered_once(void **state)
+{
+	static const char both[] =
+		"PUT /snapshot/fork HTTP/1.1\r\nContent-Length: 2\r\n\r\n{}"
+		"PUT /snapshot/fork HTTP/1.1\r\nContent-Length: 2\r\n\r\n{}";
+	struct sockaddr_un a = {.sun_family = AF_UNIX};
+	struct loop_timer timer = {.fire = end_where_forked};
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	char text[4096];
+	struct server server;
+	struct err e;
+	ssize_t n;
+
+	(void)state;
+	snprintf(a.sun_path, sizeof(a.sun_path), "/tmp/test-fork.%d", getpid());
+	assert_int_equal(loop_open(&loop, &e), 0);
+	start();
+	fake_reset();
+	fake.steps = UINT_MAX;
+	assert_int_equal(
+		server_open(&server, &loop, &controller, a.sun_path, 4096, &e),
+		0);
+	assert_int_equal(connect(fd, (struct sockaddr *)&a, sizeof(a)), 0);
+	assert_int_equal(send(fd, both, strlen(both), 0), strlen(both));
+	loop_arm(&loop, &timer, clock_now_ns());
+	assert_int_equal(loop_run(&loop, &e), 0);
+	server_close(&server);
+	assert_null(controller.fork);
+	n = recv(fd, text, sizeof(text) - 1, MSG_WAITALL);
+	assert_true(n > 0);
+	text[n] = '\0';
+	assert_non_null(strstr(text, "the microVM has ended"));
+	assert_null(strstr(text + 1, "HTTP/1.1"));
+	close(fd);
+	loop_close(&loop);
+}
+
 #define TEST(f)                                               \
 	cmocka_unit_test_setup_teardown(f, route_bench_setup, \
 					route_bench_teardown)
@@ -429,6 +478,7 @@ int main(void)
 		TEST(overlays_go_along),
 		TEST(a_state_tells_whether_it_is_a_forks),
 		TEST(a_socket_gets_both),
+		TEST(who_waits_at_the_end_is_answered_once),
 	};
 
 	return cmocka_run_group_tests_name("fork", tests, NULL, NULL);

@@ -265,8 +265,10 @@ static void a_guest_that_writes_quicker_than_we_copy_is_held(void **state)
 	teardown();
 }
 
+/* Its devices go on meanwhile, as they do while it is prepared. */
 static void a_paused_guest_is_left_alone(void **state)
 {
+	static const char late[] = "a packet that came in";
 	static const enum guest_mem_kind kinds[] = {GUEST_MEM_SMALL,
 						    GUEST_MEM_TRANSPARENT};
 	struct err e;
@@ -278,11 +280,17 @@ static void a_paused_guest_is_left_alone(void **state)
 		fake.is_held = true;
 		fake.rate = 1000;
 		assert_int_equal(machine_fork_begin(&m, false, &e), 0);
+		guest_mem_write(&m.mem, 9 * PAGE, late, sizeof(late));
 		step_on();
+		guest_mem_write(&m.mem, 300 * PAGE, late, sizeof(late));
+		machine_fork_again(&m);
+		step_on();
+		guest_mem_write(&m.mem, 700 * PAGE, late, sizeof(late));
 		assert_true(fake.is_held);
 		assert_int_equal(fake.holds, 0);
-		assert_false(fake.is_logged);
 		close(split());
+		assert_false(fake.is_logged);
+		assert_false(m.is_tracked);
 		teardown();
 	}
 }

@@ -109,6 +109,22 @@ static void silence_between_requests_is_no_offence(void **state)
 	close(fd);
 }
 
+/* Nor after one that came in pieces. */
+static void the_time_of_a_request_ends_with_it(void **state)
+{
+	struct pollfd p = {.fd = dial(), .events = POLLIN};
+
+	(void)state;
+	put(p.fd, "GET /ver");
+	others_are_served();
+	put(p.fd, "sion HTTP/1.1\r\n\r\n");
+	expect(p.fd, got);
+	assert_int_equal(poll(&p, 1, 2500), 0);
+	put(p.fd, get);
+	expect(p.fd, got);
+	close(p.fd);
+}
+
 /* Each request has its own time, however many come on one connection. */
 static void a_busy_connection_is_not_cut(void **state)
 {
@@ -190,6 +206,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_busy_connection_is_not_cut,
 						setup_patient,
 						server_bench_teardown),
+		cmocka_unit_test_setup_teardown(
+			the_time_of_a_request_ends_with_it, setup_patient,
+			server_bench_teardown),
 		TEST(an_answer_has_to_be_taken_in_time),
 		TEST(who_never_closes_after_an_error_is_closed),
 		TEST(many_slow_clients_end_each_in_its_time),

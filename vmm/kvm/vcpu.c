@@ -23,7 +23,9 @@
  * None of the real-time signals: each of those that is sent takes one of the
  * RLIMIT_SIGPENDING that all processes of a user share, and is lost where none
  * is left. This one is nobody's: ignored by default, and sent by the kernel to
- * who asked for it alone.
+ * who asked for it alone. Yet there are those who pass on to what they have
+ * started all that they get, and runtimes that send it to themselves. So only
+ * vCPUs' threads have it unblocked, to whom one more is no more than an exit.
  */
 enum { KICK_SIGNAL = SIGURG };
 
@@ -32,11 +34,21 @@ static void kick_handler(int sig)
 	(void)sig;
 }
 
-void vcpu_take_kicks(void)
+void vcpu_take_kicks(sigset_t *blocked)
 {
 	const struct sigaction sa = {.sa_handler = kick_handler};
 
 	sigaction(KICK_SIGNAL, &sa, NULL);
+	sigaddset(blocked, KICK_SIGNAL);
+}
+
+void vcpu_hear_kicks(void)
+{
+	sigset_t kick;
+
+	sigemptyset(&kick);
+	sigaddset(&kick, KICK_SIGNAL);
+	pthread_sigmask(SIG_UNBLOCK, &kick, NULL);
 }
 
 void vcpu_kick(struct vcpu *v)

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -81,8 +82,11 @@ void vcpu_note_pause(struct vcpu *v);
 void vcpu_kick(struct vcpu *v);
 
 /*
- * Installs the empty handler of the kick's signal, SIGURG, for the process.
- * Before the first vCPU thread, and before it is unblocked, for one may be
- * pending from before we were started.
+ * Installs the empty handler of the kick's signal, SIGURG, for the process, and
+ * adds it to what all threads but vCPUs' have blocked: others may send it, too.
+ * Before the first vCPU thread.
  */
-void vcpu_take_kicks(void);
+void vcpu_take_kicks(sigset_t *blocked);
+
+/* Unblocks it. Thread: a vCPU's, before its filter. */
+void vcpu_hear_kicks(void);

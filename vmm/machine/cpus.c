@@ -224,6 +224,7 @@ static void *cpu_main(void *arg)
 
 	snprintf(name, sizeof(name), "vcpu %u", cpu->vcpu.id);
 	log_set_thread(name);
+	vcpu_hear_kicks();
 	rc = cpu_setup(cpu);
 	mutex_lock(&c->lock);
 	c->ready += rc == 0;

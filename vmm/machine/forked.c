@@ -18,7 +18,9 @@
  *
  * What devices write is noted when they are asked to, and may be written after
  * we looked. So those notes are taken when devices are quiet only: once near
- * the end, lest there be many of them in the last pause, and then in that.
+ * the end, lest there be many of them in the last pause, and then in that. A
+ * guest that is paused writes nothing, but what it asked of its devices still
+ * ends, and the network goes on: there is no less to note.
  */
 #include "vmm/machine/forked.h"
 
@@ -106,7 +108,8 @@ static int held(struct machine *m, int (*act)(struct machine *m, struct err *e),
 {
 	int rc;
 
-	cpus_hold(m->cpus);
+	if (m->forked->runs)
+		cpus_hold(m->cpus);
 	rc = machine_quiet(m, e);
 	rc = rc ? rc : act(m, e);
 	let_go(m);
@@ -149,7 +152,7 @@ static int split(struct machine *m, struct err *e)
 
 	if (fd < 0)
 		return err_errno(e, "a descriptor of the guest's memory");
-	rc = f->runs ? note_writes(m, e) : 0;
+	rc = note_writes(m, e);
 	rc = rc ? rc : mark_set(&m->mem, e);
 	if (rc)
 		return rc;
@@ -280,10 +283,8 @@ static int step(struct machine *m, struct err *e)
 		rc = copy_some(m, end_ns, e);
 		f->is_full = rc == 1;
 		f->word = guest_mem_words(&m->mem);
-		return rc < 0 ? rc : f->is_full && !f->runs;
+		return rc < 0 ? rc : 0;
 	}
-	if (!f->runs)
-		return 1;
 	rc = copy_written(m, end_ns, e);
 	return rc == 1 ? look_again(m, e) : rc;
 }
@@ -330,10 +331,7 @@ int machine_fork_step(struct machine *m, uint64_t *rest_ns, struct err *e)
 static int begin_copy(struct machine *m, struct err *e)
 {
 	m->forked->fd = frozen_new("guest-memory", m->mem.size, e);
-	if (m->forked->fd < 0)
-		return m->forked->fd;
-	/* A paused guest writes nothing. */
-	return m->forked->runs ? note_writes(m, e) : 0;
+	return m->forked->fd < 0 ? m->forked->fd : note_writes(m, e);
 }
 
 int machine_fork_begin(struct machine *m, bool runs, struct err *e)
