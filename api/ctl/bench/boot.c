@@ -13,9 +13,9 @@
 #include "api/ctl/vm/monitor.h"
 
 #define ARGS "console=ttyS0 quiet reboot=t panic=1 acpi=off mayfly.do=reboot"
-#define QEMU_MACHINE                                                  \
-	"microvm,x-option-roms=off,pit=off,pic=off,rtc=off,acpi=off," \
-	"isa-serial=on"
+static const char qemu_machine[] =
+	"microvm,x-option-roms=off,pit=off,pic=off,rtc=off,acpi=off,"
+	"isa-serial=on";
 #define SAYS	   "mayfly-init: Linux"
 #define TIMED_ARGS ARGS " mayfly.boottimer"
 
@@ -76,7 +76,7 @@ static unsigned add_peers(struct lane *lanes, struct program *programs,
 		  "-nodefaults",
 		  "-no-user-config",
 		  "-M",
-		  QEMU_MACHINE,
+		  qemu_machine,
 		  "-kernel",
 		  b->kernel,
 		  "-initrd",

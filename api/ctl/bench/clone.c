@@ -166,7 +166,7 @@ static int fan_out(struct result *r, const struct bench *b,
 		if (b->count && counts[i] > b->count)
 			break;
 		for (k = 0; k < 2; k++) {
-			double dirty;
+			double dirty = 0;
 
 			rc = at_once(c, k, counts[i], &ms, &dirty, e);
 			if (!rc)

@@ -69,7 +69,7 @@ static int one_run(const struct spawn_how *how, double us[PHASES + 1],
 int phases_measure(struct result *r, const char **argv, unsigned rounds,
 		   struct err *e)
 {
-	double us[PHASES + 1], values[PHASES + 1][ROUNDS_MAX];
+	double us[PHASES + 1] = {0}, values[PHASES + 1][ROUNDS_MAX];
 	CLEAN_FD int fd = memfd_create("timing", MFD_CLOEXEC);
 	const struct spawn_how how = {.argv = argv, .err = fd};
 	unsigned i, k;

@@ -63,18 +63,18 @@ struct result {
 	const char *name; /* "start" */
 	const char *what; /* in words */
 	const char *unit;
-	enum result_state state;
-	char why[512];
-	struct series series[RESULT_SERIES_MAX];
-	unsigned series_count;
-	struct figure figures[RESULT_FIGURES_MAX];
-	unsigned figure_count;
-	struct curve curves[RESULT_CURVES_MAX];
-	unsigned curve_count;
 	struct phase phases[RESULT_PHASES_MAX];
+	struct curve curves[RESULT_CURVES_MAX];
+	struct figure figures[RESULT_FIGURES_MAX];
+	struct series series[RESULT_SERIES_MAX];
+	enum result_state state;
+	unsigned series_count;
+	unsigned figure_count;
+	unsigned curve_count;
 	unsigned phase_count;
-	struct left_out left_out[RESULT_LEFT_OUT_MAX];
 	unsigned left_out_count;
+	struct left_out left_out[RESULT_LEFT_OUT_MAX];
+	char why[512]; /* of state */
 };
 
 /* Frees what r holds. Accepts a zeroed struct. */

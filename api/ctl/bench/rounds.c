@@ -1,6 +1,7 @@
 /* The turns of a bench, and its progress bar. */
 #include "api/ctl/bench/rounds.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -99,7 +100,7 @@ static int one_round(struct result *r, const struct lane *const *chosen,
 int rounds_run(struct result *r, const struct lane *lanes, unsigned count,
 	       const struct pace *pace, struct err *e)
 {
-	const struct lane *chosen[ROUNDS_LANES_MAX];
+	const struct lane *chosen[ROUNDS_LANES_MAX] = {NULL};
 	const unsigned base = r->series_count;
 	uint64_t begin;
 	unsigned done;
@@ -108,8 +109,10 @@ int rounds_run(struct result *r, const struct lane *lanes, unsigned count,
 	if (n < 0)
 		return n;
 	for (i = 0; i < n; i++) {
-		struct series *s = result_series(r, chosen[i]->name);
+		struct series *s;
 
+		assert(chosen[i]);
+		s = result_series(r, chosen[i]->name);
 		if (!s)
 			return err_set(e, -E2BIG, "too many peers");
 		snprintf(s->command, sizeof(s->command), "%s",
