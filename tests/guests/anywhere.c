@@ -81,9 +81,9 @@ int take_used(struct queue *q)
 
 bool is_interrupted(void)
 {
-	return *(volatile uint32_t *)(uintptr_t)(LAPIC_IRR +
-						 VECTOR_DEVICE / 32 * 0x10) &
-	       1U << VECTOR_DEVICE % 32;
+	const uintptr_t irr = (uintptr_t)LAPIC_IRR + VECTOR_DEVICE / 32 * 0x10;
+
+	return *(volatile uint32_t *)irr & 1U << VECTOR_DEVICE % 32;
 }
 
 void take_interrupt(const struct device *d)

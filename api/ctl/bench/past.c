@@ -53,12 +53,23 @@ static void take_peer(struct past_run *run, const char *bench,
 		run->count++;
 }
 
+static void take_bench(struct past_run *run, const json_t *bench)
+{
+	const json_t *peers = json_object_get(bench, "peers");
+	const json_t *peer;
+	char name[PAST_NAME_MAX];
+	size_t i;
+
+	if (!take_name(name, json_object_get(bench, "name")))
+		return;
+	json_array_foreach(peers, i, peer) take_peer(run, name, peer);
+}
+
 int past_run_read(struct past_run *run, const json_t *report, struct err *e)
 {
 	const json_t *benches = json_object_get(report, "benches");
-	const json_t *bench, *peer;
-	char name[PAST_NAME_MAX];
-	size_t i, k;
+	const json_t *bench;
+	size_t i;
 
 	*run = (struct past_run){0};
 	if (!take_name(run->time, json_object_get(report, "time")) ||
@@ -67,13 +78,7 @@ int past_run_read(struct past_run *run, const json_t *report, struct err *e)
 		return err_set(e, -EBADMSG,
 			       "it is no report of mayctl bench: time, mayfly "
 			       "or benches is missing");
-	json_array_foreach(benches, i, bench)
-	{
-		if (!take_name(name, json_object_get(bench, "name")))
-			continue;
-		json_array_foreach(json_object_get(bench, "peers"), k, peer)
-			take_peer(run, name, peer);
-	}
+	json_array_foreach(benches, i, bench) take_bench(run, bench);
 	return 0;
 }
 
