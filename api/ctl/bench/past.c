@@ -62,7 +62,10 @@ static void take_bench(struct past_run *run, const json_t *bench)
 
 	if (!take_name(name, json_object_get(bench, "name")))
 		return;
-	json_array_foreach(peers, i, peer) take_peer(run, name, peer);
+	json_array_foreach(peers, i, peer)
+	{
+		take_peer(run, name, peer);
+	}
 }
 
 int past_run_read(struct past_run *run, const json_t *report, struct err *e)
@@ -78,7 +81,10 @@ int past_run_read(struct past_run *run, const json_t *report, struct err *e)
 		return err_set(e, -EBADMSG,
 			       "it is no report of mayctl bench: time, mayfly "
 			       "or benches is missing");
-	json_array_foreach(benches, i, bench) take_bench(run, bench);
+	json_array_foreach(benches, i, bench)
+	{
+		take_bench(run, bench);
+	}
 	return 0;
 }
 
