@@ -124,8 +124,6 @@ struct net_tx {
 	size_t paid;	 /* bytes the limiter gave for the next frame */
 	/* What is known of the driver's haste; see await_next(). */
 	unsigned trust;
-	unsigned failures; /* waits in vain, without another between them */
-	unsigned skips;	   /* so many more are not waited for */
 	uint64_t gap_ns;   /* from one frame to the next */
 	uint64_t idle_ns;  /* when there was none left, or 0 */
 	uint64_t received; /* frames for the guest by then */

@@ -24,7 +24,7 @@ enum verdict { DONE, LATER, FAULT };
 
 /* How long the next frame is waited for; see await_next(). */
 enum { TRUSTED = 2, TRUST_MAX = 8, GAPS = 4, COST_NS = 16000, LOOK_NS = 10000 };
-enum { WAIT_NS_MAX = 300000, FAILURES_MAX = 6 };
+enum { WAIT_NS_MAX = 300000 };
 
 /* The features without which a driver has no such segments (5.1.6.2). */
 static uint64_t feature_of(uint8_t gso_type)
@@ -211,48 +211,27 @@ static bool has_received(const struct net_pair *p)
 	return poll(&tap, 1, 0) > 0;
 }
 
-/* So many frames are not waited for, twice as many as after the last time. */
-static void fail(struct net_tx *tx)
-{
-	tx->trust = 0;
-	if (tx->failures < FAILURES_MAX)
-		tx->failures++;
-	tx->skips = 1U << tx->failures;
-}
-
-/* How long it is worth waiting for the next frame. */
-static uint64_t patience_of(struct net_pair *p)
-{
-	struct net_tx *tx = &p->tx;
-	const uint64_t ns = tx->gap_ns * GAPS;
-
-	if (tx->trust < TRUSTED || p->net->pair_count > 1)
-		return 0;
-	if (tx->skips) {
-		tx->skips--;
-		return 0;
-	}
-	return ns < WAIT_NS_MAX ? ns : WAIT_NS_MAX;
-}
-
 /*
  * Whether the driver has another frame, waited for where it has been sending
  * one after the other: without a kick for each it makes more of them. What
  * comes from the tap meanwhile ends that, and the first wait in vain ends it
- * until there was another row, and for longer each time: on a host of one
- * processor the driver can't go on while we wait. With several pairs the
- * others' frames would wait, too.
+ * until there was another row. With several pairs the others' frames would
+ * wait, too.
  */
 static bool await_next(struct net_pair *p, struct vq *vq, size_t *frames)
 {
 	struct net_tx *tx = &p->tx;
-	const uint64_t begin = clock_now_ns(), limit = patience_of(p);
+	const uint64_t begin = clock_now_ns();
 	uint64_t now = begin, look = begin + LOOK_NS;
+	uint64_t limit = tx->gap_ns * GAPS;
 
+	if (limit > WAIT_NS_MAX)
+		limit = WAIT_NS_MAX;
+	if (tx->trust < TRUSTED || p->net->pair_count > 1)
+		limit = 0;
 	for (; now - begin < limit; now = clock_now_ns()) {
 		if (vq_has_work(vq)) {
 			learn(tx, now - begin);
-			tx->failures = 0;
 			*frames += (now - begin) / COST_NS;
 			return true;
 		}
@@ -262,10 +241,8 @@ static bool await_next(struct net_pair *p, struct vq *vq, size_t *frames)
 			look = now + LOOK_NS;
 		clock_relax();
 	}
-	if (limit && now - begin < limit)
-		tx->trust--;
-	else if (limit)
-		fail(tx);
+	if (limit)
+		tx->trust = now - begin < limit ? tx->trust - 1 : 0;
 	tx->idle_ns = now;
 	tx->received = p->net->counters.rx_packets;
 	return false;

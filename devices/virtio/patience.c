@@ -3,7 +3,7 @@
 
 #include "vmm/base/clock.h"
 
-enum { NEEDED_MIN = 4, NEEDED_MAX = 64, GAPS = 4, FAILURES_MAX = 6 };
+enum { NEEDED_MIN = 4, NEEDED_MAX = 64, GAPS = 4 };
 
 /* Before anything was seen: a request of a guest on good hardware. */
 #define GAP_NS_FIRST 5000U
@@ -77,9 +77,6 @@ static void fail(struct patience *p, unsigned n)
 	p->needed *= 2;
 	if (p->needed > NEEDED_MAX)
 		p->needed = NEEDED_MAX;
-	if (p->failures < FAILURES_MAX)
-		p->failures++;
-	p->skips = 1U << p->failures;
 }
 
 bool patience_for_more(struct patience *p, struct virtio *v, uint64_t *spent_ns)
@@ -98,11 +95,6 @@ bool patience_for_more(struct patience *p, struct virtio *v, uint64_t *spent_ns)
 		p->idle_ns = clock_now_ns();
 		return false;
 	}
-	if (p->skips) {
-		p->skips--;
-		p->idle_ns = 0;
-		return false;
-	}
 	limit = p->gap_ns * GAPS;
 	if (limit > PATIENCE_NS_MAX)
 		limit = PATIENCE_NS_MAX;
@@ -112,12 +104,10 @@ bool patience_for_more(struct patience *p, struct virtio *v, uint64_t *spent_ns)
 		now = clock_now_ns();
 	}
 	*spent_ns += now - begin;
-	if (has_more) {
+	if (has_more)
 		learn(p, now - begin);
-		p->failures = 0;
-	} else {
+	else
 		fail(p, n);
-	}
 	p->idle_ns = has_more ? 0 : now;
 	return has_more;
 }

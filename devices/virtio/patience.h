@@ -19,9 +19,7 @@
  * A driver that waits for each answer has it at once: nothing is waited for
  * before a row was seen. Where none comes within the time that a driver was
  * seen to take from one request to the next, there is no more waiting for a
- * while, which doubles each time: a driver may make rows and wait for single
- * answers in between, and on a host of one processor it can't go on while we
- * wait.
+ * while.
  *
  * What a driver has not looked at yet is told by its used event, so one without
  * EVENT_IDX is interrupted as ever. All of it comes from the guest; what it
@@ -36,8 +34,6 @@ struct patience {
 	unsigned row;	    /* answers worth an interrupt, 0 as 1 */
 	unsigned successes; /* in a row, of waits for one of that length */
 	unsigned needed;    /* so many make it try a longer one */
-	unsigned failures;  /* waits in vain, without another between them */
-	unsigned skips;	    /* so many more are not waited for */
 	uint64_t gap_ns;    /* from one request to the next, as seen */
 	uint64_t idle_ns;   /* when nothing was left, or 0 */
 };

@@ -265,33 +265,6 @@ static void who_asks_for_a_later_answer_has_it(void **state)
 	}
 }
 
-/*
- * Who has many requests at times, and one in between, of which each waits for
- * what was before it: as a journal that is written and flushed.
- */
-static void one_among_rows_is_not_waited_for_again_and_again(void **state)
-{
-	const uint64_t pause_ns = 300000;
-	uint64_t waited = 0, begin;
-	unsigned i;
-
-	(void)state;
-	up_with(FAKE_F_EVENT_IDX);
-	start(16, pause_ns, ROUNDS_MAX);
-	for (i = 0; i < 2000; i++) {
-		now_ns += pause_ns;
-		do
-			offer();
-		while (i % 2 && driver.spare_count);
-		begin = now_ns;
-		fake_host_turn(&host, 8);
-		waited += now_ns - begin;
-		assert_int_equal(fake_kvm_take_edges(), 1);
-		take();
-	}
-	assert_in_range(waited, 0, 2000 * pause_ns / 20);
-}
-
 /* One that asks for what is behind it, or for all of a round more, lies. */
 static void any_used_event_leaves_the_device_at_work(void **state)
 {
@@ -340,7 +313,6 @@ int main(void)
 		TEST(a_turn_ends_whatever_the_driver_does),
 		TEST(a_row_across_the_end_of_indices_is_told),
 		TEST(who_asks_for_a_later_answer_has_it),
-		TEST(one_among_rows_is_not_waited_for_again_and_again),
 		TEST(any_used_event_leaves_the_device_at_work),
 		TEST(without_event_idx_there_is_no_wait),
 	};
