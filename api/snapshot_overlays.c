@@ -65,10 +65,17 @@ void snapshot_overlays_reset(const struct controller *c)
 			block_overlay_reset(overlay_of(c, i));
 }
 
-static void put_head(struct file_head *head, struct state *s)
+/* The first of a file that has overlays; name is for the sentence. */
+static int write_head(int fd, const char *name, struct state *s, struct err *e)
 {
-	memcpy(head->mark, file_mark, sizeof(head->mark));
-	memcpy(head->id, state_id(s), sizeof(head->id));
+	struct file_head head;
+	int rc;
+
+	memcpy(head.mark, file_mark, sizeof(head.mark));
+	memcpy(head.id, state_id(s), sizeof(head.id));
+	rc = fd_pwrite(fd, &head, sizeof(head), 0);
+	return rc ? err_set(e, rc, "can't write %s: %s", name, strerror(-rc))
+		  : 0;
 }
 
 /* ---- saving ---------------------------------------------------------------
@@ -131,30 +138,33 @@ static void visit_id(struct visitor *v, char out[CONFIG_ID_MAX + 1])
 	out[len] = '\0';
 }
 
+static void save_id(struct visitor *v, const struct config_drive *drive)
+{
+	char id[CONFIG_ID_MAX + 1];
+
+	snprintf(id, sizeof(id), "%s", drive->drive_id);
+	visit_id(v, id);
+}
+
 int snapshot_overlays_save(const struct controller *c, struct state *s,
 			   const struct part *p, struct err *e)
 {
 	uint32_t count = count_overlays(&c->config), i;
-	char id[CONFIG_ID_MAX + 1];
-	struct file_head head;
 	struct visitor v;
 	uint64_t at = 1;
 	int rc;
 
 	if (!count)
 		return 0;
-	put_head(&head, s);
-	rc = fd_pwrite(p->fd, &head, sizeof(head), 0);
+	rc = write_head(p->fd, p->name, s, e);
 	if (rc)
-		return err_set(e, rc, "can't write %s: %s", p->name,
-			       strerror(-rc));
+		return rc;
 	visitor_save(&v, OVERLAYS_VERSION, e);
 	visit_u32(&v, &count);
 	for (i = 0; i < c->config.drive_count; i++) {
 		if (!overlay_of(c, i))
 			continue;
-		snprintf(id, sizeof(id), "%s", c->config.drives[i].drive_id);
-		visit_id(&v, id);
+		save_id(&v, &c->config.drives[i]);
 		block_overlay_save(overlay_of(c, i), p->fd, &at, &v);
 	}
 	return state_add(s, section, &v, e);
@@ -242,19 +252,13 @@ int snapshot_overlays_fork_save(const struct controller *c, struct state *s,
 				int fd, struct err *e)
 {
 	uint32_t count = count_overlays(&c->config), i;
-	char id[CONFIG_ID_MAX + 1];
-	struct file_head head;
 	struct visitor v;
 	uint64_t at = 1;
 	int rc;
 
 	if (!count)
 		return 0;
-	put_head(&head, s);
-	rc = fd_pwrite(fd, &head, sizeof(head), 0);
-	if (rc)
-		return err_set(e, rc, "can't write the overlays: %s",
-			       strerror(-rc));
+	rc = write_head(fd, "the overlays", s, e);
 	for (i = 0; i < c->config.drive_count && !rc; i++)
 		if (overlay_of(c, i))
 			rc = block_overlay_fork_rest(overlay_of(c, i), e);
@@ -265,8 +269,7 @@ int snapshot_overlays_fork_save(const struct controller *c, struct state *s,
 	for (i = 0; i < c->config.drive_count; i++) {
 		if (!overlay_of(c, i))
 			continue;
-		snprintf(id, sizeof(id), "%s", c->config.drives[i].drive_id);
-		visit_id(&v, id);
+		save_id(&v, &c->config.drives[i]);
 		block_overlay_fork_save(overlay_of(c, i), at, &v);
 		at += block_overlay_clusters(overlay_of(c, i));
 	}

@@ -259,10 +259,22 @@ static void *write_all_the_time(void *unused)
 	return NULL;
 }
 
-static void nothing_is_lost_beside_a_thread_that_writes(void **state)
+/* The instant; whoever loads it has this disk. */
+static void expect_child(int fd)
 {
 	struct block_overlay *o;
 	struct visitor v;
+
+	rest(&v);
+	o = child(&v, fd);
+	expect_disk(o);
+	block_overlay_free(o);
+	visitor_fini(&v);
+	close(fd);
+}
+
+static void nothing_is_lost_beside_a_thread_that_writes(void **state)
+{
 	pthread_t thread;
 	unsigned i, round;
 	int fd;
@@ -281,12 +293,7 @@ static void nothing_is_lost_beside_a_thread_that_writes(void **state)
 		/* However far it came beside it. */
 		while (!step())
 			;
-		rest(&v);
-		o = child(&v, fd);
-		expect_disk(o);
-		block_overlay_free(o);
-		visitor_fini(&v);
-		close(fd);
+		expect_child(fd);
 	}
 }
 
@@ -333,8 +340,6 @@ static void who_gets_nowhere_says_so(void **state)
 static void a_store_on_a_disk_is_read_without_waiting(void **state)
 {
 	struct overlay_fork_look look;
-	struct block_overlay *o;
-	struct visitor v;
 	unsigned i, round;
 	int fd;
 
@@ -359,12 +364,7 @@ static void a_store_on_a_disk_is_read_without_waiting(void **state)
 				usleep(100);
 			assert_true(i < 1000000);
 		}
-		rest(&v);
-		o = child(&v, fd);
-		expect_disk(o);
-		block_overlay_free(o);
-		visitor_fini(&v);
-		close(fd);
+		expect_child(fd);
 	}
 }
 

@@ -271,8 +271,9 @@ static int look_again(struct machine *m, struct err *e)
 	return 0;
 }
 
-static int step(struct machine *m, struct err *e)
+static int step(void *machine, struct err *e)
 {
+	struct machine *m = machine;
 	struct forked *f = m->forked;
 	const uint64_t end_ns = clock_now_ns() + STEP_NS;
 	int rc;
@@ -297,11 +298,6 @@ void machine_fork_again(struct machine *m)
 	f->rest_ns = f->passes = 0;
 }
 
-static int memory_step(void *machine, struct err *e)
-{
-	return step(machine, e);
-}
-
 int machine_fork_beside(struct machine *m,
 			int (*act)(void *context, struct err *e), void *context,
 			struct err *e)
@@ -319,7 +315,7 @@ int machine_fork_beside(struct machine *m,
 
 int machine_fork_step(struct machine *m, uint64_t *rest_ns, struct err *e)
 {
-	const int rc = machine_fork_beside(m, memory_step, m, e);
+	const int rc = machine_fork_beside(m, step, m, e);
 
 	*rest_ns = m->forked->rest_ns;
 	return rc;

@@ -63,53 +63,47 @@ static int prepare(struct boot *b, const struct parts *p, struct err *e)
 static unsigned add_peers(struct lane *lanes, struct program *programs,
 			  const struct parts *p, const struct boot *b)
 {
-	const struct program all[] = {
-		{{p->peers[PEER_QEMU],
-		  "-accel",
-		  "kvm",
-		  "-cpu",
-		  "host",
-		  "-m",
-		  "128",
-		  "-smp",
-		  "1",
-		  "-nodefaults",
-		  "-no-user-config",
-		  "-M",
-		  qemu_machine,
-		  "-kernel",
-		  b->kernel,
-		  "-initrd",
-		  b->initrd,
-		  "-append",
-		  ARGS,
-		  "-display",
-		  "none",
-		  "-serial",
-		  "stdio",
-		  "-no-reboot",
-		  NULL},
-		 SAYS},
-		{{p->peers[PEER_FIRECRACKER], "--no-api", "--config-file",
-		  b->theirs, NULL},
-		 SAYS},
-		{{p->peers[PEER_KVMTOOL], "run", "-k", b->kernel, "-i",
-		  b->initrd, "-m", "128", "-c", "1", "-p", ARGS, "--console",
-		  "serial", NULL},
-		 SAYS},
+	const struct program_peer all[] = {
+		{PEER_QEMU,
+		 {{p->peers[PEER_QEMU],
+		   "-accel",
+		   "kvm",
+		   "-cpu",
+		   "host",
+		   "-m",
+		   "128",
+		   "-smp",
+		   "1",
+		   "-nodefaults",
+		   "-no-user-config",
+		   "-M",
+		   qemu_machine,
+		   "-kernel",
+		   b->kernel,
+		   "-initrd",
+		   b->initrd,
+		   "-append",
+		   ARGS,
+		   "-display",
+		   "none",
+		   "-serial",
+		   "stdio",
+		   "-no-reboot",
+		   NULL},
+		  SAYS}},
+		{PEER_FIRECRACKER,
+		 {{p->peers[PEER_FIRECRACKER], "--no-api", "--config-file",
+		   b->theirs, NULL},
+		  SAYS}},
+		{PEER_KVMTOOL,
+		 {{p->peers[PEER_KVMTOOL], "run", "-k", b->kernel, "-i",
+		   b->initrd, "-m", "128", "-c", "1", "-p", ARGS, "--console",
+		   "serial", NULL},
+		  SAYS}},
 	};
-	static const enum peer who[] = {PEER_QEMU, PEER_FIRECRACKER,
-					PEER_KVMTOOL};
-	unsigned i, n = 0;
 
-	for (i = 0; i < sizeof(who) / sizeof(who[0]); i++) {
-		if (!*p->peers[who[i]])
-			continue;
-		programs[n] = all[i];
-		program_lane(&lanes[n], peer_name(who[i]), &programs[n]);
-		n++;
-	}
-	return n;
+	return program_peers(lanes, programs, p, all,
+			     sizeof(all) / sizeof(all[0]));
 }
 
 /* What of the time to init is not the guest's. */

@@ -14,9 +14,7 @@
 #include "vmm/base/clock.h"
 #include "vmm/base/fd.h"
 
-enum { CALLS = 4000, MANY = 50, DIAL_US = 50 };
-
-#define PATIENCE_MS 10000
+enum { CALLS = 4000, MANY = 50, PATIENCE_MS = 10000 };
 
 #define MACHINE "{\"vcpu_count\": 2, \"mem_size_mib\": 128}"
 
@@ -28,20 +26,7 @@ struct monitor {
 static int begin(const struct monitor *m, struct spawned *s, int *fd,
 		 struct err *e)
 {
-	const char *argv[] = {m->program, "--api-sock", m->sock, NULL};
-	const struct spawn_how how = {.argv = argv};
-	int rc;
-
-	unlink(m->sock);
-	rc = spawn_begin(s, &how, e);
-	while (!rc && (*fd = wire_dial(m->sock)) < 0) {
-		if (spawn_age_ms(s) > PATIENCE_MS)
-			rc = err_set(e, -ETIMEDOUT, "its socket did not come");
-		usleep(DIAL_US);
-	}
-	if (rc)
-		spawn_kill(s);
-	return rc;
+	return wire_begin(s, m->program, m->sock, false, fd, e);
 }
 
 static int once(void *context, double *ms, struct err *e)

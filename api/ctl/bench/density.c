@@ -10,6 +10,7 @@
 #include "api/ctl/base/interrupt.h"
 #include "api/ctl/bench/bench.h"
 #include "api/ctl/bench/machine.h"
+#include "api/ctl/bench/program.h"
 #include "api/ctl/bench/spawn.h"
 
 #define QEMU_MACHINE \
@@ -98,10 +99,7 @@ static int one_kind(struct result *r, const struct bench *b,
 	for (i = 0; i < k->count && !rc; i++)
 		rc = series_add(s, spawn_private_kib(all[i].pid));
 	if (!rc) {
-		for (i = 0; k->argv[i]; i++)
-			snprintf(s->command + strlen(s->command),
-				 sizeof(s->command) - strlen(s->command), "%s ",
-				 k->argv[i]);
+		program_words(k->argv, s->command, sizeof(s->command));
 		tell(r, k, ms);
 		rc = draw(r, k, ms, e);
 	}

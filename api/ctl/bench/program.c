@@ -35,18 +35,38 @@ static int once(void *context, double *ms, struct err *e)
 	return rc || !p->says ? rc : check_said(fd, p->says, e);
 }
 
-void program_lane(struct lane *lane, const char *name, const struct program *p)
+void program_words(const char *const *argv, char *out, size_t size)
 {
 	size_t len = 0;
 	unsigned i;
 
+	for (i = 0; argv[i] && len < size; i++)
+		len += (size_t)snprintf(out + len, size - len, "%s%s",
+					i ? " " : "", argv[i]);
+}
+
+void program_lane(struct lane *lane, const char *name, const struct program *p)
+{
 	*lane = (struct lane){
 		.name = name,
 		.once = once,
 		.context = (void *)(uintptr_t)p,
 	};
-	for (i = 0; p->argv[i] && len < sizeof(lane->command); i++)
-		len += (size_t)snprintf(lane->command + len,
-					sizeof(lane->command) - len, "%s%s",
-					i ? " " : "", p->argv[i]);
+	program_words(p->argv, lane->command, sizeof(lane->command));
+}
+
+unsigned program_peers(struct lane *lanes, struct program *programs,
+		       const struct parts *p, const struct program_peer *all,
+		       unsigned count)
+{
+	unsigned i, n = 0;
+
+	for (i = 0; i < count; i++) {
+		if (!*p->peers[all[i].who])
+			continue;
+		programs[n] = all[i].program;
+		program_lane(&lanes[n], peer_name(all[i].who), &programs[n]);
+		n++;
+	}
+	return n;
 }

@@ -11,27 +11,10 @@
 #include "api/ctl/bench/wire.h"
 #include "vmm/base/fd.h"
 
-enum { DIAL_US = 50 };
-
-#define PATIENCE_MS 10000
-
 static int begin(const struct rival *r, bool has_out, struct spawned *s,
 		 int *fd, struct err *e)
 {
-	const char *argv[] = {r->program, "--api-sock", r->sock, NULL};
-	const struct spawn_how how = {.argv = argv, .has_out = has_out};
-	int rc;
-
-	unlink(r->sock);
-	rc = spawn_begin(s, &how, e);
-	while (!rc && (*fd = wire_dial(r->sock)) < 0) {
-		if (spawn_age_ms(s) > PATIENCE_MS)
-			rc = err_set(e, -ETIMEDOUT, "its socket did not come");
-		usleep(DIAL_US);
-	}
-	if (rc)
-		spawn_kill(s);
-	return rc;
+	return wire_begin(s, r->program, r->sock, has_out, fd, e);
 }
 
 static int put(int fd, const char *path, const char *body, struct err *e)

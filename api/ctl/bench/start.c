@@ -16,32 +16,26 @@ enum { PHASE_ROUNDS = 15 };
 static unsigned add_peers(struct lane *lanes, struct program *programs,
 			  const struct parts *p, const char *config)
 {
-	const struct program all[] = {
-		{{p->peers[PEER_QEMU], "-accel", "kvm", "-cpu",
-		  "host,-arch-capabilities", "-M",
-		  "microvm,x-option-roms=off,pit=off,pic=off,rtc=off", "-m",
-		  "128", "-nodefaults", "-no-user-config", "-display", "none",
-		  "-no-reboot", "-kernel", p->guest, NULL}},
-		{{p->peers[PEER_FIRECRACKER], "--no-api", "--config-file",
-		  config, NULL}},
+	const struct program_peer all[] = {
+		{PEER_QEMU,
+		 {{p->peers[PEER_QEMU], "-accel", "kvm", "-cpu",
+		   "host,-arch-capabilities", "-M",
+		   "microvm,x-option-roms=off,pit=off,pic=off,rtc=off", "-m",
+		   "128", "-nodefaults", "-no-user-config", "-display", "none",
+		   "-no-reboot", "-kernel", p->guest, NULL}}},
+		{PEER_FIRECRACKER,
+		 {{p->peers[PEER_FIRECRACKER], "--no-api", "--config-file",
+		   config, NULL}}},
 		/* It starts again after a triple fault; so the guest ends it.
 		 */
-		{{p->peers[PEER_CLOUD_HYPERVISOR], "--kernel", p->guest,
-		  "--cmdline", "P", "--cpus", "boot=1", "--memory", "size=128M",
-		  "--serial", "null", "--console", "off", NULL}},
+		{PEER_CLOUD_HYPERVISOR,
+		 {{p->peers[PEER_CLOUD_HYPERVISOR], "--kernel", p->guest,
+		   "--cmdline", "P", "--cpus", "boot=1", "--memory",
+		   "size=128M", "--serial", "null", "--console", "off", NULL}}},
 	};
-	static const enum peer who[] = {PEER_QEMU, PEER_FIRECRACKER,
-					PEER_CLOUD_HYPERVISOR};
-	unsigned i, n = 0;
 
-	for (i = 0; i < sizeof(who) / sizeof(who[0]); i++) {
-		if (!*p->peers[who[i]])
-			continue;
-		programs[n] = all[i];
-		program_lane(&lanes[n], peer_name(who[i]), &programs[n]);
-		n++;
-	}
-	return n;
+	return program_peers(lanes, programs, p, all,
+			     sizeof(all) / sizeof(all[0]));
 }
 
 int bench_start(struct result *r, const struct bench *b, struct err *e)

@@ -9,9 +9,10 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "api/ctl/bench/spawn.h"
 #include "vmm/base/fd.h"
 #include "vmm/base/printable.h"
+
+enum { DIAL_US = 50, PATIENCE_MS = 10000 };
 
 static int unix_socket(void)
 {
@@ -54,6 +55,25 @@ int wire_dial(const char *path)
 	if (connect(fd, (struct sockaddr *)&a, sizeof(a)))
 		return -ENOTCONN;
 	return fd_steal(&fd);
+}
+
+int wire_begin(struct spawned *s, const char *program, const char *sock,
+	       bool has_out, int *fd, struct err *e)
+{
+	const char *argv[] = {program, "--api-sock", sock, NULL};
+	const struct spawn_how how = {.argv = argv, .has_out = has_out};
+	int rc;
+
+	unlink(sock);
+	rc = spawn_begin(s, &how, e);
+	while (!rc && (*fd = wire_dial(sock)) < 0) {
+		if (spawn_age_ms(s) > PATIENCE_MS)
+			rc = err_set(e, -ETIMEDOUT, "its socket did not come");
+		usleep(DIAL_US);
+	}
+	if (rc)
+		spawn_kill(s);
+	return rc;
 }
 
 int wire_send(int fd, const char *method, const char *path, const char *body,

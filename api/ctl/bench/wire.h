@@ -2,6 +2,7 @@
 
 #include <stddef.h>
 
+#include "api/ctl/bench/spawn.h"
 #include "vmm/base/err.h"
 
 /*
@@ -19,6 +20,13 @@ int wire_pair(int *listener, int *connection, struct err *e);
 
 /* Connects to a socket's file; -ENOTCONN while nobody listens. */
 int wire_dial(const char *path);
+
+/*
+ * Starts the monitor with its socket at sock, where there may be an old one,
+ * and connects as soon as it listens. On failure there is no process.
+ */
+int wire_begin(struct spawned *s, const char *program, const char *sock,
+	       bool has_out, int *fd, struct err *e);
 
 /* One half each of wire_ask(). body may be NULL. */
 int wire_send(int fd, const char *method, const char *path, const char *body,

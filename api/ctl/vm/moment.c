@@ -63,8 +63,6 @@ int moment_remember(const struct vm *vm, const struct session_identity *who,
 	const struct session_network *n = who->network;
 	json_t *json = json_pack("{s:s, s:s*}", "hostname", who->hostname,
 				 "mac", who->mac);
-	char path[VM_PATH_MAX], *text;
-	int rc;
 
 	if (json && n)
 		json_object_update_new(
@@ -72,13 +70,7 @@ int moment_remember(const struct vm *vm, const struct session_identity *who,
 			json_pack("{s:o, s:o, s:o, s:i}", "ip", dump_ip(n->ip),
 				  "gateway", dump_ip(n->gateway), "dns",
 				  dump_ip(n->dns), "prefix", n->prefix));
-	text = json ? json_dumps(json, JSON_COMPACT) : NULL;
-	json_decref(json);
-	if (!text)
-		return err_set(e, -ENOMEM, "no memory for an identity");
-	rc = process_write_file(vm_path(vm, IDENTITY_FILE, path), text, e);
-	free(text);
-	return rc;
+	return vm_write_json(vm, IDENTITY_FILE, json, e);
 }
 
 static int bind_ip(const json_t *json, const char *name, uint8_t ip[4])

@@ -349,8 +349,6 @@ static int add_saved(struct hands *h, const struct vm *vm,
 		     const struct monitor_plan *plan, struct err *e)
 {
 	struct handed_name state, memory;
-	char path[VM_PATH_MAX], *text;
-	json_t *load;
 	int rc = handed_copy(&h->handed, plan->state_fd, "state", &state, e);
 
 	if (rc >= 0)
@@ -358,14 +356,8 @@ static int add_saved(struct hands *h, const struct vm *vm,
 				 e);
 	if (rc < 0)
 		return rc;
-	load = make_load(h, plan, &state, &memory);
-	text = load ? json_dumps(load, JSON_COMPACT) : NULL;
-	json_decref(load);
-	if (!text)
-		return err_set(e, -ENOMEM, "no memory for a request");
-	rc = process_write_file(vm_path(vm, MONITOR_LOAD, path), text, e);
-	free(text);
-	return rc;
+	return vm_write_json(vm, MONITOR_LOAD,
+			     make_load(h, plan, &state, &memory), e);
 }
 
 static int hand_over(struct hands *h, const struct vm *vm,

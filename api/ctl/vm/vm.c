@@ -466,6 +466,21 @@ static int save_in_reserve(const struct vm *vm, const char *text, int why,
 	return 0;
 }
 
+int vm_write_json(const struct vm *vm, const char *file, json_t *json,
+		  struct err *e)
+{
+	char *text = json ? json_dumps(json, JSON_COMPACT) : NULL;
+	char path[VM_PATH_MAX];
+	int rc;
+
+	json_decref(json);
+	if (!text)
+		return err_set(e, -ENOMEM, "no memory for %s", file);
+	rc = process_write_file(vm_path(vm, file, path), text, e);
+	free(text);
+	return rc;
+}
+
 int vm_save(const struct vm *vm, struct err *e)
 {
 	json_t *json = json_dump(&state_table, &vm->state);

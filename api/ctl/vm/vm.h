@@ -157,6 +157,13 @@ void vm_sweep(void);
 /* Finds a microVM and reads its state. -ENOENT with a sentence. */
 int vm_load(struct vm *vm, const char *name, struct err *e);
 
+/*
+ * Writes a file of the microVM's directory, replaced by rename; takes json, and
+ * where that is NULL there was no memory for it.
+ */
+int vm_write_json(const struct vm *vm, const char *file, json_t *json,
+		  struct err *e);
+
 /* Writes state.json anew. */
 int vm_save(const struct vm *vm, struct err *e);
 
