@@ -12,7 +12,8 @@
 #include "vmm/base/fd.h"
 #include "vmm/base/printable.h"
 
-enum { DIAL_US = 50, PATIENCE_MS = 10000 };
+enum { DIAL_US = 50 };
+static const double patience_ms = 10000;
 
 static int unix_socket(void)
 {
@@ -67,7 +68,7 @@ int wire_begin(struct spawned *s, const char *program, const char *sock,
 	unlink(sock);
 	rc = spawn_begin(s, &how, e);
 	while (!rc && (*fd = wire_dial(sock)) < 0) {
-		if (spawn_age_ms(s) > PATIENCE_MS)
+		if (spawn_age_ms(s) > patience_ms)
 			rc = err_set(e, -ETIMEDOUT, "its socket did not come");
 		usleep(DIAL_US);
 	}
