@@ -35,13 +35,18 @@ static const struct {
 	 "      --rounds N               of each (30)\n"
 	 "      --seconds N              begin no round after so many\n"
 	 "      --count N                microVMs at once, of density and clone (1000)\n"
+	 "      --load MS                each load of block, net and vsock (500)\n"
+	 "      --drive PATH             a file, directory or block device that block\n"
+	 "                               reads; can be repeated\n"
 	 "      --prepare COMMAND        a shell's, before each measure\n"
 	 "      --json, --csv            to stdout, instead of words\n"
 	 "      --html FILE              a page with plots, and earlier runs\n"
 	 "      --no-history             don't remember this run\n"
 	 "      --qemu PATH, --firecracker PATH, --cloud-hypervisor PATH,\n"
 	 "      --kvmtool PATH, --crun PATH, --runc PATH\n"
-	 "                               peers, else looked for in PATH"},
+	 "                               peers, else looked for in PATH\n"
+	 "      --qemu-kernel PATH, --firecracker-kernel PATH\n"
+	 "                               those they recommend, for boot"},
 	{"jail", ctl_jail,
 	 "jail ls [--chroot-base-dir DIR]\n"
 	 "  jail rm ID|--all-dead [--force] [--chroot-base-dir DIR]\n"
