@@ -58,8 +58,8 @@ static int take_end(struct hearing *h, int load, double count, double ns,
 			       l->name);
 	h->ended++;
 	if (h->values)
-		h->values[load] = l->each ? count * l->each * 1e9 / ns
-					  : ns / count / 1e3;
+		h->values[load] = l->each > 0 ? count * l->each * 1e9 / ns
+					      : ns / count / 1e3;
 	if (series_add(&h->lane->interrupts[load], interrupts / count))
 		return err_set(e, -ENOMEM, "no memory for rounds");
 	return tell_watch(h, load, true, count, e);
