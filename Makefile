@@ -402,6 +402,7 @@ EXTRA_state_file := tests/unit/pair_bench
 EXTRA_state_kill := $(EXTRA_state_file)
 EXTRA_tree := api/ctl/base/tree
 EXTRA_bench_stats := api/ctl/bench/stats
+EXTRA_bench_disk := api/ctl/bench/disk
 EXTRA_bench_past := $(addprefix api/ctl/,bench/past bench/compare base/process \
 	base/interrupt base/tree)
 EXTRA_bench_report := $(addprefix api/ctl/,bench/report bench/result bench/stats \
