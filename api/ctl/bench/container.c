@@ -33,6 +33,7 @@ struct way {
 struct containers {
 	char mayctl[PATH_MAX];
 	char root[PATH_MAX + 16];
+	char runtime[32]; /* short, for it is the place of sockets */
 	char id[32];
 	char variables[ENV_MAX][PATH_MAX + 32];
 	const char *env[ENV_MAX + 1];
@@ -111,8 +112,7 @@ static int make_root(struct containers *c, const char *scratch, struct err *e)
 static void make_env(struct containers *c, const struct parts *p)
 {
 	static const char *const same[] = {"PATH", "HOME"};
-	static const char *const own[][2] = {{"XDG_RUNTIME_DIR", "run"},
-					     {"XDG_STATE_HOME", "state"},
+	static const char *const own[][2] = {{"XDG_STATE_HOME", "state"},
 					     {"MAYFLY_STORE", "store"}};
 	unsigned i, n = 0;
 
@@ -122,7 +122,9 @@ static void make_env(struct containers *c, const struct parts *p)
 				 "%s=%.4000s", same[i], getenv(same[i]));
 	snprintf(c->variables[n++], sizeof(c->variables[0]), "MAYFLY=%s",
 		 p->mayfly);
-	for (i = 0; i < 3; i++)
+	snprintf(c->variables[n++], sizeof(c->variables[0]),
+		 "XDG_RUNTIME_DIR=%s", c->runtime);
+	for (i = 0; i < 2; i++)
 		snprintf(c->variables[n++], sizeof(c->variables[0]), "%s=%s/%s",
 			 own[i][0], p->scratch, own[i][1]);
 	for (i = 0; i < n; i++)
@@ -132,14 +134,14 @@ static void make_env(struct containers *c, const struct parts *p)
 static int import(const struct containers *c, const char *scratch,
 		  struct err *e)
 {
-	static const char *const folders[] = {"run", "state", "store"};
+	static const char *const folders[] = {"state", "store"};
 	const char *argv[] = {c->mayctl, "image", "import", c->root,
 			      "--name",	 IMAGE,	  NULL};
 	char path[PATH_MAX + 64];
 	double ms;
 	unsigned i;
 
-	for (i = 0; i < 3; i++) {
+	for (i = 0; i < 2; i++) {
 		snprintf(path, sizeof(path), "%s/%s", scratch, folders[i]);
 		if (tree_make(path))
 			return err_errno(e, "can't make %s", path);
@@ -239,6 +241,9 @@ static int prepare(struct containers *c, const struct bench *b,
 
 	if (!realpath("/proc/self/exe", c->mayctl))
 		return err_errno(e, "can't tell what program this is");
+	snprintf(c->runtime, sizeof(c->runtime), "/tmp/mayctl.XXXXXX");
+	if (!mkdtemp(c->runtime))
+		return err_errno(e, "can't make a directory in /tmp");
 	snprintf(c->id, sizeof(c->id), "mayctl-bench-%d", getpid());
 	make_env(c, b->parts);
 	rc = make_root(c, b->parts->scratch, e);
@@ -256,13 +261,16 @@ int bench_container(struct result *r, const struct bench *b, struct err *e)
 {
 	const struct pace pace = guest_pace(b);
 	struct containers *c = calloc(1, sizeof(*c));
-	int rc = c ? guest_check(b, "run", e)
-		   : err_set(e, -ENOMEM, "no memory for a bench");
+	int rc = guest_check(b, "run", e);
 
+	if (!c)
+		return err_set(e, -ENOMEM, "no memory for a bench");
 	if (!rc)
 		rc = prepare(c, b, r, e);
 	if (!rc)
 		rc = rounds_run(r, c->lanes, c->count, &pace, e);
+	if (*c->runtime)
+		(void)tree_remove(AT_FDCWD, c->runtime, 0, NULL);
 	free(c);
 	return rc;
 }
