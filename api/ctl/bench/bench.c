@@ -76,13 +76,14 @@ static void take_precedence(const struct bench_kind *k, bool is_on)
 static void set_result(struct result *r, const struct bench_measure *m,
 		       const struct bench *b)
 {
-	const bool is_first = !b->disk || b->disk->is_first;
+	const char *kind = b->disk ? b->disk->kind : "";
+	const bool is_plain = !b->disk || b->disk->is_first;
 
 	*r = (struct result){.unit = m->unit, .is_rate = m->is_rate};
 	snprintf(r->name, sizeof(r->name), "%s%s%s", m->name,
-		 is_first ? "" : "-", is_first ? "" : b->disk->kind);
+		 is_plain ? "" : "-", is_plain ? "" : kind);
 	snprintf(r->what, sizeof(r->what), "%s%s%s", m->what,
-		 b->disk ? "; on " : "", b->disk ? b->disk->kind : "");
+		 *kind ? "; on " : "", kind);
 }
 
 static unsigned set_results(struct result *r, const struct bench_kind *kind,
