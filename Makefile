@@ -101,13 +101,13 @@ CTL_IMAGE    := archive config entry erofs fetch image import layout layout_make
 	name progress source store tar tool wall words
 CTL_VM       := cell cell_clone cgroups client end folder forward handed link manifest moment \
 	monitor nat network orphan output_log place resolver saving seal shim still sweep uids vm \
-	vm_process vm_remove volume
+	vm_process vm_remove volume warm warm_make
 CTL_BENCH    := axis bench boot calls clone compare density fork host jailed linux machine \
 	page parts past peer phases plot program report reset restore result rival rounds spawn start stats \
 	wire
 CTL_COMMANDS := main bench complain api boot cp cp_place docker env exec foreground \
 	image jail logs ps run run_disks run_mounts run_options run_plan \
-	run_steps restore restored snapshot stop values
+	run_steps run_warm restore restored snapshot stop values
 JAILS        := jail_find jail_remove
 
 VMM_SRC := $(BASE:%=vmm/base/%.c) vmm/base/spare.c $(EVENT:%=vmm/event/%.c) \

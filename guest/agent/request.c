@@ -85,6 +85,9 @@ static void serve_machine(struct session *s, uint8_t type, struct reader *r)
 	case PROTO_RENEW:
 		configure_renew(s, r);
 		break;
+	case PROTO_PREPARE:
+		session_done(s);
+		break;
 	case PROTO_SHUTDOWN:
 		shutdown_begin(s, r);
 		break;

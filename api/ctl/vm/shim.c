@@ -218,6 +218,11 @@ static ssize_t took_output(struct attach *a, int stream, const void *bytes,
 	return (ssize_t)len;
 }
 
+static void agent_called(struct attach *a)
+{
+	tell(container_of(a, struct shim, attach), SHIM_TAKEN, 0, NULL);
+}
+
 static void command_started(struct attach *a)
 {
 	struct shim *s = container_of(a, struct shim, attach);
@@ -264,6 +269,7 @@ static void command_ended(struct attach *a, uint32_t code, const char *text)
 }
 
 static const struct attach_calls command_calls = {
+	.called = agent_called,
 	.output = took_output,
 	.started = command_started,
 	.ended = command_ended,
@@ -275,8 +281,13 @@ static int begin_command(struct shim *s, struct err *e)
 
 	if (rc)
 		return rc;
-	return attach_await(&s->attach, &s->loop, &command_calls,
-			    s->plan->ready_fd, s->plan->session, e);
+	if (!s->plan->is_warm)
+		return attach_await(&s->attach, &s->loop, &command_calls,
+				    s->plan->ready_fd, s->plan->session, e);
+	attach_dial(&s->attach, &s->loop, &command_calls, s->vsock,
+		    s->plan->session);
+	attach_call(&s->attach);
+	return 0;
 }
 
 /* ---- when mayctl has died ----------------------------------------------- */
@@ -359,6 +370,8 @@ static void let_go(struct shim *s)
 	}
 	fd_close(&null);
 	fd_close(&log);
+	if (s->plan->note)
+		dprintf(STDERR_FILENO, "mayctl: %s\n", s->plan->note);
 	if (chdir("/"))
 		return;
 	prctl(PR_SET_NAME, "mayctl-shim");
