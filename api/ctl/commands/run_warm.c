@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "api/ctl/base/interrupt.h"
+#include "api/ctl/base/process.h"
 #include "api/ctl/commands/ctl.h"
 #include "api/ctl/commands/run.h"
 #include "vmm/base/fd.h"
@@ -34,6 +35,7 @@ static bool is_cold(const struct run *r)
 int run_choose_warm(struct run *r, struct err *e)
 {
 	struct err why = {0};
+	char path[VM_PATH_MAX];
 	int rc;
 
 	(void)e;
@@ -44,7 +46,9 @@ int run_choose_warm(struct run *r, struct err *e)
 	if (rc && rc != -ENOENT)
 		run_give_warm_up(r, why.text);
 	r->wants_warm = rc != 0;
-	r->shim.note = *r->broken ? r->broken : NULL;
+	if (*r->broken)
+		(void)process_write_file(vm_path(&r->vm, "monitor.log", path),
+					 r->broken, NULL);
 	if (rc)
 		return 0;
 	r->monitor.state_fd = r->warm.state_fd;
@@ -61,7 +65,7 @@ void run_give_warm_up(struct run *r, const char *why)
 	warm_remove(&r->warm);
 	snprintf(r->broken, sizeof(r->broken),
 		 "the guest at rest was of no use, is removed, and the microVM "
-		 "booted: %.150s",
+		 "booted: %.150s\n",
 		 why);
 }
 

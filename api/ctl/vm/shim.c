@@ -56,7 +56,7 @@ struct shim {
 	pid_t pid;
 	pid_t guard;
 	bool is_running; /* the command; we have it */
-	bool is_taken;	 /* mayctl has the agent's call */
+	bool is_taken;	 /* the agent's call */
 	bool is_heir;	 /* mayctl has died, and we do its work */
 	unsigned tries;
 	struct session_plan heir_plan;
@@ -220,6 +220,7 @@ static ssize_t took_output(struct attach *a, int stream, const void *bytes,
 
 static void agent_called(struct attach *a)
 {
+	container_of(a, struct shim, attach)->is_taken = true;
 	tell(container_of(a, struct shim, attach), SHIM_TAKEN, 0, NULL);
 }
 
@@ -370,8 +371,6 @@ static void let_go(struct shim *s)
 	}
 	fd_close(&null);
 	fd_close(&log);
-	if (s->plan->note)
-		dprintf(STDERR_FILENO, "mayctl: %s\n", s->plan->note);
 	if (chdir("/"))
 		return;
 	prctl(PR_SET_NAME, "mayctl-shim");
@@ -459,8 +458,6 @@ static void end_guard(struct shim *s)
 		;
 }
 
-/* ---- begin and end ------------------------------------------------------ */
-
 static int begin(struct shim *s, struct err *e)
 {
 	struct shim_plan *plan = s->plan;
@@ -496,10 +493,7 @@ static int begin(struct shim *s, struct err *e)
 	return rc;
 }
 
-/*
- * Ends the monitor for good; it has nothing left to save. That takes the kernel
- * a while, which is used.
- */
+/* For good; it has nothing left to save. It takes a while, which is used. */
 static void kill_monitor(struct shim *s)
 {
 	if (s->pid > 0)
@@ -521,6 +515,9 @@ static void end(struct shim *s)
 	bool gone = false;
 
 	kill_monitor(s);
+	/* It will be booted instead, under the same name. */
+	if (s->plan->is_warm && !s->is_taken && s->code == CTL_FAILED)
+		vm->state.is_kept = false;
 	if (s->forward.loop)
 		forward_stop(&s->forward);
 	output_log_close(&s->output);

@@ -28,7 +28,6 @@ struct shim_plan {
 	/* It is loaded as it was at rest: its agent is called. */
 	bool is_warm;
 	int order_fd;	     /* to the monitor, of is_warm */
-	const char *note;    /* for its log; NULL for none */
 	int drop_fd;	     /* is mayctl's alone, and closed; 0 or -1: none */
 	uint64_t timeout_ms; /* 0 for none */
 	uint64_t start_ms;   /* until the guest has to have called */

@@ -1,12 +1,12 @@
 /*
- * What guests at rest are made of, and where they are. Making one is
- * warm_make.c's.
+ * What guests at rest are made of, and where they are. warm_make.c makes them.
  */
 #include "api/ctl/vm/warm.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,11 +18,10 @@
 #include "api/ctl/base/tree.h"
 #include "api/ctl/vm/folder.h"
 #include "api/ctl/vm/manifest.h"
-#include "api/ctl/vm/warm_folder.h"
 #include "vmm/base/fd.h"
 #include "vmm/state/hmac.h"
 
-enum { ABOUT_MAX = 64 << 10, CPU_MAX = 16 << 10, STAMP = 160 };
+enum { ABOUT_MAX = 16 << 10, CPU_MAX = 16 << 10, STAMP = 160 };
 
 /* ---- what it is made of ---------------------------------------------------
  */
@@ -36,6 +35,25 @@ static void digest(const void *bytes, size_t len, char out[WARM_KEY_SIZE])
 	hmac_sha256(key, sizeof(key), bytes, len, sum);
 	for (i = 0; i < HMAC_LEN; i++)
 		snprintf(out + 2 * i, 3, "%02x", sum[i]);
+}
+
+/* What it is made of, as lines; one that is full is of no use. */
+struct about {
+	char text[ABOUT_MAX];
+	size_t len;
+};
+
+static void put(struct about *a, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
+static void put(struct about *a, const char *fmt, ...)
+{
+	va_list args;
+
+	va_start(args, fmt);
+	if (a->len < sizeof(a->text))
+		a->len += (size_t)vsnprintf(
+			a->text + a->len, sizeof(a->text) - a->len, fmt, args);
+	va_end(args);
 }
 
 /* Whoever has changed a file has changed one of these. */
@@ -53,7 +71,7 @@ static int stamp(const char *path, char out[STAMP])
 	return 0;
 }
 
-static int put_file(FILE *to, const char *path, struct err *e)
+static int put_file(struct about *to, const char *path, struct err *e)
 {
 	char text[STAMP];
 	const int rc = stamp(path, text);
@@ -63,7 +81,7 @@ static int put_file(FILE *to, const char *path, struct err *e)
 			       strerror(-rc));
 	if (strchr(path, '\n'))
 		return err_set(e, -EINVAL, "a path of two lines");
-	fprintf(to, "file %s %s\n", text, path);
+	put(to, "file %s %s\n", text, path);
 	return 0;
 }
 
@@ -95,19 +113,19 @@ static void digest_cpu(char out[WARM_KEY_SIZE])
 }
 
 /* A host that has another kernel may have another KVM. */
-static void put_host(FILE *to)
+static void put_host(struct about *to)
 {
 	char cpu[WARM_KEY_SIZE];
 	struct utsname host;
 
 	uname(&host);
 	digest_cpu(cpu);
-	fprintf(to, "host " MAYFLY_VERSION " %s %s %.16s\n", host.release,
-		host.machine, cpu);
+	put(to, "host " MAYFLY_VERSION " %s %s %.16s\n", host.release,
+	    host.machine, cpu);
 }
 
-static int put_all(FILE *to, const struct monitor_plan *plan, const char *image,
-		   struct err *e)
+static int put_all(struct about *to, const struct monitor_plan *plan,
+		   const char *image, struct err *e)
 {
 	const char *const files[] = {plan->files->program, plan->files->kernel,
 				     plan->files->initrd};
@@ -118,35 +136,46 @@ static int put_all(FILE *to, const struct monitor_plan *plan, const char *image,
 	put_host(to);
 	for (i = 0; i < 3 && !rc; i++)
 		rc = put_file(to, files[i], e);
-	fprintf(to, "image %s\nvcpus %u\nmemory %llu\nnet %d\n", image,
-		plan->vcpu_count, (unsigned long long)plan->memory_mib,
-		plan->tap != NULL);
+	put(to, "image %s\nvcpus %u\nmemory %llu\nnet %d\n", image,
+	    plan->vcpu_count, (unsigned long long)plan->memory_mib,
+	    plan->tap != NULL);
 	for (i = 0; i < plan->drive_count; i++)
-		fprintf(to, "drive %s %s\n", monitor_drive_id(plan, i, id),
-			plan->drives[i].is_read_only ? "ro" : "rw");
+		put(to, "drive %s %s\n", monitor_drive_id(plan, i, id),
+		    plan->drives[i].is_read_only ? "ro" : "rw");
 	return rc;
+}
+
+/* images/HEX/warm, of images/HEX/rootfs.erofs. */
+static int warm_folder(const char *image_path, char out[PATH_MAX],
+		       struct err *e)
+{
+	const char *slash = strrchr(image_path, '/');
+
+	if (!slash ||
+	    snprintf(out, PATH_MAX, "%.*s/warm", (int)(slash - image_path),
+		     image_path) >= PATH_MAX)
+		return err_set(e, -ENAMETOOLONG, "%s is too long", image_path);
+	return 0;
 }
 
 int warm_name(struct warm *w, const struct monitor_plan *plan,
 	      const char *image_path, const char *image, struct err *e)
 {
-	size_t len = 0;
-	FILE *to;
+	struct about about = {.len = 0};
 	int rc;
 
 	*w = (struct warm){.memory_bytes = plan->memory_mib << 20};
 	rc = warm_folder(image_path, w->folder, e);
+	rc = rc ? rc : put_all(&about, plan, image, e);
 	if (rc)
 		return rc;
-	to = open_memstream(&w->about, &len);
-	if (!to)
+	if (about.len >= sizeof(about.text))
+		return err_set(e, -E2BIG, "there is too much in it");
+	w->about = strdup(about.text);
+	if (!w->about)
 		return err_set(e, -ENOMEM, "no memory for a guest at rest");
-	rc = put_all(to, plan, image, e);
-	if (fclose(to) && !rc)
-		rc = err_set(e, -ENOMEM, "no memory for a guest at rest");
-	if (!rc)
-		digest(w->about, len, w->key);
-	return rc;
+	digest(w->about, about.len, w->key);
+	return 0;
 }
 
 void warm_fini(struct warm *w)
@@ -158,17 +187,6 @@ void warm_fini(struct warm *w)
 }
 
 /* ---- finding and removing ------------------------------------------------ */
-
-int warm_folder(const char *image_path, char out[PATH_MAX], struct err *e)
-{
-	const char *slash = strrchr(image_path, '/');
-
-	if (!slash ||
-	    snprintf(out, PATH_MAX, "%.*s/warm", (int)(slash - image_path),
-		     image_path) >= PATH_MAX)
-		return err_set(e, -ENAMETOOLONG, "%s is too long", image_path);
-	return 0;
-}
 
 static int open_sized(int dir, const char *name, uint64_t least, uint64_t most,
 		      struct err *e)
@@ -233,33 +251,7 @@ static bool is_same_file(const char *line)
 	       !strncmp(line, now, len - 1);
 }
 
-/* Whether what it says of files and host is so. */
-static bool is_fitting(int folder, const char *key)
-{
-	char path[NAME_MAX + 8], *text, *rest, *line, *host = NULL;
-	size_t len = 0;
-	FILE *to = open_memstream(&host, &len);
-	bool fits = true;
-
-	snprintf(path, sizeof(path), "%s/about", key);
-	text = rest = warm_read(folder, path);
-	if (to) {
-		put_host(to);
-		(void)fclose(to);
-	}
-	fits = text && host && len;
-	while (fits && (line = strsep(&rest, "\n"))) {
-		if (!strncmp(line, "host ", 5))
-			fits = !strncmp(line, host, len - 1) && !line[len - 1];
-		else if (!strncmp(line, "file ", 5))
-			fits = is_same_file(line + 5);
-	}
-	free(text);
-	free(host);
-	return fits;
-}
-
-char *warm_read(int dir, const char *path)
+static char *warm_read(int dir, const char *path)
 {
 	uint64_t size = 0;
 	CLEAN_FD int fd = copy_open(dir, path, &size, NULL);
@@ -273,6 +265,28 @@ char *warm_read(int dir, const char *path)
 	}
 	text[size] = '\0';
 	return text;
+}
+
+/* Whether what it says of files and host is so. */
+static bool is_fitting(int folder, const char *key)
+{
+	struct about host = {.len = 0};
+	char path[NAME_MAX + 8], *text, *rest, *line;
+	bool fits;
+
+	snprintf(path, sizeof(path), "%s/about", key);
+	text = rest = warm_read(folder, path);
+	put_host(&host);
+	fits = text && host.len;
+	while (fits && (line = strsep(&rest, "\n"))) {
+		if (!strncmp(line, "host ", 5))
+			fits = !strncmp(line, host.text, host.len - 1) &&
+			       !line[host.len - 1];
+		else if (!strncmp(line, "file ", 5))
+			fits = is_same_file(line + 5);
+	}
+	free(text);
+	return fits;
 }
 
 static bool is_key(const char *name)

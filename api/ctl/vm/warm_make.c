@@ -30,7 +30,12 @@
 #include "api/ctl/vm/warm.h"
 #include "vmm/base/fd.h"
 
-enum { BOOT_MS = 120000, PREPARE_MS = 60000, REST_US = 200000 };
+enum {
+	BOOT_MS = 120000,
+	PREPARE_MS = 60000,
+	REST_US = 200000,
+	WAIT_US = 50000
+};
 
 /* Nobody's: each guest that goes on from it gets its own. */
 #define MAC "06:00:00:00:00:01"
@@ -198,8 +203,8 @@ static int save(struct making *m, struct err *e)
 /* ---- all of it ------------------------------------------------------------
  */
 
-/* One at a time for an image: the lock is on the folder of them all. */
-static int lock_folder(const char *folder, bool is_waiting, struct err *e)
+/* Everybody who makes one looks first whether it is made, under this lock. */
+static int lock_folder(const char *folder, struct err *e)
 {
 	CLEAN_FD int fd = -1;
 
@@ -208,11 +213,28 @@ static int lock_folder(const char *folder, bool is_waiting, struct err *e)
 	fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0)
 		return err_errno(e, "can't open %s", folder);
-	if (!flock(fd, LOCK_EX | (is_waiting ? 0 : LOCK_NB)))
-		return fd_steal(&fd);
-	if (errno == EWOULDBLOCK)
+	return flock(fd, LOCK_EX) ? err_errno(e, "can't lock %s", folder)
+				  : fd_steal(&fd);
+}
+
+/* Begins the folder. 1 where it is there already, -EBUSY where it soon is. */
+static int begin_folder(struct making *m, struct err *e)
+{
+	const struct warm *w = m->warm;
+	CLEAN_FD int lock = lock_folder(w->folder, e);
+	char path[PATH_MAX + WARM_KEY_SIZE];
+	struct warm_report report = {0};
+
+	if (lock < 0)
+		return lock;
+	if (!faccessat(lock, w->key, F_OK, 0))
+		return 1;
+	/* Those of the dead are gone then. */
+	warm_sweep(m->plan.drives[0].path, &report);
+	if (folder_is_begun(lock, w->key))
 		return err_set(e, -EBUSY, "somebody makes it just now");
-	return err_errno(e, "can't lock %s", folder);
+	snprintf(path, sizeof(path), "%s/%s", w->folder, w->key);
+	return folder_begin(&m->folder, path, e);
 }
 
 int warm_make(const struct warm *w, const struct monitor_plan *plan,
@@ -225,23 +247,16 @@ int warm_make(const struct warm *w, const struct monitor_plan *plan,
 		.folder = {.parent_fd = -1, .fd = -1},
 		.ready_fd = -1,
 	};
-	CLEAN_FD int lock = lock_folder(w->folder, is_waiting, e);
-	char path[PATH_MAX + WARM_KEY_SIZE];
-	struct warm_report report = {0};
 	int rc;
 
-	if (lock < 0)
-		return lock;
-	snprintf(path, sizeof(path), "%s/%s", w->folder, w->key);
-	if (!access(path, F_OK))
-		return 0;
-	warm_sweep(plan->drives[0].path, &report);
 	m.plan.state_fd = m.plan.memory_fd = 0;
 	m.plan.order_fd = NULL;
-	m.plan.has_console = false;
 	m.plan.is_bound = true;
-	rc = folder_begin(&m.folder, path, e);
-	rc = rc ? rc : make_cell(&m, has_jail, e);
+	while ((rc = begin_folder(&m, e)) == -EBUSY && is_waiting)
+		usleep(WAIT_US);
+	if (rc)
+		return rc < 0 ? rc : 0;
+	rc = make_cell(&m, has_jail, e);
 	rc = rc ? rc : make_devices(&m, e);
 	rc = rc ? rc : boot(&m, e);
 	rc = rc ? rc : save(&m, e);
