@@ -194,7 +194,7 @@ enum proto_type {
 	PROTO_FREEZE = 0x21, /* nothing */
 	PROTO_THAW = 0x22,   /* nothing */
 	PROTO_RENEW = 0x23,
-	PROTO_PREPARE = 0x24, /* nothing */
+	PROTO_PREPARE = 0x24,
 
 	/* host to guest, to the process of this connection's RUN, EXEC, ATTACH
 	 */
@@ -360,11 +360,13 @@ struct proto_renew {
 };
 
 /*
- * PREPARE: what RUN does that depends on nothing it is told is done now, for
- * the image's disk that is there and a container that is called as mayctl calls
- * its one. For a guest that is to be saved before its CONFIGURE, and to go on
- * from there often: each of them begins with RENEW. A RUN that is for something
- * else, or wants what was not made ready, does without.
+ * PREPARE: what RUN does that depends on nothing else is done now. For a guest
+ * that is to be saved before its CONFIGURE, and to go on from there often: each
+ * of them begins with RENEW. A RUN of another id or image, or one that wants
+ * disks, files or what only flags give, does without.
+ *
+ * string: id, as RUN's
+ * string: image, a serial
  *
  * A block device of PROTO_SPARE_BYTES is the place of one that comes after the
  * load: whoever mounts it waits until it has another size.

@@ -11,6 +11,7 @@
 #include "guest/agent/freezer.h"
 #include "guest/agent/machine.h"
 #include "guest/agent/progress.h"
+#include "guest/agent/ready.h"
 #include "guest/agent/shutdown.h"
 
 #include <errno.h>
@@ -86,7 +87,7 @@ static void serve_machine(struct session *s, uint8_t type, struct reader *r)
 		configure_renew(s, r);
 		break;
 	case PROTO_PREPARE:
-		session_done(s);
+		ready_make(s, r);
 		break;
 	case PROTO_SHUTDOWN:
 		shutdown_begin(s, r);

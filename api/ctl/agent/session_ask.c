@@ -101,12 +101,17 @@ int session_renew(const char *socket, struct session_identity *who,
 
 int session_prepare(int fd, int timeout_ms, struct err *e)
 {
+	struct payload p;
 	struct session s;
 	int rc;
 
 	session_adopt(&s, fd);
 	rc = frame_greet(&s, e);
-	if (!rc)
-		(void)frame_send(&s, PROTO_PREPARE, 0, NULL, 0);
+	if (!rc) {
+		p = frame_begin(&s);
+		frame_string(&p, FRAME_CONTAINER);
+		frame_string(&p, SESSION_IMAGE_SERIAL);
+		(void)frame_end(&s, &p, PROTO_PREPARE, 0);
+	}
 	return finish(&s, rc, timeout_ms, -EIO, e);
 }

@@ -60,9 +60,20 @@ static void set_addresses(struct network *n, unsigned subnet)
 	memcpy(n->guest.ip, guest, 4);
 	n->guest.prefix = 30;
 	snprintf(n->tap, sizeof(n->tap), TAP_PREFIX "%u", subnet);
-	/* Locally administered, and the address in it. */
-	snprintf(n->mac, sizeof(n->mac), "06:00:%02x:%02x:%02x:%02x", guest[0],
-		 guest[1], guest[2], guest[3]);
+}
+
+/*
+ * Locally administered. Addresses come back, and whoever has had one is still
+ * known by its hardware address to what it talked to; ids do not.
+ */
+static void set_mac(struct network *n, const char *id)
+{
+	const unsigned long long bits = strtoull(id, NULL, 16);
+
+	snprintf(n->mac, sizeof(n->mac), "06:%02x:%02x:%02x:%02x:%02x",
+		 (unsigned)(bits >> 32 & 0xff), (unsigned)(bits >> 24 & 0xff),
+		 (unsigned)(bits >> 16 & 0xff), (unsigned)(bits >> 8 & 0xff),
+		 (unsigned)(bits & 0xff));
 }
 
 /* Address, alias, up; by one program. */
@@ -190,6 +201,7 @@ int network_make(struct network *n, const char *id,
 	rc = make_tap(n, id, claim, e);
 	if (rc)
 		return rc;
+	set_mac(n, id);
 	find_dns(n);
 	rc = allow_forwarding(n, e);
 	return rc ? rc : nat_make(n, id, e);
