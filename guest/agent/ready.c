@@ -198,7 +198,7 @@ void ready_make(struct session *s, struct reader *r)
 	int rc = 0;
 
 	/* Not of one that waits. */
-	if (ready.pid || machine.is_configured || machine.is_test)
+	if (ready.pid)
 		rc = -EALREADY;
 	else if (!reader_done(r) || id.len > PROTO_ID_MAX ||
 		 image.len >= sizeof(ready.image))

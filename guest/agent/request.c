@@ -54,7 +54,8 @@ static bool needs_process(uint8_t type)
 {
 	return type == PROTO_RUN || type == PROTO_EXEC ||
 	       type == PROTO_COPY_IN || type == PROTO_COPY_OUT ||
-	       type == PROTO_SYNC || type == PROTO_REMOVE;
+	       type == PROTO_SYNC || type == PROTO_REMOVE ||
+	       type == PROTO_PREPARE;
 }
 
 /* Those that name no container. */

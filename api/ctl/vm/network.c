@@ -15,7 +15,6 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-#include "api/ctl/base/process.h"
 #include "api/ctl/vm/link.h"
 #include "api/ctl/vm/nat.h"
 #include "vmm/base/fd.h"
@@ -76,20 +75,20 @@ static void set_mac(struct network *n, const char *id)
 		 (unsigned)(bits & 0xff));
 }
 
-/* Address, alias, up; by one program. */
+/* Alias, address, up. */
 static int dress(const struct network *n, const char *id, struct err *e)
 {
-	static const char *const ip[] = {"ip", "-batch", "-", NULL};
-	const uint8_t *host = n->guest.gateway;
-	char text[256];
+	const int index = (int)if_nametoindex(n->tap);
+	char alias[LINK_ALIAS_MAX];
+	int rc;
 
-	snprintf(text, sizeof(text),
-		 "link set dev %s alias " ALIAS_PREFIX "%s\n"
-		 "address add %u.%u.%u.%u/%u dev %s\n"
-		 "link set dev %s up\n",
-		 n->tap, id, host[0], host[1], host[2], host[3],
-		 n->guest.prefix, n->tap, n->tap);
-	return process_feed(ip, text, e);
+	snprintf(alias, sizeof(alias), ALIAS_PREFIX "%s", id);
+	rc = index ? link_name(index, alias) : -ENODEV;
+	rc = rc ? rc : link_address(index, n->guest.gateway, n->guest.prefix);
+	rc = rc ? rc : link_up(index);
+	return rc ? err_set(e, rc, "can't set the tap %s up: %s", n->tap,
+			    strerror(-rc))
+		  : 0;
 }
 
 static int make_tap(struct network *n, const char *id,
