@@ -39,6 +39,7 @@ struct order {
 
 static struct {
 	pid_t pid; /* 0: there is none */
+	int pidfd; /* for it may have ended, and another have its pid */
 	int fd;
 	char id[PROTO_ID_MAX + 1];
 	char image[sizeof(machine.image)];
@@ -149,12 +150,16 @@ static _Noreturn void child(int control, const struct root *root)
 
 void ready_drop(void)
 {
+	siginfo_t info;
+
 	if (!ready.pid)
 		return;
-	kill(ready.pid, SIGKILL);
+	syscall(SYS_pidfd_send_signal, ready.pidfd, SIGKILL, NULL, 0);
 	/* Its mounts are gone with it, and another may have its place. */
-	while (waitpid(ready.pid, NULL, 0) < 0 && errno == EINTR)
+	while (waitid(P_PIDFD, (id_t)ready.pidfd, &info, WEXITED) &&
+	       errno == EINTR)
 		;
+	close(ready.pidfd);
 	close(ready.fd);
 	ready.pid = 0;
 }
@@ -185,6 +190,7 @@ static int child_make(void)
 		return -errno;
 	}
 	ready.pid = (pid_t)pid;
+	ready.pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
 	if (recv(ready.fd, &report, sizeof(report), 0) == 1)
 		return 0;
 	ready_drop();
@@ -289,6 +295,7 @@ pid_t ready_take(const struct spawn *sp, const struct root *root)
 		ready_drop();
 		return 0;
 	}
+	close(ready.pidfd);
 	close(ready.fd);
 	ready.pid = 0;
 	return pid;

@@ -353,7 +353,7 @@ def t_ready():
         with open_session() as s:
             s.ask(p.frame(p.PREPARE, p.text(name) + p.text(image)))
 
-    look = ("cut -d ' ' -f 2- /proc/mounts | sed 's/[^ ]*dir=[^ ,]*//g' | sort; ls -la /dev /etc /sys | grep -v 'machine-id\\|total' | "
+    look = ("cut -d ' ' -f 2- /proc/mounts | sed 's/[^ ]*dir=[^ ,]*//g; s/,uuid=on//' | sort; ls -la /dev /etc /sys | grep -v 'machine-id\\|total' | "
             "sed 's/[A-Z][a-z][a-z] .*:.. //; s/ [0-9]*  *root/ root/'; grep -E '^(Cap|NoNew|Sec|Sig[BIC]|Groups)' /proc/self/status; cat /proc/1/comm; "
             "cat /etc/hosts /etc/hostname; env; pwd; id; umask; ulimit -a; echo $0 $PPID; echo err >&2; exit 9")
     def alike(got, want):
@@ -383,7 +383,8 @@ def t_ready():
     before = children()
     prepare()
     for child in set(children()) - set(before):
-        os.kill(child, 9)
+        os.kill(int(child), 9)
+    until(lambda: set(children()) <= set(before))
     same(once("ready", "echo after")[1], b"after\n")
     refused(lambda: prepare("no/id"), 125)
     refused(lambda: once("ready", ["nosuch"]), 127, "nosuch")
