@@ -101,13 +101,13 @@ CTL_IMAGE    := archive config entry erofs fetch image import layout layout_make
 	name progress source store tar tool wall words
 CTL_VM       := cell cell_clone cgroups client end folder forward handed link manifest moment \
 	monitor nat network orphan output_log place resolver saving seal shim still sweep uids vm \
-	vm_process vm_remove volume
+	vm_process vm_remove volume warm warm_make
 CTL_BENCH    := axis bench block boot calls clone compare container density disk fork guest host jailed machine \
 	net page parts past peer phases plot program report reset restore result rival rounds spawn start stats \
 	vsock wire work
 CTL_COMMANDS := main bench complain api boot cp cp_place docker env exec foreground \
 	image jail logs ps run run_disks run_mounts run_options run_plan \
-	run_steps restore restored snapshot stop values
+	run_steps run_warm restore restored snapshot stop values
 JAILS        := jail_find jail_remove
 
 VMM_SRC := $(BASE:%=vmm/base/%.c) vmm/base/spare.c $(EVENT:%=vmm/event/%.c) \
@@ -260,7 +260,7 @@ $(GUEST)/bench-work.initrd: $(GUEST)/bench-work guest/initrd
 # musl brings no kernel headers of its own; the C library's come last.
 AGENT := agent loop wire log file spawn user disk init volume root tar untar \
 	machine network session progress input process child plan container \
-	configure forward freezer shutdown request
+	configure forward freezer shutdown request ready
 
 $(GUEST)/agent: $(AGENT:%=guest/agent/%.c) $(wildcard guest/*.h guest/agent/*.h)
 	$(Q)mkdir -p $(@D)

@@ -114,6 +114,8 @@ static const struct {
 	 "      --console                keep the kernel's messages (console.log)\n"
 	 "      --no-jail                the monitor runs as you, with a warning\n"
 	 "      --timing                 say at the end where the time went\n"
+	 "      --cold                   boot, and neither go on from a guest at\n"
+	 "                               rest nor have one made\n"
 	 "      three Ctrl-C kill a command that does not heed them; --platform,\n"
 	 "      --restart no and --no-healthcheck are taken as docker has them"},
 	{"exec", ctl_exec,
@@ -189,12 +191,13 @@ static const struct {
 	 "      place: memory and all; disks that it can write to can't be, and are\n"
 	 "      kept where that is said"},
 	{"image", ctl_image,
-	 "image import REF [--name NAME] [--quiet]\n"
+	 "image import REF [--name NAME] [--warm] [--quiet]\n"
 	 "  image ls [--json] | rm NAME... | gc | inspect NAME\n"
 	 "      makes images to run out of container images, and keeps them;\n"
 	 "      REF is docker://HOST/NAME:TAG, oci:PATH[:TAG], oci-archive:FILE,\n"
 	 "      docker-archive:FILE, or a path: one of these, or a root file\n"
-	 "      system as a folder or tar"},
+	 "      system as a folder or tar; --warm makes a guest at rest as well,\n"
+	 "      from which run goes on"},
 };
 
 enum { COMMANDS = sizeof(commands) / sizeof(commands[0]) };
