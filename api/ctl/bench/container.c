@@ -1,6 +1,7 @@
 /*
  * bench run: a container from the command to its end: `mayctl run --rm IMAGE
- * true` beside crun and runc of the same root, which has one program.
+ * true`, which goes on from a guest at rest, beside one that boots (--cold),
+ * and crun and runc of the same root, which has one program.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -13,6 +14,7 @@
 #include <unistd.h>
 
 #include "api/ctl/base/copy.h"
+#include "api/ctl/base/process.h"
 #include "api/ctl/base/tree.h"
 #include "api/ctl/bench/bench.h"
 #include "api/ctl/bench/guest.h"
@@ -131,22 +133,27 @@ static void make_env(struct containers *c, const struct parts *p)
 		c->env[i] = c->variables[i];
 }
 
+/* With a guest at rest, so that none is made while others are measured. */
 static int import(const struct containers *c, const char *scratch,
 		  struct err *e)
 {
 	static const char *const folders[] = {"state", "store"};
-	const char *argv[] = {c->mayctl, "image", "import", c->root,
-			      "--name",	 IMAGE,	  NULL};
+	const char *const words[] = {c->mayctl, "image",  "import", "--warm",
+				     c->root,	"--name", IMAGE};
+	const char *argv[1 + ENV_MAX + 8] = {"env"};
 	char path[PATH_MAX + 64];
-	double ms;
-	unsigned i;
+	unsigned i, n = 1;
 
 	for (i = 0; i < 2; i++) {
 		snprintf(path, sizeof(path), "%s/%s", scratch, folders[i]);
 		if (tree_make(path))
 			return err_errno(e, "can't make %s", path);
 	}
-	return run(argv, c->env, &ms, e) ? err_context(e, "image import") : 0;
+	for (i = 0; c->env[i]; i++)
+		argv[n++] = c->env[i];
+	for (i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+		argv[n++] = words[i];
+	return process_run(argv, e) ? err_context(e, "image import") : 0;
 }
 
 /* ---- the ways ------------------------------------------------------------ */
@@ -177,9 +184,13 @@ static void add_mayfly(struct containers *c)
 {
 	const char *const plain[] = {c->mayctl, "run",	"--rm",
 				     IMAGE,	"true", NULL};
+	const char *const cold[] = {c->mayctl, "run",  "--rm", "--cold",
+				    IMAGE,     "true", NULL};
 
 	add_way(c, "mayfly");
 	add_words(c, plain);
+	add_way(c, "mayfly-cold");
+	add_words(c, cold);
 }
 
 /* As the runtime itself would write it, without a terminal. */
