@@ -546,6 +546,7 @@ bench: setup ## measure start-up against peers, in the long form
 	$(Q)build/bench/irqchip
 	$(Q)tests/kvm-host --native-ok -- build/bench/irqchip
 	$(Q)MAYFLY_ROUNDS=15 tests/kvm-host --native-ok -- tests/bench/boot
+	$(Q)tests/kvm-host --native-ok -- tests/vm/bench linux
 	$(Q)$(MAKE) --no-print-directory build/guest/lab.ext4
 	$(Q)tests/kvm-host --native-ok -- tests/bench/block
 	$(Q)tests/kvm-host --native-ok -- tests/bench/net
