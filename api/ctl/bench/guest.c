@@ -7,7 +7,9 @@
 
 #include "api/ctl/vm/monitor.h"
 
-#define MAC "06:00:0a:09:00:02"
+#define MAC	    "06:00:0a:09:00:02"
+#define QEMU_TAP    "virtio-net-device,netdev=net,mac=" MAC
+#define QEMU_MODERN "virtio-mmio.force-legacy=false"
 
 static const char least[] =
 	"microvm,x-option-roms=off,pit=off,pic=off,rtc=off,acpi=off,"
@@ -104,8 +106,7 @@ void guest_qemu(struct guest_words *w, const struct guest *g,
 	*w = (struct guest_words){.argv = {how->program}};
 	snprintf(w->mib, sizeof(w->mib), "%d", g->mib);
 	ADD(w, "-accel", "kvm", "-cpu", "host", "-m", w->mib, "-smp", "1",
-	    "-nodefaults", "-no-user-config", "-global",
-	    "virtio-mmio.force-legacy=false", "-M",
+	    "-nodefaults", "-no-user-config", "-global", QEMU_MODERN, "-M",
 	    how->machine ? how->machine : least, "-kernel", g->kernel,
 	    "-initrd", g->initrd, "-append", g->args, "-display", "none",
 	    "-serial", "stdio", "-no-reboot");
@@ -122,8 +123,7 @@ void guest_qemu(struct guest_words *w, const struct guest *g,
 			 "tap,id=net,ifname=%s,script=no,downscript=no,"
 			 "vhost=%s",
 			 g->tap, how->has_vhost ? "on" : "off");
-		ADD(w, "-netdev", w->text[1], "-device",
-		    "virtio-net-device,netdev=net,mac=" MAC);
+		ADD(w, "-netdev", w->text[1], "-device", QEMU_TAP);
 	}
 	if (g->cid) {
 		snprintf(w->text[2], GUEST_TEXT_MAX,
