@@ -396,9 +396,15 @@ int snapshot_fork(struct controller *c, struct snapshot_fork *body,
 	const bool runs = body->has_resume_vm ? body->resume_vm
 					      : c->state == CONTROLLER_RUNNING;
 	CLEAN_FD int socket_fd = -1;
-	int rc = body->prepare ? 0 : check_drives(c, runs, e);
+	int rc;
 
-	if (!rc && body->socket_path && !body->prepare) {
+	if (body->prepare && (body->socket_path || body->has_resume_vm))
+		return err_set(e, -EINVAL,
+			       "socket_path and resume_vm are for the request "
+			       "that ends a fork; leave them out beside "
+			       "prepare");
+	rc = body->prepare ? 0 : check_drives(c, runs, e);
+	if (!rc && body->socket_path) {
 		socket_fd = socket_file_connect(
 			body->socket_path, "socket_path", SOCK_NONBLOCK, e);
 		rc = socket_fd < 0 ? socket_fd : 0;

@@ -57,10 +57,10 @@ lab_net_reset() {
 # shellcheck disable=SC2034 # for the scripts that source this
 lab_up="ip addr add $lab_guest/24 dev eth0; ip link set eth0 up"
 
-# lab_net_ready: until the guest answers, a minute at most; what ping said is in
+# lab_net_ready: until the guest answers, which a busy host may take minutes for; what ping said is in
 # $scratch/ready.
 lab_net_ready() {
-	for _ in {1..60}; do
+	for _ in {1..400}; do
 		in_ns ping -q -c 1 -W 1 "$lab_guest" >"$scratch/ready" 2>&1 && return
 		kill -0 "$lab_pid" 2>/dev/null || return 1
 	done

@@ -64,7 +64,7 @@ try 0 "run -itd" run -itd --name c_1 --disk 64m busybox sh
 try 0 "leaves a shell that waits" exec c_1 sh -c 'sleep 1; cat /proc/1/comm'
 printed "as the first process" sh
 try 0 "exec -d" exec -d -e "A=of exec" c_1 sh -c 'echo $A >/tmp/detached'
-timeout 30 sh -c "until '$mayctl' exec c_1 grep -q exec /tmp/detached 2>/dev/null; do sleep 0.2; done"
+timeout 300 sh -c "until '$mayctl' exec c_1 grep -q exec /tmp/detached 2>/dev/null; do sleep 0.2; done"
 expect "runs on its own" test $? = 0
 (
 	cd "$scratch/docker" || exit
@@ -111,9 +111,9 @@ try 0 "cp out of a link" cp c_1:/tmp/lnk "$at/back"
 expect "is a link" test "$(readlink "$at/back")" = file
 try 0 "cp out through it" cp c_1:/tmp/plain "$at/back"
 expect "goes where it leads" sh -c "test -L '$at/back' && cmp '$at/back' '$at/file'"
-timeout 60 "$mayctl" cp c_1:/hard - </dev/null | tar -tf - 2>/dev/null | sort >"$scratch/list"
+timeout 300 "$mayctl" cp c_1:/hard - </dev/null | tar -tf - 2>/dev/null | sort >"$scratch/list"
 expect "cp to - is an archive: $(echo $(cat "$scratch/list"))" grep -qx hard/g "$scratch/list"
-tar -C "$at/src" -cf - d | timeout 60 "$mayctl" cp - c_1:/tmp
+tar -C "$at/src" -cf - d | timeout 300 "$mayctl" cp - c_1:/tmp
 expect "cp from - unpacks one" test "${PIPESTATUS[1]}" = 0
 try 0 "it" exec c_1 cat /tmp/d/f
 printed "is there" one
@@ -121,7 +121,7 @@ try 0 "ps -q" ps -q
 printed "prints names" c_1
 try 0 "run -d" run -d --name talk --stop-signal USR1 busybox \
 	sh -c 'trap "echo told; exit 3" USR1; for i in 1 2 3 4; do echo line $i; done; while :; do sleep 0.1; done'
-timeout 30 sh -c "until '$mayctl' logs talk | grep -q 'line 4'; do sleep 0.2; done"
+timeout 300 sh -c "until '$mayctl' logs talk | grep -q 'line 4'; do sleep 0.2; done"
 try 0 "logs -n" logs -n2 talk
 printed "prints the last lines" $'line 3\nline 4'
 try 0 "logs --since" logs --since 2100-01-01 talk

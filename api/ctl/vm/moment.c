@@ -41,9 +41,10 @@ int moment_mark(const char *name, struct err *e)
 
 	if (!rc) {
 		rc = mark(&s, &vm, e);
-		/* The first failure is the one to be told of. */
-		if (still_go_on(&s, rc ? NULL : e))
-			rc = rc ? rc : -EIO;
+		if (rc)
+			still_let_go(&s);
+		else
+			rc = still_go_on(&s, e);
 	}
 	still_fini(&s);
 	vm_fini(&vm);

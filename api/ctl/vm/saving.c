@@ -135,10 +135,11 @@ static bool has_written_disks(const struct saving *s)
 static int fork_now(struct saving *s, struct err *e)
 {
 	const bool is_held = has_written_disks(s);
-	const int rc =
-		order_fork(s, is_held ? "{\"resume_vm\": false}" : "{}", e);
+	int rc;
 
-	s->still.is_paused = is_held && !rc;
+	/* Said before: an answer can be lost, and the pause would last. */
+	s->still.is_paused = is_held;
+	rc = order_fork(s, is_held ? "{\"resume_vm\": false}" : "{}", e);
 	if (!rc && s->files.count != 2)
 		return err_set(e, -EBADMSG,
 			       "the monitor has sent %u files for a fork",
@@ -373,7 +374,7 @@ int saving_make(const char *name, const struct saving_how *how,
 	rc = rc ? rc : manifest_of(&s.manifest, &s.vm, s.paths, e);
 	rc = rc ? rc : save(&s, e);
 	if (rc)
-		(void)still_go_on(&s.still, NULL);
+		still_let_go(&s.still);
 	client_files_fini(&s.files);
 	clear_jail(&s);
 	if (!rc && how->is_ended)

@@ -14,7 +14,7 @@
 #include "api/ctl/vm/client.h"
 #include "vmm/base/fd.h"
 
-enum { GUARD_TRIES = 600, GUARD_PAUSE_US = 100000 };
+enum { LET_GO_TRIES = 600, LET_GO_PAUSE_US = 100000 };
 
 /* ---- finding ------------------------------------------------------------ */
 
@@ -89,22 +89,20 @@ static int set_state(const struct still *s, const char *word, struct err *e)
 	return client_order(s->api, "PATCH", "/vm", body, CLIENT_SAVE_S, e);
 }
 
+/* Said before it is asked for: an answer can be lost, and what it tells of not.
+ */
 int still_freeze(struct still *s, struct err *e)
 {
-	const int rc = session_freeze(s->vsock, e);
-
-	if (rc)
-		return err_context(e, "the guest can't be made to stand still");
 	s->is_frozen = true;
+	if (session_freeze(s->vsock, e))
+		return err_context(e, "the guest can't be made to stand still");
 	return 0;
 }
 
 int still_pause(struct still *s, struct err *e)
 {
-	const int rc = set_state(s, "Paused", e);
-
-	s->is_paused = !rc;
-	return rc;
+	s->is_paused = true;
+	return set_state(s, "Paused", e);
 }
 
 int still_go_on(struct still *s, struct err *e)
@@ -119,13 +117,23 @@ int still_go_on(struct still *s, struct err *e)
 	return rc;
 }
 
+void still_let_go(struct still *s)
+{
+	unsigned tries;
+
+	for (tries = 0; still_go_on(s, NULL) == -EREMOTEIO; tries++) {
+		if (tries == LET_GO_TRIES)
+			break;
+		usleep(LET_GO_PAUSE_US);
+	}
+}
+
 /* ---- the guard ---------------------------------------------------------- */
 
 /* We are gone, at whatever moment: all of it may have been done, or nothing. */
 static void guard_main(struct still *s, int from, void (*undo)(void *context),
 		       void *context)
 {
-	unsigned tries;
 	char byte;
 	ssize_t n;
 
@@ -137,12 +145,7 @@ static void guard_main(struct still *s, int from, void (*undo)(void *context),
 	if (n == 1)
 		_exit(0);
 	s->is_frozen = s->is_paused = true;
-	/* A fork that we have asked for may be under way still. */
-	for (tries = 0; still_go_on(s, NULL) == -EREMOTEIO; tries++) {
-		if (tries == GUARD_TRIES)
-			break;
-		usleep(GUARD_PAUSE_US);
-	}
+	still_let_go(s);
 	if (undo)
 		undo(context);
 	_exit(0);

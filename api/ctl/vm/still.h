@@ -14,8 +14,8 @@
 struct still {
 	char api[VM_PATH_MAX];
 	char vsock[VM_PATH_MAX];
-	bool is_frozen; /* all programs of the guest's */
-	bool is_paused; /* its vCPUs */
+	bool is_frozen; /* all programs of the guest's, or may be */
+	bool is_paused; /* its vCPUs, or may be */
 	int lock_fd;	/* owned */
 	pid_t guard;
 	int guard_fd; /* owned; a byte tells the guard that all is well */
@@ -39,6 +39,13 @@ int still_pause(struct still *s, struct err *e);
 
 /* It goes on, as far as it was brought to a stop. */
 int still_go_on(struct still *s, struct err *e);
+
+/*
+ * The same after a failure, of which this says nothing: for as long as the
+ * monitor refuses because a fork that was asked for is under way, a minute at
+ * most.
+ */
+void still_let_go(struct still *s);
 
 /* Dismisses the guard; nothing is done to the guest. */
 void still_fini(struct still *s);
