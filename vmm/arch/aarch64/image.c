@@ -122,5 +122,9 @@ const struct kernel_formats image_formats = {
 	.wanted = "an uncompressed Image",
 	.min_gpa = LAYOUT_KERNEL,
 	.count = 2,
-	.formats = {{is_image, load_image}, {is_zboot, refuse_zboot}},
+	.formats =
+		{
+			{.is = is_image, .load = load_image},
+			{.is = is_zboot, .load = refuse_zboot},
+		},
 };

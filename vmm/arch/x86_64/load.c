@@ -107,7 +107,11 @@ const struct kernel_formats load_formats = {
 	.wanted = "an uncompressed vmlinux (ELF) or a bzImage",
 	.min_gpa = LAYOUT_HIGH_RAM,
 	.count = 2,
-	.formats = {{elf_is, elf_load}, {is_bzimage, load_bzimage}},
+	.formats =
+		{
+			{.is = elf_is, .load = elf_load},
+			{.is = is_bzimage, .load = load_bzimage},
+		},
 };
 
 static int load_files(const struct guest_mem *mem,
