@@ -300,6 +300,16 @@ build/guest/lab.ext4: tests/guest-root $(LAB_PROGRAMS)
 	$(Q)mkdir -p $(@D)
 	$(call say,GUEST,$@)tests/guest-root $@ $(LAB_PROGRAMS) >/dev/null
 
+# The guest of tests/vm/aarch64, and what that test runs.
+ifneq ($(CROSS),)
+$(T)/bench/vsock-peer: tests/vm/vsock-peer.c tests/vm/vsock-peer-server.c tests/vm/vsock-peer.h
+	$(Q)mkdir -p $(@D)
+	$(call say,CC,$@)$(CC) -I. -O2 -Wall -D_GNU_SOURCE -static -o $@ $(filter %.c,$^)
+
+$(GUEST)/lab.initrd: $(T)/bench/vsock-peer tests/guest-aarch64
+	$(call say,GUEST,$@)tests/guest-aarch64 $@ $<
+endif
+
 HOSTILE := start machine device transport queue ring race block net vsock
 
 bare-guests: $(BARE:%=build/guests/%) build/guests/hello32 $(MADE:%=build/guests/%)
@@ -397,6 +407,9 @@ EXTRA_generation := $(KVM_FAKES)
 EXTRA_acpi := tests/unit/acpi_bench
 EXTRA_iasl := $(EXTRA_acpi)
 EXTRA_ioapic := $(KVM_FAKES)
+# Of aarch64, what needs neither its processor nor its KVM.
+EXTRA_device_tree := vmm/arch/aarch64/tree
+EXTRA_arm_image := vmm/arch/aarch64/image
 FAKES := tests/unit/fake_machine tests/unit/fake_overlay
 EXTRA_routes := $(FAKES) tests/unit/route_bench
 EXTRA_told := $(EXTRA_routes)
@@ -458,7 +471,7 @@ $(B)/libmayfly.a: $(call obj,$(VMM_SRC)) $(B)/vmm/seccomp/programs.o
 $(UNIT:%=$(B)/tests/%): $(B)/tests/%: $(B)/tests/unit/test_%.o \
 		$$(addsuffix .o,$$(addprefix $(B)/,$$(EXTRA_$$*))) $(B)/libmayfly.a
 	$(call say,LINK,$@)$(CC) $(CFLAGS) $(filter-out -static-pie,$(LDFLAGS)) \
-		-pie -o $@ $^ -lcmocka $(LDLIBS)
+		-pie -o $@ $^ -lcmocka $(LDLIBS) $(if $(filter device_tree,$*),$(FDT))
 
 # Fuzzers are built with FLAVOUR=fuzz; tests/fuzz/run builds and runs them.
 FUZZ := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))

@@ -44,7 +44,6 @@ enum arch_kind {
 	 * both have changed.
 	 */
 	ARCH_GENERATION,
-	ARCH_GPIO, /* aarch64: a PL061, whose one pin is the power key */
 };
 
 /* Where a platform device stands. */

@@ -11,6 +11,7 @@
 #include "api/ctl/bench/phases.h"
 #include "api/ctl/bench/program.h"
 #include "api/ctl/vm/monitor.h"
+#include "vmm/arch/host/host.h"
 
 #define ARGS "console=ttyS0 quiet reboot=t panic=1 acpi=off mayfly.do=reboot"
 static const char qemu_machine[] =
@@ -46,7 +47,7 @@ static int write_config(const char *path, const struct boot *b,
 
 static int prepare(struct boot *b, const struct parts *p, struct err *e)
 {
-	int rc = monitor_find_file(b->kernel, "vmlinux", e);
+	int rc = monitor_find_file(b->kernel, HOST_KERNEL, e);
 
 	if (!rc)
 		rc = monitor_find_file(b->initrd, "bench-initrd", e);

@@ -167,8 +167,6 @@ int arch_place(struct arch *a, enum arch_kind kind, struct arch_slot *out,
 {
 	static const struct arch_slot fixed[] = {
 		{ARCH_UART, false, true, LAYOUT_UART, 8, LAYOUT_GSI_UART},
-		{ARCH_GPIO, false, true, LAYOUT_GPIO, LAYOUT_SLOT_SIZE,
-		 LAYOUT_GSI_GPIO},
 		{ARCH_BOOT_TIMER, false, false, LAYOUT_BOOT_TIMER,
 		 LAYOUT_SLOT_SIZE, 0},
 		{ARCH_GENERATION, false, true, LAYOUT_GENERATION,

@@ -15,15 +15,12 @@
 #include "vmm/arch/aarch64/layout.h"
 
 /* By which nodes name one another; CPUs and their caches come last. */
-enum { GIC = 1, CLOCK, GPIO, CACHE_3, CPU_0, CACHE_2 = CPU_0 + ARCH_VCPUS_MAX };
+enum { GIC = 1, CACHE_3, CPU_0, CACHE_2 = CPU_0 + ARCH_VCPUS_MAX };
 
 /* The cells of an interrupt (arm,gic-v3.yaml). */
 enum { SPI = 0, PPI = 1, EDGE_RISING = 1, LEVEL_HIGH = 4, LEVEL_LOW = 8 };
 
-enum { KEY_POWER = 116 }; /* linux/input-event-codes.h */
-enum { GPIO_POWER_PIN = 3, GPIO_ACTIVE_HIGH = 0 };
 enum { UART_HZ = 1843200 }; /* 115,200 bauds are its sixteenth */
-enum { APB_HZ = 24000000 }; /* which a PL061 has and does not use */
 
 struct writer {
 	void *out;
@@ -268,6 +265,7 @@ static void write_gic(struct writer *w, uint32_t cpus)
 	begin_at(w, "interrupt-controller", LAYOUT_GICD);
 	put_text(w, "compatible", "arm,gic-v3");
 	put_u32(w, "#interrupt-cells", 3);
+	put_u32(w, "#address-cells", 0);
 	put_flag(w, "interrupt-controller");
 	PUT_CELLS(w, "reg", HIGH(LAYOUT_GICD), LOW(LAYOUT_GICD),
 		  HIGH(LAYOUT_GICD_SIZE), LOW(LAYOUT_GICD_SIZE), HIGH(redist),
@@ -313,38 +311,6 @@ static void write_uart(struct writer *w, const struct arch_slot *s)
 	end(w);
 }
 
-/* pl061-gpio.yaml, and gpio-keys.yaml on its one pin that is used. */
-static void write_gpio(struct writer *w, const struct arch_slot *s)
-{
-	begin(w, "apb-pclk");
-	put_text(w, "compatible", "fixed-clock");
-	put_u32(w, "#clock-cells", 0);
-	put_u32(w, "clock-frequency", APB_HZ);
-	put_u32(w, "phandle", CLOCK);
-	end(w);
-	begin_at(w, "gpio", s->base);
-	put_bytes(w, "compatible", "arm,pl061\0arm,primecell",
-		  sizeof("arm,pl061\0arm,primecell"));
-	put_reg(w, s->base, s->size);
-	put_edge(w, s->gsi);
-	put_u32(w, "#gpio-cells", 2);
-	put_flag(w, "gpio-controller");
-	put_u32(w, "#interrupt-cells", 2);
-	put_flag(w, "interrupt-controller");
-	put_u32(w, "clocks", CLOCK);
-	put_text(w, "clock-names", "apb_pclk");
-	put_u32(w, "phandle", GPIO);
-	end(w);
-	begin(w, "gpio-keys");
-	put_text(w, "compatible", "gpio-keys");
-	begin(w, "power");
-	put_text(w, "label", "Power");
-	put_u32(w, "linux,code", KEY_POWER);
-	PUT_CELLS(w, "gpios", GPIO, GPIO_POWER_PIN, GPIO_ACTIVE_HIGH);
-	end(w);
-	end(w);
-}
-
 /* The id, and the page of the clock behind it, by one interrupt. */
 static void write_generation(struct writer *w, const struct arch_slot *s)
 {
@@ -368,9 +334,6 @@ static void write_device(struct writer *w, const struct arch_slot *s)
 		break;
 	case ARCH_UART:
 		write_uart(w, s);
-		break;
-	case ARCH_GPIO:
-		write_gpio(w, s);
 		break;
 	case ARCH_GENERATION:
 		write_generation(w, s);

@@ -13,10 +13,12 @@
 #define HOST_ELF_MACHINE EM_X86_64
 #define HOST_STATE	 1U /* its number in state files (vmm/state/state.c) */
 #define HOST_BOOT_TIMER	 0xc0000000U /* gpa, where clients expect it */
+#define HOST_KERNEL	 "vmlinux" /* the file of guest/kernel/build to boot */
 #elif defined(__aarch64__)
 #define HOST_ELF_MACHINE EM_AARCH64
 #define HOST_STATE	 2U
 #define HOST_BOOT_TIMER	 0x40000000U
+#define HOST_KERNEL	 "Image"
 #else
 #error "mayfly runs on x86_64 and aarch64"
 #endif
