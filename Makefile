@@ -584,7 +584,7 @@ bench: setup ## measure start-up against peers, in the long form
 	$(Q)tests/kvm-host --native-ok -- tests/bench/vsock
 	$(Q)tests/kvm-host --native-ok -- tests/bench/run
 
-lint: programs ## check floors, circles, sizes, headers, format, and what the linters say
+lint: programs ## check floors, circles, architectures, sizes, headers, format, and what the linters say
 	$(Q)tests/lint/floors
 	$(Q)tests/lint/circles
 	$(Q)tests/lint/size
