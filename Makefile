@@ -409,6 +409,7 @@ EXTRA_iasl := $(EXTRA_acpi)
 EXTRA_ioapic := $(KVM_FAKES)
 # Of aarch64, what needs neither its processor nor its KVM.
 EXTRA_device_tree := vmm/arch/aarch64/tree
+EXTRA_arm_state := $(addprefix vmm/arch/aarch64/,state gic register)
 EXTRA_arm_image := vmm/arch/aarch64/image
 FAKES := tests/unit/fake_machine tests/unit/fake_overlay
 EXTRA_routes := $(FAKES) tests/unit/route_bench
@@ -460,6 +461,12 @@ EXTRA_image_tar := api/ctl/image/tar api/ctl/image/entry api/ctl/base/tar
 EXTRA_image_model := api/ctl/image/model
 EXTRA_image_wall := api/ctl/image/wall
 EXTRA_image_config := api/ctl/image/config api/ctl/base/signals
+
+ifeq ($(ARCH),x86_64)
+ARM_OBJ := $(ARCH_aarch64:%=$(B)/vmm/arch/aarch64/%.o) $(B)/tests/unit/test_arm_state.o
+$(ARM_OBJ): CPPFLAGS += -isystem $(UAPI)
+$(ARM_OBJ): | $(UAPI)/asm
+endif
 
 .PHONY: unit-tests
 unit-tests: $(UNIT:%=$(B)/tests/%)
