@@ -90,8 +90,7 @@ int monitor_find_file(char out[PATH_MAX], const char *name, struct err *e)
 {
 	struct utsname host;
 	char file[sizeof(host.machine) + 64];
-	static const char *const built[] = {"guest", "../guest",
-					    "../../guest"};
+	static const char *const built[] = {"guest", "../guest", "../../guest"};
 	static const char *const installed[] = {"../share/mayfly"};
 	char own[PATH_MAX], dir[PATH_MAX];
 	unsigned i;

@@ -238,7 +238,7 @@ static uint32_t active_registers(uint64_t ctlr)
 {
 	const uint32_t bits = (uint32_t)(ctlr >> 8 & 7) + 1;
 
-	return bits <= 5 ? 1 : bits == 6 ? 2 : 4;
+	return bits <= 5 ? 1 : 1U << (bits - 5);
 }
 
 static void visit_interface(const struct gic *g, struct visitor *v,

@@ -15,7 +15,7 @@
 #include "vmm/arch/aarch64/layout.h"
 
 /* By which nodes name one another; CPUs and their caches come last. */
-enum { GIC = 1, CACHE_3, CPU_0, CACHE_2 = CPU_0 + ARCH_VCPUS_MAX };
+enum { GIC = 1, CACHE_3 = 2, CPU_0 = 3, CACHE_2 = CPU_0 + ARCH_VCPUS_MAX };
 
 /* The cells of an interrupt (arm,gic-v3.yaml). */
 enum { SPI = 0, PPI = 1, EDGE_RISING = 1, LEVEL_HIGH = 4, LEVEL_LOW = 8 };
