@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "api/ctl/vm/monitor.h"
+#include "vmm/arch/host/host.h"
 
 #define MAC	    "06:00:0a:09:00:02"
 #define QEMU_TAP    "virtio-net-device,netdev=net,mac=" MAC
@@ -39,7 +40,7 @@ struct pace guest_pace(const struct bench *b)
 
 int guest_find(struct guest *g, const char *initrd, struct err *e)
 {
-	int rc = monitor_find_file(g->kernel, "vmlinux", e);
+	int rc = monitor_find_file(g->kernel, HOST_KERNEL, e);
 
 	return rc ? rc : monitor_find_file(g->initrd, initrd, e);
 }
