@@ -91,7 +91,7 @@ static bool take_order(struct order *o, int fds[static FDS])
 }
 
 static _Noreturn void become(const struct order *o, const int fds[static FDS],
-			     uint8_t *payload)
+			     const uint8_t *payload)
 {
 	static struct container c;
 	struct reader r = {.at = payload, .left = o->len};
