@@ -26,14 +26,15 @@ ifeq ($(CI),true)
 WARN += -Werror
 endif
 
-CPPFLAGS := -I. -D_GNU_SOURCE -DMAYFLY_VERSION='"$(VERSION)"' \
+CPPFLAGS := -I. -Ibuild/proto -D_GNU_SOURCE -DMAYFLY_VERSION='"$(VERSION)"' \
 	-DWIRE_VERSION='"$(WIRE_VERSION)"'
 CFLAGS   := -std=gnu17 -O2 -g -fPIE $(WARN) -fno-strict-aliasing \
 	-fstack-protector-strong -fstack-clash-protection \
 	-ffunction-sections -fdata-sections
 LDFLAGS  := -static-pie -Wl,-z,relro,-z,now,-z,separate-code,--gc-sections
 # Debian's liburing.so does not export all that its header declares.
-LDLIBS   := -lm -ljansson -l:liburing.a -lseccomp -l:libz.a -l:libmd.a
+LDLIBS   := -lm -ljansson -l:liburing.a -lseccomp -l:libz.a -l:libmd.a \
+	-l:libprotobuf-c.a
 
 ifeq ($(FLAVOUR),release)
 CPPFLAGS += -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3
@@ -108,6 +109,8 @@ CTL_BENCH    := axis bench boot calls clone compare density fork host jailed lin
 CTL_COMMANDS := main bench complain api boot cp cp_place docker env exec foreground \
 	image jail logs ps run run_disks run_mounts run_options run_plan \
 	run_steps restore restored snapshot stop values
+CTL_TTRPC    := arena client server wire
+MESSAGES     := ttrpc task
 JAILS        := jail_find jail_remove
 
 VMM_SRC := $(BASE:%=vmm/base/%.c) vmm/base/spare.c $(EVENT:%=vmm/event/%.c) \
@@ -167,6 +170,23 @@ endif
 $(B)/%.o: %.c
 	$(Q)mkdir -p $(@D)
 	$(call say,CC,$<)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+
+# Messages of containerd's, packed and unpacked by what protoc-c makes of them.
+build/proto/%.pb-c.c build/proto/%.pb-c.h: api/ctl/messages/%.proto
+	$(Q)mkdir -p $(@D)
+	$(call say,GEN,$@)protoc-c --c_out=build/proto -Iapi/ctl/messages $<
+
+$(B)/proto/%.pb-c.o: build/proto/%.pb-c.c
+	$(Q)mkdir -p $(@D)
+	$(call say,CC,$<)$(CC) $(CPPFLAGS) $(CFLAGS) -w -c -o $@ $<
+
+MESSAGE_OBJ := $(MESSAGES:%=$(B)/proto/%.pb-c.o)
+# Whoever includes them: not before they are there. Their initializers cast
+# qualifiers away.
+MESSAGE_USERS := $(call obj,$(CTL_TTRPC:%=api/ctl/ttrpc/%.c)) \
+	$(B)/tests/unit/test_ttrpc.o $(B)/tests/fuzz/fuzz_ttrpc.o
+$(MESSAGE_USERS): | $(MESSAGES:%=build/proto/%.pb-c.h)
+$(MESSAGE_USERS): CFLAGS += -Wno-cast-qual
 
 # The kernel's headers, without the other libc's beside them.
 $(B)/musl/include:
@@ -408,6 +428,8 @@ EXTRA_seal := api/ctl/vm/seal api/ctl/base/copy
 EXTRA_folder := api/ctl/vm/folder api/ctl/base/tree
 EXTRA_uids := api/ctl/vm/uids api/ctl/base/process api/ctl/base/interrupt
 EXTRA_session := $(addprefix api/ctl/agent/,frame session session_ask session_request)
+TTRPC_PARTS := $(CTL_TTRPC:%=api/ctl/ttrpc/%) $(MESSAGES:%=proto/%.pb-c)
+EXTRA_ttrpc := $(TTRPC_PARTS)
 EXTRA_image_tar := api/ctl/image/tar api/ctl/image/entry api/ctl/base/tar
 EXTRA_image_model := api/ctl/image/model
 EXTRA_image_wall := api/ctl/image/wall
@@ -430,6 +452,7 @@ FUZZ := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 FUZZ_EXTRA_routes := $(FAKES)
 FUZZ_EXTRA_state := $(EXTRA_state)
 FUZZ_EXTRA_image_tar := $(EXTRA_image_tar) api/ctl/image/model
+FUZZ_EXTRA_ttrpc := $(TTRPC_PARTS)
 FUZZ_LINK_routes := -Wl,--wrap=open,--wrap=fd_open
 
 .PHONY: fuzzers fuzz
