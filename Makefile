@@ -109,6 +109,8 @@ CTL_BENCH    := axis bench boot calls clone compare density fork host jailed lin
 CTL_COMMANDS := main bench complain api boot cp cp_place docker env exec foreground \
 	image jail logs ps run run_disks run_mounts run_options run_plan \
 	run_steps restore restored snapshot stop values
+CTL_CONTAINERD := main event host machine method process rootfs service spec \
+	spec_mount stdio
 CTL_TTRPC    := arena client server wire
 MESSAGES     := ttrpc task
 JAILS        := jail_find jail_remove
@@ -124,13 +126,18 @@ CTL_SRC := $(CTL_BASE:%=api/ctl/base/%.c) $(CTL_AGENT:%=api/ctl/agent/%.c) \
 	$(CTL_BENCH:%=api/ctl/bench/%.c) $(CTL_COMMANDS:%=api/ctl/commands/%.c) \
 	$(JAILS:%=jailer/jails/%.c) jailer/landlock.c $(JSON:%=api/json/%.c) \
 	$(BASE:%=vmm/base/%.c) vmm/event/loop.c vmm/state/hmac.c vmm/state/key.c
+SHIM_SRC := $(CTL_CONTAINERD:%=api/ctl/containerd/%.c) $(CTL_TTRPC:%=api/ctl/ttrpc/%.c) \
+	$(CTL_BASE:%=api/ctl/base/%.c) $(CTL_AGENT:%=api/ctl/agent/%.c) \
+	$(CTL_VM:%=api/ctl/vm/%.c) jailer/landlock.c $(JSON:%=api/json/%.c) \
+	$(BASE:%=vmm/base/%.c) vmm/event/loop.c vmm/state/hmac.c vmm/state/key.c
 JAILER_SRC := $(JAILER:%=jailer/%.c) $(BASE:%=vmm/base/%.c)
 
 obj = $(patsubst %.c,$(B)/%.o,$(1))
 
 # ---- programs --------------------------------------------------------------
 
-PROGRAMS := $(B)/mayfly $(B)/mayctl $(B)/mayfly-jailer
+PROGRAMS := $(B)/mayfly $(B)/mayctl $(B)/mayfly-jailer \
+	$(B)/containerd-shim-mayfly-v1
 GUEST    := build/guest/$(ARCH)
 # What `mayctl bench` runs beside mayfly's own programs.
 BENCH_PARTS := $(if $(filter x86_64,$(ARCH)),$(addprefix $(GUEST)/,bench-guest \
@@ -139,13 +146,15 @@ BENCH_PARTS := $(if $(filter x86_64,$(ARCH)),$(addprefix $(GUEST)/,bench-guest \
 .PHONY: all programs
 all: programs guest bare-guests ## build everything: programs and guest (the default)
 
-programs: $(PROGRAMS) build/seccomp/policy.json $(BENCH_PARTS) ## build mayfly, mayctl and mayfly-jailer
+programs: $(PROGRAMS) build/seccomp/policy.json $(BENCH_PARTS) ## build mayfly, mayctl, mayfly-jailer and the shim
 ifeq ($(FLAVOUR),release)
 	$(Q)for p in $(notdir $(PROGRAMS)); do ln -sf release/$$p build/$$p; done
 endif
 
 $(B)/mayfly: $(call obj,$(VMM_SRC) api/main.c) $(B)/vmm/seccomp/programs.o
 $(B)/mayctl: $(call obj,$(CTL_SRC))
+$(B)/containerd-shim-mayfly-v1: $(call obj,$(SHIM_SRC)) \
+	$(MESSAGES:%=$(B)/proto/%.pb-c.o)
 # glibc asks CPUID dozens of times before main(), 0.35 ms where that is
 # virtualised; musl never does, and starts and ends the jailer in 0.13 ms.
 MUSL := $(wildcard /usr/lib/$(ARCH)-linux-musl/rcrt1.o)
@@ -180,10 +189,10 @@ $(B)/proto/%.pb-c.o: build/proto/%.pb-c.c
 	$(Q)mkdir -p $(@D)
 	$(call say,CC,$<)$(CC) $(CPPFLAGS) $(CFLAGS) -w -c -o $@ $<
 
-MESSAGE_OBJ := $(MESSAGES:%=$(B)/proto/%.pb-c.o)
 # Whoever includes them: not before they are there. Their initializers cast
 # qualifiers away.
-MESSAGE_USERS := $(call obj,$(CTL_TTRPC:%=api/ctl/ttrpc/%.c)) \
+MESSAGE_USERS := $(call obj,$(CTL_TTRPC:%=api/ctl/ttrpc/%.c) \
+	$(CTL_CONTAINERD:%=api/ctl/containerd/%.c)) \
 	$(B)/tests/unit/test_ttrpc.o $(B)/tests/fuzz/fuzz_ttrpc.o
 $(MESSAGE_USERS): | $(MESSAGES:%=build/proto/%.pb-c.h)
 $(MESSAGE_USERS): CFLAGS += -Wno-cast-qual
@@ -430,6 +439,8 @@ EXTRA_uids := api/ctl/vm/uids api/ctl/base/process api/ctl/base/interrupt
 EXTRA_session := $(addprefix api/ctl/agent/,frame session session_ask session_request)
 TTRPC_PARTS := $(CTL_TTRPC:%=api/ctl/ttrpc/%) $(MESSAGES:%=proto/%.pb-c)
 EXTRA_ttrpc := $(TTRPC_PARTS)
+EXTRA_spec := $(addprefix api/ctl/,containerd/spec containerd/spec_mount \
+	base/process base/interrupt)
 EXTRA_image_tar := api/ctl/image/tar api/ctl/image/entry api/ctl/base/tar
 EXTRA_image_model := api/ctl/image/model
 EXTRA_image_wall := api/ctl/image/wall
