@@ -102,13 +102,13 @@ CTL_IMAGE    := archive config entry erofs fetch image import layout layout_make
 	name progress source store tar tool wall words
 CTL_VM       := cell cell_clone cgroups client end folder forward handed link manifest moment \
 	monitor nat network orphan output_log place resolver saving seal shim still sweep uids vm \
-	vm_process vm_remove volume
-CTL_BENCH    := axis bench boot calls clone compare density fork host jailed linux machine \
-	page parts past peer phases plot program report reset restore result rival rounds spawn start stats \
-	wire
+	vm_process vm_remove volume warm warm_make
+CTL_BENCH    := axis bench block boot calls clone compare container density disk fork guest host jailed machine \
+	net page parts past peer phases plot program report reset restore result rival rounds spawn start stats \
+	vsock wire work
 CTL_COMMANDS := main bench complain api boot cp cp_place docker env exec foreground \
 	image jail logs ps run run_disks run_mounts run_options run_plan \
-	run_steps restore restored snapshot stop values
+	run_steps run_warm restore restored snapshot stop values
 CTL_CONTAINERD := main event host machine method process rootfs service spec \
 	spec_mount stdio
 CTL_TTRPC    := arena client server wire
@@ -256,7 +256,8 @@ BARE := reset poweroff triple_fault hello spin tick halt nowhere lost keys \
 MADE := echoer hostile reader slow_disk ticker dirtier vsocker errands scribbler toucher
 
 .PHONY: guest kernel bare-guests
-guest: kernel $(GUEST)/initrd $(GUEST)/bench-initrd $(GUEST)/agent.initrd ## build what runs inside: kernel, init and agent
+guest: kernel $(GUEST)/initrd $(GUEST)/bench-initrd $(GUEST)/bench-work.initrd \
+		$(GUEST)/agent.initrd ## build what runs inside: kernel, init and agent
 
 kernel:
 	$(Q)guest/kernel/build $(ARCH)
@@ -272,10 +273,23 @@ $(GUEST)/initrd: $(GUEST)/init guest/initrd
 $(GUEST)/bench-initrd: $(GUEST)/initrd
 	$(Q)cp $< $@
 
+# What is measured in a guest with Linux, and its other end in the host.
+WORK := work disk streams server end
+
+$(GUEST)/bench-work: $(WORK:%=guest/bench/%.c) guest/bench/work.h
+	$(Q)mkdir -p $(@D)
+	$(call say,GUEST,$@)musl-gcc -I. -std=gnu17 -static -O2 -s -Wall -Wextra \
+		$(if $(filter true,$(CI)),-Werror) \
+		-idirafter /usr/include -idirafter /usr/include/$(ARCH)-linux-gnu \
+		-o $@ $(filter %.c,$^)
+
+$(GUEST)/bench-work.initrd: $(GUEST)/bench-work guest/initrd
+	$(call say,GUEST,$@)guest/initrd $@ $<
+
 # musl brings no kernel headers of its own; the C library's come last.
 AGENT := agent loop wire log file spawn user disk init volume root tar untar \
 	machine network session progress input process child plan container \
-	configure forward freezer shutdown request
+	configure forward freezer shutdown request ready
 
 $(GUEST)/agent: $(AGENT:%=guest/agent/%.c) $(wildcard guest/*.h guest/agent/*.h)
 	$(Q)mkdir -p $(@D)
@@ -417,6 +431,7 @@ EXTRA_state_file := tests/unit/pair_bench
 EXTRA_state_kill := $(EXTRA_state_file)
 EXTRA_tree := api/ctl/base/tree
 EXTRA_bench_stats := api/ctl/bench/stats
+EXTRA_bench_disk := api/ctl/bench/disk
 EXTRA_bench_past := $(addprefix api/ctl/,bench/past bench/compare base/process \
 	base/interrupt base/tree)
 EXTRA_bench_report := $(addprefix api/ctl/,bench/report bench/result bench/stats \
@@ -535,7 +550,8 @@ $(BENCHES): build/bench/%: tests/bench/%.c
 .PHONY: test-programs
 test-programs: bare-guests $(BENCHES) $(addprefix build/bench/,vsock-peer \
 	clock-watch no-vdso slow-disk uffd-handler uffd-monitor jail-inside) \
-	$(GUEST)/initrd $(GUEST)/agent.initrd build/release/tools/describe
+	$(GUEST)/initrd $(GUEST)/bench-initrd $(GUEST)/bench-work.initrd \
+	$(GUEST)/agent.initrd build/release/tools/describe
 
 .PHONY: test run lint bench soak
 soak: setup ## the tests that have a long form, in it
@@ -591,8 +607,10 @@ install: programs guest ## install into DESTDIR/prefix (/usr/local)
 	install -m 644 build/seccomp/policy.json \
 		$(DESTDIR)$(prefix)/share/mayfly/seccomp.json
 	install -m 644 $(GUEST)/vmlinux $(GUEST)/agent.initrd \
-		$(GUEST)/bench-initrd $(DESTDIR)$(prefix)/share/mayfly
-	$(if $(BENCH_PARTS),install -m 755 $(BENCH_PARTS) $(DESTDIR)$(prefix)/share/mayfly)
+		$(GUEST)/bench-initrd $(GUEST)/bench-work.initrd \
+		$(DESTDIR)$(prefix)/share/mayfly
+	install -m 755 $(GUEST)/bench-work $(BENCH_PARTS) \
+		$(DESTDIR)$(prefix)/share/mayfly
 	install -d $(DESTDIR)$(prefix)/share/man/man1
 	install -m 644 docs/man/*.1 $(DESTDIR)$(prefix)/share/man/man1
 	install -d $(DESTDIR)$(prefix)/share/bash-completion/completions

@@ -43,6 +43,7 @@
  *	FREEZE     DONE                                next request
  *	RENEW      DONE                                next request
  *	THAW       DONE                                next request
+ *	PREPARE    DONE                                next request
  *	SHUTDOWN   DONE                                the machine ends
  *
  * PROGRESS may come, any number of times, before the answer of SYNC, REMOVE and
@@ -193,6 +194,7 @@ enum proto_type {
 	PROTO_FREEZE = 0x21, /* nothing */
 	PROTO_THAW = 0x22,   /* nothing */
 	PROTO_RENEW = 0x23,
+	PROTO_PREPARE = 0x24,
 
 	/* host to guest, to the process of this connection's RUN, EXEC, ATTACH
 	 */
@@ -356,6 +358,20 @@ struct proto_identity {
 struct proto_renew {
 	struct proto_le64 time_ns; /* 0: leave it */
 };
+
+/*
+ * PREPARE: what RUN does that depends on nothing else is done now. For a guest
+ * that is to be saved before its CONFIGURE, and to go on from there often: each
+ * of them begins with RENEW. A RUN of another id or image, or one that wants
+ * disks, files or what only flags give, does without.
+ *
+ * string: id, as RUN's
+ * string: image, a serial
+ *
+ * A block device of PROTO_SPARE_BYTES is the place of one that comes after the
+ * load: whoever mounts it waits until it has another size.
+ */
+#define PROTO_SPARE_BYTES 512
 
 /* ---- containers and processes ---------------------------------------------
  */

@@ -7,13 +7,13 @@ _mayctl() {
 
 	if [ "$COMP_CWORD" = 1 ]; then
 		words='api status boot bench jail run exec cp ps inspect logs stop kill rm snapshot restore clone fork mark reset image --help --version'
-	elif [[ $before =~ ^--(kernel|initrd|drive|monitor|socket|volume|env-file|snapshot-key|html|qemu|firecracker|cloud-hypervisor|kvmtool|crun|runc)$ ]]; then
+	elif [[ $before =~ ^--(kernel|initrd|drive|monitor|socket|volume|env-file|snapshot-key|html|qemu|firecracker|cloud-hypervisor|kvmtool|crun|runc|qemu-kernel|firecracker-kernel)$ ]]; then
 		mapfile -t COMPREPLY < <(compgen -f -- "$word")
 		return
 	elif [[ $before =~ ^--(chroot-base-dir|output)$ ]]; then
 		mapfile -t COMPREPLY < <(compgen -d -- "$word")
 		return
-	elif [[ $before =~ ^--(cpus|memory|args|name|hostname|env|workdir|user|entrypoint|publish|timeout|start-timeout|time|tail|since|until|mount|tmpfs|disk|shm-size|dns|dns-search|dns-option|add-host|ulimit|count|rounds|seconds|prepare)$ ]]; then
+	elif [[ $before =~ ^--(cpus|memory|args|name|hostname|env|workdir|user|entrypoint|publish|timeout|start-timeout|time|tail|since|until|mount|tmpfs|disk|shm-size|dns|dns-search|dns-option|add-host|ulimit|count|rounds|seconds|load|prepare)$ ]]; then
 		return
 	elif [[ $before =~ ^--net(work)?$ ]]; then
 		words='none nat tap='
@@ -33,9 +33,9 @@ _mayctl() {
 		jail:2) words='ls rm' ;;
 		jail:*) words='--all-dead --chroot-base-dir --force' ;;
 		boot:*) words='--kernel --initrd --drive --cpus --memory --args --monitor --no-jail' ;;
-		bench:*) words='all compare boot start restore clone fork reset run api block net vsock density jail --rounds --seconds --count --prepare --json --csv --html --no-history --quiet --qemu --firecracker --cloud-hypervisor --kvmtool --crun --runc' ;;
+		bench:*) words='all compare boot start restore clone fork reset run api block net vsock density jail --rounds --seconds --count --load --drive --prepare --json --csv --html --no-history --quiet --qemu --firecracker --cloud-hypervisor --kvmtool --crun --runc --qemu-kernel --firecracker-kernel' ;;
 		run:*)
-			words='--interactive --tty --detach --rm --name --hostname --env --env-file --workdir --user --entrypoint --init --stop-signal --volume --mount --tmpfs --disk --shm-size --read-only --publish --publish-all --net --network --dns --dns-search --dns-option --add-host --cpus --memory --ulimit --cap-add --cap-drop --security-opt --pull --quiet --platform --restart --no-healthcheck --timeout --start-timeout --kernel --console --no-jail --timing'
+			words='--interactive --tty --detach --rm --name --hostname --env --env-file --workdir --user --entrypoint --init --stop-signal --volume --mount --tmpfs --disk --shm-size --read-only --publish --publish-all --net --network --dns --dns-search --dns-option --add-host --cpus --memory --ulimit --cap-add --cap-drop --security-opt --pull --quiet --platform --restart --no-healthcheck --timeout --start-timeout --kernel --console --no-jail --timing --cold'
 			[[ $word == -* ]] || words=$(mayctl image ls 2>/dev/null | awk 'NR > 1 { print $1 }')
 			;;
 		ps:*) words='--all --quiet --no-trunc --json' ;;
@@ -73,7 +73,7 @@ _mayctl() {
 			ls) words='--json' ;;
 			esac
 			;;
-		image:*) words='--name --quiet' ;;
+		image:*) words='--name --warm --quiet' ;;
 		esac
 	fi
 	mapfile -t COMPREPLY < <(compgen -W "$words" -- "$word")

@@ -5,6 +5,7 @@
 #include "guest/agent/child.h"
 
 #include "guest/agent/init.h"
+#include "guest/agent/ready.h"
 #include "guest/agent/tar.h"
 
 #include <errno.h>
@@ -128,6 +129,8 @@ struct process *child_start(struct session *s, struct spawn *sp,
 	}
 	if (!rc)
 		rc = status_make(p, &sp->status);
+	if (!rc && sp->is_init)
+		rc = ready_take(sp, root);
 	if (!rc)
 		rc = child_fork(sp);
 	if (p && rc == 0) {

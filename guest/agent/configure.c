@@ -8,6 +8,7 @@
 #include "guest/agent/freezer.h"
 #include "guest/agent/machine.h"
 #include "guest/agent/network.h"
+#include "guest/agent/ready.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -68,6 +69,8 @@ static int upper_mount(const struct bytes *serial)
 	if (serial->len >= sizeof(name))
 		return -EINVAL;
 	memcpy(name, serial->at, serial->len);
+	/* Its root is not on that disk. */
+	ready_drop();
 	fd = disk_mount(name, MOUNT_ATTR_NODEV);
 	if (fd < 0)
 		return fd;

@@ -268,7 +268,9 @@ void container_run(struct session *s, struct reader *r)
 		.base = machine.base,
 		.tree = machine.tree,
 		.resolv = machine.resolv,
-		.addresses = {machine.address[0], machine.address[1]}};
+		.addresses = {machine.address[0], machine.address[1]},
+		.request = r->at,
+		.request_len = r->left};
 	struct spawn sp = {0};
 	struct process *p;
 	int error = 0;

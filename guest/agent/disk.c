@@ -5,15 +5,24 @@
  */
 #include "guest/agent/disk.h"
 
+#include "guest/proto.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/mount.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
-enum { SERIAL_MAX = 20, DISKS = 26 };
+enum {
+	SERIAL_MAX = 20,
+	DISKS = 26,
+	AWAIT_TRIES = 2000,
+	AWAIT_NS = 1000000,
+};
 
 static int options_set(int fs, const char *options)
 {
@@ -108,6 +117,32 @@ static const char *type_of(const char *path)
 	return memcmp(block, "hsqs", 4) ? NULL : "squashfs";
 }
 
+/*
+ * A disk that was only a place has the length of its own when the driver has
+ * heard of it, which is soon after the load.
+ */
+static void disk_await(const char *name)
+{
+	const struct timespec pause = {.tv_nsec = AWAIT_NS};
+	char path[32], text[24];
+
+	snprintf(path, sizeof(path), "/sys/block/%s/size", name);
+	for (int i = 0; i < AWAIT_TRIES; i++) {
+		const int fd = open(path, O_RDONLY | O_CLOEXEC);
+		const ssize_t n = fd < 0 ? -1
+					 : read(fd, text, sizeof(text) - 1);
+
+		if (fd >= 0)
+			close(fd);
+		if (n < 0)
+			return;
+		text[n] = '\0';
+		if (strtoull(text, NULL, 10) * 512 != PROTO_SPARE_BYTES)
+			return;
+		nanosleep(&pause, NULL);
+	}
+}
+
 /* "/dev/vdX" of a serial; false without one. */
 static bool disk_find(const char *serial, char path[static 16])
 {
@@ -130,6 +165,7 @@ static bool disk_find(const char *serial, char path[static 16])
 		if (strncmp(text, serial, SERIAL_MAX) != 0)
 			continue;
 		snprintf(path, 16, "/dev/vd%c", 'a' + i);
+		disk_await(path + 5);
 		return true;
 	}
 	return false;

@@ -9,7 +9,7 @@
 
 enum { LOG_BYTES = 1 << 20, LOG_MIN = 4 << 10, LOG_MAX = 16 << 20 };
 
-static bool id_is_good(const char *id, size_t len)
+bool plan_id_is_good(const char *id, size_t len)
 {
 	static const char letters[] =
 		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -143,6 +143,6 @@ void plan_container(struct container *c, struct spawn *sp, struct root *root,
 	sp->limits = c->limits;
 	sp->limits_len = c->limits_len;
 	if (!reader_done(r) || c->stop_signal > 64 ||
-	    !id_is_good(c->id, strlen(c->id)))
+	    !plan_id_is_good(c->id, strlen(c->id)))
 		r->is_bad = true;
 }

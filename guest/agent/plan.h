@@ -5,6 +5,9 @@
 #include "guest/agent/spawn.h"
 #include "guest/agent/wire.h"
 
+/* Whether an id is as guest/proto.h has them; it ends with a NUL. */
+bool plan_id_is_good(const char *id, size_t len);
+
 /* What RUN and EXEC have in common; false if it makes no sense. */
 bool plan_process(struct spawn *sp, struct reader *r);
 

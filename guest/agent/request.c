@@ -11,6 +11,7 @@
 #include "guest/agent/freezer.h"
 #include "guest/agent/machine.h"
 #include "guest/agent/progress.h"
+#include "guest/agent/ready.h"
 #include "guest/agent/shutdown.h"
 
 #include <errno.h>
@@ -53,7 +54,8 @@ static bool needs_process(uint8_t type)
 {
 	return type == PROTO_RUN || type == PROTO_EXEC ||
 	       type == PROTO_COPY_IN || type == PROTO_COPY_OUT ||
-	       type == PROTO_SYNC || type == PROTO_REMOVE;
+	       type == PROTO_SYNC || type == PROTO_REMOVE ||
+	       type == PROTO_PREPARE;
 }
 
 /* Those that name no container. */
@@ -84,6 +86,9 @@ static void serve_machine(struct session *s, uint8_t type, struct reader *r)
 		break;
 	case PROTO_RENEW:
 		configure_renew(s, r);
+		break;
+	case PROTO_PREPARE:
+		ready_make(s, r);
 		break;
 	case PROTO_SHUTDOWN:
 		shutdown_begin(s, r);

@@ -21,6 +21,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
+#include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -92,21 +93,36 @@ static void text_put(int dir, const char *name, const char *text)
 	close(fd);
 }
 
-/*
- * The files that docker puts into /etc, into the upper directory: one step less
- * for each than through the overlay. An image whose /etc is no directory keeps
- * what it has.
- */
-static void etc_put(const struct spawn *sp, const struct root *root, int lower,
-		    int up)
+/* An empty one is there to be filled, at a first boot. */
+static bool has_machine_id(int dir)
 {
-	char text[80];
 	struct stat st;
-	int etc;
+
+	return !fstatat(dir, "etc/machine-id", &st, AT_SYMLINK_NOFOLLOW) &&
+	       (st.st_size || !S_ISREG(st.st_mode));
+}
+
+/* What has none is a machine of its own each time that it runs. */
+static void machine_id_put(int etc)
+{
+	char text[36] = "";
+	uint8_t id[16];
+
+	if (getrandom(id, sizeof(id), 0) != sizeof(id))
+		return;
+	for (size_t i = 0; i < sizeof(id); i++)
+		snprintf(text + 2 * i, 4, "%02x\n", id[i]);
+	text_put(etc, "machine-id", text);
+}
+
+/* An image whose /etc is no directory keeps what it has. */
+static bool etc_make(const struct spawn *sp, int lower, int up)
+{
+	struct stat st;
 
 	if (!fstatat(lower, "etc", &st, AT_SYMLINK_NOFOLLOW)) {
 		if (!S_ISDIR(st.st_mode))
-			return;
+			return false;
 	} else {
 		st = (struct stat){.st_mode = 0755};
 	}
@@ -114,8 +130,21 @@ static void etc_put(const struct spawn *sp, const struct root *root, int lower,
 	    (fchownat(up, "etc", st.st_uid, st.st_gid, AT_SYMLINK_NOFOLLOW) ||
 	     fchmodat(up, "etc", st.st_mode & 07777, 0)))
 		spawn_fail(sp, FAILED, errno, "cannot make /etc");
-	etc = openat(up, "etc",
-		     O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	return true;
+}
+
+/*
+ * The files that docker puts into /etc, which is in @dir. Into the upper
+ * directory is one step less for each than through the overlay; what the image
+ * has is in @image.
+ */
+static void etc_put(const struct spawn *sp, const struct root *root, int dir,
+		    int image)
+{
+	const int etc = openat(dir, "etc",
+			       O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	char text[80];
+
 	if (etc < 0)
 		return;
 	snprintf(text, sizeof(text), "%s\n", sp->hostname);
@@ -123,6 +152,8 @@ static void etc_put(const struct spawn *sp, const struct root *root, int lower,
 	hosts_put(etc, sp->hostname, root);
 	if (root->resolv && *root->resolv)
 		text_put(etc, "resolv.conf", root->resolv);
+	if (!has_machine_id(image))
+		machine_id_put(etc);
 	close(etc);
 }
 
@@ -167,7 +198,10 @@ static void lower_mount(const struct spawn *sp, const struct root *root,
 	close(fd);
 }
 
-/* Leaves the overlay as the working directory. */
+/*
+ * Leaves the overlay as the working directory. Where there is a name already
+ * /etc has what depends on it.
+ */
 static void overlay_mount(const struct spawn *sp, const struct root *root,
 			  char dir[static PLACE])
 {
@@ -187,7 +221,8 @@ static void overlay_mount(const struct spawn *sp, const struct root *root,
 	low = open(lower, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (low < 0)
 		spawn_fail(sp, FAILED, errno, "cannot open the image's root");
-	etc_put(sp, root, low, up);
+	if (etc_make(sp, low, up) && *sp->hostname)
+		etc_put(sp, root, up, low);
 	close(low);
 	close(up);
 	snprintf(options, sizeof(options),
@@ -338,38 +373,82 @@ static void loopback_up(void)
 	close(fd);
 }
 
-void root_enter(const struct spawn *sp, const struct root *root)
+/* What is mounted from here on is nobody else's; leaves @dir. */
+static void root_make(const struct spawn *sp, const struct root *root,
+		      char dir[static PLACE])
 {
-	const unsigned long safe = MS_NOSUID | MS_NODEV | MS_NOEXEC;
-	const bool open = sp->flags & PROTO_UNMASKED;
-	const unsigned long flags = sp->flags & PROTO_READ_ONLY ? MS_RDONLY : 0;
-	int fds[ROOT_MOUNTS];
-	char dir[PLACE];
-
 	umask(022);
 	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL))
 		spawn_fail(sp, FAILED, errno, "cannot take mounts apart");
 	overlay_mount(sp, root, dir);
-	volumes_open(sp, root, dir, fds);
+}
+
+/* The overlay is the root, and has what a kernel has to say. */
+static void root_move(const struct spawn *sp, const struct root *root)
+{
+	const unsigned long safe = MS_NOSUID | MS_NODEV | MS_NOEXEC;
+	const bool open = sp->flags & PROTO_UNMASKED;
+
 	if (syscall(SYS_pivot_root, ".", ".") || umount2(".", MNT_DETACH) ||
 	    chdir("/"))
 		spawn_fail(sp, FAILED, errno, "cannot change the root");
 	mount_at(sp, "proc", "/proc", safe, NULL);
 	dev_make(sp, root->shm_bytes, open);
 	mount_at(sp, "sysfs", "/sys", safe | (open ? 0 : MS_RDONLY), NULL);
-	volumes_attach(sp, root, fds);
-	if (sp->flags & PROTO_OWN_NETWORK) {
-		loopback_up();
-		network_permit();
-	}
-	if (!open)
-		mask(sp);
+}
+
+static void root_name(const struct spawn *sp)
+{
+	const bool open = sp->flags & PROTO_UNMASKED;
+	const unsigned long flags = sp->flags & PROTO_READ_ONLY ? MS_RDONLY : 0;
+
 	if (sethostname(sp->hostname, strlen(sp->hostname)))
 		spawn_fail(sp, FAILED, errno, "cannot set the hostname");
 	if ((flags || !open) &&
 	    mount(NULL, "/", NULL,
 		  MS_BIND | MS_REMOUNT | flags | (open ? 0 : MS_NODEV), NULL))
 		spawn_fail(sp, FAILED, errno, "cannot fix the root");
+}
+
+void root_enter(const struct spawn *sp, const struct root *root)
+{
+	int fds[ROOT_MOUNTS];
+	char dir[PLACE];
+
+	root_make(sp, root, dir);
+	volumes_open(sp, root, dir, fds);
+	root_move(sp, root);
+	volumes_attach(sp, root, fds);
+	if (sp->flags & PROTO_OWN_NETWORK) {
+		loopback_up();
+		network_permit();
+	}
+	if (!(sp->flags & PROTO_UNMASKED))
+		mask(sp);
+	root_name(sp);
+}
+
+void root_begin(const struct spawn *sp, const struct root *root)
+{
+	char dir[PLACE];
+
+	root_make(sp, root, dir);
+	root_move(sp, root);
+	mask(sp);
+}
+
+void root_finish(const struct spawn *sp, const struct root *root)
+{
+	const int dir = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	int fds[ROOT_MOUNTS];
+
+	if (dir < 0)
+		spawn_fail(sp, FAILED, errno, "cannot open the root");
+	etc_put(sp, root, dir, dir);
+	close(dir);
+	volumes_open(sp, root, "/", fds);
+	volumes_attach(sp, root, fds);
+	root_name(sp);
 }
 
 /* ---- the end of it --------------------------------------------------------

@@ -27,6 +27,8 @@ struct root {
 	const char *addresses[2]; /* the machine's, for /etc/hosts, or "" */
 	char **hosts;		  /* owned: lines for it; ends with NULL */
 	uint64_t shm_bytes;
+	const void *request; /* RUN as it came, for ready_take(); or NULL */
+	size_t request_len;
 	struct root_mount mounts[ROOT_MOUNTS];
 	size_t mounts_len;
 };
@@ -36,6 +38,13 @@ struct root {
  * tree and makes it the root. Reports and exits if that fails.
  */
 void root_enter(const struct spawn *sp, const struct root *root);
+
+/*
+ * The same in two halves: what depends on nothing but the image, and the rest,
+ * for mounts that are no disks and no files.
+ */
+void root_begin(const struct spawn *sp, const struct root *root);
+void root_finish(const struct spawn *sp, const struct root *root);
 
 /* In a child: deletes what a container wrote. 0 or a positive errno. */
 int root_remove(const char *base, const char *id);

@@ -7,6 +7,7 @@ SOCKET is the agent's own, or with --vsock mayfly's, where CALL is the path of
 the socket at which the agent calls. With --pid, the agent's on this machine, its
 memory, descriptors and children are watched."""
 
+import difflib
 import hashlib
 import io
 import os
@@ -344,6 +345,56 @@ def t_init():
         same(s.run(b"")[0], 4)
         s.ask(p.frame(p.REMOVE, struct.pack("<I", 0) + p.text("init")))
     same(once("init", "tty; [ -t 1 ] && cat /dev/null", flags=p.INIT | p.TTY)[1].strip(), b"/dev/pts/0")
+
+
+def t_ready():
+    """PREPARE, and then a RUN: as one without, to the byte; and where it does not fit, all the same."""
+    def prepare(name="ready", image=IMAGE):
+        with open_session() as s:
+            s.ask(p.frame(p.PREPARE, p.text(name) + p.text(image)))
+
+    look = ("cut -d ' ' -f 2- /proc/mounts | sed 's/[^ ]*dir=[^ ,]*//g; s/,uuid=on//' | sort; ls -la /dev /etc /sys | grep -v 'machine-id\\|total' | "
+            "sed 's/[A-Z][a-z][a-z] .*:.. //; s/ [0-9]*  *root/ root/'; grep -E '^(Cap|NoNew|Sec|Sig[BIC]|Groups)' /proc/self/status; cat /proc/1/comm; "
+            "cat /etc/hosts /etc/hostname; env; pwd; id; umask; ulimit -a; echo $0 $PPID; echo err >&2; exit 9")
+    def alike(got, want):
+        """The lines that are not the same; all of it would be long."""
+        same(list(difflib.unified_diff(want[1].decode().split("\n"), got[1].decode().split("\n"), n=0, lineterm="")), [])
+        same((got[0], got[2]), (want[0], want[2]))
+
+    for kw in ({}, {"flags": p.INIT}, {"flags": p.READ_ONLY}, {"hostname": "box.example.com", "hosts": ["192.0.2.9 db"]},
+               {"flags": p.TTY}, {"mounts": [("", "/a/b", 0, 1 << 20)]}, {"user": "alice", "cwd": "/tmp"},
+               {"env": ["A=1"], "caps": 0}, {"limits": [(7, 99, 99)]}):
+        want = once("ready", look, **kw)
+        prepare()
+        refused(prepare, 125, "already")
+        alike(once("ready", look, **kw), want)
+        same(want[0], 9)
+    ids = []
+    for _ in range(3):
+        prepare()
+        ids.append(once("ready", "cat /etc/machine-id")[1])
+    same([len(set(ids)), {len(i) for i in ids}], [3, {33}])
+    for kw in ({"flags": p.UNMASKED}, {"flags": p.OWN_NETWORK}, {"shm": 1 << 20}):
+        want = once("ready", look, **kw)
+        prepare()
+        alike(once("ready", look, **kw), want)
+    prepare("other")
+    same(once("ready", "hostname")[1], b"ready\n")
+    before = children()
+    prepare()
+    for child in set(children()) - set(before):
+        os.kill(int(child), 9)
+    until(lambda: set(children()) <= set(before))
+    same(once("ready", "echo after")[1], b"after\n")
+    refused(lambda: prepare("no/id"), 125)
+    refused(lambda: once("ready", ["nosuch"]), 127, "nosuch")
+    prepare()
+    refused(lambda: once("ready", ["nosuch"]), 127, "nosuch")
+    prepare()
+    data = os.urandom(300_000)
+    with open_session() as s:
+        same(s.run(p.run("ready", ["cat"], flags=p.INPUT), stdin=data), (0, data, b""))
+        s.ask(p.frame(p.REMOVE, struct.pack("<I", 1) + p.text("ready")))
 
 
 def t_limits():
@@ -1006,6 +1057,7 @@ TESTS = [
     ("users, groups, capabilities, no_new_privs", t_users),
     ("standard streams belong to the user", t_stdio_owner),
     ("a small init", t_init),
+    ("what was prepared is as what was not", t_ready),
     ("limits, the size of /dev/shm, capabilities that EXEC inherits", t_limits),
     ("a container sees only itself", t_isolation),
     ("what a container makes is no device", t_devices),

@@ -180,6 +180,40 @@ static void a_page_is_whole_and_safe(void **state)
 	free(text);
 }
 
+/* Its ratio above 1 is no loss, and all forms say so. */
+static void of_a_rate_more_is_better(void **state)
+{
+	static struct result r;
+	const struct report one = {&host, &parts, &r, 1};
+	struct past none = {0};
+	json_t *o;
+	char *text = NULL;
+	size_t len;
+	FILE *to = open_memstream(&text, &len);
+
+	(void)state;
+	r = (struct result){
+		.name = "net", .what = "TCP", .unit = "MB/s", .is_rate = true};
+	assert_int_equal(series_add(result_series(&r, "mayfly"), 30), 0);
+	assert_int_equal(series_add(result_series(&r, "qemu"), 20), 0);
+	report_text(&one, to);
+	page_write(&one, &none, to);
+	fclose(to);
+	assert_non_null(strstr(text, "net: TCP, more is better"));
+	assert_non_null(strstr(text, "mayfly is 1.500 x"));
+	assert_non_null(strstr(text, "<p>TCP; more is better</p>"));
+	assert_non_null(strstr(text, "net / qemu (rate)"));
+	free(text);
+	o = report_json(&one, false);
+	assert_string_equal(
+		json_string_value(json_object_get(
+			json_array_get(json_object_get(o, "benches"), 0),
+			"better")),
+		"more");
+	json_decref(o);
+	result_fini(&r);
+}
+
 static void a_wide_interval_is_noise(void **state)
 {
 	struct result r = {.name = "start", .unit = "ms"};
@@ -281,6 +315,7 @@ int main(void)
 		cmocka_unit_test(csv_has_a_line_a_round),
 		cmocka_unit_test(text_says_what_was_not_run),
 		cmocka_unit_test(a_page_is_whole_and_safe),
+		cmocka_unit_test(of_a_rate_more_is_better),
 		cmocka_unit_test(a_wide_interval_is_noise),
 		cmocka_unit_test(a_ratio_can_hold_on_a_noisy_machine),
 		cmocka_unit_test(no_more_than_there_is_room_for),

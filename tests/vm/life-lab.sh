@@ -16,6 +16,8 @@ MAYFLY=$(realpath tests/vm/fake-monitor)
 export MAYFLY
 vms=$XDG_RUNTIME_DIR/mayfly
 run_limit=60
+# What is at rest is tests/vm/life-warm's.
+export MAYFLY_WARM=no
 "$mayctl" image import "$scratch/rootfs" --name bb >"$scratch/import" 2>&1 </dev/null || {
 	not_ok "a directory becomes an image" "$(cat "$scratch/import")"
 	tap_end

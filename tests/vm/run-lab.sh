@@ -6,6 +6,8 @@
 # RUN_STORE is a store that has the image already.
 
 run_setup() {
+	# What is at rest has tests of its own.
+	export MAYFLY_WARM=no
 	local top=$scratch/top tool
 	mkdir -p "$top/guest/$(uname -m)" "$scratch/run" "$scratch/store" "$scratch/state/mayfly"
 	cp build/mayfly build/mayctl build/mayfly-jailer "$top/"

@@ -16,7 +16,7 @@
 #include "vmm/base/container.h"
 #include "vmm/base/fd.h"
 
-enum { FRAME_TURN = 64 };
+enum { FRAME_TURN = 64, DIAL_PAUSE_NS = 10000000 };
 
 static void end(struct attach *a, uint32_t code, const char *text)
 {
@@ -26,6 +26,7 @@ static void end(struct attach *a, uint32_t code, const char *text)
 	loop_delete(a->loop, &a->listen);
 	loop_delete(a->loop, &a->wire);
 	loop_delete(a->loop, &a->input);
+	loop_disarm(a->loop, &a->again);
 	a->calls->ended(a, code, text);
 }
 
@@ -52,7 +53,8 @@ static void flush(struct attach *a)
 {
 	int rc = session_flush(&a->session);
 
-	if (rc && rc != -EAGAIN)
+	/* Who dials finds out when it reads. */
+	if (rc && rc != -EAGAIN && !a->is_dialing)
 		end(a, CTL_FAILED, "the connection to the guest broke");
 }
 
@@ -186,6 +188,24 @@ static void take_frame(struct attach *a)
 	}
 }
 
+/* It may not be up yet, or have no time for us. */
+static void dial_later(struct attach *a)
+{
+	loop_delete(a->loop, &a->wire);
+	session_fini(&a->session);
+	loop_arm(a->loop, &a->again, clock_now_ns() + DIAL_PAUSE_NS);
+}
+
+/* From now on what goes wrong is the command's. */
+static void heard(struct attach *a)
+{
+	a->is_dialing = false;
+	a->ready_ns = clock_now_ns();
+	loop_disarm(a->loop, &a->again);
+	if (a->calls->called)
+		a->calls->called(a);
+}
+
 static void pump_output(struct attach *a)
 {
 	struct err e = {0};
@@ -195,8 +215,14 @@ static void pump_output(struct attach *a)
 	for (i = 0; i < FRAME_TURN && !rc && !a->is_paused && !a->is_over;
 	     i++) {
 		rc = session_next(&a->session, &a->frame, &e);
+		if (a->is_dialing && a->session.is_greeted)
+			heard(a);
 		if (!rc)
 			take_frame(a);
+	}
+	if (rc && rc != -EAGAIN && a->is_dialing) {
+		dial_later(a);
+		return;
 	}
 	if (rc && rc != -EAGAIN)
 		end(a, CTL_FAILED, e.text);
@@ -250,7 +276,8 @@ static int begin(struct attach *a, struct err *e)
 {
 	int rc;
 
-	a->ready_ns = clock_now_ns();
+	if (!a->is_dialing)
+		a->ready_ns = clock_now_ns();
 	rc = session_start(&a->session, a->plan, e);
 	if (rc)
 		return rc;
@@ -316,6 +343,40 @@ int attach_connect(struct attach *a, struct loop *loop,
 	return rc ? rc : begin(a, e);
 }
 
+void attach_call(struct attach *a)
+{
+	struct err e = {0};
+
+	if (a->is_over || !a->is_dialing)
+		return;
+	loop_arm(a->loop, &a->again, a->give_up_ns);
+	if (session_dial(&a->session, a->socket, &e))
+		dial_later(a);
+	else if (begin(a, &e))
+		end(a, CTL_FAILED, e.text);
+}
+
+static void dial_again(struct loop_timer *t)
+{
+	struct attach *a = container_of(t, struct attach, again);
+
+	if (clock_now_ns() < a->give_up_ns)
+		attach_call(a);
+	else
+		end(a, CTL_FAILED, "the guest's agent does not answer");
+}
+
+void attach_dial(struct attach *a, struct loop *loop,
+		 const struct attach_calls *calls, const char *socket,
+		 const struct session_plan *plan)
+{
+	init(a, loop, calls, plan);
+	a->socket = socket;
+	a->is_dialing = true;
+	a->again.fire = dial_again;
+	a->give_up_ns = clock_now_ns() + ATTACH_DIAL_MS * 1000000ull;
+}
+
 void attach_fini(struct attach *a)
 {
 	if (!a->loop)
@@ -323,6 +384,7 @@ void attach_fini(struct attach *a)
 	loop_delete(a->loop, &a->listen);
 	loop_delete(a->loop, &a->wire);
 	loop_delete(a->loop, &a->input);
+	loop_disarm(a->loop, &a->again);
 	session_fini(&a->session);
 	*a = (struct attach){0};
 }

@@ -14,6 +14,8 @@
  */
 struct attach;
 
+enum { ATTACH_DIAL_MS = 20000 };
+
 struct attach_calls {
 	/*
 	 * Bytes of stream 1 or 2. Returns how many were taken; with less than
@@ -22,7 +24,7 @@ struct attach_calls {
 	 */
 	ssize_t (*output)(struct attach *a, int stream, const void *bytes,
 			  size_t len);
-	/* The agent has called; may be NULL. */
+	/* The agent has called, or answered our call; may be NULL. */
 	void (*called)(struct attach *a);
 	void (*started)(struct attach *a);
 	/*
@@ -47,7 +49,11 @@ struct attach {
 	bool is_syncing; /* the command has ended, with code */
 	uint32_t code;
 	struct session_frame frame; /* output not all taken */
-	uint64_t ready_ns;	    /* when the agent called */
+	uint64_t ready_ns;	    /* when the agent called, or answered */
+	const char *socket;	    /* borrowed; of attach_dial() */
+	bool is_dialing;
+	struct loop_timer again; /* dials again, or gives up */
+	uint64_t give_up_ns;
 };
 
 /* Waits at listen_fd (borrowed) until the agent calls; then starts plan. */
@@ -59,6 +65,16 @@ int attach_await(struct attach *a, struct loop *loop,
 int attach_connect(struct attach *a, struct loop *loop,
 		   const struct attach_calls *calls, const char *socket,
 		   const struct session_plan *plan, struct err *e);
+
+/*
+ * The same for one that is only being loaded, without waiting: it is called
+ * from attach_call() on until it answers, at most ATTACH_DIAL_MS. Until then
+ * nothing is read of its stdin, so that it can be tried otherwise.
+ */
+void attach_dial(struct attach *a, struct loop *loop,
+		 const struct attach_calls *calls, const char *socket,
+		 const struct session_plan *plan);
+void attach_call(struct attach *a);
 
 /* What fd (borrowed) gives is the command's stdin. */
 void attach_input(struct attach *a, int fd);

@@ -50,5 +50,9 @@ bool frame_end(struct session *s, const struct payload *p, uint8_t type,
 bool frame_send(struct session *s, uint8_t type, uint8_t stream,
 		const void *bytes, size_t len);
 
+/* RENEW, with fresh random numbers and the time. */
+int frame_renew(struct session *s, const struct session_identity *who,
+		struct err *e);
+
 /* The first frame of a session. */
 int frame_greet(struct session *s, struct err *e);

@@ -21,7 +21,7 @@
 #include "vmm/base/fd.h"
 #include "vmm/base/printable.h"
 
-enum { CONNECT_S = 10 };
+enum { CONNECT_S = 10, OK_MAX = 32 };
 
 /* ---- the connection ----------------------------------------------------- */
 
@@ -94,6 +94,23 @@ int session_connect(struct session *s, const char *socket, struct err *e)
 	return fd < 0 ? fd : 0;
 }
 
+int session_dial(struct session *s, const char *socket, struct err *e)
+{
+	CLEAN_FD int fd = session_connect_unix(socket, e);
+	char line[32];
+	int n;
+
+	session_adopt(s, -1);
+	if (fd < 0)
+		return fd;
+	n = snprintf(line, sizeof(line), "CONNECT %d\n", PROTO_PORT);
+	if (send(fd, line, (size_t)n, MSG_NOSIGNAL | MSG_DONTWAIT) != n)
+		return err_errno(e, "can't send to the microVM");
+	session_adopt(s, fd_steal(&fd));
+	s->owes_ok = s->is_unheard = true;
+	return 0;
+}
+
 void session_fini(struct session *s)
 {
 	fd_close(&s->fd);
@@ -143,6 +160,7 @@ static int take_hello(struct session *s, const uint8_t *bytes, size_t len,
 			       "the guest's agent is of another version than "
 			       "mayctl; build or install both anew");
 	s->is_greeted = true;
+	s->is_unheard = false;
 	s->greeted_ns = clock_now_ns();
 	s->agent_us = proto_get64(&hello.agent_us);
 	s->agent_ready_us = proto_get64(&hello.ready_us);
@@ -280,13 +298,39 @@ bool session_has_more(const struct session *s)
 	return s->in && peek(s, &h, &len) && s->in_len - sizeof(h) >= len;
 }
 
+/* The monitor's line, "OK PORT". */
+static int take_ok(struct session *s, struct err *e)
+{
+	const uint8_t *end = NULL;
+	size_t len;
+	int rc;
+
+	while (!s->in_len ||
+	       !(end = memchr(s->in + s->in_at, '\n', s->in_len))) {
+		if (s->in_len >= OK_MAX)
+			return bad(e, "no OK");
+		rc = read_more(s, e);
+		if (rc)
+			return rc;
+	}
+	if (memcmp(s->in + s->in_at, "OK ", 3) != 0)
+		return bad(e, "no OK");
+	len = (size_t)(end - (s->in + s->in_at)) + 1;
+	s->in_at += len;
+	s->in_len -= len;
+	s->owes_ok = false;
+	return 0;
+}
+
 int session_next(struct session *s, struct session_frame *f, struct err *e)
 {
 	struct proto_frame h;
 	const uint8_t *bytes;
 	size_t len;
-	int rc;
+	int rc = s->owes_ok ? take_ok(s, e) : 0;
 
+	if (rc)
+		return rc;
 	do {
 		while (!session_has_more(s)) {
 			if (peek(s, &h, &len) && len > PROTO_DATA_MAX)

@@ -69,6 +69,10 @@ struct session_plan {
 	struct session_mount mounts[SESSION_MOUNTS_MAX];
 	unsigned mount_count;
 	const struct session_network *network; /* NULL for none */
+	/* It goes on from a saved state, and becomes another machine first,
+	 * with this hardware address; NULL for none. */
+	bool is_warm;
+	const char *mac;
 	/* Of resolv.conf, each ends with NULL; dns NULL: the network's. */
 	const char *const *dns, *const *search, *const *dns_options;
 	const char *const *hosts; /* lines of /etc/hosts: "IP NAME" */
@@ -110,6 +114,9 @@ enum { SESSION_IN_MAX = 256 << 10, SESSION_OUT_MAX = 512 << 10 };
 /* The agent calls here, beside vsock.sock, once it is up. */
 #define SESSION_READY_SOCKET "vsock.sock_1024"
 
+/* The length of a disk that is the place of another (guest/proto.h). */
+enum { SESSION_SPARE_BYTES = 512 };
+
 /* The serial of a disk: of the image, of what is written, of volume n. */
 #define SESSION_IMAGE_SERIAL  "image"
 #define SESSION_UPPER_SERIAL  "upper"
@@ -125,6 +132,8 @@ struct session {
 	uint32_t used[3];    /* bytes of output not yet given back, by stream */
 	unsigned done_due;   /* DONEs that are answers to CONFIGURE, FILE */
 	bool is_greeted;     /* the agent's HELLO has come */
+	bool is_unheard;     /* it is due; until then there is no input */
+	bool owes_ok;	     /* the monitor, before it */
 	uint64_t greeted_ns; /* when */
 	bool is_input_over;
 	/* Of that HELLO, in µs since the guest's kernel started. */
@@ -142,6 +151,12 @@ struct session {
  */
 void session_adopt(struct session *s, int fd);
 int session_connect(struct session *s, const char *socket, struct err *e);
+
+/*
+ * The same without waiting: what is said leaves at once, and session_next()
+ * tells whether anybody has heard it. Until then no input is taken.
+ */
+int session_dial(struct session *s, const char *socket, struct err *e);
 
 /* Just the socket, before CONNECT. A descriptor, or a negative errno. */
 int session_connect_unix(const char *path, struct err *e);
@@ -228,3 +243,10 @@ struct session_identity {
  */
 int session_renew(const char *socket, struct session_identity *who,
 		  struct err *e);
+
+/*
+ * Has the agent that has called at fd, which is closed then, make ready what
+ * does not depend on the container that is to come, for a microVM that is to be
+ * saved at rest.
+ */
+int session_prepare(int fd, int timeout_ms, struct err *e);

@@ -4,12 +4,10 @@
  */
 #include <errno.h>
 #include <string.h>
-#include <sys/random.h>
-#include <time.h>
 
 #include "api/ctl/agent/frame.h"
 
-enum { SYNC_MS = 30000, ANSWER_MS = 10000, ENTROPY = 64 };
+enum { SYNC_MS = 30000, ANSWER_MS = 10000 };
 
 /* A connection that has said HELLO. */
 static int begin(struct session *s, const char *socket, struct err *e)
@@ -91,32 +89,29 @@ int session_thaw(const char *socket, struct err *e)
 int session_renew(const char *socket, struct session_identity *who,
 		  struct err *e)
 {
-	struct proto_renew head = {0};
-	uint8_t entropy[ENTROPY];
-	struct timespec now;
-	struct payload p;
 	struct session s;
 	int rc = begin(&s, socket, e);
 
-	/* No clone may begin with what another has. */
-	if (!rc && getrandom(entropy, sizeof(entropy), 0) != sizeof(entropy))
-		rc = err_errno(e, "no random numbers");
-	if (!rc) {
-		clock_gettime(CLOCK_REALTIME, &now);
-		proto_put64(&head.time_ns, (uint64_t)now.tv_sec * 1000000000u +
-						   (uint64_t)now.tv_nsec);
-		p = frame_begin(&s);
-		frame_put(&p, &head, sizeof(head));
-		frame_string(&p, who->hostname);
-		frame_number(&p, sizeof(entropy));
-		frame_put(&p, entropy, sizeof(entropy));
-		frame_number(&p, who->network ? 1 : 0);
-		if (who->network)
-			frame_interface(&p, who->network, who->mac);
-		(void)frame_end(&s, &p, PROTO_RENEW, 0);
-		rc = await(&s, ANSWER_MS, -EIO, e);
-	}
+	rc = rc ? rc : frame_renew(&s, who, e);
+	rc = rc ? rc : await(&s, ANSWER_MS, -EIO, e);
 	who->answered_ns = s.greeted_ns;
 	session_fini(&s);
 	return rc;
+}
+
+int session_prepare(int fd, int timeout_ms, struct err *e)
+{
+	struct payload p;
+	struct session s;
+	int rc;
+
+	session_adopt(&s, fd);
+	rc = frame_greet(&s, e);
+	if (!rc) {
+		p = frame_begin(&s);
+		frame_string(&p, FRAME_CONTAINER);
+		frame_string(&p, SESSION_IMAGE_SERIAL);
+		(void)frame_end(&s, &p, PROTO_PREPARE, 0);
+	}
+	return finish(&s, rc, timeout_ms, -EIO, e);
 }

@@ -11,11 +11,13 @@
 
 #include "api/ctl/agent/frame.h"
 
-enum { INPUT_CHUNK = 32 << 10, GIVE_BACK = PROTO_WINDOW / 2 };
+enum { INPUT_CHUNK = 32 << 10, GIVE_BACK = PROTO_WINDOW / 2, ENTROPY = 64 };
 
 /* Names count as well. */
 _Static_assert(SESSION_FILES_MAX + (64 << 10) <= PROTO_FILES_MAX,
 	       "as many files as the agent takes");
+
+_Static_assert(SESSION_SPARE_BYTES == PROTO_SPARE_BYTES, "guest/proto.h");
 
 /*
  * What root may do in a container, as docker's containers have it: chown,
@@ -36,7 +38,8 @@ size_t session_room(const struct session *s)
 {
 	size_t room = SESSION_OUT_MAX / 4;
 
-	if (s->fd < 0 || s->is_input_over || s->out_len >= room)
+	if (s->fd < 0 || s->is_unheard || s->is_input_over ||
+	    s->out_len >= room)
 		return 0;
 	room -= s->out_len;
 	if (room > s->input_room)
@@ -108,13 +111,53 @@ static void put_resolver(struct payload *p, const struct session_plan *plan)
 	frame_list(p, plan->dns_options);
 }
 
+int frame_renew(struct session *s, const struct session_identity *who,
+		struct err *e)
+{
+	struct proto_renew head = {0};
+	uint8_t entropy[ENTROPY];
+	struct timespec now;
+	struct payload p;
+
+	/* No clone may begin with what another has. */
+	if (getrandom(entropy, sizeof(entropy), 0) != sizeof(entropy))
+		return err_errno(e, "no random numbers");
+	clock_gettime(CLOCK_REALTIME, &now);
+	proto_put64(&head.time_ns,
+		    (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec);
+	p = frame_begin(s);
+	frame_put(&p, &head, sizeof(head));
+	frame_string(&p, who->hostname);
+	frame_number(&p, sizeof(entropy));
+	frame_put(&p, entropy, sizeof(entropy));
+	frame_number(&p, who->network ? 1 : 0);
+	if (who->network)
+		frame_interface(&p, who->network, who->mac);
+	return frame_end(s, &p, PROTO_RENEW, 0) ? 0 : -E2BIG;
+}
+
+/* Before CONFIGURE, whose name and address are then its own. */
+static int renew(struct session *s, const struct session_plan *plan,
+		 struct err *e)
+{
+	const struct session_identity who = {
+		.network = plan->network,
+		.mac = plan->mac,
+	};
+
+	if (!plan->is_warm)
+		return 0;
+	s->done_due++;
+	return frame_renew(s, &who, e);
+}
+
 /* The host's clock and some of its randomness come with it. */
 static bool configure(struct session *s, const struct session_plan *plan)
 {
 	const struct session_network *n = plan->network;
 	struct proto_configure c = {0};
 	struct payload p = frame_begin(s);
-	uint8_t entropy[64];
+	uint8_t entropy[ENTROPY];
 	struct timespec now;
 
 	clock_gettime(CLOCK_REALTIME, &now);
@@ -130,6 +173,9 @@ static bool configure(struct session *s, const struct session_plan *plan)
 	} else {
 		frame_string(&p, "");
 	}
+	/* What RENEW has set up is there. */
+	if (plan->is_warm)
+		n = NULL;
 	frame_number(&p, n ? 1 : 0);
 	if (n)
 		frame_interface(&p, n, NULL);
@@ -332,6 +378,7 @@ int session_start(struct session *s, const struct session_plan *plan,
 		return rc;
 	if (plan->kind == SESSION_RUN) {
 		rc = make_room(s, plan, e);
+		rc = rc ? rc : renew(s, plan, e);
 		if (rc)
 			return rc;
 		fits = configure(s, plan) && put_files(s, plan) && run(s, plan);

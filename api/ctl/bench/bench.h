@@ -1,5 +1,6 @@
 #pragma once
 
+#include "api/ctl/bench/disk.h"
 #include "api/ctl/bench/host.h"
 #include "api/ctl/bench/parts.h"
 #include "api/ctl/bench/result.h"
@@ -12,29 +13,48 @@ struct bench {
 	const struct parts *parts;
 	const struct host *host;
 	struct pace pace;
-	unsigned count; /* microVMs of density, 0 for as many as is usual */
+	unsigned count;	  /* microVMs of density, 0 for as many as is usual */
+	unsigned load_ms; /* how long each load of a guest takes */
+	const struct disk *disk; /* of block */
+	/* Of boot, for peers that have one of their own; or NULL. */
+	const char *kernels[PEER_COUNT];
 };
 
-struct bench_kind {
+/* What a bench measures. */
+struct bench_measure {
 	const char *name;
 	const char *what;
 	const char *unit;
+	bool is_rate;
+};
+
+struct bench_kind {
+	struct bench_measure first; /* which has the bench's name */
 	/*
-	 * Fills r. -EOPNOTSUPP where it can't run here, with a sentence that
-	 * says why; any other negative errno where it has failed.
+	 * Fills r, a result for each measure. -EOPNOTSUPP where it can't run
+	 * here, with a sentence that says why; any other negative errno where
+	 * it has failed.
 	 */
 	int (*run)(struct result *r, const struct bench *b, struct err *e);
 	bool needs_kvm; /* and is not run where there is none for us */
+	/* Those beside the first, ends with a name of NULL; or NULL. */
+	const struct bench_measure *more;
+	bool has_disks; /* is run once for each of them */
 };
 
-/* In the order in which `all` runs them; ends with a name of NULL. */
+/* In the order in which `all` runs them; ends with one that has no run. */
 extern const struct bench_kind bench_kinds[];
 
 const struct bench_kind *bench_find(const char *name);
 
-/* Runs one to its end and judges it. -EINTR where a signal has come. */
+/*
+ * Runs one to its end and judges it; r has room for BENCH_MEASURES_MAX, of
+ * which *count are used. -EINTR where a signal has come.
+ */
+enum { BENCH_MEASURES_MAX = ROUNDS_MEASURES_MAX };
+
 int bench_run(const struct bench_kind *kind, const struct bench *b,
-	      struct result *r, struct err *e);
+	      struct result *r, unsigned *count, struct err *e);
 
 int bench_boot(struct result *r, const struct bench *b, struct err *e);
 int bench_start(struct result *r, const struct bench *b, struct err *e);
@@ -46,5 +66,10 @@ int bench_api(struct result *r, const struct bench *b, struct err *e);
 int bench_density(struct result *r, const struct bench *b, struct err *e);
 int bench_jail(struct result *r, const struct bench *b, struct err *e);
 
-/* linux.c: those that need a guest with Linux. */
-int bench_linux(struct result *r, const struct bench *b, struct err *e);
+int bench_container(struct result *r, const struct bench *b, struct err *e);
+int bench_block(struct result *r, const struct bench *b, struct err *e);
+int bench_net(struct result *r, const struct bench *b, struct err *e);
+int bench_vsock(struct result *r, const struct bench *b, struct err *e);
+
+extern const struct bench_measure bench_boot_more[], bench_block_more[],
+	bench_net_more[], bench_vsock_more[];

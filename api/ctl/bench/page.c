@@ -131,8 +131,9 @@ static void write_summary(const struct report *r, FILE *to)
 		for (k = 1; k < b->series_count && n < PLOT_ITEMS_MAX; k++) {
 			const struct stats_estimate e = result_ratio(b, k);
 
-			snprintf(names[n], sizeof(names[n]), "%s / %s%s",
+			snprintf(names[n], sizeof(names[n]), "%s / %s%s%s",
 				 b->name, b->series[k].name,
+				 b->is_rate ? " (rate)" : "",
 				 b->state == RESULT_NOISY ? " (noisy)" : "");
 			items[n] = (struct plot_item){
 				.name = names[n],
@@ -148,7 +149,8 @@ static void write_summary(const struct report *r, FILE *to)
 		return;
 	fputs("<section><h2>mayfly beside its peers</h2><p>Ratios pair by "
 	      "pair, medians with 95&nbsp;% intervals. Left of 1 mayfly takes "
-	      "less.</p><div class=\"plots\"><div>\n",
+	      "less; of a rate, right of 1 it does more.</p>"
+	      "<div class=\"plots\"><div>\n",
 	      to);
 	plot_ratios(items, n > 1 ? (n + 1) / 2 : n, to);
 	fputs("</div><div>\n", to);
@@ -348,7 +350,9 @@ static void write_history(const struct result *b, const struct past *past,
 static void write_result(const struct result *b, const struct past *past,
 			 FILE *to)
 {
-	fprintf(to, "<section><h2>%s</h2><p>%s</p>\n", b->name, b->what);
+	fprintf(to, "<section><h2>%s</h2><p>", b->name);
+	plot_text(b->what, to);
+	fprintf(to, "%s</p>\n", b->is_rate ? "; more is better" : "");
 	if (*b->why) {
 		fputs("<p class=\"bad\">", to);
 		plot_text(b->why, to);

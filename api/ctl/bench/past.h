@@ -12,7 +12,7 @@
  * have written. What is not as it should be is passed over.
  */
 
-enum { PAST_RATIOS_MAX = 64, PAST_NAME_MAX = 32, PAST_RUNS_MAX = 100 };
+enum { PAST_RATIOS_MAX = 128, PAST_NAME_MAX = 32, PAST_RUNS_MAX = 100 };
 
 struct past_ratio {
 	char bench[PAST_NAME_MAX];

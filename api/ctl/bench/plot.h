@@ -8,7 +8,7 @@
  * are. Colours are classes (s0 to s7) of the page they stand in.
  */
 
-enum { PLOT_ITEMS_MAX = 16 };
+enum { PLOT_ITEMS_MAX = 64 };
 
 /* One of several in a plot. Everything is borrowed. */
 struct plot_item {

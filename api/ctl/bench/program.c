@@ -26,7 +26,7 @@ static int once(void *context, double *ms, struct err *e)
 {
 	const struct program *p = context;
 	CLEAN_FD int fd = p->says ? memfd_create("said", MFD_CLOEXEC) : 0;
-	const struct spawn_how how = {.argv = p->argv, .out = fd};
+	const struct spawn_how how = {.argv = p->argv, .out = fd, .err = fd};
 	struct spawned s;
 	int rc = spawn_begin(&s, &how, e);
 

@@ -7,7 +7,7 @@
 /* A program whose whole life is measured, from exec to its end with 0. */
 struct program {
 	const char *argv[SPAWN_WORDS_MAX];
-	const char *says; /* what its stdout must have; NULL: nobody looks */
+	const char *says; /* what it must print; NULL: nobody looks */
 };
 
 /* The lane of it. Both are borrowed. */

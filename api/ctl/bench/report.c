@@ -114,8 +114,9 @@ static void put_details(json_t *o, const struct result *r)
 
 static json_t *result_json(const struct result *r, bool with_samples)
 {
-	json_t *o = json_pack("{s:s,s:s,s:s,s:s}", "name", r->name, "what",
-			      r->what, "unit", r->unit, "state",
+	json_t *o = json_pack("{s:s,s:o,s:s,s:s,s:s}", "name", r->name, "what",
+			      json_text(r->what), "unit", r->unit, "better",
+			      r->is_rate ? "more" : "less", "state",
 			      report_state(r));
 
 	if (*r->why)
@@ -199,8 +200,9 @@ static void result_text(const struct result *r, FILE *to)
 		fprintf(to, "%s: not run: %s\n\n", r->name, r->why);
 		return;
 	}
-	fprintf(to, "%s: %s; medians of %u, 95 %% intervals\n", r->name,
-		r->what, r->series_count ? r->series[0].count : 0);
+	fprintf(to, "%s: %s%s; medians of %u, 95 %% intervals\n", r->name,
+		r->what, r->is_rate ? ", more is better" : "",
+		r->series_count ? r->series[0].count : 0);
 	for (i = 0; i < r->series_count; i++)
 		series_text(r, i, to);
 	for (i = 0; i < r->phase_count; i++)

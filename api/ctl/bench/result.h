@@ -60,9 +60,10 @@ enum result_state {
 };
 
 struct result {
-	const char *name; /* "start" */
-	const char *what; /* in words */
+	char name[RESULT_NAME_MAX]; /* "start" */
+	char what[128];		    /* in words */
 	const char *unit;
+	bool is_rate; /* more of it is better */
 	struct phase phases[RESULT_PHASES_MAX];
 	struct curve curves[RESULT_CURVES_MAX];
 	struct figure figures[RESULT_FIGURES_MAX];

@@ -42,12 +42,12 @@ static int measure(const struct lane *lane, const struct pace *pace,
 static int warm_up(const struct lane *lane, const struct pace *pace,
 		   struct err *e)
 {
-	double ignored;
+	double ignored[ROUNDS_MEASURES_MAX];
 	unsigned i;
 	int rc = 0;
 
 	for (i = 0; i < pace->warm_ups && !rc; i++) {
-		rc = measure(lane, pace, &ignored, e);
+		rc = measure(lane, pace, ignored, e);
 		if (!rc && interrupt_pending())
 			rc = err_set(e, -EINTR, "ended by a signal");
 	}
@@ -78,53 +78,85 @@ static int choose(struct result *r, const struct lane *lanes, unsigned count,
 	return n;
 }
 
-static int one_round(struct result *r, const struct lane *const *chosen,
-		     const struct pace *pace, unsigned base, int n,
-		     struct err *e)
+/* The rounds that are under way. */
+struct turns {
+	struct result *results;
+	const struct pace *pace;
+	const struct lane *chosen[ROUNDS_LANES_MAX];
+	unsigned measures;
+	unsigned base; /* the first series of these lanes */
+	int n;
+};
+
+static int one_round(const struct turns *t, struct err *e)
 {
-	double values[ROUNDS_LANES_MAX];
+	double values[ROUNDS_LANES_MAX][ROUNDS_MEASURES_MAX];
+	unsigned k;
 	int i, rc;
 
-	for (i = 0; i < n; i++) {
-		rc = measure(chosen[i], pace, &values[i], e);
+	for (i = 0; i < t->n; i++) {
+		rc = measure(t->chosen[i], t->pace, values[i], e);
 		if (rc)
-			return err_context(e, "%s", chosen[i]->name);
+			return err_context(e, "%s", t->chosen[i]->name);
 	}
 	/* Whole rounds only, or pairs would not be pairs. */
-	for (i = 0; i < n; i++)
-		if (series_add(&r->series[base + i], values[i]))
-			return err_set(e, -ENOMEM, "no memory for rounds");
+	for (i = 0; i < t->n; i++)
+		for (k = 0; k < t->measures; k++)
+			if (series_add(&t->results[k].series[t->base + i],
+				       values[i][k]))
+				return err_set(e, -ENOMEM,
+					       "no memory for rounds");
+	return 0;
+}
+
+static int add_series(const struct turns *t, struct err *e)
+{
+	struct series *s;
+	unsigned k;
+	int i;
+
+	for (i = 0; i < t->n; i++)
+		for (k = 0; k < t->measures; k++) {
+			assert(t->chosen[i]);
+			s = result_series(&t->results[k], t->chosen[i]->name);
+			if (!s)
+				return err_set(e, -E2BIG, "too many peers");
+			snprintf(s->command, sizeof(s->command), "%s",
+				 t->chosen[i]->command);
+		}
 	return 0;
 }
 
 int rounds_run(struct result *r, const struct lane *lanes, unsigned count,
 	       const struct pace *pace, struct err *e)
 {
-	const struct lane *chosen[ROUNDS_LANES_MAX] = {NULL};
-	const unsigned base = r->series_count;
+	return rounds_run_all(r, 1, lanes, count, pace, e);
+}
+
+int rounds_run_all(struct result *r, unsigned measures,
+		   const struct lane *lanes, unsigned count,
+		   const struct pace *pace, struct err *e)
+{
+	struct turns t = {.results = r,
+			  .pace = pace,
+			  .measures = measures,
+			  .base = r->series_count};
 	uint64_t begin;
 	unsigned done;
-	int n = choose(r, lanes, count, pace, chosen, e), i, rc = 0;
+	int rc;
 
-	if (n < 0)
-		return n;
-	for (i = 0; i < n; i++) {
-		struct series *s;
-
-		assert(chosen[i]);
-		s = result_series(r, chosen[i]->name);
-		if (!s)
-			return err_set(e, -E2BIG, "too many peers");
-		snprintf(s->command, sizeof(s->command), "%s",
-			 chosen[i]->command);
-	}
+	assert(measures <= ROUNDS_MEASURES_MAX);
+	t.n = choose(r, lanes, count, pace, t.chosen, e);
+	if (t.n < 0)
+		return t.n;
+	rc = add_series(&t, e);
 	begin = clock_now_ns();
 	for (done = 0; done < pace->rounds && !rc; done++) {
 		rounds_tell(pace, r->name, done, pace->rounds);
 		if (pace->seconds > 0 && done >= ROUNDS_MIN &&
 		    (double)(clock_now_ns() - begin) / 1e9 > pace->seconds)
 			break;
-		rc = one_round(r, chosen, pace, base, n, e);
+		rc = one_round(&t, e);
 		if (!rc && interrupt_pending())
 			rc = err_set(e, -EINTR, "ended by a signal");
 	}

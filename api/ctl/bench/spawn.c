@@ -4,10 +4,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -16,7 +17,7 @@
 #include "vmm/base/clock.h"
 #include "vmm/base/fd.h"
 
-enum { PATIENCE_MS = 30000, SLICE_MS = 100 };
+enum { PATIENCE_MS = 30000, SLICE_MS = 100, STACK_BYTES = 64 << 10 };
 
 /* Files that only this process has, and that leave SPAWN_API_FD alone. */
 static int make_pipe(int ends[2], struct err *e)
@@ -36,58 +37,90 @@ static int make_pipe(int ends[2], struct err *e)
 	return err_errno(e, "too many files are open");
 }
 
-/* Our held signals are not its business, and what is typed at us neither. */
-static void set_attributes(posix_spawnattr_t *a)
+/*
+ * What the child is made of. It has our memory until it is another program, as
+ * posix_spawn()'s has, which can't ask for an end with us.
+ */
+struct child {
+	const struct spawn_how *how;
+	int in, out;
+	pid_t parent;
+	int error; /* its errno, 0 while it knows of none */
+};
+
+static int to_null(int fd, int flags)
 {
+	const int null = open("/dev/null", flags | O_CLOEXEC);
+
+	return null < 0 ? -1 : dup2(null, fd);
+}
+
+static int set_files(const struct child *c)
+{
+	const struct spawn_how *how = c->how;
+
+	if ((c->in ? dup2(c->in, 0) : to_null(0, O_RDONLY)) < 0 ||
+	    (c->out ? dup2(c->out, 1) : to_null(1, O_WRONLY)) < 0 ||
+	    (how->err ? dup2(how->err, 2) : to_null(2, O_WRONLY)) < 0)
+		return -1;
+	return how->listener ? dup2(how->listener, SPAWN_API_FD) : 0;
+}
+
+/*
+ * Our held signals are not its business, and what is typed at us neither; but
+ * who kills us has no use for it. Runs in our memory: sets nothing but error.
+ */
+static int child_main(void *context)
+{
+	static char *const empty[] = {NULL};
+	struct child *c = context;
+	char *const *env = (char *const *)(uintptr_t)c->how->env;
 	sigset_t none;
 
 	sigemptyset(&none);
-	posix_spawnattr_init(a);
-	posix_spawnattr_setsigmask(a, &none);
-	posix_spawnattr_setpgroup(a, 0);
-	posix_spawnattr_setflags(a, POSIX_SPAWN_SETSIGMASK |
-					    POSIX_SPAWN_SETPGROUP);
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL) || getppid() != c->parent ||
+	    setpgid(0, 0) || set_files(c) < 0 ||
+	    sigprocmask(SIG_SETMASK, &none, NULL)) {
+		c->error = errno ? errno : ESRCH;
+		_exit(127);
+	}
+	execve(c->how->argv[0], (char *const *)(uintptr_t)c->how->argv,
+	       env ? env : empty);
+	c->error = errno;
+	_exit(127);
+}
+
+/* No handler of ours may run in the child, whose memory is ours. */
+static pid_t make_child(struct child *c)
+{
+	static _Alignas(16) char stack[STACK_BYTES];
+	sigset_t all, old;
+	pid_t pid;
+
+	sigfillset(&all);
+	sigprocmask(SIG_BLOCK, &all, &old);
+	pid = clone(child_main, stack + sizeof(stack),
+		    CLONE_VM | CLONE_VFORK | SIGCHLD, c);
+	sigprocmask(SIG_SETMASK, &old, NULL);
+	return pid;
 }
 
 static int begin(struct spawned *s, const struct spawn_how *how, int in,
 		 int out, struct err *e)
 {
-	char *none[] = {NULL};
-	posix_spawn_file_actions_t files;
-	posix_spawnattr_t attributes;
-	int rc = posix_spawn_file_actions_init(&files);
+	struct child c = {.how = how, .in = in, .out = out, .parent = getpid()};
 
-	if (rc)
-		return err_set(e, -rc, "no memory to start %s", how->argv[0]);
-	set_attributes(&attributes);
-	if (in)
-		posix_spawn_file_actions_adddup2(&files, in, 0);
-	else
-		posix_spawn_file_actions_addopen(&files, 0, "/dev/null",
-						 O_RDONLY, 0);
-	if (out)
-		posix_spawn_file_actions_adddup2(&files, out, 1);
-	else
-		posix_spawn_file_actions_addopen(&files, 1, "/dev/null",
-						 O_WRONLY, 0);
-	if (how->err)
-		posix_spawn_file_actions_adddup2(&files, how->err, 2);
-	else
-		posix_spawn_file_actions_addopen(&files, 2, "/dev/null",
-						 O_WRONLY, 0);
-	if (how->listener)
-		posix_spawn_file_actions_adddup2(&files, how->listener,
-						 SPAWN_API_FD);
 	s->begin_ns = clock_now_ns();
-	rc = posix_spawn(&s->pid, how->argv[0], &files, &attributes,
-			 (char *const *)(uintptr_t)how->argv, none);
-	posix_spawn_file_actions_destroy(&files);
-	if (rc) {
-		s->pid = 0;
-		return err_set(e, -rc, "can't start %s: %s", how->argv[0],
-			       strerror(rc));
-	}
-	return 0;
+	s->pid = make_child(&c);
+	if (s->pid < 0)
+		c.error = errno;
+	else if (c.error)
+		waitpid(s->pid, NULL, 0);
+	if (!c.error)
+		return 0;
+	s->pid = 0;
+	return err_set(e, -c.error, "can't start %s: %s", how->argv[0],
+		       strerror(c.error));
 }
 
 int spawn_begin(struct spawned *s, const struct spawn_how *how, struct err *e)

@@ -25,9 +25,10 @@ struct spawn_how {
 	int out;      /* its stdout, where that is no pipe; 0: /dev/null */
 	int err;      /* its stderr, 0: /dev/null */
 	int listener; /* becomes SPAWN_API_FD, 0: none */
+	const char *const *env; /* NULL: an empty one, as jailers have it */
 };
 
-/* Starts it with an empty environment, as jailers do. */
+/* Starts it. It is killed when this process ends, however that may be. */
 int spawn_begin(struct spawned *s, const struct spawn_how *how, struct err *e);
 
 /* Until a descriptor can be read. -ETIMEDOUT after 30 s, or -EINTR as below. */

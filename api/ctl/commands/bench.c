@@ -25,16 +25,23 @@ enum {
 	ROUNDS_USUAL = 30,
 	ROUNDS_MAX = 100000,
 	COUNT_MAX = 20000,
+	LOAD_MS_USUAL = 500,
+	LOAD_MS_MAX = 10000,
+	RESULTS_MAX = KINDS_MAX + DISK_MAX * BENCH_MEASURES_MAX,
 	REPORT_MAX = 64 << 20,
 };
 
 struct words {
 	const char *peers[PEER_COUNT];
+	const char *kernels[PEER_COUNT];
 	const char *html;
 	const char *prepare;
+	const char *drives[DISK_MAX];
+	unsigned drive_count;
 	uint64_t rounds;
 	uint64_t seconds;
 	uint64_t count;
+	uint64_t load_ms;
 	bool is_json;
 	bool is_csv;
 	bool has_no_history;
@@ -65,6 +72,22 @@ static int take_count(const struct args *a, void *into, struct err *e)
 	return take_number(a, into, COUNT_MAX, e);
 }
 
+static int take_load(const struct args *a, void *into, struct err *e)
+{
+	return take_number(a, into, LOAD_MS_MAX, e);
+}
+
+static int take_drive(const struct args *a, void *into, struct err *e)
+{
+	struct words *w = into;
+
+	if (w->drive_count == DISK_MAX)
+		return err_set(e, -E2BIG, "--drive can be given %d times",
+			       DISK_MAX);
+	w->drives[w->drive_count++] = a->value;
+	return 0;
+}
+
 #define AT(member) offsetof(struct words, member)
 
 static const struct arg options[] = {
@@ -72,6 +95,8 @@ static const struct arg options[] = {
 	{"seconds", "N", take_rounds, AT(seconds)},
 	{"count", "N", take_count, AT(count)},
 	{"prepare", "COMMAND", NULL, AT(prepare)},
+	{"load", "MS", take_load, AT(load_ms)},
+	{"drive", "PATH", take_drive, 0},
 	{"json", NULL, NULL, AT(is_json)},
 	{"csv", NULL, NULL, AT(is_csv)},
 	{"html", "FILE", NULL, AT(html)},
@@ -81,6 +106,8 @@ static const struct arg options[] = {
 	{"firecracker", "PATH", NULL, AT(peers[PEER_FIRECRACKER])},
 	{"cloud-hypervisor", "PATH", NULL, AT(peers[PEER_CLOUD_HYPERVISOR])},
 	{"kvmtool", "PATH", NULL, AT(peers[PEER_KVMTOOL])},
+	{"qemu-kernel", "PATH", NULL, AT(kernels[PEER_QEMU])},
+	{"firecracker-kernel", "PATH", NULL, AT(kernels[PEER_FIRECRACKER])},
 	{"crun", "PATH", NULL, AT(peers[PEER_CRUN])},
 	{"runc", "PATH", NULL, AT(peers[PEER_RUNC])},
 };
@@ -101,7 +128,7 @@ static bool add_kind(struct words *w, const char *name)
 
 	if (!strcmp(name, "all")) {
 		w->is_all = true;
-		for (k = bench_kinds; k->name; k++)
+		for (k = bench_kinds; k->run; k++)
 			if (!has_kind(w, k))
 				w->kinds[w->kind_count++] = k;
 		return true;
@@ -230,24 +257,50 @@ struct outcome {
 	unsigned measured;
 };
 
-static int run_kinds(const struct words *w, struct bench *b,
-		     struct result *results, struct outcome *o)
-{
-	struct err e;
-	unsigned i;
-	int rc;
+/* All that is found, of which so many are there. */
+struct found {
+	struct result list[RESULTS_MAX];
+	unsigned count;
+};
 
-	for (i = 0; i < w->kind_count; i++) {
-		e = (struct err){0};
-		rc = bench_run(w->kinds[i], b, &results[i], &e);
-		if (rc == -EINTR)
-			return rc;
+static int run_kind(const struct words *w, const struct bench_kind *kind,
+		    const struct bench *b, struct found *f, struct outcome *o)
+{
+	struct result *results = &f->list[f->count];
+	struct err e = {0};
+	unsigned n, i;
+	int rc = bench_run(kind, b, results, &n, &e);
+
+	f->count += n;
+	for (i = 0; i < n; i++)
 		o->is_noisy |= results[i].state == RESULT_NOISY;
-		o->measured += !rc;
-		o->is_not_run |= rc == -EOPNOTSUPP && !w->is_all;
-		o->has_failed |= rc && rc != -EOPNOTSUPP;
+	o->measured += !rc;
+	o->is_not_run |= rc == -EOPNOTSUPP && !w->is_all;
+	o->has_failed |= rc && rc != -EOPNOTSUPP && rc != -EINTR;
+	return rc == -EINTR ? rc : 0;
+}
+
+static int run_kinds(const struct words *w, const struct disks *disks,
+		     struct bench *b, struct found *f, struct outcome *o)
+{
+	unsigned i, k;
+	int rc = 0;
+
+	for (i = 0; i < w->kind_count && !rc; i++) {
+		const struct bench_kind *kind = w->kinds[i];
+
+		b->disk = NULL;
+		if (!kind->has_disks)
+			rc = run_kind(w, kind, b, f, o);
+		for (k = 0; kind->has_disks && k < disks->count && !rc; k++) {
+			b->disk = &disks->list[k];
+			rc = run_kind(w, kind, b, f, o);
+			/* It is the same sentence for all. */
+			if (f->list[f->count - 1].state == RESULT_NOT_RUN)
+				break;
+		}
 	}
-	return 0;
+	return rc;
 }
 
 static int exit_of(const struct outcome *o)
@@ -270,10 +323,30 @@ static void raise_limit(void)
 	(void)setrlimit(RLIMIT_NOFILE, &files);
 }
 
+/* Absolute, for they stand in configurations. */
+static int find_kernels(struct bench *b, const struct words *w,
+			char paths[PEER_COUNT][PATH_MAX], struct err *e)
+{
+	unsigned i;
+
+	for (i = 0; i < PEER_COUNT; i++) {
+		if (!w->kernels[i])
+			continue;
+		if (!realpath(w->kernels[i], paths[i]) ||
+		    access(paths[i], R_OK))
+			return err_errno(e, "--%s-kernel: can't read %s",
+					 peer_name(i), w->kernels[i]);
+		b->kernels[i] = paths[i];
+	}
+	return 0;
+}
+
 static int measure(const struct words *w)
 {
-	static struct result results[KINDS_MAX];
+	static struct found found;
 	static struct parts parts;
+	static struct disks disks;
+	static char kernels[PEER_COUNT][PATH_MAX];
 	struct host host;
 	struct bench b = {
 		.parts = &parts,
@@ -284,8 +357,9 @@ static int measure(const struct words *w)
 			 .is_told = !w->is_quiet && isatty(STDERR_FILENO),
 			 .prepare = w->prepare},
 		.count = (unsigned)w->count,
+		.load_ms = (unsigned)w->load_ms,
 	};
-	const struct report report = {&host, &parts, results, w->kind_count};
+	struct report report = {&host, &parts, found.list, 0};
 	struct outcome o = {0};
 	struct err e = {0};
 	unsigned i;
@@ -296,15 +370,20 @@ static int measure(const struct words *w)
 	interrupt_hold();
 	rc = check_places(w, &e);
 	if (!rc)
+		rc = find_kernels(&b, w, kernels, &e);
+	if (!rc)
+		rc = disks_find(&disks, w->drives, w->drive_count, &e);
+	if (!rc)
 		rc = parts_find(&parts, w->peers, &e);
 	if (!rc)
-		rc = run_kinds(w, &b, results, &o);
+		rc = run_kinds(w, &disks, &b, &found, &o);
+	report.count = found.count;
 	/* Before all that is told: who reads it may be gone (SIGPIPE). */
 	parts_fini(&parts);
 	if (!rc)
 		rc = tell(w, &report, &e);
-	for (i = 0; i < w->kind_count; i++)
-		result_fini(&results[i]);
+	for (i = 0; i < found.count; i++)
+		result_fini(&found.list[i]);
 	interrupt_release();
 	if (rc)
 		ctl_complain("%s", rc == -EINTR ? "ended by a signal" : e.text);
@@ -352,7 +431,7 @@ static int compare(int argc, char **argv)
 int ctl_bench(int argc, char **argv)
 {
 	struct args a = ARGS(options, 0, argc, argv);
-	struct words w = {.rounds = ROUNDS_USUAL};
+	struct words w = {.rounds = ROUNDS_USUAL, .load_ms = LOAD_MS_USUAL};
 
 	if (argc > 1 && !strcmp(argv[1], "compare"))
 		return compare(argc, argv);

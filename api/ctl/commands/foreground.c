@@ -14,6 +14,7 @@
 #include <limits.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/signalfd.h>
@@ -56,7 +57,10 @@ static void finish(struct job *j, uint32_t code, const char *text)
 		j->code = code;
 		j->f->ended_ns = clock_now_ns();
 		terminal_restore();
-		if (text && *text)
+		if (code == CTL_FAILED && j->attach.is_dialing)
+			snprintf(j->f->why, sizeof(j->f->why), "%s",
+				 text && *text ? text : "it ended");
+		else if (text && *text)
 			ctl_complain("%s", text);
 	}
 	loop_stop(&j->loop);
@@ -151,8 +155,10 @@ static void control_ready(struct loop_watch *w, uint32_t events)
 		       "the microVM's shim has died, and the microVM with it");
 		return;
 	}
-	if (m.word == SHIM_MONITOR)
+	if (m.word == SHIM_MONITOR) {
 		j->f->monitor_ns = clock_now_ns();
+		attach_call(&j->attach);
+	}
 	if (m.word != SHIM_ENDED)
 		return;
 	j->f->is_vm_over = true;
@@ -241,6 +247,11 @@ static int begin(struct job *j, struct err *e)
 		rc = loop_add(&j->loop, &j->control, f->control, EPOLLIN, e);
 	if (rc)
 		return rc;
+	if (f->dialed) {
+		attach_dial(&j->attach, &j->loop, &calls, f->dialed,
+			    f->session);
+		return 0;
+	}
 	if (f->socket)
 		return attach_connect(&j->attach, &j->loop, &calls, f->socket,
 				      f->session, e);

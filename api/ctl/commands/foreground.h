@@ -16,6 +16,10 @@ struct foreground {
 	const char *socket; /* of a microVM that runs; NULL: await the agent */
 	int ready_fd;	    /* where the agent calls, with no socket */
 	int control;	    /* the shim; -1 for none */
+	/* Of one that is being loaded: where its agent is called as soon as
+	 * there is a monitor. Where it never answers nothing is complained of,
+	 * for it can be booted as well. */
+	const char *dialed;
 
 	/* What came of it: CLOCK_MONOTONIC, 0 where it was not reached. */
 	uint64_t monitor_ns;
@@ -26,6 +30,7 @@ struct foreground {
 	uint64_t agent_us;
 	uint64_t agent_ready_us;
 	bool is_vm_over; /* the shim said so, and has tidied up */
+	char why[256];	 /* dialed in vain; "" where it was not */
 };
 
 /*

@@ -9,7 +9,9 @@
 #include <string.h>
 
 #include "api/ctl/commands/ctl.h"
+#include "api/ctl/commands/run.h"
 #include "api/ctl/image/image.h"
+#include "api/ctl/vm/warm.h"
 #include "vmm/base/args.h"
 
 enum { SHORT_DIGEST = 12, SIZE_TEXT = 24 };
@@ -57,16 +59,24 @@ static void hold_signals(void)
 	sigprocmask(SIG_BLOCK, &set, NULL);
 }
 
+/* First, so that its fields are where the table has them. */
+struct import {
+	struct image_import how;
+	bool is_warm;
+};
+
 static int import(int argc, char **argv)
 {
 	static const struct arg table[] = {
 		{"name", "NAME", NULL, offsetof(struct image_import, name)},
 		{"quiet", NULL, NULL, offsetof(struct image_import, is_quiet)},
+		{"warm", NULL, NULL, offsetof(struct import, is_warm)},
 	};
-	struct image_import how = {.warn = warn};
+	struct import words = {.how.warn = warn};
 	struct image image;
 	struct err e;
 	bool was_there;
+	int status = CTL_OK;
 	char size[SIZE_TEXT];
 	struct args a = ARGS(table, 0, argc, argv);
 	enum args_found found;
@@ -75,35 +85,41 @@ static int import(int argc, char **argv)
 		if (found == ARGS_VALUELESS)
 			return usage("--name needs a name");
 		if (found == ARGS_OPTION)
-			(void)args_set(&a, &how, NULL);
-		else if (found == ARGS_WORD && !how.ref)
-			how.ref = a.word;
+			(void)args_set(&a, &words, NULL);
+		else if (found == ARGS_WORD && !words.how.ref)
+			words.how.ref = a.word;
 		else
-			return usage("import takes one REF, --name and "
-				     "--quiet");
+			return usage("import takes one REF, --name, "
+				     "--warm and --quiet");
 	}
-	if (!how.ref)
+	if (!words.how.ref)
 		return usage("import needs a REF");
 	hold_signals();
-	if (image_import(&how, &image, &was_there, &e))
+	if (image_import(&words.how, &image, &was_there, &e))
 		return refused(&e);
-	if (!how.is_quiet)
+	if (!words.how.is_quiet)
 		printf("%s %.*s %s%s\n", image.name, SHORT_DIGEST,
 		       image.digest + strlen("sha256:"),
 		       size_text(image.size_bytes, size),
 		       was_there ? " (was there)" : "");
+	if (words.is_warm && run_warm_image(&image, &e)) {
+		err_context(&e, "the image is there, but no guest at rest");
+		status = refused(&e);
+	}
 	image_fini(&image);
-	return CTL_OK;
+	return status;
 }
 
 /* ---- ls ---------------------------------------------------------------- */
 
 static json_t *describe(const struct image *image)
 {
-	return json_pack("{s:s, s:s, s:s, s:I, s:s, s:s}", "name", image->name,
-			 "digest", image->digest, "path", image->path, "size",
-			 (json_int_t)image->size_bytes, "architecture",
-			 image->arch, "created", image->created);
+	return json_pack("{s:s, s:s, s:s, s:I, s:I, s:s, s:s}", "name",
+			 image->name, "digest", image->digest, "path",
+			 image->path, "size", (json_int_t)image->size_bytes,
+			 "warm", (json_int_t)warm_bytes(image->path),
+			 "architecture", image->arch, "created",
+			 image->created);
 }
 
 static int print_json(json_t *json)
@@ -184,9 +200,23 @@ static int rm(int argc, char **argv)
 	return status;
 }
 
+/* Those of images that stay. */
+static void gc_warm(struct warm_report *report)
+{
+	struct image *list = NULL;
+	size_t count = 0, i;
+
+	if (image_list(&list, &count, left_out, NULL))
+		return;
+	for (i = 0; i < count; i++)
+		warm_sweep(list[i].path, report);
+	image_list_free(list, count);
+}
+
 static int gc(int argc, char **argv)
 {
 	struct image_gc_report report;
+	struct warm_report warm = {0};
 	struct err e;
 	char size[SIZE_TEXT];
 
@@ -195,8 +225,11 @@ static int gc(int argc, char **argv)
 		return usage("gc takes nothing more");
 	if (image_gc(&report, &e))
 		return refused(&e);
-	printf("%u images and %u leftovers removed, %s freed\n", report.images,
-	       report.imports, size_text(report.bytes, size));
+	gc_warm(&warm);
+	printf("%u images, %u guests at rest and %u leftovers removed, %s "
+	       "freed\n",
+	       report.images, warm.count, report.imports,
+	       size_text(report.bytes + warm.bytes, size));
 	return CTL_OK;
 }
 

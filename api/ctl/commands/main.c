@@ -35,13 +35,18 @@ static const struct {
 	 "      --rounds N               of each (30)\n"
 	 "      --seconds N              begin no round after so many\n"
 	 "      --count N                microVMs at once, of density and clone (1000)\n"
+	 "      --load MS                each load of block, net and vsock (500)\n"
+	 "      --drive PATH             a file, directory or block device that block\n"
+	 "                               reads; can be repeated\n"
 	 "      --prepare COMMAND        a shell's, before each measure\n"
 	 "      --json, --csv            to stdout, instead of words\n"
 	 "      --html FILE              a page with plots, and earlier runs\n"
 	 "      --no-history             don't remember this run\n"
 	 "      --qemu PATH, --firecracker PATH, --cloud-hypervisor PATH,\n"
 	 "      --kvmtool PATH, --crun PATH, --runc PATH\n"
-	 "                               peers, else looked for in PATH"},
+	 "                               peers, else looked for in PATH\n"
+	 "      --qemu-kernel PATH, --firecracker-kernel PATH\n"
+	 "                               those they recommend, for boot"},
 	{"jail", ctl_jail,
 	 "jail ls [--chroot-base-dir DIR]\n"
 	 "  jail rm ID|--all-dead [--force] [--chroot-base-dir DIR]\n"
@@ -109,6 +114,8 @@ static const struct {
 	 "      --console                keep the kernel's messages (console.log)\n"
 	 "      --no-jail                the monitor runs as you, with a warning\n"
 	 "      --timing                 say at the end where the time went\n"
+	 "      --cold                   boot, and neither go on from a guest at\n"
+	 "                               rest nor have one made\n"
 	 "      three Ctrl-C kill a command that does not heed them; --platform,\n"
 	 "      --restart no and --no-healthcheck are taken as docker has them"},
 	{"exec", ctl_exec,
@@ -184,12 +191,13 @@ static const struct {
 	 "      place: memory and all; disks that it can write to can't be, and are\n"
 	 "      kept where that is said"},
 	{"image", ctl_image,
-	 "image import REF [--name NAME] [--quiet]\n"
+	 "image import REF [--name NAME] [--warm] [--quiet]\n"
 	 "  image ls [--json] | rm NAME... | gc | inspect NAME\n"
 	 "      makes images to run out of container images, and keeps them;\n"
 	 "      REF is docker://HOST/NAME:TAG, oci:PATH[:TAG], oci-archive:FILE,\n"
 	 "      docker-archive:FILE, or a path: one of these, or a root file\n"
-	 "      system as a folder or tar"},
+	 "      system as a folder or tar; --warm makes a guest at rest as well,\n"
+	 "      from which run goes on"},
 };
 
 enum { COMMANDS = sizeof(commands) / sizeof(commands[0]) };

@@ -90,6 +90,9 @@ static int add_disks(struct run *r, struct err *e)
 /* The socket that the agent calls at as soon as it is up. */
 static int listen_for_agent(struct run *r, struct err *e)
 {
+	/* Of what goes on it has called already. */
+	if (r->shim.is_warm)
+		return 0;
 	r->shim.ready_fd = cell_listen(&r->cell, SESSION_READY_SOCKET, e);
 	return r->shim.ready_fd < 0 ? r->shim.ready_fd : 0;
 }
@@ -128,6 +131,7 @@ static const struct run_step steps[] = {
 	{run_make_cell, run_drop_cell},
 	{add_disks, NULL},
 	{run_add_network, run_drop_network},
+	{run_choose_warm, NULL},
 	{run_configure, NULL},
 	{listen_for_agent, NULL},
 };
@@ -205,6 +209,7 @@ static void print_timing(const struct run *r, const struct foreground *f,
 			 uint64_t end_ns)
 {
 	const uint64_t boot_us = phase_us(f->monitor_ns, f->agent_ns);
+	const bool is_warm = r->shim.is_warm;
 	const uint64_t guest_us =
 		f->agent_ready_us < boot_us ? f->agent_ready_us : boot_us;
 	const uint64_t kernel_us = f->agent_us < guest_us ? f->agent_us
@@ -215,7 +220,8 @@ static void print_timing(const struct run *r, const struct foreground *f,
 	} phases[] = {
 		{"image", phase_us(r->begin_ns, r->image_ns)},
 		{"prepare", phase_us(r->image_ns, f->monitor_ns)},
-		{"monitor", boot_us - guest_us},
+		{is_warm ? "load" : "monitor",
+		 is_warm ? boot_us : boot_us - guest_us},
 		{"kernel", kernel_us},
 		{"agent", guest_us - kernel_us},
 		{"start", phase_us(f->agent_ns, f->started_ns)},
@@ -225,23 +231,31 @@ static void print_timing(const struct run *r, const struct foreground *f,
 	unsigned i;
 
 	fprintf(stderr, "timing:");
-	for (i = 0; i < sizeof(phases) / sizeof(phases[0]); i++)
+	for (i = 0; i < sizeof(phases) / sizeof(phases[0]); i++) {
+		/* The clock of what is loaded tells of another start. */
+		if (is_warm && (i == 3 || i == 4))
+			continue;
 		fprintf(stderr, " %s %.1f,", phases[i].what,
 			(double)phases[i].us / 1e3);
+	}
 	fprintf(stderr, " all %.1f ms\n",
 		(double)phase_us(r->begin_ns, end_ns) / 1e3);
 }
 
 static uint32_t run_foreground(struct run *r)
 {
+	char vsock[VM_PATH_MAX];
 	struct foreground f = {
 		.session = &r->session,
 		.ready_fd = r->shim.ready_fd,
 		.control = r->control,
+		.dialed = r->shim.is_warm ? vm_path(&r->vm, "vsock.sock", vsock)
+					  : NULL,
 	};
 	struct shim_message m = {0};
 	uint32_t code = foreground_run(&f);
 
+	run_release_warm(r);
 	interrupt_ignore();
 	/* The shim ends the monitor and tidies up; then the name is free. */
 	if (!f.is_vm_over && !shim_send(r->control, SHIM_OVER, code, NULL))
@@ -249,8 +263,34 @@ static uint32_t run_foreground(struct run *r)
 			;
 	if (!f.is_vm_over && m.word != SHIM_ENDED)
 		run_lost_shim(r);
-	if (r->options.has_timing)
+	if (*f.why)
+		run_give_warm_up(r, f.why);
+	else if (r->options.has_timing)
 		print_timing(r, &f, clock_now_ns());
+	return code;
+}
+
+static uint32_t run_once(struct run *r, int argc, char **argv)
+{
+	struct err e = {0};
+	uint32_t code = CTL_FAILED;
+
+	run_init(r);
+	if (prepare(r, argc, argv, &e) ||
+	    shim_start(&r->shim, &r->control, &e)) {
+		ctl_complain("%s", e.text);
+		*r->broken = '\0';
+	} else {
+		r->made = 0;
+		r->id = strdup(r->vm.state.id);
+		/* So that a claim is not held by us when the shim ends. */
+		cell_close(&r->cell);
+		*r->broken = '\0';
+		run_begin_warm(r);
+		code = r->options.is_detached ? run_await_start(r)
+					      : run_foreground(r);
+	}
+	run_fini(r);
 	return code;
 }
 
@@ -258,22 +298,16 @@ int ctl_run(int argc, char **argv)
 {
 	/* Large, and there is one. */
 	static struct run r;
-	struct err e = {0};
-	uint32_t code = CTL_FAILED;
+	char broken[sizeof(r.broken)];
+	uint32_t code = run_once(&r, argc, argv);
 
-	run_init(&r);
-	if (prepare(&r, argc, argv, &e) ||
-	    shim_start(&r.shim, &r.control, &e)) {
-		ctl_complain("%s", e.text);
-	} else {
-		r.made = 0;
-		r.id = strdup(r.vm.state.id);
-		/* So that a claim is not held by us when the shim ends. */
-		cell_close(&r.cell);
-		code = r.options.is_detached ? run_await_start(&r)
-					     : run_foreground(&r);
+	/* Nothing has been read or written for it yet. */
+	if (*r.broken) {
+		memcpy(broken, r.broken, sizeof(broken));
+		r = (struct run){0};
+		memcpy(r.broken, broken, sizeof(broken));
+		code = run_once(&r, argc, argv);
 	}
-	run_fini(&r);
 	/* Where a signal has come, it is how we end. */
 	interrupt_release();
 	return (int)code;

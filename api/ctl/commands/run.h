@@ -11,6 +11,7 @@
 #include "api/ctl/vm/network.h"
 #include "api/ctl/vm/shim.h"
 #include "api/ctl/vm/vm.h"
+#include "api/ctl/vm/warm.h"
 
 /* One `mayctl run`: what was asked for, and what is made of it. */
 struct run;
@@ -48,6 +49,12 @@ struct run {
 	/* What is loaded is made another machine by it; NULL: it is booted. */
 	int (*revive)(struct run *r, struct err *e);
 	uint64_t begin_ns, image_ns;
+	struct warm warm; /* what it could go on from */
+	bool wants_warm;  /* there is none yet */
+	bool is_answered; /* of -d: by the agent */
+	char broken[256]; /* why it could not go on from it; "" for nothing */
+	pid_t warm_maker; /* 0 for none */
+	int warm_pipe;	  /* owned; the maker begins when it is closed */
 };
 
 /*
@@ -83,6 +90,26 @@ int run_configure(struct run *r, struct err *e);
 void run_drop_cell(struct run *r);
 void run_remove_dir(struct run *r);
 void run_drop_network(struct run *r);
+
+/* run_warm.c: a step. Looks whether there is a guest at rest to go on from. */
+int run_choose_warm(struct run *r, struct err *e);
+
+/*
+ * Has a guest at rest made for the next one, in the background, where it is
+ * wanted: not before run_release_warm(), or as long as this one should be left
+ * alone.
+ */
+void run_begin_warm(struct run *r);
+void run_release_warm(struct run *r);
+
+/*
+ * What was to go on from a guest at rest never answered, as why says: that is
+ * removed, and r is made ready for a start without it.
+ */
+void run_give_warm_up(struct run *r, const char *why);
+
+/* Makes one of an image for a microVM as `run` makes it without options. */
+int run_warm_image(const struct image *image, struct err *e);
 
 /* -d: waits until the command runs, and prints the name. A status. */
 uint32_t run_await_start(struct run *r);

@@ -404,6 +404,7 @@ static const struct arg table[] = {
 	{"timeout", "TIME", take_timeout},
 	{"start-timeout", "TIME", take_start_timeout},
 	{"timing", AT(has_timing)},
+	{"cold", AT(is_cold)},
 	{"console", AT(has_console)},
 	{"no-jail", AT(has_no_jail)},
 	/* `--entrypoint ''` clears the image's. */
@@ -450,6 +451,15 @@ static int refuse(const struct args *a, enum args_found found, struct err *e)
 		       a->word);
 }
 
+struct run_options run_options_usual(void)
+{
+	return (struct run_options){
+		.vcpu_count = 1,
+		.memory_mib = MEMORY_MIB,
+		.start_timeout_ms = START_TIMEOUT_MS,
+	};
+}
+
 int run_options_parse(struct run_options *o, int argc, char **argv,
 		      struct err *e)
 {
@@ -457,11 +467,7 @@ int run_options_parse(struct run_options *o, int argc, char **argv,
 	enum args_found found;
 	int rc;
 
-	*o = (struct run_options){
-		.vcpu_count = 1,
-		.memory_mib = MEMORY_MIB,
-		.start_timeout_ms = START_TIMEOUT_MS,
-	};
+	*o = run_options_usual();
 	while ((found = args_next(&a)) == ARGS_OPTION) {
 		rc = args_set(&a, o, e);
 		if (rc)

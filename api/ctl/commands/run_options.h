@@ -34,6 +34,7 @@ struct run_options {
 	bool is_detached;
 	bool is_removed;
 	bool has_timing;
+	bool is_cold; /* goes on from no guest at rest, and makes none */
 	bool has_console;
 	bool has_no_jail;
 	bool is_read_only; /* the root */
@@ -83,6 +84,9 @@ struct run_options {
 int run_options_parse(struct run_options *o, int argc, char **argv,
 		      struct err *e);
 void run_options_fini(struct run_options *o);
+
+/* Those of a run without any. */
+struct run_options run_options_usual(void);
 
 /* "none", "nat", "tap=NAME[,ip=ADDRESS/PREFIX[,gw=ADDRESS]]": net and tap. */
 int run_take_net(const struct args *a, void *into, struct err *e);

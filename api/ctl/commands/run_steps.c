@@ -256,9 +256,16 @@ uint32_t run_await_start(struct run *r)
 	while (!await_word(r, &m)) {
 		if (m.word == SHIM_MONITOR && r->revive)
 			is_told = revive(r);
+		if (m.word == SHIM_TAKEN)
+			r->is_answered = true;
 		if (m.word == SHIM_STARTED) {
 			puts(r->vm.state.name);
 			return 0;
+		}
+		if (m.word == SHIM_ENDED && r->shim.is_warm &&
+		    !r->is_answered && m.code == CTL_FAILED) {
+			run_give_warm_up(r, m.text);
+			return m.code;
 		}
 		if (m.word == SHIM_ENDED) {
 			if (*m.text && !is_told)
@@ -281,6 +288,7 @@ void run_init(struct run *r)
 	r->vm.owner_fd = -1;
 	r->cell.root_fd = r->cell.claim.fd = r->cell.cgroups.clone_fd = -1;
 	r->control = r->shim.ready_fd = r->image.fd = -1;
+	r->warm_pipe = -1;
 	for (i = 0; i < VM_PORTS_MAX; i++)
 		r->shim.port_fds[i] = -1;
 }
@@ -301,6 +309,8 @@ void run_fini(struct run *r)
 		fd_close(&r->shim.port_fds[i]);
 	fd_close(&r->shim.ready_fd);
 	fd_close(&r->control);
+	run_release_warm(r);
+	warm_fini(&r->warm);
 	run_disks_fini(&r->disks);
 	free(r->argv);
 	free(r->env);

@@ -156,16 +156,13 @@ static int take_answer(char *text, struct client_answer *answer, struct err *e)
 	return 0;
 }
 
-static int request(const char *socket, const char *method, const char *path,
-		   const char *body, int seconds, struct client_answer *answer,
-		   struct client_files *files, struct err *e)
+static int begin(const char *socket, const char *method, const char *path,
+		 const char *body, int seconds, struct err *e)
 {
-	CLEAN_FD int fd = -1;
-	char *request = NULL, *text = NULL;
-	int n, rc;
+	CLEAN_FD int fd = connect_to(socket, seconds, e);
+	char *request = NULL;
+	int n;
 
-	*answer = (struct client_answer){0};
-	fd = connect_to(socket, seconds, e);
 	if (fd < 0)
 		return fd;
 	n = asprintf(&request,
@@ -176,11 +173,31 @@ static int request(const char *socket, const char *method, const char *path,
 		return err_set(e, -ENOMEM, "no memory for the request");
 	send_all(fd, request, (size_t)n);
 	free(request);
+	return fd_steal(&fd);
+}
+
+static int request(const char *socket, const char *method, const char *path,
+		   const char *body, int seconds, struct client_answer *answer,
+		   struct client_files *files, struct err *e)
+{
+	CLEAN_FD int fd = begin(socket, method, path, body, seconds, e);
+	char *text = NULL;
+	int rc;
+
+	*answer = (struct client_answer){0};
+	if (fd < 0)
+		return fd;
 	rc = receive_all(fd, files, &text, e);
 	if (!rc)
 		rc = take_answer(text, answer, e);
 	free(text);
 	return rc;
+}
+
+int client_begin(const char *socket, const char *method, const char *path,
+		 const char *body, struct err *e)
+{
+	return begin(socket, method, path, body, CLIENT_USUAL_S, e);
 }
 
 int client_request(const char *socket, const char *method, const char *path,

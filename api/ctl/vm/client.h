@@ -28,8 +28,16 @@ int client_request(const char *socket, const char *method, const char *path,
 		   struct err *e);
 
 /*
- * The same for what has to succeed: an answer that is a refusal is -EREMOTEIO,
- * with the monitor's sentence. seconds is how long it may take.
+ * Sends the request and waits for nothing; a monitor that is only being started
+ * finds it. Returns the connection, which is to stay open until the answer is
+ * there, or a negative errno.
+ */
+int client_begin(const char *socket, const char *method, const char *path,
+		 const char *body, struct err *e);
+
+/*
+ * client_request() for what has to succeed: an answer that is a refusal is
+ * -EREMOTEIO, with the monitor's sentence. seconds is how long it may take.
  */
 int client_order(const char *socket, const char *method, const char *path,
 		 const char *body, int seconds, struct err *e);

@@ -51,6 +51,26 @@ static void sweep(int parent)
 	closedir(dir);
 }
 
+bool folder_is_begun(int parent, const char *name)
+{
+	int fd = openat(parent, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	const size_t len = strlen(name);
+	const struct dirent *entry;
+	bool is_there = false;
+
+	if (!dir)
+		fd_close(&fd);
+	while (dir && (entry = readdir(dir)))
+		is_there = is_there ||
+			   (is_part(entry->d_name) &&
+			    !strncmp(entry->d_name, name, len) &&
+			    !strncmp(entry->d_name + len, PART, strlen(PART)));
+	if (dir)
+		closedir(dir);
+	return is_there;
+}
+
 void folder_sweep(const char *path)
 {
 	CLEAN_FD int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);

@@ -22,6 +22,9 @@ struct folder {
 /* Makes it. -EEXIST where the name is taken. */
 int folder_begin(struct folder *f, const char *path, struct err *e);
 
+/* Whether there is one in the making, by the dead if they are not swept. */
+bool folder_is_begun(int parent, const char *name);
+
 /* Gives it its name; with is_synced a loss of power does not undo it. */
 int folder_commit(struct folder *f, bool is_synced, struct err *e);
 

@@ -1,10 +1,11 @@
-/* Two questions to the kernel's table of interfaces. */
+/* What is asked of the kernel's table of interfaces, without a program. */
 #include "api/ctl/vm/link.h"
 
 #include <errno.h>
 #include <linux/if_link.h>
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
+#include <net/if.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -12,7 +13,11 @@
 
 #include "vmm/base/fd.h"
 
-enum { ANSWER_MAX = 32 << 10, NAME_MAX_BYTES = 16 };
+enum {
+	ANSWER_MAX = 32 << 10,
+	NAME_MAX_BYTES = 16,
+	ATTRIBUTES_MAX = 512,
+};
 
 struct request {
 	struct nlmsghdr head;
@@ -22,7 +27,7 @@ struct request {
 };
 
 /* One request, one answer. Its length, or a negative errno. */
-static ssize_t ask(const struct request *r, void *answer)
+static ssize_t ask(const struct nlmsghdr *r, void *answer)
 {
 	CLEAN_FD int fd =
 		socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
@@ -30,7 +35,7 @@ static ssize_t ask(const struct request *r, void *answer)
 	ssize_t n;
 	int error;
 
-	if (fd < 0 || send(fd, r, r->head.nlmsg_len, 0) < 0)
+	if (fd < 0 || send(fd, r, r->nlmsg_len, 0) < 0)
 		return -errno;
 	do
 		n = recv(fd, answer, ANSWER_MAX, 0);
@@ -71,7 +76,7 @@ int link_find(const char *name, char alias[LINK_ALIAS_MAX])
 	r.attribute.rta_len = (unsigned short)RTA_LENGTH(len);
 	r.head.nlmsg_len =
 		NLMSG_LENGTH(sizeof(r.link)) + RTA_ALIGN(r.attribute.rta_len);
-	n = ask(&r, &answer);
+	n = ask(&r.head, &answer);
 	if (n <= 0 || answer.head.nlmsg_type != RTM_NEWLINK)
 		return 0;
 	memcpy(&link, answer.bytes + begin, sizeof(link));
@@ -103,7 +108,92 @@ int link_remove(int index)
 		struct nlmsghdr head;
 		char bytes[ANSWER_MAX];
 	} answer;
-	ssize_t n = ask(&r, &answer);
+	ssize_t n = ask(&r.head, &answer);
 
 	return n < 0 ? (int)n : 0;
+}
+
+/* ---- its name, its address ------------------------------------------------
+ */
+
+/* A request that changes something, with attributes behind its head. */
+struct change {
+	struct nlmsghdr head;
+	union {
+		struct ifinfomsg link;
+		struct ifaddrmsg address;
+	} of;
+	char attributes[ATTRIBUTES_MAX];
+};
+
+static void begin(struct change *c, unsigned type, size_t of_len)
+{
+	*c = (struct change){
+		.head = {.nlmsg_len = (unsigned)NLMSG_LENGTH(of_len),
+			 .nlmsg_type = (unsigned short)type,
+			 .nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK},
+	};
+}
+
+static void add(struct change *c, unsigned type, const void *bytes, size_t len)
+{
+	const struct rtattr head = {
+		.rta_len = (unsigned short)RTA_LENGTH(len),
+		.rta_type = (unsigned short)type,
+	};
+	char *at = (char *)c + NLMSG_ALIGN(c->head.nlmsg_len);
+
+	memcpy(at, &head, sizeof(head));
+	memcpy(at + RTA_LENGTH(0), bytes, len);
+	c->head.nlmsg_len = NLMSG_ALIGN(c->head.nlmsg_len) +
+			    (unsigned)RTA_ALIGN(head.rta_len);
+}
+
+static int change(const struct change *c)
+{
+	union {
+		struct nlmsghdr head;
+		char bytes[ANSWER_MAX];
+	} answer;
+	const ssize_t n = ask(&c->head, &answer);
+
+	return n < 0 ? (int)n : 0;
+}
+
+int link_name(int index, const char *alias)
+{
+	struct change c;
+
+	if (strlen(alias) >= LINK_ALIAS_MAX)
+		return -ENAMETOOLONG;
+	begin(&c, RTM_SETLINK, sizeof(c.of.link));
+	c.of.link.ifi_index = index;
+	add(&c, IFLA_IFALIAS, alias, strlen(alias));
+	return change(&c);
+}
+
+int link_address(int index, const uint8_t ip[4], uint8_t prefix)
+{
+	struct change c;
+
+	begin(&c, RTM_NEWADDR, sizeof(c.of.address));
+	c.head.nlmsg_flags |= NLM_F_CREATE | NLM_F_EXCL;
+	c.of.address = (struct ifaddrmsg){
+		.ifa_family = AF_INET,
+		.ifa_prefixlen = prefix,
+		.ifa_index = (unsigned)index,
+	};
+	add(&c, IFA_LOCAL, ip, 4);
+	add(&c, IFA_ADDRESS, ip, 4);
+	return change(&c);
+}
+
+int link_up(int index)
+{
+	struct change c;
+
+	begin(&c, RTM_SETLINK, sizeof(c.of.link));
+	c.of.link.ifi_index = index;
+	c.of.link.ifi_flags = c.of.link.ifi_change = IFF_UP;
+	return change(&c);
 }

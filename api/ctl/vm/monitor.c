@@ -19,13 +19,12 @@
 
 #include "api/ctl/agent/session.h"
 #include "api/ctl/base/process.h"
+#include "api/ctl/vm/client.h"
 #include "api/ctl/vm/handed.h"
 #include "vmm/base/fd.h"
 
 /* In the monitor's directory, which only it knows by name. */
 #define VSOCK_IN_JAIL "vsock.sock"
-
-enum { DRIVE_ID = 32 };
 
 #define QUIET_ARGS   "quiet acpi=off reboot=k panic=-1 8250.nr_uarts=0"
 #define CONSOLE_ARGS "console=ttyS0 acpi=off reboot=k panic=-1"
@@ -158,12 +157,12 @@ struct names {
 	const char *vsock;
 };
 
-static const char *name_drive(const struct monitor_plan *plan, unsigned i,
-			      char id[DRIVE_ID])
+const char *monitor_drive_id(const struct monitor_plan *plan, unsigned i,
+			     char id[MONITOR_ID_SIZE])
 {
-	snprintf(id, DRIVE_ID, SESSION_VOLUME_SERIAL, i - 1);
+	snprintf(id, MONITOR_ID_SIZE, SESSION_VOLUME_SERIAL, i - 1);
 	if (plan->drives[i].id)
-		snprintf(id, DRIVE_ID, "%s", plan->drives[i].id);
+		snprintf(id, MONITOR_ID_SIZE, "%s", plan->drives[i].id);
 	return id;
 }
 
@@ -171,13 +170,13 @@ static json_t *make_drives(const struct monitor_plan *plan,
 			   const struct names *names)
 {
 	json_t *drives = json_array();
-	char id[DRIVE_ID];
+	char id[MONITOR_ID_SIZE];
 	unsigned i;
 
 	for (i = 0; i < plan->drive_count; i++) {
 		const struct monitor_drive *d = &plan->drives[i];
 
-		name_drive(plan, i, id);
+		monitor_drive_id(plan, i, id);
 		/* What is flushed has to be on the disk. */
 		json_array_append_new(
 			drives,
@@ -250,6 +249,7 @@ struct hands {
 	struct handed_name kernel, initrd, tap, config;
 	struct handed_name drives[MONITOR_DRIVES_MAX];
 	int kvm, api, vsock; /* handed's */
+	char *load;	     /* owned: the request */
 };
 
 static int open_files(struct hands *h, const struct monitor_plan *plan,
@@ -325,13 +325,13 @@ static json_t *make_load(const struct hands *h, const struct monitor_plan *plan,
 			 const struct handed_name *memory)
 {
 	json_t *drives = json_array(), *nets = json_array();
-	char id[DRIVE_ID];
+	char id[MONITOR_ID_SIZE];
 	unsigned i;
 
 	for (i = 0; i < plan->drive_count; i++)
 		json_array_append_new(
 			drives, json_pack("{s:s, s:s}", "drive_id",
-					  name_drive(plan, i, id),
+					  monitor_drive_id(plan, i, id),
 					  "path_on_host", h->drives[i].text));
 	if (plan->tap)
 		json_array_append_new(nets, json_pack("{s:s, s:s}", "iface_id",
@@ -349,6 +349,7 @@ static int add_saved(struct hands *h, const struct vm *vm,
 		     const struct monitor_plan *plan, struct err *e)
 {
 	struct handed_name state, memory;
+	json_t *json;
 	int rc = handed_copy(&h->handed, plan->state_fd, "state", &state, e);
 
 	if (rc >= 0)
@@ -356,8 +357,12 @@ static int add_saved(struct hands *h, const struct vm *vm,
 				 e);
 	if (rc < 0)
 		return rc;
-	return vm_write_json(vm, MONITOR_LOAD,
-			     make_load(h, plan, &state, &memory), e);
+	json = make_load(h, plan, &state, &memory);
+	if (!plan->order_fd)
+		return vm_write_json(vm, MONITOR_LOAD, json, e);
+	h->load = json ? json_dumps(json, JSON_COMPACT) : NULL;
+	json_decref(json);
+	return h->load ? 0 : err_set(e, -ENOMEM, "no memory for a request");
 }
 
 static int hand_over(struct hands *h, const struct vm *vm,
@@ -415,6 +420,7 @@ static int start(const struct vm *vm, const struct monitor_plan *plan,
 		.fds = h->handed.fds,
 		.fd_count = h->handed.count,
 		.record_fd = record,
+		.is_bound = plan->is_bound,
 	};
 
 	if (record < 0)
@@ -425,6 +431,19 @@ static int start(const struct vm *vm, const struct monitor_plan *plan,
 	handed_list(&h->handed, files);
 	vm_monitor_id(vm->state.name, id);
 	return cell_start(plan->cell, &monitor, pid, e);
+}
+
+/* Before it listens: the order waits for it. */
+static int order(const struct vm *vm, const struct monitor_plan *plan,
+		 const struct hands *h, struct err *e)
+{
+	char api[VM_PATH_MAX];
+
+	if (!h->load)
+		return 0;
+	*plan->order_fd = client_begin(vm_path(vm, "api.sock", api), "PUT",
+				       "/snapshot/load", h->load, e);
+	return *plan->order_fd < 0 ? *plan->order_fd : 0;
 }
 
 int monitor_start(const struct vm *vm, const struct monitor_plan *plan,
@@ -448,8 +467,10 @@ int monitor_start(const struct vm *vm, const struct monitor_plan *plan,
 		fds[1] = console;
 	}
 	rc = hand_over(&hands, vm, plan, e);
+	rc = rc ? rc : order(vm, plan, &hands, e);
 	if (!rc)
 		rc = start(vm, plan, &hands, fds, pid, e);
+	free(hands.load);
 	handed_close(&hands.handed);
 	/* What of it the monitor needs, its process has. */
 	cell_close(plan->cell);

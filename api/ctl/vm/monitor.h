@@ -9,7 +9,10 @@
 
 /* The monitor of one microVM: its files, its configuration, its process. */
 
-enum { MONITOR_DRIVES_MAX = 1 + VM_VOLUMES_MAX }; /* image, volumes */
+enum {
+	MONITOR_DRIVES_MAX = 1 + VM_VOLUMES_MAX, /* image, volumes */
+	MONITOR_ID_SIZE = 32,
+};
 
 struct monitor_drive {
 	const char *path; /* borrowed */
@@ -37,6 +40,12 @@ struct monitor_plan {
 	bool has_console; /* the kernel's messages go to console.log */
 	/* What it is loaded of instead of being booted; borrowed, 0: booted. */
 	int state_fd, memory_fd;
+	/*
+	 * Gets the connection over which it has been ordered to load, to be
+	 * kept open; NULL: who starts it orders, by MONITOR_LOAD.
+	 */
+	int *order_fd;
+	bool is_bound; /* it ends with the process that starts it */
 };
 
 /* The request that loads it, in the microVM's directory. */
@@ -57,6 +66,10 @@ int monitor_find_file(char out[PATH_MAX], const char *name, struct err *e);
 
 /* mayfly-jailer beside program or beside mayctl; "" where there is none. */
 void monitor_find_jailer(char out[PATH_MAX], const char *program);
+
+/* What a drive is called in the guest. Returns id. */
+const char *monitor_drive_id(const struct monitor_plan *plan, unsigned i,
+			     char id[MONITOR_ID_SIZE]);
 
 /* Writes config.json into the directory of vm, for people. */
 int monitor_configure(const struct vm *vm, const struct monitor_plan *plan,

@@ -15,7 +15,6 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-#include "api/ctl/base/process.h"
 #include "api/ctl/vm/link.h"
 #include "api/ctl/vm/nat.h"
 #include "vmm/base/fd.h"
@@ -60,25 +59,36 @@ static void set_addresses(struct network *n, unsigned subnet)
 	memcpy(n->guest.ip, guest, 4);
 	n->guest.prefix = 30;
 	snprintf(n->tap, sizeof(n->tap), TAP_PREFIX "%u", subnet);
-	/* Locally administered, and the address in it. */
-	snprintf(n->mac, sizeof(n->mac), "06:00:%02x:%02x:%02x:%02x", guest[0],
-		 guest[1], guest[2], guest[3]);
 }
 
-/* Address, alias, up; by one program. */
+/*
+ * Locally administered. Addresses come back, and whoever has had one is still
+ * known by its hardware address to what it talked to; ids do not.
+ */
+static void set_mac(struct network *n, const char *id)
+{
+	const unsigned long long bits = strtoull(id, NULL, 16);
+
+	snprintf(n->mac, sizeof(n->mac), "06:%02x:%02x:%02x:%02x:%02x",
+		 (unsigned)(bits >> 32 & 0xff), (unsigned)(bits >> 24 & 0xff),
+		 (unsigned)(bits >> 16 & 0xff), (unsigned)(bits >> 8 & 0xff),
+		 (unsigned)(bits & 0xff));
+}
+
+/* Alias, address, up. */
 static int dress(const struct network *n, const char *id, struct err *e)
 {
-	static const char *const ip[] = {"ip", "-batch", "-", NULL};
-	const uint8_t *host = n->guest.gateway;
-	char text[256];
+	const int index = (int)if_nametoindex(n->tap);
+	char alias[LINK_ALIAS_MAX];
+	int rc;
 
-	snprintf(text, sizeof(text),
-		 "link set dev %s alias " ALIAS_PREFIX "%s\n"
-		 "address add %u.%u.%u.%u/%u dev %s\n"
-		 "link set dev %s up\n",
-		 n->tap, id, host[0], host[1], host[2], host[3],
-		 n->guest.prefix, n->tap, n->tap);
-	return process_feed(ip, text, e);
+	snprintf(alias, sizeof(alias), ALIAS_PREFIX "%s", id);
+	rc = index ? link_name(index, alias) : -ENODEV;
+	rc = rc ? rc : link_address(index, n->guest.gateway, n->guest.prefix);
+	rc = rc ? rc : link_up(index);
+	return rc ? err_set(e, rc, "can't set the tap %s up: %s", n->tap,
+			    strerror(-rc))
+		  : 0;
 }
 
 static int make_tap(struct network *n, const char *id,
@@ -190,6 +200,7 @@ int network_make(struct network *n, const char *id,
 	rc = make_tap(n, id, claim, e);
 	if (rc)
 		return rc;
+	set_mac(n, id);
 	find_dns(n);
 	rc = allow_forwarding(n, e);
 	return rc ? rc : nat_make(n, id, e);

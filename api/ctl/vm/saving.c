@@ -157,9 +157,9 @@ static int settle(const struct saving *s, int fd, const char *what,
 	return 0;
 }
 
-static int copy_into(const struct saving *s, int from, const char *name,
-		     uint64_t size, uint64_t least, uint64_t most,
-		     struct err *e)
+/* Returns the copy. */
+static int copy_into(int from, int dir, const char *name, uint64_t size,
+		     uint64_t least, uint64_t most, struct err *e)
 {
 	CLEAN_FD int to = -1;
 	int rc;
@@ -169,11 +169,24 @@ static int copy_into(const struct saving *s, int from, const char *name,
 			       "%s has %llu bytes, which no %s of this microVM "
 			       "has",
 			       name, (unsigned long long)size, name);
-	to = copy_make(s->folder->fd, name, e);
+	to = copy_make(dir, name, e);
 	if (to < 0)
 		return to;
 	rc = copy_file(from, to, size, name, e);
-	return rc ? rc : settle(s, to, name, e);
+	return rc ? rc : fd_steal(&to);
+}
+
+/* Files in memory that can't be changed, and nothing that is waited for. */
+int saving_take_sent(int from, int dir, const char *name, uint64_t least,
+		     uint64_t most, struct err *e)
+{
+	const int seals = fcntl(from, F_GET_SEALS);
+	struct stat st;
+
+	if (seals < 0 || !(seals & F_SEAL_SHRINK) || fstat(from, &st))
+		return err_set(e, -EPERM, "%s is no sealed file in memory",
+			       name);
+	return copy_into(from, dir, name, (uint64_t)st.st_size, least, most, e);
 }
 
 static int take_file(const struct saving *s, const char *name, uint64_t least,
@@ -189,28 +202,19 @@ static int take_file(const struct saving *s, const char *name, uint64_t least,
 	/* Not one that it could only find, and give a second name here. */
 	if (fstat(from, &st) || st.st_nlink != 1 || st.st_uid != owner)
 		return err_set(e, -EPERM, "%s is somebody else's", name);
-	return copy_into(s, from, name, size, least, most, e);
-}
-
-/* Files in memory that can't be changed, and nothing that is waited for. */
-static int take_sent(const struct saving *s, int from, const char *name,
-		     uint64_t least, uint64_t most, struct err *e)
-{
-	const int seals = fcntl(from, F_GET_SEALS);
-	struct stat st;
-
-	if (seals < 0 || !(seals & F_SEAL_SHRINK) || fstat(from, &st))
-		return err_set(e, -EPERM, "%s is no sealed file in memory",
-			       name);
-	return copy_into(s, from, name, (uint64_t)st.st_size, least, most, e);
+	return copy_into(from, s->folder->fd, name, size, least, most, e);
 }
 
 static int take(const struct saving *s, unsigned i, const char *name,
 		uint64_t least, uint64_t most, struct err *e)
 {
-	return s->how->is_fork
-		       ? take_sent(s, s->files.fds[i], name, least, most, e)
-		       : take_file(s, name, least, most, e);
+	CLEAN_FD int to = s->how->is_fork
+				  ? saving_take_sent(s->files.fds[i],
+						     s->folder->fd, name, least,
+						     most, e)
+				  : take_file(s, name, least, most, e);
+
+	return to < 0 ? to : settle(s, to, name, e);
 }
 
 static int take_pair(struct saving *s, struct err *e)

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "api/ctl/vm/folder.h"
 #include "vmm/base/err.h"
@@ -31,3 +32,10 @@ struct saving_how {
  */
 int saving_make(const char *name, const struct saving_how *how,
 		struct folder *f, struct err *e);
+
+/*
+ * Copies what a monitor has sent of a fork into a new file of a folder, where
+ * it is what it should be. Returns the copy, or a negative errno.
+ */
+int saving_take_sent(int from, int dir, const char *name, uint64_t least,
+		     uint64_t most, struct err *e);

@@ -56,7 +56,7 @@ struct shim {
 	pid_t pid;
 	pid_t guard;
 	bool is_running; /* the command; we have it */
-	bool is_taken;	 /* mayctl has the agent's call */
+	bool is_taken;	 /* the agent's call */
 	bool is_heir;	 /* mayctl has died, and we do its work */
 	unsigned tries;
 	struct session_plan heir_plan;
@@ -218,6 +218,12 @@ static ssize_t took_output(struct attach *a, int stream, const void *bytes,
 	return (ssize_t)len;
 }
 
+static void agent_called(struct attach *a)
+{
+	container_of(a, struct shim, attach)->is_taken = true;
+	tell(container_of(a, struct shim, attach), SHIM_TAKEN, 0, NULL);
+}
+
 static void command_started(struct attach *a)
 {
 	struct shim *s = container_of(a, struct shim, attach);
@@ -264,6 +270,7 @@ static void command_ended(struct attach *a, uint32_t code, const char *text)
 }
 
 static const struct attach_calls command_calls = {
+	.called = agent_called,
 	.output = took_output,
 	.started = command_started,
 	.ended = command_ended,
@@ -275,8 +282,13 @@ static int begin_command(struct shim *s, struct err *e)
 
 	if (rc)
 		return rc;
-	return attach_await(&s->attach, &s->loop, &command_calls,
-			    s->plan->ready_fd, s->plan->session, e);
+	if (!s->plan->is_warm)
+		return attach_await(&s->attach, &s->loop, &command_calls,
+				    s->plan->ready_fd, s->plan->session, e);
+	attach_dial(&s->attach, &s->loop, &command_calls, s->vsock,
+		    s->plan->session);
+	attach_call(&s->attach);
+	return 0;
 }
 
 /* ---- when mayctl has died ----------------------------------------------- */
@@ -446,8 +458,6 @@ static void end_guard(struct shim *s)
 		;
 }
 
-/* ---- begin and end ------------------------------------------------------ */
-
 static int begin(struct shim *s, struct err *e)
 {
 	struct shim_plan *plan = s->plan;
@@ -483,10 +493,7 @@ static int begin(struct shim *s, struct err *e)
 	return rc;
 }
 
-/*
- * Ends the monitor for good; it has nothing left to save. That takes the kernel
- * a while, which is used.
- */
+/* For good; it has nothing left to save. It takes a while, which is used. */
 static void kill_monitor(struct shim *s)
 {
 	if (s->pid > 0)
@@ -508,6 +515,9 @@ static void end(struct shim *s)
 	bool gone = false;
 
 	kill_monitor(s);
+	/* It will be booted instead, under the same name. */
+	if (s->plan->is_warm && !s->is_taken && s->code == CTL_FAILED)
+		vm->state.is_kept = false;
 	if (s->forward.loop)
 		forward_stop(&s->forward);
 	output_log_close(&s->output);

@@ -24,7 +24,10 @@ struct shim_plan {
 	/* It is loaded, not booted: its command runs, and mayctl makes another
 	 * machine of it before the shim has it. */
 	bool is_restored;
-	bool is_kept;	     /* of the state, once it is restored */
+	bool is_kept; /* of the state, once it is restored */
+	/* It is loaded as it was at rest: its agent is called. */
+	bool is_warm;
+	int order_fd;	     /* to the monitor, of is_warm */
 	int drop_fd;	     /* is mayctl's alone, and closed; 0 or -1: none */
 	uint64_t timeout_ms; /* 0 for none */
 	uint64_t start_ms;   /* until the guest has to have called */
@@ -43,7 +46,7 @@ struct shim_plan {
 enum shim_word {
 	SHIM_MONITOR = 1, /* shim: the monitor runs, code is its pid */
 	SHIM_STARTED,	  /* shim of -d: the command runs */
-	SHIM_TAKEN,	  /* mayctl: it has the agent's call */
+	SHIM_TAKEN,	  /* either: it has the agent's call */
 	SHIM_RENEWED,	  /* mayctl: what was restored is another machine */
 	SHIM_OVER,	  /* mayctl: the command ended, with code */
 	SHIM_ENDED,	  /* shim: all is over and tidied up, with code */
