@@ -91,7 +91,10 @@ static void has_started(struct attach *a)
 
 static void has_ended(struct attach *a, uint32_t code, const char *text)
 {
-	end(container_of(a, struct process, attach), code, text);
+	struct process *p = container_of(a, struct process, attach);
+
+	/* A sentence about what ran is that of a machine that is gone. */
+	end(p, text && p->stage == PROCESS_RUNNING ? STATUS_LOST : code, text);
 }
 
 static const struct attach_calls calls = {
@@ -137,12 +140,13 @@ int process_begin(struct process *p, struct loop *loop, int ready_fd,
 
 	if (rc)
 		return rc;
-	if (ready_fd >= 0)
+	if (ready_fd >= 0) {
 		rc = attach_await(&p->attach, loop, &calls, ready_fd,
 				  &p->spec.plan, e);
-	else
-		rc = attach_connect(&p->attach, loop, &calls, socket,
-				    &p->spec.plan, e);
+	} else {
+		attach_dial(&p->attach, loop, &calls, socket, &p->spec.plan);
+		attach_call(&p->attach);
+	}
 	if (!rc && p->io.fds[0] >= 0)
 		attach_input(&p->attach, p->io.fds[0]);
 	return rc;
