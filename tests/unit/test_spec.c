@@ -46,7 +46,8 @@ static int read_text(const char *text)
 {
 	FILE *f = fopen(path, "w");
 
-	assert_non_null(f);
+	if (!f)
+		abort();
 	fputs(text, f);
 	fclose(f);
 	return spec_read(&spec, bundle, &err);

@@ -78,16 +78,24 @@ static struct process *find_process(struct service *s, struct ttrpc_call *c,
 	return NULL;
 }
 
+/* The same of a request that may have made no sense, r then being NULL. */
+static struct process *find_asked(struct service *s, struct ttrpc_call *c,
+				  const void *r, char *const *id,
+				  char *const *exec_id)
+{
+	if (r)
+		return find_process(s, c, *id, *exec_id);
+	ttrpc_refuse(c, TTRPC_INVALID_ARGUMENT, "the request makes no sense");
+	return NULL;
+}
+
 /* Of the many requests that name a process and no more. */
 static struct process *process_named(struct service *s, struct ttrpc_call *c)
 {
 	const Task__ProcessRequest *r = task__process_request__unpack(
 		&c->arena.allocator, c->len, c->payload);
 
-	if (r)
-		return find_process(s, c, r->id, r->exec_id);
-	ttrpc_refuse(c, TTRPC_INVALID_ARGUMENT, "the request makes no sense");
-	return NULL;
+	return find_asked(s, c, r, r ? &r->id : NULL, r ? &r->exec_id : NULL);
 }
 
 /* ---- a container's life ------------------------------------------------- */
@@ -222,6 +230,8 @@ static void create(struct service *s, struct ttrpc_call *c)
 
 	if (!r)
 		ttrpc_refuse(c, TTRPC_INVALID_ARGUMENT, "no sense in Create");
+	else if (!*r->id)
+		ttrpc_refuse(c, TTRPC_INVALID_ARGUMENT, "Create has no id");
 	else if (s->task && !strcmp(s->task->id, r->id))
 		ttrpc_refuse(c, TTRPC_ALREADY_EXISTS, "%.80s is there already",
 			     r->id);
@@ -303,7 +313,11 @@ static void exec(struct service *s, struct ttrpc_call *c)
 	struct err e = {0};
 	struct task *t;
 
-	t = find_task(s, c, r ? r->id : "");
+	if (!r) {
+		ttrpc_refuse(c, TTRPC_INVALID_ARGUMENT, "no sense in Exec");
+		return;
+	}
+	t = find_task(s, c, r->id);
 	if (!t)
 		return;
 	for (x = t->execs; x && strcmp(x->exec_id, r->exec_id) != 0;)
@@ -367,9 +381,9 @@ static void kill_process(struct service *s, struct ttrpc_call *c)
 	const Task__KillRequest *r = task__kill_request__unpack(
 		&c->arena.allocator, c->len, c->payload);
 	struct process *p =
-		find_process(s, c, r ? r->id : "", r ? r->exec_id : "");
+		find_asked(s, c, r, r ? &r->id : NULL, r ? &r->exec_id : NULL);
 
-	if (!p)
+	if (!p || !r)
 		return;
 	if (r->signal < 1 || r->signal > 64)
 		ttrpc_refuse(c, TTRPC_INVALID_ARGUMENT, "%u is no signal",
@@ -393,9 +407,9 @@ static void resize(struct service *s, struct ttrpc_call *c)
 	const Task__ResizeRequest *r = task__resize_request__unpack(
 		&c->arena.allocator, c->len, c->payload);
 	struct process *p =
-		find_process(s, c, r ? r->id : "", r ? r->exec_id : "");
+		find_asked(s, c, r, r ? &r->id : NULL, r ? &r->exec_id : NULL);
 
-	if (!p)
+	if (!p || !r)
 		return;
 	p->spec.plan.size = (struct terminal_size){
 		.rows = (uint16_t)r->height, .columns = (uint16_t)r->width};
@@ -409,9 +423,9 @@ static void close_io(struct service *s, struct ttrpc_call *c)
 	const Task__CloseRequest *r = task__close_request__unpack(
 		&c->arena.allocator, c->len, c->payload);
 	struct process *p =
-		find_process(s, c, r ? r->id : "", r ? r->exec_id : "");
+		find_asked(s, c, r, r ? &r->id : NULL, r ? &r->exec_id : NULL);
 
-	if (!p)
+	if (!p || !r)
 		return;
 	if (r->stdin)
 		stdio_close_input(&p->io);

@@ -15,6 +15,14 @@
 #include "api/ctl/base/process.h"
 #include "vmm/base/fd.h"
 
+/* Behind what is there, with a comma between; size is enough by its making. */
+static void append(char *list, size_t size, const char *word)
+{
+	const size_t len = strlen(list);
+
+	snprintf(list + len, size - len, "%s%s", len ? "," : "", word);
+}
+
 int rootfs_add(struct rootfs *r, const char *type, const char *source,
 	       char *const *options, size_t option_count, struct err *e)
 {
@@ -33,11 +41,8 @@ int rootfs_add(struct rootfs *r, const char *type, const char *source,
 				   calloc(1, len)};
 	if (!m->type || !m->source || !m->options)
 		return err_set(e, -ENOMEM, "no memory for mounts");
-	for (i = 0; i < option_count; i++) {
-		if (i)
-			strcat(m->options, ",");
-		strcat(m->options, options[i]);
-	}
+	for (i = 0; i < option_count; i++)
+		append(m->options, len, options[i]);
 	return 0;
 }
 
@@ -63,8 +68,8 @@ static int mount_one(const struct rootfs_mount *m, const char *path,
 		     struct err *e)
 {
 	unsigned long flags = MS_RDONLY | MS_NODEV | MS_NOSUID;
-	char *rest = strdup(m->options),
-	     *data = calloc(1, strlen(m->options) + 1);
+	const size_t size = strlen(m->options) + 1;
+	char *rest = strdup(m->options), *data = calloc(1, size);
 	char *save = NULL, *word;
 	int rc = 0;
 
@@ -72,11 +77,8 @@ static int mount_one(const struct rootfs_mount *m, const char *path,
 	     word = strtok_r(NULL, ",", &save)) {
 		if (!strcmp(word, "bind") || !strcmp(word, "rbind"))
 			flags |= MS_BIND | (*word == 'r' ? MS_REC : 0u);
-		else if (strcmp(word, "ro") != 0 && strcmp(word, "rw") != 0) {
-			if (*data)
-				strcat(data, ",");
-			strcat(data, word);
-		}
+		else if (strcmp(word, "ro") != 0 && strcmp(word, "rw") != 0)
+			append(data, size, word);
 	}
 	if (!rest || !data ||
 	    mount(m->source, path, flags & MS_BIND ? NULL : m->type, flags,

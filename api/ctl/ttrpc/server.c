@@ -61,17 +61,10 @@ static struct ttrpc_call *make_call(struct ttrpc_connection *n, uint32_t stream)
 
 /* ---- connections -------------------------------------------------------- */
 
-static void close_connection(struct ttrpc_connection *n)
+/* Of one that is in no list any more. */
+static void free_connection(struct ttrpc_connection *n)
 {
-	struct ttrpc_connection **at = &n->server->connections;
-
-	n->is_broken = true;
-	if (n->is_serving)
-		return;
 	(void)wire_flush(&n->wire);
-	while (*at != n)
-		at = &(*at)->next;
-	*at = n->next;
 	n->server->count--;
 	loop_delete(n->server->loop, &n->watch);
 	while (n->calls) {
@@ -86,6 +79,19 @@ static void close_connection(struct ttrpc_connection *n)
 	}
 	wire_fini(&n->wire);
 	free(n);
+}
+
+static void close_connection(struct ttrpc_connection *n)
+{
+	struct ttrpc_connection **at = &n->server->connections;
+
+	n->is_broken = true;
+	if (n->is_serving)
+		return;
+	while (*at != n)
+		at = &(*at)->next;
+	*at = n->next;
+	free_connection(n);
 }
 
 /* Sends, and watches for what there is to wait for. */
@@ -266,7 +272,9 @@ void ttrpc_server_stop(struct ttrpc_server *s)
 	if (s->listen.ready)
 		loop_delete(s->loop, &s->listen);
 	while (s->connections) {
-		s->connections->is_serving = false;
-		close_connection(s->connections);
+		struct ttrpc_connection *n = s->connections;
+
+		s->connections = n->next;
+		free_connection(n);
 	}
 }
