@@ -30,14 +30,15 @@ ifeq ($(CI),true)
 WARN += -Werror
 endif
 
-CPPFLAGS := -I. -D_GNU_SOURCE -DMAYFLY_VERSION='"$(VERSION)"' \
+CPPFLAGS := -I. -Ibuild/proto -D_GNU_SOURCE -DMAYFLY_VERSION='"$(VERSION)"' \
 	-DWIRE_VERSION='"$(WIRE_VERSION)"'
 CFLAGS   := -std=gnu17 -O2 -g -fPIE $(WARN) -fno-strict-aliasing \
 	-fstack-protector-strong -fstack-clash-protection \
 	-ffunction-sections -fdata-sections
 LDFLAGS  := -static-pie -Wl,-z,relro,-z,now,-z,separate-code,--gc-sections
 # Debian's liburing.so does not export all that its header declares.
-LDLIBS   := -lm -ljansson -l:liburing.a -lseccomp -l:libz.a -l:libmd.a
+LDLIBS   := -lm -ljansson -l:liburing.a -lseccomp -l:libz.a -l:libmd.a \
+	-l:libprotobuf-c.a
 # Device trees are aarch64's. Only one libfdt-dev can be installed.
 FDT       = $(if $(CROSS),-L$(shell tests/debian-package libfdt-dev:arm64)/usr/lib/$(CROSS:%-=%)) -l:libfdt.a
 ifeq ($(ARCH),aarch64)
@@ -118,6 +119,10 @@ CTL_BENCH    := axis bench block boot calls clone compare container density disk
 CTL_COMMANDS := main bench complain api boot cp cp_place docker env exec foreground \
 	image jail logs ps run run_disks run_mounts run_options run_plan \
 	run_steps run_warm restore restored snapshot stop values
+CTL_CONTAINERD := main event host machine method process rootfs service spec \
+	spec_mount stdio
+CTL_TTRPC    := arena client server wire
+MESSAGES     := ttrpc task
 JAILS        := jail_find jail_remove
 
 VMM_SRC := $(BASE:%=vmm/base/%.c) vmm/base/spare.c $(EVENT:%=vmm/event/%.c) \
@@ -131,6 +136,10 @@ CTL_SRC := $(CTL_BASE:%=api/ctl/base/%.c) $(CTL_AGENT:%=api/ctl/agent/%.c) \
 	$(CTL_BENCH:%=api/ctl/bench/%.c) $(CTL_COMMANDS:%=api/ctl/commands/%.c) \
 	$(JAILS:%=jailer/jails/%.c) jailer/landlock.c $(JSON:%=api/json/%.c) \
 	$(BASE:%=vmm/base/%.c) vmm/event/loop.c vmm/state/hmac.c vmm/state/key.c
+SHIM_SRC := $(CTL_CONTAINERD:%=api/ctl/containerd/%.c) $(CTL_TTRPC:%=api/ctl/ttrpc/%.c) \
+	$(CTL_BASE:%=api/ctl/base/%.c) $(CTL_AGENT:%=api/ctl/agent/%.c) \
+	$(CTL_VM:%=api/ctl/vm/%.c) jailer/landlock.c $(JSON:%=api/json/%.c) \
+	$(BASE:%=vmm/base/%.c) vmm/event/loop.c vmm/state/hmac.c vmm/state/key.c
 JAILER_SRC := $(JAILER:%=jailer/%.c) $(BASE:%=vmm/base/%.c)
 
 obj = $(patsubst %.c,$(B)/%.o,$(1))
@@ -138,7 +147,8 @@ obj = $(patsubst %.c,$(B)/%.o,$(1))
 # ---- programs --------------------------------------------------------------
 
 UAPI     := $(T)/uapi
-PROGRAMS := $(B)/mayfly $(B)/mayctl $(B)/mayfly-jailer
+PROGRAMS := $(B)/mayfly $(B)/mayctl $(B)/mayfly-jailer \
+	$(B)/containerd-shim-mayfly-v1
 GUEST    := build/guest/$(ARCH)
 # What `mayctl bench` runs beside mayfly's own programs.
 BENCH_PARTS := $(if $(filter x86_64,$(ARCH)),$(addprefix $(GUEST)/,bench-guest \
@@ -147,13 +157,15 @@ BENCH_PARTS := $(if $(filter x86_64,$(ARCH)),$(addprefix $(GUEST)/,bench-guest \
 .PHONY: all programs
 all: programs guest $(if $(filter x86_64,$(ARCH)),bare-guests) ## build everything: programs and guest (the default)
 
-programs: $(PROGRAMS) $(T)/seccomp/policy.json $(BENCH_PARTS) $(UAPI)/asm ## build mayfly, mayctl and mayfly-jailer
+programs: $(PROGRAMS) $(T)/seccomp/policy.json $(BENCH_PARTS) $(UAPI)/asm ## build mayfly, mayctl, mayfly-jailer and the shim
 ifeq ($(FLAVOUR),release)
 	$(Q)for p in $(notdir $(PROGRAMS)); do ln -sf release/$$p $(T)/$$p; done
 endif
 
 $(B)/mayfly: $(call obj,$(VMM_SRC) api/main.c) $(B)/vmm/seccomp/programs.o
 $(B)/mayctl: $(call obj,$(CTL_SRC))
+$(B)/containerd-shim-mayfly-v1: $(call obj,$(SHIM_SRC)) \
+	$(MESSAGES:%=$(B)/proto/%.pb-c.o)
 # glibc asks CPUID dozens of times before main(), 0.35 ms where that is
 # virtualised; musl never does, and starts and ends the jailer in 0.13 ms.
 MUSL := $(wildcard /usr/lib/$(ARCH)-linux-musl/rcrt1.o)
@@ -178,6 +190,23 @@ endif
 $(B)/%.o: %.c
 	$(Q)mkdir -p $(@D)
 	$(call say,CC,$<)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+
+# Messages of containerd's, packed and unpacked by what protoc-c makes of them.
+build/proto/%.pb-c.c build/proto/%.pb-c.h: api/ctl/messages/%.proto
+	$(Q)mkdir -p $(@D)
+	$(call say,GEN,$@)protoc-c --c_out=build/proto -Iapi/ctl/messages $<
+
+$(B)/proto/%.pb-c.o: build/proto/%.pb-c.c
+	$(Q)mkdir -p $(@D)
+	$(call say,CC,$<)$(CC) $(CPPFLAGS) $(CFLAGS) -w -c -o $@ $<
+
+# Whoever includes them: not before they are there. Their initializers cast
+# qualifiers away.
+MESSAGE_USERS := $(call obj,$(CTL_TTRPC:%=api/ctl/ttrpc/%.c) \
+	$(CTL_CONTAINERD:%=api/ctl/containerd/%.c)) \
+	$(B)/tests/unit/test_ttrpc.o $(B)/tests/fuzz/fuzz_ttrpc.o
+$(MESSAGE_USERS): | $(MESSAGES:%=build/proto/%.pb-c.h)
+$(MESSAGE_USERS): CFLAGS += -Wno-cast-qual
 
 # The kernel's headers, without the other libc's beside them.
 $(B)/musl/include:
@@ -471,6 +500,10 @@ EXTRA_seal := api/ctl/vm/seal api/ctl/base/copy
 EXTRA_folder := api/ctl/vm/folder api/ctl/base/tree
 EXTRA_uids := api/ctl/vm/uids api/ctl/base/process api/ctl/base/interrupt
 EXTRA_session := $(addprefix api/ctl/agent/,frame session session_ask session_request)
+TTRPC_PARTS := $(CTL_TTRPC:%=api/ctl/ttrpc/%) $(MESSAGES:%=proto/%.pb-c)
+EXTRA_ttrpc := $(TTRPC_PARTS)
+EXTRA_spec := $(addprefix api/ctl/,containerd/spec containerd/spec_mount \
+	base/process base/interrupt)
 EXTRA_image_tar := api/ctl/image/tar api/ctl/image/entry api/ctl/base/tar
 EXTRA_image_model := api/ctl/image/model
 EXTRA_image_wall := api/ctl/image/wall
@@ -499,6 +532,7 @@ FUZZ := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 FUZZ_EXTRA_routes := $(FAKES)
 FUZZ_EXTRA_state := $(EXTRA_state)
 FUZZ_EXTRA_image_tar := $(EXTRA_image_tar) api/ctl/image/model
+FUZZ_EXTRA_ttrpc := $(TTRPC_PARTS)
 FUZZ_LINK_routes := -Wl,--wrap=open,--wrap=fd_open
 
 .PHONY: fuzzers fuzz

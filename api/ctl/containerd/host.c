@@ -1,0 +1,156 @@
+#include "api/ctl/containerd/host.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sha2.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "api/ctl/base/process.h"
+#include "api/json/json.h"
+#include "vmm/base/fd.h"
+
+enum { DIGITS = 24, CONFIG_MAX = 64 << 10 };
+
+static const char *runtime_dir(void)
+{
+	const char *dir = getenv("XDG_RUNTIME_DIR");
+
+	return dir && *dir == '/' ? dir : "/run";
+}
+
+/* Any words, as so many hexadecimal digits. */
+static void digest(const struct host *h, char out[DIGITS + 1])
+{
+	char hex[SHA256_DIGEST_STRING_LENGTH];
+	SHA2_CTX sha;
+
+	SHA256Init(&sha);
+	/* With the NULs, lest "a","bc" be "ab","c". */
+	SHA256Update(&sha, (const uint8_t *)h->address, strlen(h->address) + 1);
+	SHA256Update(&sha, (const uint8_t *)h->namespace,
+		     strlen(h->namespace) + 1);
+	SHA256Update(&sha, (const uint8_t *)h->group, strlen(h->group) + 1);
+	SHA256End(&sha, hex);
+	snprintf(out, DIGITS + 1, "%.*s", DIGITS, hex);
+}
+
+int host_place(struct host *h, struct err *e)
+{
+	char name[DIGITS + 1];
+	int n;
+
+	digest(h, name);
+	snprintf(h->vm_name, sizeof(h->vm_name), "containerd-%s", name);
+	n = snprintf(h->socket, sizeof(h->socket), "%s/mayfly-shim/%s.sock",
+		     runtime_dir(), name);
+	if (n >= (int)sizeof(h->socket))
+		return err_set(e, -ENAMETOOLONG,
+			       "XDG_RUNTIME_DIR is too long for a socket's "
+			       "path");
+	return 0;
+}
+
+/* ---- its configuration -------------------------------------------------- */
+
+static const struct field config_fields[] = {
+	{.name = "vcpus",
+	 .type = FIELD_INTEGER,
+	 FIELD_AT(struct host_config, vcpus),
+	 .min = 1,
+	 .max = 32},
+	{.name = "memory_mib",
+	 .type = FIELD_INTEGER,
+	 FIELD_AT(struct host_config, memory_mib),
+	 .min = 32},
+	{.name = "kernel",
+	 .type = FIELD_STRING,
+	 FIELD_AT(struct host_config, kernel)},
+	{.name = "jail",
+	 .type = FIELD_BOOL,
+	 FIELD_AT(struct host_config, has_jail)},
+};
+
+static const struct field_table config_table =
+	FIELD_TABLE("shim.json", struct host_config, config_fields);
+
+void host_config_fini(struct host_config *c)
+{
+	json_unbind(&config_table, c);
+}
+
+int host_read_config(struct host_config *c, struct err *e)
+{
+	const char *path = getenv("MAYFLY_SHIM_CONFIG");
+	const bool is_named = path && *path;
+	json_t *json;
+	char *text;
+	int rc;
+
+	*c = (struct host_config){
+		.vcpus = 1, .memory_mib = 256, .has_jail = true};
+	path = is_named ? path : "/etc/mayfly/shim.json";
+	if (!is_named && access(path, F_OK))
+		return 0;
+	rc = process_read_file(path, CONFIG_MAX, &text, e);
+	if (rc)
+		return rc;
+	json = json_parse(text, strlen(text), e);
+	free(text);
+	if (!json)
+		return err_context(e, "%s", path);
+	rc = json_bind(json, &config_table, c, NULL, e);
+	json_decref(json);
+	return rc ? err_context(e, "%s", path) : 0;
+}
+
+/* ---- its socket --------------------------------------------------------- */
+
+static bool somebody_listens(const struct sockaddr_un *a)
+{
+	CLEAN_FD int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	return fd >= 0 && !connect(fd, (const struct sockaddr *)a, sizeof(*a));
+}
+
+/* Two that start at once must not take each other's socket for a dead one's. */
+static int lock(const char *dir, struct err *e)
+{
+	CLEAN_FD int fd = -1;
+
+	if (mkdir(dir, 0700) && errno != EEXIST)
+		return err_errno(e, "can't make %s", dir);
+	fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	if (fd < 0 || flock(fd, LOCK_EX))
+		return err_errno(e, "can't lock %s", dir);
+	return fd_steal(&fd);
+}
+
+int host_listen(const struct host *h, int *fd, struct err *e)
+{
+	struct sockaddr_un a = {.sun_family = AF_UNIX};
+	CLEAN_FD int made = -1;
+	CLEAN_FD int held = -1;
+	char dir[PATH_MAX];
+
+	memcpy(a.sun_path, h->socket, sizeof(a.sun_path));
+	snprintf(dir, sizeof(dir), "%.*s",
+		 (int)(strrchr(h->socket, '/') - h->socket), h->socket);
+	held = lock(dir, e);
+	if (held < 0)
+		return held;
+	if (somebody_listens(&a))
+		return 1;
+	unlink(h->socket);
+	made = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (made < 0 || bind(made, (const struct sockaddr *)&a, sizeof(a)) ||
+	    listen(made, 64))
+		return err_errno(e, "can't listen at %s", h->socket);
+	*fd = fd_steal(&made);
+	return 0;
+}

@@ -1,0 +1,559 @@
+/* The methods of the task service. None of them waits for the guest. */
+#include "api/ctl/containerd/method.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <task.pb-c.h>
+#include <unistd.h>
+
+#include "api/ctl/containerd/event.h"
+#include "api/ctl/vm/client.h"
+#include "vmm/base/container.h"
+
+enum { PAUSE_S = 10 };
+
+static void refuse(struct ttrpc_call *c, const struct err *e)
+{
+	enum ttrpc_code code = TTRPC_UNKNOWN;
+
+	if (e->code == -ENOTSUP)
+		code = TTRPC_UNIMPLEMENTED;
+	else if (e->code == -EINVAL)
+		code = TTRPC_INVALID_ARGUMENT;
+	ttrpc_refuse(c, code, "%s", e->text);
+}
+
+static void answer_empty(struct ttrpc_call *c)
+{
+	Task__Empty empty = TASK__EMPTY__INIT;
+
+	ttrpc_answer(c, &empty.base);
+}
+
+static void answer_pid(struct ttrpc_call *c, uint32_t pid)
+{
+	Task__PidResponse r = TASK__PID_RESPONSE__INIT;
+
+	r.pid = pid;
+	ttrpc_answer(c, &r.base);
+}
+
+static Task__Timestamp stamp_of(const struct process *p)
+{
+	Task__Timestamp at = TASK__TIMESTAMP__INIT;
+
+	at.seconds = p->exited_at.tv_sec;
+	at.nanos = (int32_t)p->exited_at.tv_nsec;
+	return at;
+}
+
+/* ---- who is meant ------------------------------------------------------- */
+
+/* NULL where there is none, and c is answered. */
+static struct task *find_task(struct service *s, struct ttrpc_call *c,
+			      const char *id)
+{
+	if (s->task && !s->task->creating && !strcmp(s->task->id, id))
+		return s->task;
+	ttrpc_refuse(c, TTRPC_NOT_FOUND, "there is no container %.80s here",
+		     id);
+	return NULL;
+}
+
+static struct process *find_process(struct service *s, struct ttrpc_call *c,
+				    const char *id, const char *exec_id)
+{
+	struct task *t = find_task(s, c, id);
+	struct process *p;
+
+	if (!t || !*exec_id)
+		return t ? &t->init : NULL;
+	for (p = t->execs; p; p = p->next)
+		if (!strcmp(p->exec_id, exec_id))
+			return p;
+	ttrpc_refuse(c, TTRPC_NOT_FOUND, "there is no exec %.80s in %.80s",
+		     exec_id, id);
+	return NULL;
+}
+
+/* The same of a request that may have made no sense, r then being NULL. */
+static struct process *find_asked(struct service *s, struct ttrpc_call *c,
+				  const void *r, char *const *id,
+				  char *const *exec_id)
+{
+	if (r)
+		return find_process(s, c, *id, *exec_id);
+	ttrpc_refuse(c, TTRPC_INVALID_ARGUMENT, "the request makes no sense");
+	return NULL;
+}
+
+/* Of the many requests that name a process and no more. */
+static struct process *process_named(struct service *s, struct ttrpc_call *c)
+{
+	const Task__ProcessRequest *r = task__process_request__unpack(
+		&c->arena.allocator, c->len, c->payload);
+
+	return find_asked(s, c, r, r ? &r->id : NULL, r ? &r->exec_id : NULL);
+}
+
+/* ---- a container's life ------------------------------------------------- */
+
+static void has_started(struct process *p)
+{
+	struct service *s = p->owner;
+	struct ttrpc_call *c = p->starting;
+
+	event_started(s, s->task, p);
+	p->starting = NULL;
+	if (c)
+		answer_pid(c, p->pid);
+}
+
+static void has_ended(struct process *p, const char *text)
+{
+	struct service *s = p->owner;
+	struct ttrpc_call *c = p->starting;
+	struct process *x;
+
+	p->starting = NULL;
+	if (c)
+		ttrpc_refuse(c, TTRPC_UNKNOWN, "%s",
+			     text ? text : "it ended before it began");
+	else
+		event_ended(s, s->task, p);
+	/* With PID 1 all of its container ends. */
+	for (x = p == &s->task->init ? s->task->execs : NULL; x; x = x->next)
+		process_lose(x, "its container has ended");
+}
+
+void method_drop_task(struct service *s)
+{
+	struct task *t = s->task;
+
+	if (!t)
+		return;
+	while (t->execs) {
+		struct process *p = t->execs;
+
+		t->execs = p->next;
+		process_fini(p);
+		free(p);
+	}
+	process_fini(&t->init);
+	machine_end(&s->machine);
+	rootfs_fini(&t->rootfs);
+	free(t->id);
+	free(t->bundle);
+	free(t);
+	s->task = NULL;
+}
+
+static void machine_made(struct machine *m, const struct err *e)
+{
+	struct service *s = container_of(m, struct service, machine);
+	struct ttrpc_call *c = s->task->creating;
+
+	s->task->creating = NULL;
+	if (e->code) {
+		refuse(c, e);
+		method_drop_task(s);
+		return;
+	}
+	s->task->init.pid = (uint32_t)m->pid;
+	event_created(s, s->task);
+	answer_pid(c, s->task->init.pid);
+}
+
+static void machine_lost(struct machine *m)
+{
+	struct service *s = container_of(m, struct service, machine);
+
+	if (s->task)
+		process_lose(&s->task->init, "the microVM's monitor has ended");
+}
+
+static int take_rootfs(struct task *t, const Task__CreateRequest *r,
+		       struct err *e)
+{
+	int rc = 0;
+
+	t->rootfs.path = t->init.spec.root;
+	for (size_t i = 0; i < r->n_rootfs && !rc; i++) {
+		const Task__Mount *m = r->rootfs[i];
+
+		rc = rootfs_add(&t->rootfs, m->type, m->source, m->options,
+				m->n_options, e);
+	}
+	return rc;
+}
+
+static int begin_task(struct service *s, const Task__CreateRequest *r,
+		      struct err *e)
+{
+	const struct process_words words = {"", r->stdin, r->stdout, r->stderr,
+					    r->terminal};
+	struct task *t = s->task = calloc(1, sizeof(*t));
+	int rc;
+
+	if (!t)
+		return err_set(e, -ENOMEM, "no memory for a container");
+	t->id = strdup(r->id);
+	t->bundle = strdup(r->bundle);
+	t->init.owner = s;
+	t->init.started = has_started;
+	t->init.ended = has_ended;
+	if (!t->id || !t->bundle)
+		return err_set(e, -ENOMEM, "no memory for a container");
+	rc = spec_read(&t->init.spec, t->bundle, e);
+	if (!rc)
+		rc = process_init(&t->init, &s->loop, &words, e);
+	if (!rc)
+		rc = take_rootfs(t, r, e);
+	if (rc)
+		return rc;
+	s->machine = (struct machine){
+		.loop = &s->loop,
+		.config = &s->config,
+		.made = machine_made,
+		.lost = machine_lost,
+	};
+	return machine_begin(&s->machine, s->host, &t->rootfs, e);
+}
+
+static void create(struct service *s, struct ttrpc_call *c)
+{
+	const Task__CreateRequest *r = task__create_request__unpack(
+		&c->arena.allocator, c->len, c->payload);
+	struct err e = {0};
+
+	if (!r)
+		ttrpc_refuse(c, TTRPC_INVALID_ARGUMENT, "no sense in Create");
+	else if (!*r->id)
+		ttrpc_refuse(c, TTRPC_INVALID_ARGUMENT, "Create has no id");
+	else if (s->task && !strcmp(s->task->id, r->id))
+		ttrpc_refuse(c, TTRPC_ALREADY_EXISTS, "%.80s is there already",
+			     r->id);
+	else if (s->task)
+		ttrpc_refuse(c, TTRPC_UNIMPLEMENTED,
+			     "a microVM holds one container as yet, and the "
+			     "pod's has %.80s",
+			     s->task->id);
+	else if (*r->checkpoint)
+		ttrpc_refuse(c, TTRPC_UNIMPLEMENTED,
+			     "containers are not made of checkpoints; mayctl "
+			     "snapshot and restore do it for microVMs");
+	else if (begin_task(s, r, &e)) {
+		refuse(c, &e);
+		method_drop_task(s);
+	} else
+		s->task->creating = c;
+}
+
+static void start(struct service *s, struct ttrpc_call *c)
+{
+	struct process *p = process_named(s, c);
+	const bool is_init = p && p == &s->task->init;
+	struct err e = {0};
+
+	if (!p)
+		return;
+	if (p->stage != PROCESS_CREATED || p->attach.loop) {
+		ttrpc_refuse(c, TTRPC_FAILED_PRECONDITION,
+			     "it was started already");
+		return;
+	}
+	p->pid = s->task->init.pid;
+	p->starting = c;
+	if (!process_begin(p, &s->loop, is_init ? s->machine.ready_fd : -1,
+			   s->machine.vsock, &e))
+		return;
+	/* It may have ended on the way, and then c is answered. */
+	process_lose(p, e.text);
+}
+
+static void delete(struct service *s, struct ttrpc_call *c)
+{
+	struct process *p = process_named(s, c), **at;
+	Task__DeleteResponse r = TASK__DELETE_RESPONSE__INIT;
+	Task__Timestamp stamp;
+
+	if (!p)
+		return;
+	if (p->stage == PROCESS_RUNNING ||
+	    (p->stage == PROCESS_CREATED && p->starting)) {
+		ttrpc_refuse(c, TTRPC_FAILED_PRECONDITION,
+			     "it runs; kill it first");
+		return;
+	}
+	stamp = stamp_of(p);
+	r.pid = p->pid;
+	r.exit_status = p->exit_status;
+	r.exited_at = &stamp;
+	if (p == &s->task->init) {
+		event_deleted(s, s->task);
+		method_drop_task(s);
+	} else {
+		for (at = &s->task->execs; *at != p;)
+			at = &(*at)->next;
+		*at = p->next;
+		process_fini(p);
+		free(p);
+	}
+	ttrpc_answer(c, &r.base);
+}
+
+static void exec(struct service *s, struct ttrpc_call *c)
+{
+	const Task__ExecRequest *r = task__exec_request__unpack(
+		&c->arena.allocator, c->len, c->payload);
+	struct process_words words;
+	struct process *p, *x;
+	struct err e = {0};
+	struct task *t;
+
+	if (!r) {
+		ttrpc_refuse(c, TTRPC_INVALID_ARGUMENT, "no sense in Exec");
+		return;
+	}
+	t = find_task(s, c, r->id);
+	if (!t)
+		return;
+	for (x = t->execs; x && strcmp(x->exec_id, r->exec_id) != 0;)
+		x = x->next;
+	if (x || !*r->exec_id || !r->spec) {
+		ttrpc_refuse(c,
+			     x ? TTRPC_ALREADY_EXISTS : TTRPC_INVALID_ARGUMENT,
+			     x ? "there is an exec of that id"
+			       : "an exec has an id and a process");
+		return;
+	}
+	words = (struct process_words){r->exec_id, r->stdin, r->stdout,
+				       r->stderr, r->terminal};
+	p = calloc(1, sizeof(*p));
+	if (!p ||
+	    spec_parse_process(&p->spec, (const char *)r->spec->value.data,
+			       r->spec->value.len, &e) ||
+	    (p->owner = s, p->started = has_started, p->ended = has_ended,
+	     process_init(p, &s->loop, &words, &e))) {
+		refuse(c, &e);
+		if (p)
+			process_fini(p);
+		free(p);
+		return;
+	}
+	p->next = t->execs;
+	t->execs = p;
+	event_exec_added(s, t, p);
+	answer_empty(c);
+}
+
+/* ---- what is done to a process ------------------------------------------ */
+
+static void state(struct service *s, struct ttrpc_call *c)
+{
+	const struct process *p = process_named(s, c);
+	Task__StateResponse r = TASK__STATE_RESPONSE__INIT;
+	Task__Timestamp at;
+
+	if (!p)
+		return;
+	at = stamp_of(p);
+	r.id = s->task->id;
+	r.bundle = s->task->bundle;
+	r.pid = p->pid;
+	r.status = (Task__Status)p->stage;
+	if (s->task->is_paused && p->stage == PROCESS_RUNNING)
+		r.status = TASK__STATUS__PAUSED;
+	r.stdin = p->in;
+	r.stdout = p->out;
+	r.stderr = p->err;
+	r.terminal = p->has_tty;
+	r.exit_status = p->exit_status;
+	r.exited_at = p->stage == PROCESS_STOPPED ? &at : NULL;
+	r.exec_id = p->exec_id;
+	ttrpc_answer(c, &r.base);
+}
+
+static void kill_process(struct service *s, struct ttrpc_call *c)
+{
+	const Task__KillRequest *r = task__kill_request__unpack(
+		&c->arena.allocator, c->len, c->payload);
+	struct process *p =
+		find_asked(s, c, r, r ? &r->id : NULL, r ? &r->exec_id : NULL);
+
+	if (!p || !r)
+		return;
+	if (r->signal < 1 || r->signal > 64)
+		ttrpc_refuse(c, TTRPC_INVALID_ARGUMENT, "%u is no signal",
+			     r->signal);
+	else if (process_kill(p, (int)r->signal))
+		ttrpc_refuse(c, TTRPC_NOT_FOUND, "process already finished");
+	else
+		answer_empty(c);
+}
+
+static void wait_for(struct service *s, struct ttrpc_call *c)
+{
+	struct process *p = process_named(s, c);
+
+	if (p)
+		process_wait_for(p, c);
+}
+
+static void resize(struct service *s, struct ttrpc_call *c)
+{
+	const Task__ResizeRequest *r = task__resize_request__unpack(
+		&c->arena.allocator, c->len, c->payload);
+	struct process *p =
+		find_asked(s, c, r, r ? &r->id : NULL, r ? &r->exec_id : NULL);
+
+	if (!p || !r)
+		return;
+	p->spec.plan.size = (struct terminal_size){
+		.rows = (uint16_t)r->height, .columns = (uint16_t)r->width};
+	if (p->attach.loop)
+		attach_resize(&p->attach, p->spec.plan.size);
+	answer_empty(c);
+}
+
+static void close_io(struct service *s, struct ttrpc_call *c)
+{
+	const Task__CloseRequest *r = task__close_request__unpack(
+		&c->arena.allocator, c->len, c->payload);
+	struct process *p =
+		find_asked(s, c, r, r ? &r->id : NULL, r ? &r->exec_id : NULL);
+
+	if (!p || !r)
+		return;
+	if (r->stdin)
+		stdio_close_input(&p->io);
+	answer_empty(c);
+}
+
+static void pids(struct service *s, struct ttrpc_call *c)
+{
+	const struct process *p = process_named(s, c);
+	Task__PidsResponse r = TASK__PIDS_RESPONSE__INIT;
+	Task__ProcessInfo one = TASK__PROCESS_INFO__INIT, *all = &one;
+
+	if (!p)
+		return;
+	one.pid = p->pid;
+	r.n_processes = 1;
+	r.processes = &all;
+	ttrpc_answer(c, &r.base);
+}
+
+/* ---- the machine -------------------------------------------------------- */
+
+static void set_paused(struct service *s, struct ttrpc_call *c, bool is_paused)
+{
+	const struct process *p = process_named(s, c);
+	char path[VM_PATH_MAX];
+	struct err e = {0};
+
+	if (!p)
+		return;
+	if (p->stage != PROCESS_RUNNING)
+		ttrpc_refuse(c, TTRPC_FAILED_PRECONDITION, "it does not run");
+	else if (client_order(vm_path(&s->machine.vm, "api.sock", path),
+			      "PATCH", "/vm",
+			      is_paused ? "{\"state\":\"Paused\"}"
+					: "{\"state\":\"Resumed\"}",
+			      PAUSE_S, &e))
+		refuse(c, &e);
+	else {
+		s->task->is_paused = is_paused;
+		event_paused(s, s->task, is_paused);
+		answer_empty(c);
+	}
+}
+
+static void pause_vm(struct service *s, struct ttrpc_call *c)
+{
+	set_paused(s, c, true);
+}
+
+static void resume_vm(struct service *s, struct ttrpc_call *c)
+{
+	set_paused(s, c, false);
+}
+
+static void checkpoint(struct service *s, struct ttrpc_call *c)
+{
+	(void)s;
+	ttrpc_refuse(c, TTRPC_UNIMPLEMENTED,
+		     "a container in a microVM has no checkpoint of its own; "
+		     "mayctl snapshot saves the microVM");
+}
+
+static void update(struct service *s, struct ttrpc_call *c)
+{
+	(void)s;
+	ttrpc_refuse(c, TTRPC_UNIMPLEMENTED,
+		     "a microVM keeps the memory and vCPUs it was started "
+		     "with");
+}
+
+static void stats(struct service *s, struct ttrpc_call *c)
+{
+	(void)s;
+	ttrpc_refuse(c, TTRPC_UNIMPLEMENTED,
+		     "the guest's agent does not tell of its use yet");
+}
+
+static void connect_shim(struct service *s, struct ttrpc_call *c)
+{
+	Task__ConnectResponse r = TASK__CONNECT_RESPONSE__INIT;
+
+	r.shim_pid = (uint32_t)getpid();
+	if (s->task)
+		r.task_pid = s->task->init.pid;
+	ttrpc_answer(c, &r.base);
+}
+
+static void shutdown_shim(struct service *s, struct ttrpc_call *c)
+{
+	/* It is another container's too. */
+	if (!s->task)
+		s->is_over = true;
+	answer_empty(c);
+}
+
+static const struct {
+	const char *name;
+	void (*serve)(struct service *s, struct ttrpc_call *c);
+} methods[] = {
+	{"State", state},
+	{"Create", create},
+	{"Start", start},
+	{"Delete", delete},
+	{"Pids", pids},
+	{"Pause", pause_vm},
+	{"Resume", resume_vm},
+	{"Checkpoint", checkpoint},
+	{"Kill", kill_process},
+	{"Exec", exec},
+	{"ResizePty", resize},
+	{"CloseIO", close_io},
+	{"Update", update},
+	{"Wait", wait_for},
+	{"Stats", stats},
+	{"Connect", connect_shim},
+	{"Shutdown", shutdown_shim},
+};
+
+void method_serve(struct service *s, struct ttrpc_call *c)
+{
+	if (!strcmp(c->service, "containerd.task.v2.Task"))
+		for (size_t i = 0; i < sizeof(methods) / sizeof(methods[0]);
+		     i++)
+			if (!strcmp(c->method, methods[i].name)) {
+				methods[i].serve(s, c);
+				return;
+			}
+	ttrpc_refuse(c, TTRPC_UNIMPLEMENTED, "there is no %.100s/%.100s here",
+		     c->service, c->method);
+}

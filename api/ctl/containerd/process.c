@@ -1,0 +1,188 @@
+#include "api/ctl/containerd/process.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <task.pb-c.h>
+
+#include "vmm/base/container.h"
+
+enum { STATUS_LOST = 137 }; /* as of one that SIGKILL has ended */
+
+/* ---- its end ------------------------------------------------------------ */
+
+static void answer_wait(const struct process *p, struct ttrpc_call *c)
+{
+	Task__WaitResponse r = TASK__WAIT_RESPONSE__INIT;
+	Task__Timestamp at = TASK__TIMESTAMP__INIT;
+
+	at.seconds = p->exited_at.tv_sec;
+	at.nanos = (int32_t)p->exited_at.tv_nsec;
+	r.exit_status = p->exit_status;
+	r.exited_at = &at;
+	ttrpc_answer(c, &r.base);
+}
+
+static void waiter_gone(struct ttrpc_call *c)
+{
+	struct process *p = c->keeper;
+	struct ttrpc_call **at = &p->waiters;
+
+	while (*at != c)
+		at = &(*at)->kept;
+	*at = c->kept;
+}
+
+static void end(struct process *p, uint32_t status, const char *text)
+{
+	if (p->stage == PROCESS_STOPPED)
+		return;
+	p->stage = PROCESS_STOPPED;
+	p->exit_status = status;
+	clock_gettime(CLOCK_REALTIME, &p->exited_at);
+	/* Who reads learns that there is no more before it hears of the end. */
+	stdio_close(&p->io);
+	p->ended(p, text);
+	while (p->waiters) {
+		struct ttrpc_call *c = p->waiters;
+
+		p->waiters = c->kept;
+		answer_wait(p, c);
+	}
+}
+
+void process_lose(struct process *p, const char *text)
+{
+	end(p, STATUS_LOST, text);
+}
+
+void process_wait_for(struct process *p, struct ttrpc_call *c)
+{
+	if (p->stage == PROCESS_STOPPED) {
+		answer_wait(p, c);
+		return;
+	}
+	c->gone = waiter_gone;
+	c->keeper = p;
+	c->kept = p->waiters;
+	p->waiters = c;
+}
+
+/* ---- its life ----------------------------------------------------------- */
+
+static ssize_t took_output(struct attach *a, int stream, const void *bytes,
+			   size_t len)
+{
+	struct process *p = container_of(a, struct process, attach);
+
+	return stdio_write(&p->io, stream, bytes, len);
+}
+
+static void has_started(struct attach *a)
+{
+	struct process *p = container_of(a, struct process, attach);
+
+	if (p->stage != PROCESS_CREATED)
+		return;
+	p->stage = PROCESS_RUNNING;
+	p->started(p);
+}
+
+static void has_ended(struct attach *a, uint32_t code, const char *text)
+{
+	struct process *p = container_of(a, struct process, attach);
+
+	/* A sentence about what ran is that of a machine that is gone. */
+	end(p, text && p->stage == PROCESS_RUNNING ? STATUS_LOST : code, text);
+}
+
+static const struct attach_calls calls = {
+	.output = took_output,
+	.started = has_started,
+	.ended = has_ended,
+};
+
+static void has_room(struct stdio *s)
+{
+	attach_resume(&container_of(s, struct process, io)->attach);
+}
+
+static char *copy(const char *text)
+{
+	return strdup(text ? text : "");
+}
+
+int process_init(struct process *p, struct loop *loop,
+		 const struct process_words *w, struct err *e)
+{
+	int rc;
+
+	p->stage = PROCESS_CREATED;
+	p->exec_id = copy(w->exec_id);
+	p->in = copy(w->in);
+	p->out = copy(w->out);
+	p->err = copy(w->err);
+	p->has_tty = w->has_tty;
+	if (!p->exec_id || !p->in || !p->out || !p->err)
+		return err_set(e, -ENOMEM, "no memory for a process");
+	p->io.room = has_room;
+	rc = stdio_open(&p->io, loop, p->out, p->err, e);
+	p->spec.plan.has_tty = p->has_tty;
+	p->spec.plan.has_stdin = *p->in != '\0';
+	return rc;
+}
+
+int process_begin(struct process *p, struct loop *loop, int ready_fd,
+		  const char *socket, struct err *e)
+{
+	int rc = *p->in ? stdio_open_input(&p->io, p->in, e) : 0;
+
+	if (rc)
+		return rc;
+	if (ready_fd >= 0) {
+		rc = attach_await(&p->attach, loop, &calls, ready_fd,
+				  &p->spec.plan, e);
+	} else {
+		attach_dial(&p->attach, loop, &calls, socket, &p->spec.plan);
+		attach_call(&p->attach);
+	}
+	if (!rc && p->io.fds[0] >= 0)
+		attach_input(&p->attach, p->io.fds[0]);
+	return rc;
+}
+
+int process_kill(struct process *p, int signal)
+{
+	if (p->stage == PROCESS_STOPPED)
+		return -ESRCH;
+	if (p->stage == PROCESS_CREATED && !p->attach.loop) {
+		end(p, 128 + (uint32_t)signal, NULL);
+		return 0;
+	}
+	/* Output that nobody reads is not to hide the end. */
+	if (signal == SIGKILL) {
+		p->io.is_dropping = true;
+		attach_resume(&p->attach);
+	}
+	attach_signal(&p->attach, signal);
+	return 0;
+}
+
+void process_fini(struct process *p)
+{
+	while (p->waiters) {
+		struct ttrpc_call *c = p->waiters;
+
+		p->waiters = c->kept;
+		ttrpc_refuse(c, TTRPC_NOT_FOUND, "it was deleted");
+	}
+	attach_fini(&p->attach);
+	stdio_close(&p->io);
+	spec_fini(&p->spec);
+	free(p->exec_id);
+	free(p->in);
+	free(p->out);
+	free(p->err);
+	p->exec_id = p->in = p->out = p->err = NULL;
+}

@@ -1,0 +1,137 @@
+#include "api/ctl/containerd/rootfs.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "api/ctl/base/process.h"
+#include "vmm/base/fd.h"
+
+/* Behind what is there, with a comma between; size is enough by its making. */
+static void append(char *list, size_t size, const char *word)
+{
+	const size_t len = strlen(list);
+
+	snprintf(list + len, size - len, "%s%s", len ? "," : "", word);
+}
+
+int rootfs_add(struct rootfs *r, const char *type, const char *source,
+	       char *const *options, size_t option_count, struct err *e)
+{
+	struct rootfs_mount *all =
+		realloc(r->mounts, (r->count + 1) * sizeof(*r->mounts));
+	struct rootfs_mount *m;
+	size_t len = 1, i;
+
+	if (!all)
+		return err_set(e, -ENOMEM, "no memory for mounts");
+	r->mounts = all;
+	m = &all[r->count++];
+	for (i = 0; i < option_count; i++)
+		len += strlen(options[i]) + 1;
+	*m = (struct rootfs_mount){strdup(type), strdup(source),
+				   calloc(1, len)};
+	if (!m->type || !m->source || !m->options)
+		return err_set(e, -ENOMEM, "no memory for mounts");
+	for (i = 0; i < option_count; i++)
+		append(m->options, len, options[i]);
+	return 0;
+}
+
+void rootfs_fini(struct rootfs *r)
+{
+	for (unsigned i = 0; i < r->count; i++) {
+		free(r->mounts[i].type);
+		free(r->mounts[i].source);
+		free(r->mounts[i].options);
+	}
+	free(r->mounts);
+	*r = (struct rootfs){0};
+}
+
+/* ---- in a process of its own -------------------------------------------- */
+
+/*
+ * All is mounted to be read: what a container writes stays in its guest, and a
+ * snapshot of containerd's is left as it is. "bind" and "ro" are flags and no
+ * options; what else there is goes to the file system as it comes.
+ */
+static int mount_one(const struct rootfs_mount *m, const char *path,
+		     struct err *e)
+{
+	unsigned long flags = MS_RDONLY | MS_NODEV | MS_NOSUID;
+	const size_t size = strlen(m->options) + 1;
+	char *rest = strdup(m->options), *data = calloc(1, size);
+	char *save = NULL, *word;
+	int rc = 0;
+
+	for (word = rest ? strtok_r(rest, ",", &save) : NULL; word && data;
+	     word = strtok_r(NULL, ",", &save)) {
+		if (!strcmp(word, "bind") || !strcmp(word, "rbind"))
+			flags |= MS_BIND | (*word == 'r' ? MS_REC : 0u);
+		else if (strcmp(word, "ro") != 0 && strcmp(word, "rw") != 0)
+			append(data, size, word);
+	}
+	if (!rest || !data ||
+	    mount(m->source, path, flags & MS_BIND ? NULL : m->type, flags,
+		  flags & MS_BIND ? NULL : data))
+		rc = err_errno(e, "can't mount %.200s of type %.50s", m->source,
+			       m->type);
+	free(rest);
+	free(data);
+	return rc;
+}
+
+static int pack(const struct rootfs *r, const char *image, struct err *e)
+{
+	const char *const mkfs[] = {"mkfs.erofs", "--quiet", image, r->path,
+				    NULL};
+	unsigned i;
+	int rc = 0;
+
+	if (unshare(CLONE_NEWNS) ||
+	    mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL))
+		return err_errno(e, "no mount namespace");
+	if (r->count && mkdir(r->path, 0711) && errno != EEXIST)
+		return err_errno(e, "can't make %.300s", r->path);
+	for (i = 0; i < r->count && !rc; i++)
+		rc = mount_one(&r->mounts[i], r->path, e);
+	return rc ? rc : process_run(mkfs, e);
+}
+
+int rootfs_pack(const struct rootfs *r, const char *image, pid_t *pid, int *fd,
+		struct err *e)
+{
+	struct err why = {0};
+	int ends[2];
+
+	if (pipe2(ends, O_CLOEXEC))
+		return err_errno(e, "can't make a pipe");
+	*pid = fork();
+	if (*pid < 0) {
+		close(ends[0]);
+		close(ends[1]);
+		return err_errno(e, "can't fork");
+	}
+	if (!*pid) {
+		sigset_t none;
+
+		sigemptyset(&none);
+		sigprocmask(SIG_SETMASK, &none, NULL);
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		if (pack(r, image, &why))
+			(void)fd_write(ends[1], why.text, strlen(why.text));
+		_exit(0);
+	}
+	close(ends[1]);
+	*fd = ends[0];
+	return 0;
+}

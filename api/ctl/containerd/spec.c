@@ -1,0 +1,324 @@
+#include "api/ctl/containerd/spec.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+
+#include "api/ctl/base/process.h"
+#include "api/ctl/containerd/spec_mount.h"
+
+enum { SPEC_MAX = 4 << 20 };
+
+/*
+ * Limits of none are 2^64 - 1, which is no integer to jansson; as reals they
+ * all are something.
+ */
+static json_t *parse(const char *text, size_t len, struct err *e)
+{
+	json_error_t why;
+	json_t *json = json_loadb(
+		text, len, JSON_REJECT_DUPLICATES | JSON_DECODE_INT_AS_REAL,
+		&why);
+
+	if (!json)
+		err_set(e, -EINVAL, "line %d: %s", why.line, why.text);
+	return json;
+}
+
+/* 0 for what is no number, or none of this size. */
+static uint32_t number(const json_t *json)
+{
+	const double n = json_number_value(json);
+
+	return n >= 0 && n <= UINT32_MAX ? (uint32_t)n : 0;
+}
+
+/* ---- words -------------------------------------------------------------- */
+
+/* Bit n is capability n. */
+static const char *const capabilities[] = {
+	"CHOWN",
+	"DAC_OVERRIDE",
+	"DAC_READ_SEARCH",
+	"FOWNER",
+	"FSETID",
+	"KILL",
+	"SETGID",
+	"SETUID",
+	"SETPCAP",
+	"LINUX_IMMUTABLE",
+	"NET_BIND_SERVICE",
+	"NET_BROADCAST",
+	"NET_ADMIN",
+	"NET_RAW",
+	"IPC_LOCK",
+	"IPC_OWNER",
+	"SYS_MODULE",
+	"SYS_RAWIO",
+	"SYS_CHROOT",
+	"SYS_PTRACE",
+	"SYS_PACCT",
+	"SYS_ADMIN",
+	"SYS_BOOT",
+	"SYS_NICE",
+	"SYS_RESOURCE",
+	"SYS_TIME",
+	"SYS_TTY_CONFIG",
+	"MKNOD",
+	"LEASE",
+	"AUDIT_WRITE",
+	"AUDIT_CONTROL",
+	"SETFCAP",
+	"MAC_OVERRIDE",
+	"MAC_ADMIN",
+	"SYSLOG",
+	"WAKE_ALARM",
+	"BLOCK_SUSPEND",
+	"AUDIT_READ",
+	"PERFMON",
+	"BPF",
+	"CHECKPOINT_RESTORE",
+};
+
+static const struct {
+	const char *name;
+	int number;
+} limits[] = {
+	{"RLIMIT_CPU", RLIMIT_CPU},
+	{"RLIMIT_FSIZE", RLIMIT_FSIZE},
+	{"RLIMIT_DATA", RLIMIT_DATA},
+	{"RLIMIT_STACK", RLIMIT_STACK},
+	{"RLIMIT_CORE", RLIMIT_CORE},
+	{"RLIMIT_RSS", RLIMIT_RSS},
+	{"RLIMIT_NPROC", RLIMIT_NPROC},
+	{"RLIMIT_NOFILE", RLIMIT_NOFILE},
+	{"RLIMIT_MEMLOCK", RLIMIT_MEMLOCK},
+	{"RLIMIT_AS", RLIMIT_AS},
+	{"RLIMIT_LOCKS", RLIMIT_LOCKS},
+	{"RLIMIT_NICE", RLIMIT_NICE},
+	{"RLIMIT_RTPRIO", RLIMIT_RTPRIO},
+	{"RLIMIT_RTTIME", RLIMIT_RTTIME},
+	{"RLIMIT_SIGPENDING", RLIMIT_SIGPENDING},
+	{"RLIMIT_MSGQUEUE", RLIMIT_MSGQUEUE},
+};
+
+/* What no kernel of ours knows can't be had, and is no error: as in runc. */
+static uint64_t capability_bits(const json_t *set)
+{
+	uint64_t bits = 0;
+	const json_t *item;
+	size_t i, k;
+
+	json_array_foreach(set, i, item)
+	{
+		const char *name = json_string_value(item);
+
+		for (k = 0; name && k < sizeof(capabilities) / sizeof(char *);
+		     k++)
+			if (!strncmp(name, "CAP_", 4) &&
+			    !strcmp(name + 4, capabilities[k]))
+				bits |= 1ull << k;
+	}
+	return bits;
+}
+
+/* ---- the process -------------------------------------------------------- */
+
+static int take_strings(const json_t *array, const char ***out, struct err *e)
+{
+	const size_t n = json_array_size(array);
+	size_t i;
+
+	*out = calloc(n + 1, sizeof(**out));
+	if (!*out)
+		return err_set(e, -ENOMEM, "no memory for a command");
+	for (i = 0; i < n; i++) {
+		(*out)[i] = json_string_value(json_array_get(array, i));
+		if (!(*out)[i])
+			return err_set(e, -EINVAL,
+				       "the command's words are not all text");
+	}
+	return 0;
+}
+
+static void take_user(struct spec *s, const json_t *user)
+{
+	const json_t *group;
+	size_t i, len;
+
+	len = (size_t)snprintf(s->user, sizeof(s->user), "%u:%u",
+			       number(json_object_get(user, "uid")),
+			       number(json_object_get(user, "gid")));
+	json_array_foreach(json_object_get(user, "additionalGids"), i, group)
+	{
+		if (len >= sizeof(s->user) - 24)
+			break;
+		len += (size_t)snprintf(s->user + len, sizeof(s->user) - len,
+					"%c%u", i ? ',' : ':', number(group));
+	}
+	s->plan.user = s->user;
+}
+
+/* 2^64 as a real is what 2^64 - 1 becomes, and none. */
+static uint64_t limit_of(const json_t *value)
+{
+	const double n = json_number_value(value);
+
+	return n >= 0 && n < 18446744073709551616.0 ? (uint64_t)n : UINT64_MAX;
+}
+
+static void take_limits(struct spec *s, const json_t *array)
+{
+	const json_t *item;
+	size_t i, k;
+
+	json_array_foreach(array, i, item)
+	{
+		const char *type =
+			json_string_value(json_object_get(item, "type"));
+
+		for (k = 0; type && k < sizeof(limits) / sizeof(limits[0]); k++)
+			if (!strcmp(type, limits[k].name) &&
+			    s->plan.limit_count < SESSION_LIMITS_MAX)
+				s->plan.limits[s->plan.limit_count++] =
+					(struct session_limit){
+						.resource = limits[k].number,
+						.soft = limit_of(
+							json_object_get(
+								item, "soft")),
+						.hard = limit_of(
+							json_object_get(
+								item, "hard")),
+					};
+	}
+}
+
+static int take_process(struct spec *s, const json_t *p, struct err *e)
+{
+	const json_t *size = json_object_get(p, "consoleSize");
+	const json_t *caps = json_object_get(p, "capabilities");
+	int rc = take_strings(json_object_get(p, "args"), &s->argv, e);
+
+	if (!rc)
+		rc = take_strings(json_object_get(p, "env"), &s->env, e);
+	if (rc)
+		return rc;
+	if (!s->argv[0])
+		return err_set(e, -EINVAL, "the process has no args");
+	take_user(s, json_object_get(p, "user"));
+	take_limits(s, json_object_get(p, "rlimits"));
+	s->plan.argv = s->argv;
+	s->plan.env = s->env;
+	s->plan.workdir = json_string_value(json_object_get(p, "cwd"));
+	s->plan.has_tty = json_is_true(json_object_get(p, "terminal"));
+	s->plan.size = (struct terminal_size){
+		.rows = (uint16_t)number(json_object_get(size, "height")),
+		.columns = (uint16_t)number(json_object_get(size, "width")),
+	};
+	s->plan.has_no_new_privs =
+		json_is_true(json_object_get(p, "noNewPrivileges"));
+	s->plan.cap_drop = UINT64_MAX;
+	s->plan.cap_add = capability_bits(json_object_get(caps, "bounding"));
+	s->plan.stop_signal = SIGTERM;
+	return 0;
+}
+
+int spec_parse_process(struct spec *s, const char *text, size_t len,
+		       struct err *e)
+{
+	*s = (struct spec){.plan.kind = SESSION_EXEC};
+	s->json = parse(text, len, e);
+	if (!s->json)
+		return err_context(e, "the process of the exec");
+	return take_process(s, s->json, e);
+}
+
+/* ---- the bundle --------------------------------------------------------- */
+
+static json_t *load(const char *bundle, struct err *e)
+{
+	char path[PATH_MAX], *text;
+	json_t *json;
+
+	snprintf(path, sizeof(path), "%s/config.json", bundle);
+	if (process_read_file(path, SPEC_MAX, &text, e))
+		return NULL;
+	json = parse(text, strlen(text), e);
+	free(text);
+	if (!json)
+		err_context(e, "%s", path);
+	return json;
+}
+
+static const char *annotation(const json_t *json, const char *name)
+{
+	return json_string_value(
+		json_object_get(json_object_get(json, "annotations"), name));
+}
+
+int spec_group(const char *bundle, char *out, size_t size, struct err *e)
+{
+	json_t *json = load(bundle, e);
+	const char *pod;
+
+	if (!json)
+		return e->code;
+	pod = annotation(json, "io.kubernetes.cri.sandbox-id");
+	snprintf(out, size, "%s", pod ? pod : "");
+	json_decref(json);
+	return 0;
+}
+
+static int take_root(struct spec *s, const char *bundle, struct err *e)
+{
+	const json_t *root = json_object_get(s->json, "root");
+	const char *path = json_string_value(json_object_get(root, "path"));
+	int n;
+
+	if (!path)
+		return err_set(e, -EINVAL, "config.json names no root");
+	if (*path == '/')
+		n = asprintf(&s->root, "%s", path);
+	else
+		n = asprintf(&s->root, "%s/%s", bundle, path);
+	if (n < 0)
+		return err_set(e, -ENOMEM, "no memory for a path");
+	s->plan.is_read_only = json_is_true(json_object_get(root, "readonly"));
+	return 0;
+}
+
+int spec_read(struct spec *s, const char *bundle, struct err *e)
+{
+	int rc;
+
+	*s = (struct spec){.plan = {.kind = SESSION_RUN, .is_kept = true}};
+	s->json = load(bundle, e);
+	if (!s->json)
+		return e->code;
+	rc = take_process(s, json_object_get(s->json, "process"), e);
+	if (!rc)
+		rc = take_root(s, bundle, e);
+	if (!rc)
+		rc = spec_take_mounts(s, e);
+	s->hostname = json_string_value(json_object_get(s->json, "hostname"));
+	s->plan.hostname = s->hostname && *s->hostname ? s->hostname : "mayfly";
+	s->sandbox = annotation(s->json, "io.kubernetes.cri.sandbox-id");
+	return rc;
+}
+
+void spec_fini(struct spec *s)
+{
+	unsigned i;
+
+	for (i = 0; i < SESSION_MOUNTS_MAX; i++)
+		free(s->files[i]);
+	free(s->argv);
+	free(s->env);
+	free(s->root);
+	json_decref(s->json);
+	*s = (struct spec){0};
+}

@@ -1,0 +1,38 @@
+#pragma once
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "api/ctl/agent/session.h"
+#include "vmm/base/err.h"
+
+/*
+ * What the OCI's config.json of a bundle says that the agent is to do. Of it
+ * are argv, environment, user, capabilities, limits, terminal, root and mounts;
+ * what a machine of its own makes pointless (cgroups, namespaces, devices of
+ * the host) is not looked at.
+ */
+struct spec {
+	json_t *json;		  /* owned; what is borrowed below is its */
+	const char **argv, **env; /* owned, and their strings are not */
+	char user[512];
+	const char *hostname; /* NULL where it has none */
+	char *root;	      /* owned: the path of the root file system */
+	const char *sandbox;  /* id of the pod's; NULL for none */
+	void *files[SESSION_MOUNTS_MAX]; /* owned */
+	struct session_plan plan;
+};
+
+/* Reads BUNDLE/config.json. spec_fini() frees it, also after a failure. */
+int spec_read(struct spec *s, const char *bundle, struct err *e);
+
+/* The group of the container in BUNDLE: its pod's id, or "" for its own. */
+int spec_group(const char *bundle, char *out, size_t size, struct err *e);
+
+/* Of an exec: the process alone, as JSON. */
+int spec_parse_process(struct spec *s, const char *text, size_t len,
+		       struct err *e);
+
+/* Accepts a zeroed struct. */
+void spec_fini(struct spec *s);

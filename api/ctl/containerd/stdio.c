@@ -1,0 +1,119 @@
+#include "api/ctl/containerd/stdio.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "vmm/base/container.h"
+#include "vmm/base/fd.h"
+
+static void writable(struct stdio *s, unsigned i)
+{
+	loop_change(s->loop, &s->out[i], 0);
+	s->room(s);
+}
+
+static void stdout_ready(struct loop_watch *w, uint32_t events)
+{
+	(void)events;
+	writable(container_of(w, struct stdio, out[0]), 0);
+}
+
+static void stderr_ready(struct loop_watch *w, uint32_t events)
+{
+	(void)events;
+	writable(container_of(w, struct stdio, out[1]), 1);
+}
+
+static int open_output(const char *path, struct err *e)
+{
+	struct stat st;
+	int fd;
+
+	if (!strncmp(path, "file://", 7))
+		path += 7;
+	else if (strstr(path, "://"))
+		return err_set(e, -ENOTSUP,
+			       "output goes to FIFOs and files, not to %.200s",
+			       path);
+	/* With the reading end, for a reader that goes and comes again. */
+	if (!stat(path, &st) && S_ISFIFO(st.st_mode))
+		fd = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
+	else
+		fd = fd_open(path, O_WRONLY | O_APPEND | O_CREAT, FD_REGULAR,
+			     "output", e);
+	return fd < 0 ? err_errno(e, "can't open %.300s", path) : fd;
+}
+
+int stdio_open_input(struct stdio *s, const char *path, struct err *e)
+{
+	s->held = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
+	if (s->held < 0)
+		return err_errno(e, "can't open %.300s", path);
+	s->fds[0] = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	return s->fds[0] < 0 ? err_errno(e, "can't open %.300s", path) : 0;
+}
+
+int stdio_open(struct stdio *s, struct loop *loop, const char *out,
+	       const char *err, struct err *e)
+{
+	const char *const paths[] = {out, err};
+	int rc = 0;
+
+	*s = (struct stdio){
+		.loop = loop,
+		.room = s->room,
+		.out = {{.fd = -1, .ready = stdout_ready},
+			{.fd = -1, .ready = stderr_ready}},
+		.fds = {-1, -1, -1},
+		.held = -1,
+	};
+	for (int i = 0; i < 2 && rc >= 0; i++) {
+		if (!paths[i] || !*paths[i])
+			continue;
+		rc = s->fds[i + 1] = open_output(paths[i], e);
+		/* A file takes all at once, and can't be watched. */
+		if (rc >= 0)
+			(void)loop_add(loop, &s->out[i], rc, 0, NULL);
+	}
+	return rc < 0 ? rc : 0;
+}
+
+ssize_t stdio_write(struct stdio *s, int stream, const void *bytes, size_t len)
+{
+	const int fd = s->fds[stream];
+	ssize_t n;
+
+	if (fd < 0)
+		return (ssize_t)len;
+	do
+		n = write(fd, bytes, len);
+	while (n < 0 && errno == EINTR);
+	if (n == (ssize_t)len)
+		return n;
+	/* A full disk under a log ends no container. */
+	if (s->is_dropping || (n < 0 && errno != EAGAIN))
+		return (ssize_t)len;
+	loop_change(s->loop, &s->out[stream - 1], EPOLLOUT);
+	return n < 0 ? 0 : n;
+}
+
+void stdio_close_input(struct stdio *s)
+{
+	fd_close(&s->held);
+}
+
+void stdio_close(struct stdio *s)
+{
+	if (!s->loop)
+		return;
+	for (unsigned i = 0; i < 2; i++)
+		loop_delete(s->loop, &s->out[i]);
+	for (unsigned i = 0; i < 3; i++)
+		fd_close(&s->fds[i]);
+	fd_close(&s->held);
+	s->loop = NULL;
+}

@@ -1,0 +1,42 @@
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+#include "vmm/base/err.h"
+#include "vmm/event/loop.h"
+
+/*
+ * The streams of one process, at FIFOs that containerd names, or files. Both
+ * ends of each FIFO are held here: so a client may go and come again, and its
+ * output waits for it; of stdin that lasts until CloseIO.
+ */
+struct stdio {
+	struct loop *loop; /* borrowed */
+	/* The owner's: there is room for output again. */
+	void (*room)(struct stdio *s);
+	struct loop_watch out[2]; /* of stdout and stderr */
+	int fds[3];		  /* owned; -1 for none */
+	int held;		  /* owned: the writer's end of stdin */
+	bool is_dropping; /* what can't be written at once is thrown away */
+};
+
+/* Paths may be "" or NULL; file:// is taken, and binary:// refused. */
+int stdio_open(struct stdio *s, struct loop *loop, const char *out,
+	       const char *err, struct err *e);
+
+/*
+ * stdin, when the process begins and not before: clients copy theirs as soon as
+ * somebody reads, and may come to its end before they can say so by CloseIO.
+ */
+int stdio_open_input(struct stdio *s, const char *path, struct err *e);
+
+/* stream is 1 or 2. As attach_calls' output. */
+ssize_t stdio_write(struct stdio *s, int stream, const void *bytes, size_t len);
+
+/* CloseIO: nobody writes to stdin any more but who has it open. */
+void stdio_close_input(struct stdio *s);
+
+/* Closes all: whoever reads learns that it is over. Accepts a zeroed struct. */
+void stdio_close(struct stdio *s);

@@ -1,0 +1,206 @@
+/*
+ * A bundle's config.json, as containerd writes it and as nobody should: what
+ * the agent is told, and what is refused with a sentence.
+ */
+#include "api/ctl/containerd/spec.h"
+
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static char bundle[64], path[96];
+static struct spec spec;
+static struct err err;
+
+static int setup(void **state)
+{
+	(void)state;
+	snprintf(bundle, sizeof(bundle), "/tmp/mayfly-test-spec.XXXXXX");
+	if (!mkdtemp(bundle))
+		return -1;
+	snprintf(path, sizeof(path), "%s/config.json", bundle);
+	err = (struct err){0};
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	spec_fini(&spec);
+	unlink(path);
+	return rmdir(bundle);
+}
+
+static int read_text(const char *text)
+{
+	FILE *f = fopen(path, "w");
+
+	if (!f)
+		abort();
+	fputs(text, f);
+	fclose(f);
+	return spec_read(&spec, bundle, &err);
+}
+
+static void says_what_to_run(void **state)
+{
+	const struct session_plan *p = &spec.plan;
+
+	(void)state;
+	assert_int_equal(
+		read_text("{\"process\":{\"args\":[\"sh\",\"-c\",\"x\"],"
+			  "\"env\":[\"A=1\"],\"cwd\":\"/w\",\"terminal\":true,"
+			  "\"consoleSize\":{\"height\":24,\"width\":80},"
+			  "\"user\":{\"uid\":7,\"gid\":8,"
+			  "\"additionalGids\":[9,10]},"
+			  "\"noNewPrivileges\":true,\"capabilities\":"
+			  "{\"bounding\":[\"CAP_CHOWN\",\"CAP_SETFCAP\","
+			  "\"CAP_CHECKPOINT_RESTORE\",\"CAP_NONE\"]},"
+			  "\"rlimits\":[{\"type\":\"RLIMIT_NOFILE\","
+			  "\"soft\":1024,\"hard\":18446744073709551615}]},"
+			  "\"root\":{\"path\":\"rootfs\",\"readonly\":true},"
+			  "\"hostname\":\"box\",\"mounts\":["
+			  "{\"destination\":\"/proc\",\"type\":\"proc\","
+			  "\"source\":\"proc\"},"
+			  "{\"destination\":\"/dev/shm\",\"type\":\"tmpfs\"},"
+			  "{\"destination\":\"/run\",\"type\":\"tmpfs\","
+			  "\"options\":[\"nosuid\",\"size=64k\","
+			  "\"mode=755\"]}]}"),
+		0);
+	assert_int_equal(p->kind, SESSION_RUN);
+	assert_string_equal(p->argv[2], "x");
+	assert_null(p->argv[3]);
+	assert_string_equal(p->env[0], "A=1");
+	assert_string_equal(p->workdir, "/w");
+	assert_string_equal(p->user, "7:8:9,10");
+	assert_string_equal(p->hostname, "box");
+	assert_true(p->has_tty && p->has_no_new_privs && p->is_read_only);
+	assert_int_equal(p->size.rows, 24);
+	assert_int_equal(p->size.columns, 80);
+	assert_true(p->cap_add == (1ull << 0 | 1ull << 31 | 1ull << 40));
+	assert_true(p->cap_drop == UINT64_MAX);
+	assert_int_equal(p->limit_count, 1);
+	assert_int_equal(p->limits[0].resource, RLIMIT_NOFILE);
+	assert_int_equal(p->limits[0].soft, 1024);
+	assert_true(p->limits[0].hard == UINT64_MAX);
+	assert_int_equal(p->mount_count, 1);
+	assert_string_equal(p->mounts[0].target, "/run");
+	assert_int_equal(p->mounts[0].kind, SESSION_TMPFS);
+	assert_int_equal(p->mounts[0].tmp_bytes, 65536);
+	assert_int_equal(p->mounts[0].mode, 0755);
+	assert_true(p->mounts[0].is_no_suid && !p->mounts[0].is_no_exec);
+	assert_int_equal(strncmp(spec.root, bundle, strlen(bundle)), 0);
+	assert_string_equal(spec.root + strlen(bundle), "/rootfs");
+}
+
+static void a_file_is_copied(void **state)
+{
+	char text[512];
+
+	(void)state;
+	/* This one itself. */
+	snprintf(text, sizeof(text),
+		 "{\"process\":{\"args\":[\"a\"]},\"root\":{\"path\":\"/r\"},"
+		 "\"mounts\":[{\"destination\":\"/etc/x\",\"type\":\"bind\","
+		 "\"source\":\"%s\",\"options\":[\"rbind\",\"ro\"]}]}",
+		 path);
+	assert_int_equal(read_text(text), 0);
+	assert_string_equal(spec.root, "/r");
+	assert_int_equal(spec.plan.mounts[0].kind, SESSION_FILE);
+	assert_true(spec.plan.mounts[0].is_read_only);
+	assert_int_equal(spec.plan.mounts[0].len, strlen(text));
+	assert_memory_equal(spec.plan.mounts[0].bytes, text, strlen(text));
+}
+
+static void what_cannot_be_is_refused(void **state)
+{
+	static const struct {
+		const char *text;
+		int code;
+		const char *word;
+	} bad[] = {
+		{"", -EINVAL, ""},
+		{"[]", -EINVAL, "no args"},
+		{"{\"process\":{\"args\":[]}}", -EINVAL, "no args"},
+		{"{\"process\":{\"args\":[1]}}", -EINVAL, "not all text"},
+		{"{\"process\":{\"args\":[\"a\"]}}", -EINVAL, "no root"},
+		{"{\"process\":{\"args\":[\"a\"]},\"root\":{\"path\":\"r\"},"
+		 "\"mounts\":[{\"type\":\"tmpfs\"}]}",
+		 -EINVAL, "no destination"},
+		{"{\"process\":{\"args\":[\"a\"]},\"root\":{\"path\":\"r\"},"
+		 "\"mounts\":[{\"destination\":\"/t\",\"type\":\"bind\","
+		 "\"source\":\"/tmp\"}]}",
+		 -ENOTSUP, "no way to share"},
+		{"{\"process\":{\"args\":[\"a\"]},\"root\":{\"path\":\"r\"},"
+		 "\"mounts\":[{\"destination\":\"/t\",\"type\":\"nfs\"}]}",
+		 -ENOTSUP, "of type nfs"},
+	};
+
+	(void)state;
+	for (unsigned i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		err = (struct err){0};
+		assert_int_equal(read_text(bad[i].text), bad[i].code);
+		assert_non_null(strstr(err.text, bad[i].word));
+		assert_true(strlen(err.text) > 0);
+		spec_fini(&spec);
+	}
+}
+
+static void a_pod_is_a_group(void **state)
+{
+	char group[32];
+
+	(void)state;
+	assert_int_equal(
+		read_text("{\"process\":{\"args\":[\"a\"]},\"root\":{\"path\":"
+			  "\"r\"},\"annotations\":{\"io.kubernetes.cri."
+			  "sandbox-id\":\"pod1\"}}"),
+		0);
+	assert_string_equal(spec.sandbox, "pod1");
+	assert_int_equal(spec_group(bundle, group, sizeof(group), &err), 0);
+	assert_string_equal(group, "pod1");
+}
+
+static void an_exec_is_a_process_alone(void **state)
+{
+	const char text[] = "{\"args\":[\"ls\"],\"cwd\":\"/\"}";
+
+	(void)state;
+	assert_int_equal(
+		spec_parse_process(&spec, text, sizeof(text) - 1, &err), 0);
+	assert_int_equal(spec.plan.kind, SESSION_EXEC);
+	assert_string_equal(spec.plan.argv[0], "ls");
+	spec_fini(&spec);
+	assert_int_equal(spec_parse_process(&spec, text, 5, &err), -EINVAL);
+	/* As teardown expects it. */
+	assert_int_equal(read_text("{"), -EINVAL);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(says_what_to_run, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(a_file_is_copied, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(what_cannot_be_is_refused,
+						setup, teardown),
+		cmocka_unit_test_setup_teardown(a_pod_is_a_group, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(an_exec_is_a_process_alone,
+						setup, teardown),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
