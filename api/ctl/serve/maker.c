@@ -35,7 +35,8 @@ static void read_said(struct maker *m, char out[MAKER_SAID_MAX])
 	for (line = text + strlen(text); line > text && line[-1] == '\n';)
 		*--line = '\0';
 	line = strrchr(text, '\n');
-	snprintf(out, MAKER_SAID_MAX, "%s", line ? line + 1 : text);
+	snprintf(out, MAKER_SAID_MAX, "%.*s", MAKER_SAID_MAX - 1,
+		 line ? line + 1 : text);
 }
 
 static void let_go(struct maker *m)
