@@ -1,11 +1,15 @@
 # mayfly's one Makefile. `make help` lists the targets.
 #
 # Every flavour builds into a folder of its own (build/release, build/asan,
-# build/clang …), so switching between them rebuilds nothing.
+# build/clang …), so switching between them rebuilds nothing. So does another
+# architecture than this machine's: make ARCH=aarch64 builds into build/aarch64/.
 
-ARCH     ?= $(shell uname -m)
+HOST_ARCH := $(shell uname -m)
+ARCH     ?= $(HOST_ARCH)
 FLAVOUR  ?= release
-B        := build/$(FLAVOUR)
+CROSS    := $(if $(filter $(HOST_ARCH),$(ARCH)),,$(ARCH)-linux-gnu-)
+T        := build$(if $(CROSS),/$(ARCH))
+B        := $(T)/$(FLAVOUR)
 VERSION  := 0.1.0
 # Of the API and flags that mayfly speaks, which are Firecracker's.
 WIRE_VERSION := 1.17.0
@@ -13,7 +17,7 @@ prefix   ?= /usr/local
 
 # ---- tools and flags -------------------------------------------------------
 
-CC       := gcc
+CC       := $(CROSS)gcc
 CLANG    := clang-19
 Q        := $(if $(V),,@)
 say       = $(if $(V),,@printf '  %-7s %s\n' '$(1)' '$(2)';)
@@ -34,12 +38,19 @@ CFLAGS   := -std=gnu17 -O2 -g -fPIE $(WARN) -fno-strict-aliasing \
 LDFLAGS  := -static-pie -Wl,-z,relro,-z,now,-z,separate-code,--gc-sections
 # Debian's liburing.so does not export all that its header declares.
 LDLIBS   := -lm -ljansson -l:liburing.a -lseccomp -l:libz.a -l:libmd.a
+# Device trees are aarch64's. Only one libfdt-dev can be installed.
+FDT       = $(if $(CROSS),-L$(shell tests/debian-package libfdt-dev:arm64)/usr/lib/$(CROSS:%-=%)) -l:libfdt.a
+# mayctl's alone. Only one libhttp-parser-dev can be installed, too.
+HTTP_LIB  = $(if $(CROSS),-L$(shell tests/debian-package libhttp-parser-dev:arm64)/usr/lib/$(CROSS:%-=%)) -l:libhttp_parser.a
+ifeq ($(ARCH),aarch64)
+LDLIBS   += $(FDT)
+endif
 
 ifeq ($(FLAVOUR),release)
 CPPFLAGS += -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3
 endif
 ifeq ($(FLAVOUR),clang)
-CC       := $(CLANG)
+CC       := $(CLANG) $(if $(CROSS),--target=$(CROSS:%-=%))
 CPPFLAGS += -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3
 CFLAGS   += -Wthread-safety
 endif
@@ -72,8 +83,9 @@ SECCOMP := filter rules compile
 MEM     := guest_mem image mark missing frozen working_set touches prefetch
 STATE   := visit hmac key state part file
 KVM     := kvm vm vcpu bus irq
-BOOT    := elf bzimage kernel cmdline initrd
-X86     := x86 state load entry cpuid features template ioapic e820 bootparams pvh acpi aml mptable
+BOOT    := kernel cmdline initrd
+ARCH_x86_64 := x86 state load elf bzimage entry cpuid features template ioapic e820 bootparams pvh acpi aml mptable
+ARCH_aarch64 := arm caches gic image load register state tree
 MACHINE := cpus machine saved marked forked
 VIRTIO  := iov ring patience virtio virtio_state mmio
 DEVICES := block block_turn block_worker block_file block_request block_overlay block_overlay_fork \
@@ -115,7 +127,7 @@ JAILS        := jail_find jail_remove
 VMM_SRC := $(BASE:%=vmm/base/%.c) vmm/base/spare.c $(EVENT:%=vmm/event/%.c) \
 	$(SECCOMP:%=vmm/seccomp/%.c) $(MEM:%=vmm/mem/%.c) $(STATE:%=vmm/state/%.c) \
 	$(KVM:%=vmm/kvm/%.c) $(BOOT:%=vmm/boot/%.c) \
-	$(X86:%=vmm/arch/x86_64/%.c) $(MACHINE:%=vmm/machine/%.c) \
+	$(ARCH_$(ARCH):%=vmm/arch/$(ARCH)/%.c) $(MACHINE:%=vmm/machine/%.c) \
 	$(VIRTIO:%=devices/virtio/%.c) $(DEVICES:%=devices/%.c) \
 	$(JSON:%=api/json/%.c) $(API:%=api/%.c)
 CTL_SRC := $(CTL_BASE:%=api/ctl/base/%.c) $(CTL_AGENT:%=api/ctl/agent/%.c) \
@@ -130,6 +142,7 @@ obj = $(patsubst %.c,$(B)/%.o,$(1))
 
 # ---- programs --------------------------------------------------------------
 
+UAPI     := $(T)/uapi
 PROGRAMS := $(B)/mayfly $(B)/mayctl $(B)/mayfly-jailer
 GUEST    := build/guest/$(ARCH)
 # What `mayctl bench` runs beside mayfly's own programs.
@@ -137,16 +150,16 @@ BENCH_PARTS := $(if $(filter x86_64,$(ARCH)),$(addprefix $(GUEST)/,bench-guest \
 	bench-floor))
 
 .PHONY: all programs
-all: programs guest bare-guests ## build everything: programs and guest (the default)
+all: programs guest $(if $(filter x86_64,$(ARCH)),bare-guests) ## build everything: programs and guest (the default)
 
-programs: $(PROGRAMS) build/seccomp/policy.json $(BENCH_PARTS) ## build mayfly, mayctl and mayfly-jailer
+programs: $(PROGRAMS) $(T)/seccomp/policy.json $(BENCH_PARTS) $(UAPI)/asm ## build mayfly, mayctl and mayfly-jailer
 ifeq ($(FLAVOUR),release)
-	$(Q)for p in $(notdir $(PROGRAMS)); do ln -sf release/$$p build/$$p; done
+	$(Q)for p in $(notdir $(PROGRAMS)); do ln -sf release/$$p $(T)/$$p; done
 endif
 
 $(B)/mayfly: $(call obj,$(VMM_SRC) api/main.c) $(B)/vmm/seccomp/programs.o
 $(B)/mayctl: $(call obj,$(CTL_SRC))
-$(B)/mayctl: LDLIBS += -l:libhttp_parser.a
+$(B)/mayctl: LDLIBS += $(HTTP_LIB)
 # glibc asks CPUID dozens of times before main(), 0.35 ms where that is
 # virtualised; musl never does, and starts and ends the jailer in 0.13 ms.
 MUSL := $(wildcard /usr/lib/$(ARCH)-linux-musl/rcrt1.o)
@@ -164,8 +177,8 @@ $(B)/mayfly-jailer: $(call jailer_obj,$(JAILER_SRC))
 $(PROGRAMS):
 	$(call say,LINK,$@)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 ifeq ($(FLAVOUR),release)
-	$(Q)objcopy --only-keep-debug $@ $@.debug
-	$(Q)objcopy --strip-debug --add-gnu-debuglink=$@.debug $@
+	$(Q)$(CROSS)objcopy --only-keep-debug $@ $@.debug
+	$(Q)$(CROSS)objcopy --strip-debug --add-gnu-debuglink=$@.debug $@
 endif
 
 $(B)/%.o: %.c
@@ -186,21 +199,30 @@ $(B)/musl/%.o: %.c | $(B)/musl/include
 -include $(shell find build -name '*.d' 2>/dev/null)
 
 # Filters are compiled when mayfly is built, so that loading one is one call.
-SECCOMP_GEN := build/seccomp/generate
+SECCOMP_GEN := $(T)/seccomp/generate
+
+# The kernel's headers of aarch64, wherever that is not what compiles.
+$(UAPI)/asm:
+	$(Q)mkdir -p $(@D)
+	$(Q)ln -sfn /usr/aarch64-linux-gnu/include/asm $@
+ifneq ($(CROSS),)
+SECCOMP_FOR := -isystem $(UAPI) -DRULES_FOR_AARCH64 -DFILTER_ARCH=SCMP_ARCH_AARCH64
+endif
 
 $(SECCOMP_GEN): $(addprefix vmm/seccomp/,generate.c rules.c compile.c \
-		rules.h compile.h) $(addprefix vmm/base/,err.c fd.c passed.c)
+		rules.h compile.h) vmm/arch/host/rules.h \
+		$(addprefix vmm/base/,err.c fd.c passed.c) | $(if $(CROSS),$(UAPI)/asm)
 	$(Q)mkdir -p $(@D)
-	$(call say,GEN,$@)gcc -O1 $(WARN) -I. -D_GNU_SOURCE -o $@ \
+	$(call say,GEN,$@)gcc -O1 $(WARN) -I. -D_GNU_SOURCE $(SECCOMP_FOR) -o $@ \
 		$(filter %.c,$^) -lseccomp
 
-build/seccomp/programs.c: $(SECCOMP_GEN)
+$(T)/seccomp/programs.c: $(SECCOMP_GEN)
 	$(Q)$< c >$@
 
-build/seccomp/policy.json: $(SECCOMP_GEN)
+$(T)/seccomp/policy.json: $(SECCOMP_GEN)
 	$(Q)$< json >$@
 
-$(B)/vmm/seccomp/programs.o: build/seccomp/programs.c
+$(B)/vmm/seccomp/programs.o: $(T)/seccomp/programs.c
 	$(Q)mkdir -p $(@D)
 	$(call say,CC,$<)$(CC) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
 
@@ -211,7 +233,7 @@ endif
 
 .PHONY: setup
 setup: ## install the packages that building and testing need (root or sudo)
-	$(Q)tests/setup
+	$(Q)tests/setup $(if $(filter x86_64,$(HOST_ARCH)),aarch64)
 
 $(GUEST)/bench-floor: api/ctl/floor/floor.c
 	$(Q)mkdir -p $(@D)
@@ -237,9 +259,25 @@ guest: kernel $(GUEST)/initrd $(GUEST)/bench-initrd $(GUEST)/bench-work.initrd \
 kernel:
 	$(Q)guest/kernel/build $(ARCH)
 
-$(GUEST)/init: guest/init/init.c
+# What runs inside is small and static by musl. For another architecture
+# Debian's musl of that one is unpacked, and the cross compiler told of it; it
+# has no getauxval() of the name by which libgcc asks for atomics.
+ifeq ($(CROSS),)
+GUEST_CC  := musl-gcc -static
+GUEST_INC := -idirafter /usr/include -idirafter /usr/include/$(ARCH)-linux-gnu
+else
+GUEST_MUSL = $(shell tests/debian-package musl-dev:arm64)/usr
+GUEST_LIB  = $(GUEST_MUSL)/lib/$(ARCH)-linux-musl
+GUEST_CC   = $(CC) -static -nostdinc -nostdlib -mno-outline-atomics \
+	-isystem $(GUEST_MUSL)/include/$(ARCH)-linux-musl
+GUEST_INC := -idirafter /usr/$(CROSS:%-=%)/include
+GUEST_END  = $(addprefix $(GUEST_LIB)/,crt1.o crti.o libc.a) -lgcc $(GUEST_LIB)/crtn.o
+endif
+
+$(GUEST)/init: guest/init/init.c vmm/arch/host/host.h
 	$(Q)mkdir -p $(@D)
-	$(call say,GUEST,$@)musl-gcc -static -Os -s -Wall -Wextra -o $@ $<
+	$(call say,GUEST,$@)$(GUEST_CC) -I. -Os -s -Wall -Wextra $(GUEST_INC) \
+		-o $@ $< $(GUEST_END)
 
 $(GUEST)/initrd: $(GUEST)/init guest/initrd
 	$(call say,GUEST,$@)guest/initrd $@ $<
@@ -253,10 +291,9 @@ WORK := work disk streams server end
 
 $(GUEST)/bench-work: $(WORK:%=guest/bench/%.c) guest/bench/work.h
 	$(Q)mkdir -p $(@D)
-	$(call say,GUEST,$@)musl-gcc -I. -std=gnu17 -static -O2 -s -Wall -Wextra \
-		$(if $(filter true,$(CI)),-Werror) \
-		-idirafter /usr/include -idirafter /usr/include/$(ARCH)-linux-gnu \
-		-o $@ $(filter %.c,$^)
+	$(call say,GUEST,$@)$(GUEST_CC) -I. -std=gnu17 -O2 -s -Wall -Wextra \
+		$(if $(filter true,$(CI)),-Werror) $(GUEST_INC) \
+		-o $@ $(filter %.c,$^) $(GUEST_END)
 
 $(GUEST)/bench-work.initrd: $(GUEST)/bench-work guest/initrd
 	$(call say,GUEST,$@)guest/initrd $@ $<
@@ -268,11 +305,10 @@ AGENT := agent loop wire log file spawn user disk init volume root tar untar \
 
 $(GUEST)/agent: $(AGENT:%=guest/agent/%.c) $(wildcard guest/*.h guest/agent/*.h)
 	$(Q)mkdir -p $(@D)
-	$(call say,GUEST,$@)musl-gcc -I. -D_GNU_SOURCE -std=gnu17 -static -Os -s \
+	$(call say,GUEST,$@)$(GUEST_CC) -I. -D_GNU_SOURCE -std=gnu17 -Os -s \
 		-Wall -Wextra $(if $(filter true,$(CI)),-Werror) \
 		-fno-strict-aliasing -ffunction-sections -Wl,--gc-sections \
-		-idirafter /usr/include -idirafter /usr/include/$(ARCH)-linux-gnu \
-		-o $@ $(filter %.c,$^)
+		$(GUEST_INC) -o $@ $(filter %.c,$^) $(GUEST_END)
 
 $(GUEST)/agent.initrd: $(GUEST)/agent guest/initrd
 	$(call say,GUEST,$@)guest/initrd $@ $<
@@ -282,6 +318,16 @@ LAB_PROGRAMS := build/bench/vsock-peer build/bench/clock-watch
 build/guest/lab.ext4: tests/guest-root $(LAB_PROGRAMS)
 	$(Q)mkdir -p $(@D)
 	$(call say,GUEST,$@)tests/guest-root $@ $(LAB_PROGRAMS) >/dev/null
+
+# The guest of tests/vm/aarch64, and what that test runs.
+ifneq ($(CROSS),)
+$(T)/bench/vsock-peer: tests/vm/vsock-peer.c tests/vm/vsock-peer-server.c tests/vm/vsock-peer.h
+	$(Q)mkdir -p $(@D)
+	$(call say,CC,$@)$(CC) -I. -O2 -Wall -D_GNU_SOURCE -static -o $@ $(filter %.c,$^)
+
+$(GUEST)/lab.initrd: $(T)/bench/vsock-peer tests/guest-aarch64
+	$(call say,GUEST,$@)tests/guest-aarch64 $@ $<
+endif
 
 HOSTILE := start machine device transport queue ring race block net vsock
 
@@ -380,6 +426,10 @@ EXTRA_generation := $(KVM_FAKES)
 EXTRA_acpi := tests/unit/acpi_bench
 EXTRA_iasl := $(EXTRA_acpi)
 EXTRA_ioapic := $(KVM_FAKES)
+# Of aarch64, what needs neither its processor nor its KVM.
+EXTRA_device_tree := vmm/arch/aarch64/tree
+EXTRA_arm_state := $(addprefix vmm/arch/aarch64/,state gic register)
+EXTRA_arm_image := vmm/arch/aarch64/image
 FAKES := tests/unit/fake_machine tests/unit/fake_overlay
 EXTRA_routes := $(FAKES) tests/unit/route_bench
 EXTRA_told := $(EXTRA_routes)
@@ -430,13 +480,19 @@ EXTRA_session := $(addprefix api/ctl/agent/,frame session session_ask session_re
 SERVE_HTTP := $(addprefix api/ctl/serve/,head lane message)
 EXTRA_message := $(SERVE_HTTP)
 # Before the library, which has functions of the same names for the API.
-LINK_message := -Wl,-u,http_parser_execute -l:libhttp_parser.a
-FUZZ_LINK_message := $(LINK_message)
+LINK_message = -Wl,-u,http_parser_execute $(HTTP_LIB)
+FUZZ_LINK_message = $(LINK_message)
 FUZZ_EXTRA_message := $(SERVE_HTTP)
 EXTRA_image_tar := api/ctl/image/tar api/ctl/image/entry api/ctl/base/tar
 EXTRA_image_model := api/ctl/image/model
 EXTRA_image_wall := api/ctl/image/wall
 EXTRA_image_config := api/ctl/image/config api/ctl/base/signals
+
+ifeq ($(ARCH),x86_64)
+ARM_OBJ := $(ARCH_aarch64:%=$(B)/vmm/arch/aarch64/%.o) $(B)/tests/unit/test_arm_state.o
+$(ARM_OBJ): CPPFLAGS += -isystem $(UAPI)
+$(ARM_OBJ): | $(UAPI)/asm
+endif
 
 .PHONY: unit-tests
 unit-tests: $(UNIT:%=$(B)/tests/%)
@@ -448,7 +504,7 @@ $(B)/libmayfly.a: $(call obj,$(VMM_SRC)) $(B)/vmm/seccomp/programs.o
 $(UNIT:%=$(B)/tests/%): $(B)/tests/%: $(B)/tests/unit/test_%.o \
 		$$(addsuffix .o,$$(addprefix $(B)/,$$(EXTRA_$$*))) $(B)/libmayfly.a
 	$(call say,LINK,$@)$(CC) $(CFLAGS) $(filter-out -static-pie,$(LDFLAGS)) \
-		-pie -o $@ $(LINK_$*) $^ -lcmocka $(LDLIBS)
+		-pie -o $@ $(LINK_$*) $^ -lcmocka $(LDLIBS) $(if $(filter device_tree,$*),$(FDT))
 
 # Fuzzers are built with FLAVOUR=fuzz; tests/fuzz/run builds and runs them.
 FUZZ := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
@@ -556,19 +612,21 @@ bench: setup ## measure start-up against peers, in the long form
 	$(Q)build/bench/irqchip
 	$(Q)tests/kvm-host --native-ok -- build/bench/irqchip
 	$(Q)MAYFLY_ROUNDS=15 tests/kvm-host --native-ok -- tests/bench/boot
+	$(Q)tests/kvm-host --native-ok -- tests/vm/bench linux
 	$(Q)$(MAKE) --no-print-directory build/guest/lab.ext4
 	$(Q)tests/kvm-host --native-ok -- tests/bench/block
 	$(Q)tests/kvm-host --native-ok -- tests/bench/net
 	$(Q)tests/kvm-host --native-ok -- tests/bench/vsock
 	$(Q)tests/kvm-host --native-ok -- tests/bench/run
 
-lint: programs ## check floors, circles, sizes, headers, format, and what the linters say
+lint: programs ## check floors, circles, architectures, sizes, headers, format, and what the linters say
 	$(Q)tests/lint/floors
 	$(Q)tests/lint/circles
 	$(Q)tests/lint/size
 	$(Q)tests/lint/headers
 	$(Q)tests/lint/format
 	$(Q)tests/lint/libc
+	$(Q)tests/lint/arch
 	$(Q)tests/lint/shell
 	$(Q)tests/lint/tidy
 	$(Q)tests/lint/man
@@ -580,10 +638,10 @@ install: programs guest ## install into DESTDIR/prefix (/usr/local)
 	install -d $(DESTDIR)$(prefix)/bin
 	install -m 755 $(PROGRAMS) $(DESTDIR)$(prefix)/bin
 	install -d $(DESTDIR)$(prefix)/share/mayfly
-	install -m 644 build/seccomp/policy.json \
+	install -m 644 $(T)/seccomp/policy.json \
 		$(DESTDIR)$(prefix)/share/mayfly/seccomp.json
-	install -m 644 $(GUEST)/vmlinux $(GUEST)/agent.initrd \
-		$(GUEST)/bench-initrd $(GUEST)/bench-work.initrd \
+	install -m 644 $(GUEST)/$(if $(filter aarch64,$(ARCH)),Image,vmlinux) \
+		$(GUEST)/agent.initrd $(GUEST)/bench-initrd $(GUEST)/bench-work.initrd \
 		$(DESTDIR)$(prefix)/share/mayfly
 	install -m 755 $(GUEST)/bench-work $(BENCH_PARTS) \
 		$(DESTDIR)$(prefix)/share/mayfly
@@ -597,7 +655,7 @@ clean: ## remove build/ (the kernel stays in the cache)
 	rm -rf build
 
 help: ## list the targets
-	@printf 'make TARGET [FLAVOUR=release|clang|asan|tsan] [V=1]\n\n'
+	@printf 'make TARGET [ARCH=x86_64|aarch64] [FLAVOUR=release|clang|asan|tsan] [V=1]\n\n'
 	@sed -n 's/^\([a-z][a-z-]*\):.*## /\1\t/p' Makefile | \
 		while IFS="$$(printf '\t')" read -r t d; do \
 			printf '  %-10s %s\n' "$$t" "$$d"; done

@@ -285,42 +285,44 @@ static int add_uart(struct machine *m, const struct vm_config *config,
 	return machine_add(m, d, e);
 }
 
-static int add_platform(struct machine *m, const struct vm_config *config,
-			bool has_boot_timer, struct assembly *out,
-			struct err *e)
+/* A device of which there is one where the architecture has it. */
+static int add_one(struct machine *m, const struct cmdline *line,
+		   enum arch_kind kind,
+		   int (*make)(struct device **out, struct err *e),
+		   struct device **kept, struct err *e)
 {
 	struct device *d;
-	int rc = add_uart(m, config, e);
+	int rc;
 
-	rc = rc ? rc : i8042_new(&d, e);
-	if (rc)
-		return rc;
-	out->keyboard = d;
-	rc = machine_add(m, d, e);
-	rc = rc ? rc : sleep_new(&d, e);
+	if (!arch_has(kind, line))
+		return 0;
+	rc = make(&d, e);
 	rc = rc ? rc : machine_add(m, d, e);
-	if (rc || !has_boot_timer)
-		return rc;
-	rc = boot_timer_new(&d, e);
-	return rc ? rc : machine_add(m, d, e);
+	if (!rc && kept)
+		*kept = d;
+	return rc;
 }
 
-/* It is told by ACPI, so that it is there where ACPI is. */
-static int add_generation(struct machine *m, const char *args,
-			  struct assembly *out, struct err *e)
+static int add_platform(struct machine *m, const struct vm_config *config,
+			const char *args, bool has_boot_timer,
+			struct assembly *out, struct err *e)
 {
 	char text[CMDLINE_MAX];
 	struct cmdline line;
-	struct device *d;
 	int rc = cmdline_init(&line, text, sizeof(text), args, e);
 
-	if (rc || cmdline_has(&line, "acpi=off"))
-		return rc;
-	rc = generation_new(&d, e);
-	if (rc)
-		return rc;
-	out->generation = d;
-	return machine_add(m, d, e);
+	rc = rc ? rc : add_uart(m, config, e);
+	if (!rc)
+		rc = add_one(m, &line, ARCH_I8042, i8042_new, &out->keyboard,
+			     e);
+	if (!rc)
+		rc = add_one(m, &line, ARCH_SLEEP, sleep_new, NULL, e);
+	if (!rc && has_boot_timer)
+		rc = add_one(m, &line, ARCH_BOOT_TIMER, boot_timer_new, NULL,
+			     e);
+	return rc ? rc
+		  : add_one(m, &line, ARCH_GENERATION, generation_new,
+			    &out->generation, e);
 }
 
 static int add_devices(struct machine *m, const struct vm_config *config,
@@ -333,8 +335,7 @@ static int add_devices(struct machine *m, const struct vm_config *config,
 	for (i = 0; i < config->net_count && !rc; i++)
 		rc = add_net(m, config, i, out, e);
 	rc = rc ? rc : add_vsock(m, config, vsock, out, e);
-	rc = rc ? rc : add_platform(m, config, has_boot_timer, out, e);
-	return rc ? rc : add_generation(m, args, out, e);
+	return rc ? rc : add_platform(m, config, args, has_boot_timer, out, e);
 }
 
 int assembly_start(struct machine *m, const struct vm_config *config,

@@ -17,11 +17,6 @@
 /* 16 TiB: more than any host has, and far from overflow in bytes. */
 #define MEM_MIB_MAX (16ULL << 20)
 
-/* The wire's default, in the wire's words. */
-static const char default_boot_args[] =
-	"reboot=k panic=1 nomodule 8250.nr_uarts=0 i8042.noaux i8042.nomux "
-	"i8042.dumbkbd swiotlb=noforce";
-
 void config_init(struct vm_config *c)
 {
 	memset(c, 0, sizeof(*c));
@@ -190,7 +185,7 @@ int config_cmdline(const struct vm_config *c, char *out, size_t size,
 		   struct err *e)
 {
 	const char *args = c->boot.boot_args ? c->boot.boot_args
-					     : default_boot_args;
+					     : arch_boot_args;
 	const struct config_drive *root = config_root(c);
 	struct cmdline line;
 	int rc = cmdline_init(&line, out, size, args, e);

@@ -12,6 +12,7 @@
 
 #include "api/console.h"
 #include "api/options.h"
+#include "vmm/arch/host/host.h"
 #include "vmm/base/cursor.h"
 #include "vmm/base/log.h"
 #include "vmm/seccomp/filter.h"
@@ -55,14 +56,8 @@ static void put_call(struct cursor *c, const siginfo_t *info,
 	cursor_put_text(c, filter_call_name(info->si_syscall));
 	cursor_put_text(c, " (");
 	put_number(c, (unsigned long long)(unsigned)info->si_syscall, 10);
-#ifdef __x86_64__
-	const ucontext_t *u = context;
-
 	cursor_put_text(c, ", second argument 0x");
-	put_number(c, (unsigned long long)u->uc_mcontext.gregs[REG_RSI], 16);
-#else
-	(void)context;
-#endif
+	put_number(c, host_second_argument(context), 16);
 	cursor_put_text(c, "), which its filter forbids");
 }
 

@@ -17,6 +17,7 @@
 #include <sys/uio.h>
 
 #include "devices/net_device.h"
+#include "vmm/arch/host/host.h"
 #include "vmm/base/clock.h"
 #include "vmm/base/log.h"
 
@@ -239,7 +240,7 @@ static bool await_next(struct net_pair *p, struct vq *vq, size_t *frames)
 			break;
 		if (now >= look)
 			look = now + LOOK_NS;
-		clock_relax();
+		host_relax();
 	}
 	if (limit)
 		tx->trust = now - begin < limit ? tx->trust - 1 : 0;

@@ -25,13 +25,8 @@
 
 #include "jailer/mounts.h"
 #include "jailer/userns.h"
+#include "vmm/arch/host/host.h"
 #include "vmm/base/fd.h"
-
-#if defined(__x86_64__)
-#define OWN_MACHINE EM_X86_64
-#elif defined(__aarch64__)
-#define OWN_MACHINE EM_AARCH64
-#endif
 
 /*
  * In the jail there is no interpreter, and execve() would call a program that
@@ -48,7 +43,7 @@ static int check_static(int fd, const char *path, struct err *e)
 	if (fd_pread(fd, &header, sizeof(header), 0) ||
 	    memcmp(header.e_ident, ELFMAG, SELFMAG) != 0 ||
 	    header.e_ident[EI_CLASS] != ELFCLASS64 ||
-	    header.e_machine != OWN_MACHINE ||
+	    header.e_machine != HOST_ELF_MACHINE ||
 	    header.e_phentsize != sizeof(segment))
 		return err_set(e, -ENOEXEC,
 			       "%.256s: not a 64-bit ELF program for this "

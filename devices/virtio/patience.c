@@ -1,6 +1,7 @@
 /* See patience.h. */
 #include "devices/virtio/patience.h"
 
+#include "vmm/arch/host/host.h"
 #include "vmm/base/clock.h"
 
 enum { NEEDED_MIN = 4, NEEDED_MAX = 64, GAPS = 4 };
@@ -100,7 +101,7 @@ bool patience_for_more(struct patience *p, struct virtio *v, uint64_t *spent_ns)
 		limit = PATIENCE_NS_MAX;
 	begin = now = clock_now_ns();
 	while (!(has_more = has_work(v)) && now - begin < limit) {
-		clock_relax();
+		host_relax();
 		now = clock_now_ns();
 	}
 	*spent_ns += now - begin;

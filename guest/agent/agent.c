@@ -21,7 +21,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/vm_sockets.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -33,6 +32,9 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
+
+/* Which in some versions takes for granted what <sys/socket.h> has. */
+#include <linux/vm_sockets.h>
 
 enum { BACKLOG = 64, FILES_SOFT = 1024, FILES_HARD = 524288 };
 

@@ -91,7 +91,7 @@ static bool take_order(struct order *o, int fds[static FDS])
 }
 
 static _Noreturn void become(const struct order *o, const int fds[static FDS],
-			     uint8_t *payload)
+			     const uint8_t *payload)
 {
 	static struct container c;
 	struct reader r = {.at = payload, .left = o->len};
@@ -264,7 +264,7 @@ static bool send_order(const struct spawn *sp, const struct root *root)
 		.msg_control = control.bytes,
 	};
 	struct cmsghdr *c = &control.header;
-	int fds[FDS];
+	int fds[FDS] = {-1, -1, -1, -1};
 	size_t n = 0;
 
 	o = (struct order){.len = (uint32_t)root->request_len};

@@ -186,7 +186,9 @@ struct done stream_trip(const char *address, unsigned ms)
 
 /* ---- datagrams ---------------------------------------------------------- */
 
-static void prepare(struct mmsghdr *messages, struct iovec *parts, char *bytes)
+/* Of bytes that the kernel reads or writes. */
+static void prepare(struct mmsghdr *messages, struct iovec *parts,
+		    char *bytes) /* NOLINT(readability-non-const-parameter) */
 {
 	unsigned i;
 

@@ -40,16 +40,13 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "vmm/arch/host/host.h"
+
 /*
  * The monitor's boot timer: a byte with this value written to this page. RAM
  * may be there under other monitors, so init writes only where it is told to.
  */
 #define BOOT_TIMER_VALUE 123
-#if defined(__x86_64__)
-#define BOOT_TIMER_GPA 0xc0000000
-#else
-#define BOOT_TIMER_GPA 0x40000000
-#endif
 
 #define DISK_BLOCK 4096
 
@@ -152,7 +149,7 @@ static void boot_timer_stop(void)
 		say("no boot timer: cannot open /dev/mem: %s", strerror(errno));
 		return;
 	}
-	page = mmap(NULL, 1, PROT_WRITE, MAP_SHARED, fd, BOOT_TIMER_GPA);
+	page = mmap(NULL, 1, PROT_WRITE, MAP_SHARED, fd, HOST_BOOT_TIMER);
 	close(fd);
 	if (page == MAP_FAILED) {
 		say("no boot timer: cannot map its page: %s", strerror(errno));

@@ -1,7 +1,7 @@
 #pragma once
 
 #include "tests/unit/kernel_file.h"
-#include "vmm/boot/elf.h"
+#include "vmm/arch/x86_64/elf.h"
 
 /*
  * A whole kernel file, broken by a test, and the loading of it. Include

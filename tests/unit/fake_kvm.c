@@ -58,9 +58,10 @@ unsigned fake_kvm_take_edges(void)
 	return n;
 }
 
-int vm_open(struct vm *vm, const struct kvm *kvm, struct err *e)
+int vm_open(struct vm *vm, const struct kvm *kvm, unsigned long type,
+	    struct err *e)
 {
-	(void)e;
+	(void)type, (void)e;
 	vm->fd = -1;
 	vm->kvm = kvm;
 	return 0;

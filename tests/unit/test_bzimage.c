@@ -10,7 +10,7 @@
 #include <cmocka.h>
 
 #include "tests/unit/kernel_file.h"
-#include "vmm/boot/bzimage.h"
+#include "vmm/arch/x86_64/bzimage.h"
 
 enum { RAM = 0x100000, FENCE = 0x1000, MUTATIONS = 20000 };
 enum { ENTRY64_AT = 0x200, HEADER_AT = 0x1f1 };

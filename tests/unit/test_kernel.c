@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "tests/unit/kernel_file.h"
+#include "vmm/arch/x86_64/load.h"
 #include "vmm/boot/kernel.h"
 
 enum { RAM = 0x100000, MUTATIONS = 20000 };
@@ -38,14 +39,23 @@ static int mem_teardown(void **state)
 	return 0;
 }
 
+/* Those of x86_64, from the files' first address on. */
+static const struct kernel_formats *formats(void)
+{
+	static struct kernel_formats lower;
+
+	lower = load_formats;
+	lower.min_gpa = KERNEL_FILE_MIN_GPA;
+	return &lower;
+}
+
 static int load(void)
 {
 	int fd = kernel_file_open(&file), rc;
 
 	assert_true(fd > 0);
 	memset(&err, 0, sizeof(err));
-	rc = kernel_load(fd, "/k/vmlinux", &mem, KERNEL_FILE_MIN_GPA, &image,
-			 &err);
+	rc = kernel_load(fd, "/k/vmlinux", &mem, formats(), &image, &err);
 	close(fd);
 	assert_int_equal(rc, err.code);
 	return rc;
@@ -147,7 +157,7 @@ static void a_folder_is_no_kernel(void **state)
 
 	(void)state;
 	assert_true(fd > 0);
-	assert_int_equal(kernel_load(fd, "/tmp", &mem, 0, &image, &err),
+	assert_int_equal(kernel_load(fd, "/tmp", &mem, formats(), &image, &err),
 			 -EISDIR);
 	assert_string_equal(err.text,
 			    "can't read the kernel /tmp: Is a directory");
@@ -160,8 +170,9 @@ static void a_pipe_is_no_kernel(void **state)
 
 	(void)state;
 	assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
-	assert_int_equal(kernel_load(ends[0], "fifo", &mem, 0, &image, &err),
-			 -ESPIPE);
+	assert_int_equal(
+		kernel_load(ends[0], "fifo", &mem, formats(), &image, &err),
+		-ESPIPE);
 	assert_non_null(strstr(err.text, "fifo"));
 	close(ends[0]);
 	close(ends[1]);
@@ -178,7 +189,7 @@ static void a_long_path_is_cut(void **state)
 	memset(&file, 0, sizeof(file));
 	fd = kernel_file_open(&file);
 	assert_true(fd > 0);
-	assert_int_equal(kernel_load(fd, path, &mem, 0, &image, &err),
+	assert_int_equal(kernel_load(fd, path, &mem, formats(), &image, &err),
 			 -ENOEXEC);
 	assert_int_equal(strlen(err.text), sizeof(err.text) - 1);
 	close(fd);
@@ -202,8 +213,7 @@ static void mutated_first_bytes_do_no_harm(void **state)
 		kernel_file_mutate(&file, 0x280, &seed);
 		assert_int_equal(kernel_file_rewrite(&file, fd), 0);
 		memset(&err, 0, sizeof(err));
-		rc = kernel_load(fd, "k", &mem, KERNEL_FILE_MIN_GPA, &image,
-				 &err);
+		rc = kernel_load(fd, "k", &mem, formats(), &image, &err);
 		assert_true(rc <= 0);
 		assert_true(!rc || !strncmp(err.text, "the kernel k ", 13));
 		assert_true(rc || image.end <= RAM);

@@ -240,8 +240,8 @@ static int setup(void **state)
 	memset(&fake, 0, sizeof(fake));
 	fake.xsave_cap = 0;
 	fake.khz = 2000000;
-	vcpu.tsc_khz = 2000000;
-	vcpu.is_tsc_scaled = false;
+	vcpu.clock_khz = 2000000;
+	vcpu.is_clock_scaled = false;
 	fake.tsc = 1000000;
 	fake.deadline = 1000500;
 	fake.offset = 77;
@@ -280,8 +280,8 @@ static int load_bytes(const uint8_t *data, size_t len, struct err *e)
 static int load(const struct visitor *saved, struct err *e)
 {
 	fake.calls[0] = '\0';
-	vcpu.tsc_khz = (uint32_t)fake.khz;
-	vcpu.is_tsc_scaled = false;
+	vcpu.clock_khz = (uint32_t)fake.khz;
+	vcpu.is_clock_scaled = false;
 	vcpu.is_loaded = false;
 	return load_bytes(saved->data, saved->len, e);
 }

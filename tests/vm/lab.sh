@@ -214,7 +214,7 @@ lab_wait() {
 # lab_lost: whether the emulated host has lost the guest (tests/run says how).
 lab_lost() {
 	[ -n "${MAYFLY_KVM_HOST-}" ] && [ "$status" = 125 ] &&
-		grep 'a triple fault at rip' "$lab_console" | sed 's/^/# the emulated host lost a guest: /' | grep .
+		grep 'a triple fault at' "$lab_console" | sed 's/^/# the emulated host lost a guest: /' | grep .
 }
 
 # A guest that was lost gets two more chances.

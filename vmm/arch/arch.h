@@ -5,6 +5,7 @@
 
 #include "vmm/base/err.h"
 #include "vmm/boot/boot.h"
+#include "vmm/boot/cmdline.h"
 #include "vmm/kvm/bus.h"
 #include "vmm/kvm/vcpu.h"
 #include "vmm/kvm/vm.h"
@@ -14,7 +15,8 @@
 /*
  * All that the rest of mayfly knows about an instruction set. Each folder
  * beside this file (x86_64, aarch64) implements the whole of it, and no
- * other file says #ifdef about an architecture.
+ * file outside this folder asks which it is compiled for (tests/lint/arch;
+ * vmm/arch/host/host.h has what lower floors need).
  *
  * The life of a machine, in the order of these functions:
  *
@@ -25,6 +27,7 @@
  *	arch_place         an address and an interrupt for each device
  *	arch_load          kernel, initrd, command line and tables into memory
  *	arch_vcpu_init     a vCPU as reset leaves it, in its own thread
+ *	arch_vcpus_ready   what can't be before all vCPUs are set up
  *	arch_vcpu_enter    entry state of the boot vCPU
  */
 
@@ -72,6 +75,17 @@ struct arch_topology {
 
 /* Opaque: what an architecture keeps for a VM (interrupt controller, CPUID). */
 struct arch;
+
+/* The machine type of KVM_CREATE_VM for so much memory; e says why none fits.
+ */
+int arch_vm_type(const struct kvm *kvm, uint64_t mem_bytes, unsigned long *type,
+		 struct err *e);
+
+/*
+ * Whether a guest that is started with this command line is to have a device of
+ * a kind that each machine has at most one of.
+ */
+bool arch_has(enum arch_kind kind, const struct cmdline *line);
 
 /* Splits mem_bytes into ranges around the device hole. Returns the count. */
 unsigned arch_ranges(uint64_t mem_bytes,
@@ -122,6 +136,27 @@ int arch_load(struct arch *a, const struct guest_mem *mem,
  */
 int arch_vcpu_init(struct arch *a, struct vcpu *vcpu, struct err *e);
 
+/*
+ * Whether the interrupt controller is there only when all vCPUs are: devices,
+ * which connect their interrupts, then start after them and not beside them,
+ * and arch_vcpus_ready() comes in between.
+ */
+extern const bool arch_waits_for_vcpus;
+
+/*
+ * All vCPUs were set up, and loaded where they are to be. Does what was left
+ * of the interrupt controller, and of the tables of arch_load() where that ran.
+ * Thread: the loop's; vCPUs wait.
+ */
+int arch_vcpus_ready(struct arch *a, const struct guest_mem *mem,
+		     struct err *e);
+
+/*
+ * The vCPU goes on after it was held for a while: its guest's watchdogs must
+ * not take that for a hang. Thread: its own.
+ */
+void arch_vcpu_note_pause(struct vcpu *vcpu);
+
 /* Sets the boot vCPU's registers to the kernel's entry. Thread: its own. */
 int arch_vcpu_enter(struct arch *a, struct vcpu *vcpu,
 		    const struct boot_entry *entry, struct err *e);
@@ -144,11 +179,11 @@ void arch_visit_model(struct arch *a, struct visitor *v);
  * What stands first in there, for a guest that goes back to it and has that
  * model: by how much clocks have moved since the save.
  */
-void arch_visit_tsc(struct arch *a, struct visitor *v);
+void arch_visit_clock(struct arch *a, struct visitor *v);
 
 /*
- * Interrupt controller and clocks. To load, it comes after the devices' and
- * before the first vCPU's, whose TSC it sets the base for.
+ * Interrupt controller and clocks. To load, it comes after the devices', and
+ * where arch_waits_for_vcpus after the vCPUs' too.
  */
 void arch_visit_platform(struct arch *a, struct visitor *v);
 
@@ -160,3 +195,6 @@ void arch_visit_vcpu(struct arch *a, struct vcpu *vcpu, struct visitor *v);
 
 /* Names for the platform in messages: "x86_64". */
 extern const char arch_name[];
+
+/* What a guest's kernel is told where the configuration says nothing. */
+extern const char arch_boot_args[];

@@ -17,13 +17,3 @@ uint64_t clock_cpu_ns(void);
  * handled does not turn into restart_syscall(), which no filter has.
  */
 void clock_rest(void);
-
-/* Between two looks at memory that another thread, or the guest, writes. */
-static inline void clock_relax(void)
-{
-#if defined(__x86_64__)
-	__builtin_ia32_pause();
-#elif defined(__aarch64__)
-	__asm__ volatile("yield");
-#endif
-}

@@ -52,10 +52,11 @@ struct kernel_image {
 enum boot_protocol {
 	BOOT_PVH,     /* 32-bit, flat, paging off, %ebx = start_info */
 	BOOT_LINUX64, /* 64-bit, identity mapped, %rsi = zero page */
+	BOOT_ARM64,   /* 64-bit, no MMU, x0 = device tree */
 };
 
 struct boot_entry {
 	enum boot_protocol protocol;
 	uint64_t entry;	   /* gpa of the first instruction */
-	uint64_t argument; /* gpa of start_info or of the zero page */
+	uint64_t argument; /* gpa of start_info, zero page or device tree */
 };

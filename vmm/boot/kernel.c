@@ -1,13 +1,9 @@
 /* Which loader a kernel file wants. */
 #include "vmm/boot/kernel.h"
 
-#include <elf.h>
 #include <errno.h>
 #include <string.h>
 #include <unistd.h>
-
-#include "vmm/boot/bzimage.h"
-#include "vmm/boot/elf.h"
 
 /* Files people hand over by mistake, and what they should hand over. */
 static const struct {
@@ -26,8 +22,10 @@ static const struct {
 	{"#!", 2, "a script"},
 };
 
-static int refuse(const uint8_t *head, size_t len, struct err *e)
+static int refuse(const struct boot_file *f, const char *wanted, struct err *e)
 {
+	const uint8_t *head = f->head;
+	const size_t len = f->head_len;
 	size_t i;
 
 	if (!len)
@@ -35,32 +33,31 @@ static int refuse(const uint8_t *head, size_t len, struct err *e)
 	for (i = 0; i < sizeof(mistakes) / sizeof(mistakes[0]); i++)
 		if (len >= mistakes[i].len &&
 		    !memcmp(head, mistakes[i].magic, mistakes[i].len))
-			return err_set(e, -ENOEXEC,
-				       "is %s; give an uncompressed vmlinux "
-				       "(ELF) or a bzImage",
-				       mistakes[i].what);
-	return err_set(e, -ENOEXEC,
-		       "is not a kernel; give an uncompressed vmlinux (ELF) "
-		       "or a bzImage");
+			return err_set(e, -ENOEXEC, "is %s; give %s",
+				       mistakes[i].what, wanted);
+	return err_set(e, -ENOEXEC, "is not a kernel; give %s", wanted);
 }
 
 int kernel_load(int fd, const char *path, const struct guest_mem *mem,
-		uint64_t min_gpa, struct kernel_image *out, struct err *e)
+		const struct kernel_formats *formats, struct kernel_image *out,
+		struct err *e)
 {
 	struct boot_file f = {.fd = fd};
 	const ssize_t len = pread(fd, f.head, sizeof(f.head), 0);
 	struct err inner = {0};
+	unsigned i;
 	int rc;
 
 	if (len < 0)
 		return err_errno(e, "can't read the kernel %s", path);
 	f.head_len = (size_t)len;
-	if (f.head_len >= SELFMAG && !memcmp(f.head, ELFMAG, SELFMAG))
-		rc = elf_load(&f, mem, min_gpa, out, &inner);
-	else if (bzimage_is(f.head, f.head_len))
-		rc = bzimage_load(fd, mem, min_gpa, out, &inner);
-	else
-		rc = refuse(f.head, f.head_len, &inner);
+	for (i = 0; i < formats->count; i++)
+		if (formats->formats[i].is(&f))
+			break;
+	rc = i < formats->count
+		     ? formats->formats[i].load(&f, mem, formats->min_gpa, out,
+						&inner)
+		     : refuse(&f, formats->wanted, &inner);
 	if (rc)
 		return err_set(e, rc, "the kernel %s %s", path, inner.text);
 	return 0;

@@ -57,12 +57,6 @@ void vcpu_kick(struct vcpu *v)
 	pthread_kill(v->thread, KICK_SIGNAL);
 }
 
-void vcpu_note_pause(struct vcpu *v)
-{
-	/* EINVAL: this guest uses no clock of KVM's, and so can't be told. */
-	(void)ioctl(v->fd, KVM_KVMCLOCK_CTRL, 0);
-}
-
 int vcpu_open(struct vcpu *v, const struct vm *vm, struct bus *mmio,
 	      struct bus *pio, struct err *e)
 {
@@ -131,13 +125,9 @@ static void serve_mmio(struct vcpu *v)
 			 run->mmio.len);
 }
 
-/* Where the guest was when it left; 0 where KVM does not say. */
-static unsigned long long rip_of(const struct vcpu *v)
+static unsigned long long where(const struct vcpu *v)
 {
-	struct kvm_regs regs = {0};
-
-	(void)ioctl(v->fd, KVM_GET_REGS, &regs);
-	return regs.rip;
+	return v->where ? v->where(v) : 0;
 }
 
 static enum vcpu_exit explain_failure(struct vcpu *v, struct err *e)
@@ -155,15 +145,14 @@ static enum vcpu_exit explain_failure(struct vcpu *v, struct err *e)
 		break;
 	case KVM_EXIT_INTERNAL_ERROR:
 		err_set(e, -EIO,
-			"KVM internal error on vCPU %u: suberror %u at rip "
-			"0x%llx",
-			v->id, run->internal.suberror, rip_of(v));
+			"KVM internal error on vCPU %u: suberror %u at 0x%llx",
+			v->id, run->internal.suberror, where(v));
 		break;
 	default:
 		err_set(e, -EIO,
 			"vCPU %u left the guest for reason %u, which mayfly "
-			"does not use, at rip 0x%llx",
-			v->id, run->exit_reason, rip_of(v));
+			"does not use, at 0x%llx",
+			v->id, run->exit_reason, where(v));
 	}
 	return VCPU_FAILED;
 }
@@ -185,8 +174,8 @@ static bool vcpu_serve(struct vcpu *v, enum vcpu_exit *how, struct err *e)
 	case KVM_EXIT_SHUTDOWN:
 		/* Some guests reboot so; of others this tells the place. */
 		if (log_wants(LOG_INFO))
-			log_info("vCPU %u: a triple fault at rip 0x%llx", v->id,
-				 rip_of(v));
+			log_info("vCPU %u: a triple fault at 0x%llx", v->id,
+				 where(v));
 		*how = VCPU_RESET;
 		return false;
 	case KVM_EXIT_SYSTEM_EVENT:

@@ -40,9 +40,9 @@ struct vcpu_exits {
 struct vcpu {
 	int fd; /* owned; -1 while closed */
 	uint32_t id;
-	uint32_t tsc_khz;    /* x86: its clock's; 0 where KVM does not say */
-	bool is_tsc_scaled;  /* and that is not the host's */
-	struct kvm_run *run; /* owned mapping, shared with KVM */
+	uint32_t clock_khz;   /* its counter's; 0 where KVM does not say */
+	bool is_clock_scaled; /* and that is not the host's */
+	struct kvm_run *run;  /* owned mapping, shared with KVM */
 	int run_bytes;
 	struct bus *mmio; /* borrowed: machine */
 	struct bus *pio;  /* borrowed: machine */
@@ -52,6 +52,11 @@ struct vcpu {
 	struct vcpu_exits exits;
 	/* It was loaded and has not run since: what time moves not is so. */
 	bool is_loaded;
+	/*
+	 * Where the guest was when it left, 0 where KVM does not say; NULL
+	 * before arch_vcpu_init(). Thread: the vCPU's.
+	 */
+	uint64_t (*where)(const struct vcpu *v);
 };
 
 /*
@@ -68,12 +73,6 @@ void vcpu_close(struct vcpu *v);
  * filled for VCPU_FAILED only.
  */
 enum vcpu_exit vcpu_run(struct vcpu *v, struct err *e);
-
-/*
- * The vCPU goes on after it was held for a while: its guest's watchdogs must
- * not take that for a hang. Thread: its own.
- */
-void vcpu_note_pause(struct vcpu *v);
 
 /*
  * Makes vcpu_run() return VCPU_KICKED soon, also when it is about to enter the

@@ -7,11 +7,12 @@
 
 #include "vmm/base/fd.h"
 
-int vm_open(struct vm *vm, const struct kvm *kvm, struct err *e)
+int vm_open(struct vm *vm, const struct kvm *kvm, unsigned long type,
+	    struct err *e)
 {
 	vm->kvm = kvm;
 	do
-		vm->fd = ioctl(kvm->fd, KVM_CREATE_VM, 0);
+		vm->fd = ioctl(kvm->fd, KVM_CREATE_VM, type);
 	while (vm->fd < 0 && errno == EINTR);
 	if (vm->fd < 0)
 		return err_errno(e, "KVM_CREATE_VM");
@@ -152,9 +153,12 @@ int vm_irqfd(struct vm *vm, int fd, uint32_t gsi, struct err *e)
 
 int vm_pulse(struct vm *vm, uint32_t gsi)
 {
-	struct kvm_irq_level level = {.irq = gsi, .level = 1};
+	struct kvm_irq_level level = {.irq = vm->line_of_gsi_0 + gsi,
+				      .level = 1};
 
-	/* Our routes are messages: KVM takes a rise for one, a fall for none.
+	/*
+	 * Our routes are messages, our lines edges: KVM takes a rise for one, a
+	 * fall for none.
 	 */
 	return ioctl(vm->fd, KVM_IRQ_LINE, &level) ? -errno : 0;
 }

@@ -17,9 +17,13 @@
 struct vm {
 	int fd;		       /* owned */
 	const struct kvm *kvm; /* borrowed: machine */
+	/* What KVM_IRQ_LINE calls GSI 0; set by arch_attach(). */
+	uint32_t line_of_gsi_0;
 };
 
-int vm_open(struct vm *vm, const struct kvm *kvm, struct err *e);
+/* type is the architecture's (arch_vm_type()). */
+int vm_open(struct vm *vm, const struct kvm *kvm, unsigned long type,
+	    struct err *e);
 void vm_close(struct vm *vm);
 
 /*

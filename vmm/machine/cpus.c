@@ -206,7 +206,7 @@ static void cpu_run(struct cpu *cpu)
 	while (how == VCPU_KICKED && gate_enter(c, &holds, &was_held)) {
 		/* One that was loaded had one, however soon it goes on. */
 		if (is_first ? c->config.load != NULL : was_held)
-			vcpu_note_pause(&cpu->vcpu);
+			arch_vcpu_note_pause(&cpu->vcpu);
 		how = vcpu_run(&cpu->vcpu, &cpu->err);
 		gate_leave(c);
 		is_first = false;

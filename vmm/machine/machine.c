@@ -171,6 +171,7 @@ static int machine_open(struct machine *m, struct err *e)
 		.load = m->state ? saved_load_vcpu : NULL,
 		.context = m,
 	};
+	unsigned long type;
 	unsigned count;
 	int rc;
 
@@ -189,7 +190,9 @@ static int machine_open(struct machine *m, struct err *e)
 	if (!rc)
 		rc = open_signals(m, e);
 	if (!rc)
-		rc = vm_open(&m->vm, &m->kvm, e);
+		rc = arch_vm_type(&m->kvm, m->config.mem_bytes, &type, e);
+	if (!rc)
+		rc = vm_open(&m->vm, &m->kvm, type, e);
 	if (!rc)
 		rc = arch_attach(m->arch, &m->vm, &m->mmio, &m->pio, e);
 	if (rc)
@@ -384,6 +387,17 @@ static int start_devices(struct machine *m, struct err *e)
 	return 0;
 }
 
+/* What devices need of vCPUs, where they need it. */
+static int await_vcpus(struct machine *m, struct err *e)
+{
+	int rc;
+
+	if (!arch_waits_for_vcpus)
+		return 0;
+	rc = cpus_wait(m->cpus, e);
+	return rc ? rc : arch_vcpus_ready(m->arch, &m->mem, e);
+}
+
 /* The last before the guest runs. */
 static int close_in(struct machine *m, struct err *e)
 {
@@ -399,6 +413,7 @@ int machine_start(struct machine *m, const struct boot_source *source,
 	int rc;
 
 	rc = arch_load(m->arch, &m->mem, source, &entry, e);
+	rc = rc ? rc : await_vcpus(m, e);
 	rc = rc ? rc : start_devices(m, e);
 	m->times.loaded_ns = clock_now_ns();
 	/* Not the other way round: who fails to start may try again. */
@@ -416,6 +431,7 @@ int machine_load(struct machine *m, struct err *e)
 {
 	int rc = saved_check(m, e);
 
+	rc = rc ? rc : await_vcpus(m, e);
 	rc = rc ? rc : start_devices(m, e);
 	rc = rc ? rc : saved_load(m, e);
 	m->times.loaded_ns = clock_now_ns();

@@ -109,7 +109,7 @@ int machine_renew(struct machine *m, bool clock_realtime, struct err *e)
 
 	arch_follow_clock(m->arch, clock_realtime);
 	m->state = m->marked;
-	rc = saved_load_tsc(m, e);
+	rc = saved_load_clock(m, e);
 	rc = rc ? rc : saved_load_platform(m, e);
 	rc = rc ? rc : reset_vcpus(m, e);
 	m->state = NULL;
@@ -132,7 +132,7 @@ int machine_reset(struct machine *m, struct err *e)
 	if (rc)
 		return rc;
 	m->state = m->marked;
-	rc = saved_load_tsc(m, e);
+	rc = saved_load_clock(m, e);
 	rc = rc ? rc : reset_memory(m, e);
 	rc = rc ? rc : saved_load(m, e);
 	rc = rc ? rc : reset_vcpus(m, e);

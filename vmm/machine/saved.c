@@ -192,7 +192,7 @@ int saved_load_model(struct machine *m, struct err *e)
 	return finish(&v, "model", e);
 }
 
-int saved_load_tsc(struct machine *m, struct err *e)
+int saved_load_clock(struct machine *m, struct err *e)
 {
 	struct visitor v;
 	int rc = state_section(m->state, "model", ARCH_STATE_MODEL, &v, e);
@@ -200,7 +200,7 @@ int saved_load_tsc(struct machine *m, struct err *e)
 	if (rc)
 		return rc;
 	/* The rest was judged when it was loaded, or is what was marked. */
-	arch_visit_tsc(m->arch, &v);
+	arch_visit_clock(m->arch, &v);
 	return v.rc;
 }
 

@@ -11,7 +11,7 @@
 int saved_load_model(struct machine *m, struct err *e);
 
 /* The model's TSC alone, before platform and vCPUs that go back. */
-int saved_load_tsc(struct machine *m, struct err *e);
+int saved_load_clock(struct machine *m, struct err *e);
 
 /* A vCPU; machine is a struct machine. Thread: the vCPU's. */
 int saved_load_vcpu(void *machine, struct vcpu *vcpu, struct err *e);

@@ -42,6 +42,17 @@ static int add_rule(scmp_filter_ctx filter, const struct rule *r, struct err *e)
 	return 0;
 }
 
+/* Another machine's, where it is not for this one that filters are made. */
+static int set_arch(scmp_filter_ctx filter)
+{
+	int rc;
+
+	if (FILTER_ARCH == SCMP_ARCH_NATIVE)
+		return 0;
+	rc = seccomp_arch_add(filter, FILTER_ARCH);
+	return rc ? rc : seccomp_arch_remove(filter, SCMP_ARCH_NATIVE);
+}
+
 static int export_program(scmp_filter_ctx filter, struct sock_fprog *out,
 			  struct err *e)
 {
@@ -70,11 +81,14 @@ int compile_rules(const struct rules *const tables[], unsigned count,
 {
 	scmp_filter_ctx filter = seccomp_init(SCMP_ACT_TRAP);
 	unsigned i, k;
-	int rc = 0;
+	int rc;
 
 	*out = (struct sock_fprog){0};
 	if (!filter)
 		return err_set(e, -ENOMEM, "no memory for a seccomp filter");
+	rc = set_arch(filter);
+	if (rc)
+		err_set(e, rc, "libseccomp knows no such architecture");
 	seccomp_attr_set(filter, SCMP_FLTATR_ACT_BADARCH,
 			 SCMP_ACT_KILL_PROCESS);
 	seccomp_attr_set(filter, SCMP_FLTATR_CTL_OPTIMIZE, OPTIMIZE_TREE);

@@ -5,6 +5,11 @@
 #include "vmm/base/err.h"
 #include "vmm/seccomp/rules.h"
 
+/* Whose system calls they are, as libseccomp has it. */
+#ifndef FILTER_ARCH
+#define FILTER_ARCH SCMP_ARCH_NATIVE
+#endif
+
 /*
  * From tables to a program of the kernel's BPF, by libseccomp: calls of another
  * architecture kill the process, what no rule names raises SIGSYS. tables are

@@ -57,8 +57,8 @@ static void write_names(void)
 
 	printf("const char call_name_text[] = \"\\0\"\n");
 	for (i = 0; i < NUMBERS; i++) {
-		char *name = seccomp_syscall_resolve_num_arch(SCMP_ARCH_NATIVE,
-							      (int)i);
+		char *name =
+			seccomp_syscall_resolve_num_arch(FILTER_ARCH, (int)i);
 
 		if (!name)
 			continue;

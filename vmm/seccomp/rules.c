@@ -21,6 +21,8 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 
+#include "vmm/arch/host/rules.h"
+
 #define CALL(call, reason) {.name = (call), .why = (reason)}
 
 /* Where argument number at is what, seen through mask_. */
@@ -40,20 +42,13 @@
 
 static const struct rule vcpu_rules[] = {
 	IOCTL(KVM_RUN, "running the guest"),
-	IOCTL(KVM_GET_SREGS, "the boot vCPU's entry"),
-	IOCTL(KVM_SET_SREGS, "the boot vCPU's entry"),
-	IOCTL(KVM_SET_REGS, "the boot vCPU's entry"),
-	IOCTL(KVM_GET_REGS, "where the guest was when KVM gave up"),
-	IOCTL(KVM_SET_GSI_ROUTING, "the guest programs the I/O APIC"),
 	IOCTL(KVM_IRQ_LINE, "interrupts of the serial port and the keyboard"),
 	IOCTL(KVM_IOEVENTFD, "a driver comes up or goes: its kicks"),
 	IOCTL(TUNSETOFFLOAD, "a network driver says what it takes"),
 	IOCTL(TUNSETQUEUE, "a network driver goes: only one queue stays"),
-	IOCTL(KVM_KVMCLOCK_CTRL, "going on after a pause"),
 	CALL("futex", "the gate, and the locks of devices"),
 	CALL("write", "waking the loop thread; log lines"),
 	CALL("clock_gettime", "times of the log, where the vDSO has no clock"),
-	CALL("poll", "log lines to a terminal or pipe, without waiting"),
 	CALL("ppoll", "waiting for what a reset began"),
 	CALL("rt_sigreturn", "back from the signal that ends KVM_RUN"),
 	CALL("rt_sigprocmask", "the thread's end"),
@@ -61,6 +56,7 @@ static const struct rule vcpu_rules[] = {
 	CALL("exit_group", "the end after a call that is not here"),
 	IOCTL(TCGETS, "the same: the terminal as it was"),
 	IOCTL(TCSETS, "the same: the terminal as it was"),
+	HOST_VCPU_RULES,
 };
 
 /*
@@ -73,7 +69,6 @@ static const struct rule vcpu_rules[] = {
 
 static const struct rule loop_rules[] = {
 	/* the loop itself */
-	CALL("epoll_wait", "the loop's wait"),
 	CALL("epoll_pwait2", "the loop's wait where a timer is armed"),
 	CALL("epoll_ctl", "connections come and go"),
 	CALL("read", "events, API requests, the terminal, packets"),
@@ -81,7 +76,6 @@ static const struct rule loop_rules[] = {
 	CALL("close", "connections and files end"),
 	CALL("futex", "the gate, and the locks of devices"),
 	CALL("clock_gettime", "clocks of CPU time, and all without a vDSO"),
-	CALL("poll", "writing to a terminal or pipe without waiting"),
 	CALL("restart_syscall", "a poll that a stop of the process cut in two"),
 	CALL("ppoll", "the end waits for what drives have in flight"),
 	CALL("tgkill", "the signal that takes a vCPU out of the guest"),
@@ -124,7 +118,6 @@ static const struct rule loop_rules[] = {
 	CALL_IF("socket", 0, 0xffffffff, AF_UNIX,
 		"the guest's streams to the host"),
 	CALL("connect", "the guest's streams to the host"),
-	CALL("unlink", "socket files at the end"),
 	/* threads: vCPUs' at the start, a drive's when it has work for it */
 	CALL_IF("clone", 0, CLONE_VM | CLONE_THREAD | CLONE_NAMESPACES,
 		CLONE_VM | CLONE_THREAD, "threads of vCPUs and drives"),
@@ -134,6 +127,7 @@ static const struct rule loop_rules[] = {
 	CALL("rseq", "their start, in the C library"),
 	CALL_IF("prctl", 0, 0xffffffff, PR_SET_NAME, "their names"),
 	CALL("seccomp", "their filters, and those of stages to come"),
+	HOST_LOOP_RULES,
 };
 
 /*
@@ -148,7 +142,6 @@ static const struct rule worker_rules[] = {
 	IOCTL(BLKDISCARD, "discard, where the disk is a device"),
 	CALL("futex", "waiting for work; the lock of the device"),
 	CALL("write", "interrupts, waking the loop thread, log lines"),
-	CALL("poll", "log lines to a terminal or pipe, without waiting"),
 	CALL("clock_gettime", "times of the log, where the vDSO has no clock"),
 	CALL("rt_sigprocmask", "the thread's end"),
 	CALL("madvise",
@@ -157,6 +150,7 @@ static const struct rule worker_rules[] = {
 	CALL("exit_group", "the end after a call that is not here"),
 	IOCTL(TCGETS, "the same: the terminal as it was"),
 	IOCTL(TCSETS, "the same: the terminal as it was"),
+	HOST_WORKER_RULES,
 };
 
 /*
@@ -165,7 +159,6 @@ static const struct rule worker_rules[] = {
  */
 static const struct rule pages_rules[] = {
 	CALL("read", "who waits for a page"),
-	CALL("poll", "the same; log lines to a terminal or pipe"),
 	NO_EXEC("mmap", "the page of the memory file, where it belongs"),
 	IOCTL(UFFDIO_WAKE, "who waited goes on"),
 	CALL("fadvise64", "reading pages ahead"),
@@ -177,6 +170,7 @@ static const struct rule pages_rules[] = {
 	CALL("exit_group", "the end where a page can't be given"),
 	IOCTL(TCGETS, "the same: the terminal as it was"),
 	IOCTL(TCSETS, "the same: the terminal as it was"),
+	HOST_PAGES_RULES,
 };
 
 /*
@@ -185,36 +179,16 @@ static const struct rule pages_rules[] = {
  */
 static const struct rule state_rules[] = {
 	IOCTL(KVM_GET_MP_STATE, "a vCPU's state"),
-	IOCTL(KVM_GET_REGS, "a vCPU's state"),
-	IOCTL(KVM_GET_SREGS2, "a vCPU's state"),
 	IOCTL(KVM_CHECK_EXTENSION, "how large a vCPU's state is"),
-	IOCTL(KVM_GET_XSAVE, "a vCPU's state"),
-	IOCTL(KVM_GET_XSAVE2, "a vCPU's state, where features make it large"),
-	IOCTL(KVM_GET_XCRS, "a vCPU's state"),
-	IOCTL(KVM_GET_DEBUGREGS, "a vCPU's state"),
-	IOCTL(KVM_GET_LAPIC, "a vCPU's state"),
-	IOCTL(KVM_GET_MSR_INDEX_LIST, "a vCPU's state"),
-	IOCTL(KVM_GET_MSRS, "a vCPU's state"),
-	IOCTL(KVM_GET_TSC_KHZ, "a vCPU's state; the CPU model"),
-	IOCTL(KVM_GET_DEVICE_ATTR, "a vCPU's TSC"),
+	IOCTL(KVM_GET_DEVICE_ATTR, "a vCPU's clock; interrupts"),
 	IOCTL(KVM_GET_VCPU_EVENTS, "a vCPU's state"),
-	IOCTL(KVM_GET_CLOCK, "the VM's clock"),
 	IOCTL(KVM_GET_DIRTY_LOG, "what a diff has"),
 	/* going back to a mark; loading a snapshot, too */
 	CALL("memfd_create", "memory as it was at the mark; the guest's"),
 	IOCTL(KVM_SET_USER_MEMORY_REGION, "noting what is written; memory"),
 	IOCTL(KVM_SET_MP_STATE, "a vCPU's state"),
-	IOCTL(KVM_SET_REGS, "a vCPU's state"),
-	IOCTL(KVM_SET_SREGS2, "a vCPU's state"),
-	IOCTL(KVM_SET_XSAVE, "a vCPU's state"),
-	IOCTL(KVM_SET_XCRS, "a vCPU's state"),
-	IOCTL(KVM_SET_DEBUGREGS, "a vCPU's state"),
-	IOCTL(KVM_SET_LAPIC, "a vCPU's state"),
-	IOCTL(KVM_SET_MSRS, "a vCPU's state"),
-	IOCTL(KVM_SET_DEVICE_ATTR, "a vCPU's TSC"),
+	IOCTL(KVM_SET_DEVICE_ATTR, "a vCPU's clock; interrupts"),
 	IOCTL(KVM_SET_VCPU_EVENTS, "a vCPU's state"),
-	IOCTL(KVM_SET_CLOCK, "the VM's clock"),
-	IOCTL(KVM_SET_GSI_ROUTING, "the I/O APIC, as it was"),
 	IOCTL(KVM_IOEVENTFD, "drivers that were up, or not"),
 	/* a fork */
 	CALL_IF("fcntl", 1, 0xffffffff, F_ADD_SEALS, "nobody writes to it"),
@@ -232,6 +206,7 @@ static const struct rule state_rules[] = {
 	CALL("flock", "who is alive that writes them"),
 	CALL("getdents64", "what a killed writer has left"),
 	CALL("unlinkat", "the same, and what failed"),
+	HOST_STATE_RULES,
 };
 
 /* While the API configures, the loop thread makes what the machine is of. */
@@ -241,17 +216,11 @@ static const struct rule start_rules[] = {
 	CALL("fcntl", "modes of files; copies"),
 	CALL("dup3", "PUT gives the log another file"),
 	IOCTL(TIOCGPGRP, "whether the terminal is ours"),
-	CALL("getpgrp", "whether the terminal is ours"),
 	IOCTL(KVM_GET_API_VERSION, "whether it is KVM"),
 	IOCTL(KVM_GET_VCPU_MMAP_SIZE, "what KVM shares of a vCPU"),
-	IOCTL(KVM_GET_SUPPORTED_CPUID, "the CPU model"),
 	IOCTL(KVM_CREATE_VM, "the VM"),
-	IOCTL(KVM_SET_TSS_ADDR, "the VM, on Intel's processors"),
-	IOCTL(KVM_ENABLE_CAP, "the split interrupt controller"),
 	IOCTL(KVM_CREATE_VCPU, "vCPUs"),
-	IOCTL(KVM_SET_CPUID2, "the CPU model"),
 	/* loading a snapshot */
-	IOCTL(KVM_SET_TSC_KHZ, "a vCPU's TSC"),
 	CALL("userfaultfd", "memory that a handler has"),
 	IOCTL(USERFAULTFD_IOC_NEW, "the same, by its device"),
 	IOCTL(UFFDIO_API, "the same"),
@@ -262,6 +231,7 @@ static const struct rule start_rules[] = {
 	CALL("bind", "vsock's socket"),
 	CALL("listen", "vsock's socket"),
 	CALL("rt_sigaction", "the first thread, in the C library"),
+	HOST_START_RULES,
 };
 
 #define TABLE(thread, rules) {thread, rules, sizeof(rules) / sizeof((rules)[0])}

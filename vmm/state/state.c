@@ -27,6 +27,7 @@
 #include <string.h>
 #include <zlib.h>
 
+#include "vmm/arch/host/host.h"
 #include "vmm/base/cursor.h"
 #include "vmm/state/hmac.h"
 
@@ -36,15 +37,6 @@ enum { FLAG_SEALED = 1, FLAG_MEMORY = 2 };
 /* Pages of aarch64 are as large as this. */
 enum { MEMORY_ALIGN = 64 << 10 };
 enum { SECTION_HEAD_LEN = 16, SUM_LEN = 4 };
-
-enum { ARCH_X86_64 = 1, ARCH_AARCH64 = 2 };
-#if defined(__x86_64__)
-enum { ARCH_HERE = ARCH_X86_64 };
-#elif defined(__aarch64__)
-enum { ARCH_HERE = ARCH_AARCH64 };
-#else
-#error "give this architecture a number"
-#endif
 
 _Static_assert(sizeof(((struct state_key *)0)->bytes) == HMAC_KEY_MAX,
 	       "a key is one of HMAC's");
@@ -253,7 +245,7 @@ static uint32_t put_head(struct cursor *c, const struct state *s,
 
 	cursor_put(c, magic, sizeof(magic));
 	cursor_put16(c, STATE_FORMAT);
-	cursor_put16(c, ARCH_HERE);
+	cursor_put16(c, HOST_STATE);
 	cursor_put32(c, (is_sealed ? FLAG_SEALED : 0) |
 				(s->has_memory ? FLAG_MEMORY : 0));
 	cursor_put64(c, c->len);
@@ -363,19 +355,17 @@ bool state_peek(const uint8_t *head, struct state_peek *out)
 
 static const char *arch_word(unsigned arch)
 {
-	switch (arch) {
-	case ARCH_X86_64:
-		return "x86_64";
-	case ARCH_AARCH64:
-		return "aarch64";
-	default:
-		return "another architecture";
-	}
+	/* Their numbers in files, which stay (vmm/arch/host/host.h). */
+	static const char *const words[] = {NULL, "x86_64", "aarch64"};
+
+	if (arch < sizeof(words) / sizeof(words[0]) && words[arch])
+		return words[arch];
+	return "another architecture";
 }
 
 const char *state_arch(void)
 {
-	return arch_word(ARCH_HERE);
+	return arch_word(HOST_STATE);
 }
 
 /*
@@ -411,9 +401,9 @@ static int check_head(const struct head *h, size_t len, bool has_key,
 			       "it is of format %u, and this mayfly reads them "
 			       "up to %d; load it with a newer one",
 			       h->format, STATE_FORMAT);
-	if (h->arch != ARCH_HERE)
+	if (h->arch != HOST_STATE)
 		return err_set(e, -ENOTSUP, "it is of %s, and this host is %s",
-			       arch_word(h->arch), arch_word(ARCH_HERE));
+			       arch_word(h->arch), arch_word(HOST_STATE));
 	if (h->flags & ~(uint32_t)(FLAG_SEALED | FLAG_MEMORY))
 		return err_set(e, -ENOTSUP,
 			       "it has flags (%#" PRIx32

@@ -11,45 +11,35 @@
 const struct bench_kind bench_kinds[] = {
 	{{"boot", "from exec to the end of a guest whose init reboots", "ms"},
 	 bench_boot,
-	 true,
 	 bench_boot_more},
 	{{"start", "a whole life with a guest that ends at once", "ms"},
-	 bench_start,
-	 true},
+	 bench_start},
 	{{"restore", "from exec to the first act after a restore, and the end",
 	  "ms"},
-	 bench_restore,
-	 true},
+	 bench_restore},
 	{{"clone", "from the message to the first act of a prepared clone",
 	  "us"},
-	 bench_clone,
-	 true},
+	 bench_clone},
 	{{"fork", "how long a first fork holds a guest that writes", "us"},
-	 bench_fork,
-	 true},
-	{{"reset", "back to a mark in place", "us"}, bench_reset, true},
-	{{"run", "a container from command to end", "ms"},
-	 bench_container,
-	 true},
+	 bench_fork},
+	{{"reset", "back to a mark in place", "us"}, bench_reset},
+	{{"run", "a container from command to end", "ms"}, bench_container},
 	{{"api", "from exec to the answer of a first request", "ms"},
-	 bench_api},
+	 bench_api,
+	 .needs_no_kvm = true},
 	{{"block", "4 KiB random reads, 32 under way", "/s", true},
 	 bench_block,
-	 true,
 	 bench_block_more,
-	 true},
+	 .has_disks = true},
 	{{"net", "a TCP stream from the guest", "MB/s", true},
 	 bench_net,
-	 true,
 	 bench_net_more},
 	{{"vsock", "a vsock stream from the guest", "MB/s", true},
 	 bench_vsock,
-	 true,
 	 bench_vsock_more},
 	{{"density", "private memory of an idle microVM", "KiB"},
-	 bench_density,
-	 true},
-	{{"jail", "a start in a jail", "ms"}, bench_jail, true},
+	 bench_density},
+	{{"jail", "a start in a jail", "ms"}, bench_jail},
 	{{0}},
 };
 
@@ -86,13 +76,14 @@ static void take_precedence(const struct bench_kind *k, bool is_on)
 static void set_result(struct result *r, const struct bench_measure *m,
 		       const struct bench *b)
 {
-	const bool is_first = !b->disk || b->disk->is_first;
+	const char *kind = b->disk ? b->disk->kind : "";
+	const bool is_plain = !b->disk || b->disk->is_first;
 
 	*r = (struct result){.unit = m->unit, .is_rate = m->is_rate};
 	snprintf(r->name, sizeof(r->name), "%s%s%s", m->name,
-		 is_first ? "" : "-", is_first ? "" : b->disk->kind);
+		 is_plain ? "" : "-", is_plain ? "" : kind);
 	snprintf(r->what, sizeof(r->what), "%s%s%s", m->what,
-		 b->disk ? "; on " : "", b->disk ? b->disk->kind : "");
+		 *kind ? "; on " : "", kind);
 }
 
 static unsigned set_results(struct result *r, const struct bench_kind *kind,
@@ -114,7 +105,7 @@ int bench_run(const struct bench_kind *kind, const struct bench *b,
 	int rc;
 
 	*count = set_results(r, kind, b);
-	rc = kind->needs_kvm ? host_check_kvm(e) : 0;
+	rc = kind->needs_no_kvm ? 0 : host_check_kvm(e);
 	if (!rc) {
 		take_precedence(kind, true);
 		rc = kind->run(r, b, e);

@@ -36,10 +36,10 @@ struct bench_kind {
 	 * it has failed.
 	 */
 	int (*run)(struct result *r, const struct bench *b, struct err *e);
-	bool needs_kvm; /* and is not run where there is none for us */
 	/* Those beside the first, ends with a name of NULL; or NULL. */
 	const struct bench_measure *more;
-	bool has_disks; /* is run once for each of them */
+	bool needs_no_kvm; /* else it is not run where there is none for us */
+	bool has_disks;	   /* is run once for each of them */
 };
 
 /* In the order in which `all` runs them; ends with one that has no run. */

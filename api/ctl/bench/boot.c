@@ -230,9 +230,10 @@ static int run_own(struct result *r, struct boots *b, const struct bench *of,
 int bench_boot(struct result *r, const struct bench *b, struct err *e)
 {
 	struct boots *boots = calloc(1, sizeof(*boots));
-	int rc = boots ? guest_check(b, "boot", e)
-		       : err_set(e, -ENOMEM, "no memory for a bench");
+	int rc = guest_check(b, "boot", e);
 
+	if (!boots)
+		return err_set(e, -ENOMEM, "no memory for a bench");
 	if (!rc)
 		rc = guest_find(&boots->guest, "bench-initrd", e);
 	if (!rc) {

@@ -1,6 +1,7 @@
 /*
  * bench run: a container from the command to its end: `mayctl run --rm IMAGE
- * true` beside crun and runc of the same root, which has one program.
+ * true`, which goes on from a guest at rest, beside one that boots (--cold),
+ * and crun and runc of the same root, which has one program.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -13,6 +14,7 @@
 #include <unistd.h>
 
 #include "api/ctl/base/copy.h"
+#include "api/ctl/base/process.h"
 #include "api/ctl/base/tree.h"
 #include "api/ctl/bench/bench.h"
 #include "api/ctl/bench/guest.h"
@@ -33,6 +35,7 @@ struct way {
 struct containers {
 	char mayctl[PATH_MAX];
 	char root[PATH_MAX + 16];
+	char runtime[32]; /* short, for it is the place of sockets */
 	char id[32];
 	char variables[ENV_MAX][PATH_MAX + 32];
 	const char *env[ENV_MAX + 1];
@@ -111,8 +114,7 @@ static int make_root(struct containers *c, const char *scratch, struct err *e)
 static void make_env(struct containers *c, const struct parts *p)
 {
 	static const char *const same[] = {"PATH", "HOME"};
-	static const char *const own[][2] = {{"XDG_RUNTIME_DIR", "run"},
-					     {"XDG_STATE_HOME", "state"},
+	static const char *const own[][2] = {{"XDG_STATE_HOME", "state"},
 					     {"MAYFLY_STORE", "store"}};
 	unsigned i, n = 0;
 
@@ -122,29 +124,36 @@ static void make_env(struct containers *c, const struct parts *p)
 				 "%s=%.4000s", same[i], getenv(same[i]));
 	snprintf(c->variables[n++], sizeof(c->variables[0]), "MAYFLY=%s",
 		 p->mayfly);
-	for (i = 0; i < 3; i++)
+	snprintf(c->variables[n++], sizeof(c->variables[0]),
+		 "XDG_RUNTIME_DIR=%s", c->runtime);
+	for (i = 0; i < 2; i++)
 		snprintf(c->variables[n++], sizeof(c->variables[0]), "%s=%s/%s",
 			 own[i][0], p->scratch, own[i][1]);
 	for (i = 0; i < n; i++)
 		c->env[i] = c->variables[i];
 }
 
+/* With a guest at rest, so that none is made while others are measured. */
 static int import(const struct containers *c, const char *scratch,
 		  struct err *e)
 {
-	static const char *const folders[] = {"run", "state", "store"};
-	const char *argv[] = {c->mayctl, "image", "import", c->root,
-			      "--name",	 IMAGE,	  NULL};
+	static const char *const folders[] = {"state", "store"};
+	const char *const words[] = {c->mayctl, "image",  "import", "--warm",
+				     c->root,	"--name", IMAGE};
+	const char *argv[1 + ENV_MAX + 8] = {"env"};
 	char path[PATH_MAX + 64];
-	double ms;
-	unsigned i;
+	unsigned i, n = 1;
 
-	for (i = 0; i < 3; i++) {
+	for (i = 0; i < 2; i++) {
 		snprintf(path, sizeof(path), "%s/%s", scratch, folders[i]);
 		if (tree_make(path))
 			return err_errno(e, "can't make %s", path);
 	}
-	return run(argv, c->env, &ms, e) ? err_context(e, "image import") : 0;
+	for (i = 0; c->env[i]; i++)
+		argv[n++] = c->env[i];
+	for (i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+		argv[n++] = words[i];
+	return process_run(argv, e) ? err_context(e, "image import") : 0;
 }
 
 /* ---- the ways ------------------------------------------------------------ */
@@ -175,9 +184,13 @@ static void add_mayfly(struct containers *c)
 {
 	const char *const plain[] = {c->mayctl, "run",	"--rm",
 				     IMAGE,	"true", NULL};
+	const char *const cold[] = {c->mayctl, "run",  "--rm", "--cold",
+				    IMAGE,     "true", NULL};
 
 	add_way(c, "mayfly");
 	add_words(c, plain);
+	add_way(c, "mayfly-cold");
+	add_words(c, cold);
 }
 
 /* As the runtime itself would write it, without a terminal. */
@@ -239,6 +252,9 @@ static int prepare(struct containers *c, const struct bench *b,
 
 	if (!realpath("/proc/self/exe", c->mayctl))
 		return err_errno(e, "can't tell what program this is");
+	snprintf(c->runtime, sizeof(c->runtime), "/tmp/mayctl.XXXXXX");
+	if (!mkdtemp(c->runtime))
+		return err_errno(e, "can't make a directory in /tmp");
 	snprintf(c->id, sizeof(c->id), "mayctl-bench-%d", getpid());
 	make_env(c, b->parts);
 	rc = make_root(c, b->parts->scratch, e);
@@ -256,13 +272,16 @@ int bench_container(struct result *r, const struct bench *b, struct err *e)
 {
 	const struct pace pace = guest_pace(b);
 	struct containers *c = calloc(1, sizeof(*c));
-	int rc = c ? guest_check(b, "run", e)
-		   : err_set(e, -ENOMEM, "no memory for a bench");
+	int rc = guest_check(b, "run", e);
 
+	if (!c)
+		return err_set(e, -ENOMEM, "no memory for a bench");
 	if (!rc)
 		rc = prepare(c, b, r, e);
 	if (!rc)
 		rc = rounds_run(r, c->lanes, c->count, &pace, e);
+	if (*c->runtime)
+		(void)tree_remove(AT_FDCWD, c->runtime, 0, NULL);
 	free(c);
 	return rc;
 }

@@ -3,12 +3,14 @@
 
 #include <errno.h>
 #include <jansson.h>
-#include <stdarg.h>
 #include <stdio.h>
 
 #include "api/ctl/vm/monitor.h"
+#include "vmm/arch/host/host.h"
 
-#define MAC "06:00:0a:09:00:02"
+#define MAC	    "06:00:0a:09:00:02"
+#define QEMU_TAP    "virtio-net-device,netdev=net,mac=" MAC
+#define QEMU_MODERN "virtio-mmio.force-legacy=false"
 
 static const char least[] =
 	"microvm,x-option-roms=off,pit=off,pic=off,rtc=off,acpi=off,"
@@ -38,7 +40,7 @@ struct pace guest_pace(const struct bench *b)
 
 int guest_find(struct guest *g, const char *initrd, struct err *e)
 {
-	int rc = monitor_find_file(g->kernel, "vmlinux", e);
+	int rc = monitor_find_file(g->kernel, HOST_KERNEL, e);
 
 	return rc ? rc : monitor_find_file(g->initrd, initrd, e);
 }
@@ -85,52 +87,48 @@ int guest_mayfly(struct guest_words *w, const struct guest *g,
 	return 0;
 }
 
-/* Behind those that are there already; ends with NULL. */
-static void add(struct guest_words *w, ...)
+/* Behind those that are there already; both lists end with NULL. */
+static void add(struct guest_words *w, const char *const *words)
 {
-	const char *word;
-	va_list words;
 	unsigned n = 0;
 
 	while (w->argv[n])
 		n++;
-	va_start(words, w);
-	while (n < SPAWN_WORDS_MAX - 1 && (word = va_arg(words, const char *)))
-		w->argv[n++] = word;
-	va_end(words);
+	while (*words && n < SPAWN_WORDS_MAX - 1)
+		w->argv[n++] = *words++;
 	w->argv[n] = NULL;
 }
+
+#define ADD(w, ...) add(w, (const char *const[]){__VA_ARGS__, NULL})
 
 void guest_qemu(struct guest_words *w, const struct guest *g,
 		const struct guest_how *how)
 {
 	*w = (struct guest_words){.argv = {how->program}};
 	snprintf(w->mib, sizeof(w->mib), "%d", g->mib);
-	add(w, "-accel", "kvm", "-cpu", "host", "-m", w->mib, "-smp", "1",
-	    "-nodefaults", "-no-user-config", "-global",
-	    "virtio-mmio.force-legacy=false", "-M",
+	ADD(w, "-accel", "kvm", "-cpu", "host", "-m", w->mib, "-smp", "1",
+	    "-nodefaults", "-no-user-config", "-global", QEMU_MODERN, "-M",
 	    how->machine ? how->machine : least, "-kernel", g->kernel,
 	    "-initrd", g->initrd, "-append", g->args, "-display", "none",
-	    "-serial", "stdio", "-no-reboot", NULL);
+	    "-serial", "stdio", "-no-reboot");
 	if (g->disk) {
 		snprintf(w->text[0], GUEST_TEXT_MAX,
 			 "id=disk,file=%s,format=raw,if=none,aio=io_uring,"
 			 "cache=unsafe,readonly=on",
 			 g->disk);
-		add(w, "-drive", w->text[0], "-device",
-		    "virtio-blk-device,drive=disk", NULL);
+		ADD(w, "-drive", w->text[0], "-device",
+		    "virtio-blk-device,drive=disk");
 	}
 	if (g->tap) {
 		snprintf(w->text[1], GUEST_TEXT_MAX,
 			 "tap,id=net,ifname=%s,script=no,downscript=no,"
 			 "vhost=%s",
 			 g->tap, how->has_vhost ? "on" : "off");
-		add(w, "-netdev", w->text[1], "-device",
-		    "virtio-net-device,netdev=net,mac=" MAC, NULL);
+		ADD(w, "-netdev", w->text[1], "-device", QEMU_TAP);
 	}
 	if (g->cid) {
 		snprintf(w->text[2], GUEST_TEXT_MAX,
 			 "vhost-vsock-device,guest-cid=%u", g->cid);
-		add(w, "-device", w->text[2], NULL);
+		ADD(w, "-device", w->text[2]);
 	}
 }

@@ -233,9 +233,10 @@ int bench_net(struct result *r, const struct bench *b, struct err *e)
 {
 	struct nets *n = calloc(1, sizeof(*n));
 	unsigned i;
-	int rc = n ? guest_check(b, "net", e)
-		   : err_set(e, -ENOMEM, "no memory for a bench");
+	int rc = guest_check(b, "net", e);
 
+	if (!n)
+		return err_set(e, -ENOMEM, "no memory for a bench");
 	if (!rc)
 		rc = guest_find(&n->guest, "bench-work.initrd", e);
 	if (!rc)
@@ -248,7 +249,7 @@ int bench_net(struct result *r, const struct bench *b, struct err *e)
 			rc = measure(r, n, b, e);
 		leave(n);
 	}
-	for (i = 0; n && i < LANES; i++)
+	for (i = 0; i < LANES; i++)
 		work_fini(&n->work[i]);
 	free(n);
 	return rc;

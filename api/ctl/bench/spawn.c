@@ -17,7 +17,7 @@
 #include "vmm/base/clock.h"
 #include "vmm/base/fd.h"
 
-enum { PATIENCE_MS = 30000, SLICE_MS = 100, STACK_BYTES = 64 << 10 };
+enum { PATIENCE_MS = 120000, SLICE_MS = 100, STACK_BYTES = 64 << 10 };
 
 /* Files that only this process has, and that leave SPAWN_API_FD alone. */
 static int make_pipe(int ends[2], struct err *e)

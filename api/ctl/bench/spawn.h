@@ -31,7 +31,8 @@ struct spawn_how {
 /* Starts it. It is killed when this process ends, however that may be. */
 int spawn_begin(struct spawned *s, const struct spawn_how *how, struct err *e);
 
-/* Until a descriptor can be read. -ETIMEDOUT after 30 s, or -EINTR as below. */
+/* Until a descriptor can be read. -ETIMEDOUT after two minutes, or -EINTR as
+ * below. */
 int spawn_await(int fd);
 
 /*

@@ -17,7 +17,8 @@
 
 /* The CIDs that people choose are small. */
 enum { LOADS = 3, MIB = 256, PORT = 5000, FIRST_CID = 1 << 20 };
-enum { OURS, QEMU, FIRECRACKER, ALONE, LANES, SERVERS = 3 };
+enum { SERVERS = 3 };
+enum { OURS, QEMU, FIRECRACKER, ALONE, LANES };
 
 static const struct work_load loads[LOADS] = {
 	{"send", 1e-6}, {"receive", 1e-6}, {"trip", 0}};
@@ -179,9 +180,10 @@ int bench_vsock(struct result *r, const struct bench *b, struct err *e)
 {
 	struct vsocks *v = calloc(1, sizeof(*v));
 	unsigned i;
-	int rc = v ? guest_check(b, "vsock", e)
-		   : err_set(e, -ENOMEM, "no memory for a bench");
+	int rc = guest_check(b, "vsock", e);
 
+	if (!v)
+		return err_set(e, -ENOMEM, "no memory for a bench");
 	if (!rc)
 		rc = guest_find(&v->guest, "bench-work.initrd", e);
 	if (!rc)
@@ -191,7 +193,7 @@ int bench_vsock(struct result *r, const struct bench *b, struct err *e)
 		v->guest.cid = FIRST_CID + (unsigned)getpid();
 		rc = measure(r, v, b, e);
 	}
-	for (i = 0; v && i < LANES; i++)
+	for (i = 0; i < LANES; i++)
 		work_fini(&v->work[i]);
 	free(v);
 	return rc;

@@ -83,7 +83,7 @@ static ssize_t receive(int fd, char *to, size_t len, struct client_files *files)
 {
 	union {
 		struct cmsghdr head;
-		char room[CMSG_SPACE(sizeof(files->fds))];
+		char room[CMSG_SPACE(CLIENT_FILES_MAX * sizeof(int))];
 	} control;
 	struct iovec iov = {.iov_base = to, .iov_len = len};
 	struct msghdr message = {

@@ -11,8 +11,10 @@ struct client_answer {
 };
 
 /* Descriptors that come with an answer (SCM_RIGHTS). */
+enum { CLIENT_FILES_MAX = 4 };
+
 struct client_files {
-	int fds[4]; /* owned */
+	int fds[CLIENT_FILES_MAX]; /* owned */
 	unsigned count;
 };
 

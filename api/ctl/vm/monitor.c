@@ -21,6 +21,7 @@
 #include "api/ctl/base/process.h"
 #include "api/ctl/vm/client.h"
 #include "api/ctl/vm/handed.h"
+#include "vmm/arch/host/host.h"
 #include "vmm/base/fd.h"
 
 /* In the monitor's directory, which only it knows by name. */
@@ -88,7 +89,7 @@ int monitor_find_file(char out[PATH_MAX], const char *name, struct err *e)
 {
 	struct utsname host;
 	char file[sizeof(host.machine) + 64];
-	static const char *const built[] = {"guest", "../guest"};
+	static const char *const built[] = {"guest", "../guest", "../../guest"};
 	static const char *const installed[] = {"../share/mayfly"};
 	char own[PATH_MAX], dir[PATH_MAX];
 	unsigned i;
@@ -98,7 +99,7 @@ int monitor_find_file(char out[PATH_MAX], const char *name, struct err *e)
 		return rc;
 	uname(&host);
 	snprintf(file, sizeof(file), "%s/%s", host.machine, name);
-	for (i = 0; i < 2; i++)
+	for (i = 0; i < sizeof(built) / sizeof(built[0]); i++)
 		if (snprintf(dir, sizeof(dir), "%s/%s", own, built[i]) <
 			    (int)sizeof(dir) &&
 		    try_path(out, dir, file))
@@ -140,7 +141,7 @@ int monitor_find(struct monitor_files *f, const char *kernel, struct err *e)
 		return rc;
 	monitor_find_jailer(f->jailer, f->program);
 	if (!kernel)
-		rc = monitor_find_file(f->kernel, "vmlinux", e);
+		rc = monitor_find_file(f->kernel, HOST_KERNEL, e);
 	else if (!realpath(kernel, f->kernel) || access(f->kernel, R_OK))
 		rc = err_errno(e, "can't read the kernel %s", kernel);
 	return rc ? rc : monitor_find_file(f->initrd, "agent.initrd", e);

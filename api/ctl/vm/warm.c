@@ -228,7 +228,7 @@ static void drop(int folder, const char *key, struct tree_report *tree)
 	char gone[NAME_MAX + 1];
 
 	snprintf(gone, sizeof(gone), "gone.%.64s.%d", key, getpid());
-	if (!renameat(folder, key, folder, gone))
+	if (folder >= 0 && !renameat(folder, key, folder, gone))
 		(void)tree_remove(folder, gone, 0, tree);
 }
 
@@ -332,15 +332,17 @@ uint64_t warm_bytes(const char *image_path)
 	struct stat st;
 	unsigned i;
 	DIR *dir;
+	int fd;
 
 	if (warm_folder(image_path, folder, NULL))
 		return 0;
 	dir = opendir(folder);
-	while (dir && (entry = readdir(dir)))
+	fd = dir ? dirfd(dir) : -1;
+	while (fd >= 0 && (entry = readdir(dir)))
 		for (i = 0; i < 2 && is_key(entry->d_name); i++) {
 			snprintf(path, sizeof(path), "%s/%s", entry->d_name,
 				 files[i]);
-			if (!fstatat(dirfd(dir), path, &st, 0))
+			if (!fstatat(fd, path, &st, 0))
 				bytes += (uint64_t)st.st_blocks * 512;
 		}
 	if (dir)

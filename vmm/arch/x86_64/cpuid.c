@@ -282,13 +282,14 @@ int cpuid_set(const struct cpuid *c, struct vcpu *vcpu, struct err *e)
 		return err_set(e, -ENOMEM, "no memory for a CPU model");
 	memcpy(own, c, cpuid_bytes(c));
 	tsc_khz = ioctl(vcpu->fd, KVM_GET_TSC_KHZ, 0);
-	vcpu->tsc_khz = tsc_khz > 0 ? (uint32_t)tsc_khz : 0;
+	vcpu->clock_khz = tsc_khz > 0 ? (uint32_t)tsc_khz : 0;
 	for (i = 0; i < own->count; i++)
 		if (own->entries[i].function == LEAF_TOPOLOGY &&
 		    own->entries[i].index == 0)
 			threads = own->entries[i].ebx;
 	for (i = 0; i < own->count; i++)
-		personalise(&own->entries[i], vcpu->id, threads, vcpu->tsc_khz);
+		personalise(&own->entries[i], vcpu->id, threads,
+			    vcpu->clock_khz);
 	if (ioctl(vcpu->fd, KVM_SET_CPUID2, own))
 		rc = err_errno(e, "KVM_SET_CPUID2 on vCPU %u", vcpu->id);
 	free(own);

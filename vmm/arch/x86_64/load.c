@@ -13,6 +13,8 @@
 
 #include "vmm/arch/x86_64/acpi.h"
 #include "vmm/arch/x86_64/bootparams.h"
+#include "vmm/arch/x86_64/bzimage.h"
+#include "vmm/arch/x86_64/elf.h"
 #include "vmm/arch/x86_64/entry.h"
 #include "vmm/arch/x86_64/layout.h"
 #include "vmm/arch/x86_64/mptable.h"
@@ -21,7 +23,6 @@
 #include "vmm/base/log.h"
 #include "vmm/boot/cmdline.h"
 #include "vmm/boot/initrd.h"
-#include "vmm/boot/kernel.h"
 
 static void warn_of_word(const char *word, const char *takes, unsigned devices)
 {
@@ -90,13 +91,36 @@ static int write_cmdline(const struct arch *a, const struct guest_mem *mem,
 	return 0;
 }
 
+static bool is_bzimage(const struct boot_file *f)
+{
+	return bzimage_is(f->head, f->head_len);
+}
+
+static int load_bzimage(const struct boot_file *f, const struct guest_mem *mem,
+			uint64_t min_gpa, struct kernel_image *out,
+			struct err *e)
+{
+	return bzimage_load(f->fd, mem, min_gpa, out, e);
+}
+
+const struct kernel_formats load_formats = {
+	.wanted = "an uncompressed vmlinux (ELF) or a bzImage",
+	.min_gpa = LAYOUT_HIGH_RAM,
+	.count = 2,
+	.formats =
+		{
+			{.is = elf_is, .load = elf_load},
+			{.is = is_bzimage, .load = load_bzimage},
+		},
+};
+
 static int load_files(const struct guest_mem *mem,
 		      const struct boot_source *source,
 		      struct kernel_image *kernel, struct load_plan *plan,
 		      struct err *e)
 {
 	int rc = kernel_load(source->kernel_fd, source->kernel_path, mem,
-			     LAYOUT_HIGH_RAM, kernel, e);
+			     &load_formats, kernel, e);
 
 	if (rc || source->initrd_fd < 0)
 		return rc;

@@ -2,6 +2,11 @@
 
 #include <stdint.h>
 
+#include "vmm/boot/kernel.h"
+
+/* The kernels that x86_64 boots. */
+extern const struct kernel_formats load_formats;
+
 /* What arch_load() has put into memory, for whoever writes the boot page. */
 struct load_plan {
 	uint64_t initrd_gpa; /* 0 for no initrd */

@@ -49,7 +49,7 @@ union msr_batch {
 };
 
 /* Of the save; from a load on it is the difference to the load's. */
-void arch_visit_tsc(struct arch *a, struct visitor *v)
+void arch_visit_clock(struct arch *a, struct visitor *v)
 {
 	uint64_t then;
 
@@ -77,7 +77,7 @@ void arch_visit_model(struct arch *a, struct visitor *v)
 			return;
 		}
 	}
-	arch_visit_tsc(a, v);
+	arch_visit_clock(a, v);
 	visit_u32(v, &c->count);
 	if (!visit_check(v, c->count <= CPUID_ENTRIES_MAX,
 			 "a CPU model of %u entries", c->count)) {
@@ -290,7 +290,7 @@ static int tsc_offset(const struct vcpu *vcpu, unsigned long call,
 static void match_tsc_khz(const struct arch *a, struct vcpu *vcpu,
 			  uint32_t wanted, struct visitor *v)
 {
-	const uint32_t khz = vcpu->tsc_khz;
+	const uint32_t khz = vcpu->clock_khz;
 	const int64_t apart = (int64_t)khz - (int64_t)wanted;
 	struct err e;
 
@@ -305,7 +305,7 @@ static void match_tsc_khz(const struct arch *a, struct vcpu *vcpu,
 			   wanted, khz);
 	else if (cpuid_set(a->cpuid, vcpu, &e))
 		visit_fail(v, e.code, "%s", e.text);
-	vcpu->is_tsc_scaled = true;
+	vcpu->is_clock_scaled = true;
 }
 
 struct msrs {
@@ -388,9 +388,9 @@ static void visit_listed(const struct arch *a, struct vcpu *vcpu,
 			 struct msr_list *list, struct msrs *m,
 			 struct visitor *v)
 {
-	uint32_t tsc_khz = vcpu->tsc_khz;
+	uint32_t tsc_khz = vcpu->clock_khz;
 	uint64_t offset = 0;
-	bool has_offset = !v->is_loading && !vcpu->is_tsc_scaled &&
+	bool has_offset = !v->is_loading && !vcpu->is_clock_scaled &&
 			  !tsc_offset(vcpu, KVM_GET_DEVICE_ATTR, &offset);
 
 	visit_u32(v, &tsc_khz);
@@ -405,7 +405,7 @@ static void visit_listed(const struct arch *a, struct vcpu *vcpu,
 		return;
 	pick_clocks(m);
 	match_tsc_khz(a, vcpu, tsc_khz, v);
-	load_msrs(a, vcpu, m, offset, has_offset && !vcpu->is_tsc_scaled, v);
+	load_msrs(a, vcpu, m, offset, has_offset && !vcpu->is_clock_scaled, v);
 }
 
 static void visit_msrs(const struct arch *a, struct vcpu *vcpu,

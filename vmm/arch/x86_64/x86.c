@@ -14,6 +14,12 @@
 #include "vmm/arch/x86_64/layout.h"
 
 const char arch_name[] = "x86_64";
+const bool arch_waits_for_vcpus = false;
+
+/* The wire's default, in the wire's words. */
+const char arch_boot_args[] =
+	"reboot=k panic=1 nomodule 8250.nr_uarts=0 i8042.noaux i8042.nomux "
+	"i8042.dumbkbd swiotlb=noforce";
 
 #define MSR_MISC_ENABLE	   0x1a0U
 #define MISC_FAST_STRINGS  1ULL
@@ -30,6 +36,22 @@ unsigned arch_ranges(uint64_t mem_bytes,
 	out[1] = (struct guest_range){.gpa = LAYOUT_HOLE_END,
 				      .size = mem_bytes - LAYOUT_HOLE};
 	return 2;
+}
+
+int arch_vm_type(const struct kvm *kvm, uint64_t mem_bytes, unsigned long *type,
+		 struct err *e)
+{
+	(void)kvm, (void)mem_bytes, (void)e;
+	*type = 0;
+	return 0;
+}
+
+bool arch_has(enum arch_kind kind, const struct cmdline *line)
+{
+	/* It is told by ACPI, so that it is there where ACPI is. */
+	if (kind == ARCH_GENERATION)
+		return !cmdline_has(line, "acpi=off");
+	return true;
 }
 
 int arch_new(struct arch **out, const struct kvm *kvm,
@@ -195,11 +217,32 @@ static int msrs_set(const struct vcpu *vcpu, struct err *e)
 	return 0;
 }
 
+static uint64_t where_of(const struct vcpu *vcpu)
+{
+	struct kvm_regs regs = {0};
+
+	(void)ioctl(vcpu->fd, KVM_GET_REGS, &regs);
+	return regs.rip;
+}
+
 int arch_vcpu_init(struct arch *a, struct vcpu *vcpu, struct err *e)
 {
 	int rc = cpuid_set(a->cpuid, vcpu, e);
 
+	vcpu->where = where_of;
 	return rc ? rc : msrs_set(vcpu, e);
+}
+
+int arch_vcpus_ready(struct arch *a, const struct guest_mem *mem, struct err *e)
+{
+	(void)a, (void)mem, (void)e;
+	return 0;
+}
+
+void arch_vcpu_note_pause(struct vcpu *vcpu)
+{
+	/* EINVAL: this guest uses no clock of KVM's, and so can't be told. */
+	(void)ioctl(vcpu->fd, KVM_KVMCLOCK_CTRL, 0);
 }
 
 int arch_vcpu_enter(struct arch *a, struct vcpu *vcpu,

@@ -5,7 +5,7 @@
  * part, a decompressor with the kernel packed inside. We enter the latter at
  * its 64-bit entry, 0x200 after its start.
  */
-#include "vmm/boot/bzimage.h"
+#include "vmm/arch/x86_64/bzimage.h"
 
 #include <asm/bootparam.h>
 #include <errno.h>

@@ -11,7 +11,7 @@
  * memory is fresh and zero. The rest costs no read of its own, as linkers have
  * it: headers are in the file's head, notes in a segment.
  */
-#include "vmm/boot/elf.h"
+#include "vmm/arch/x86_64/elf.h"
 
 #include <elf.h>
 #include <errno.h>
@@ -21,14 +21,9 @@
 #include "vmm/base/cursor.h"
 #include "vmm/base/fd.h"
 
-/* What goes with ELFCLASS64, and with ELFCLASS32; EM_NONE for nothing. */
-#if defined(__x86_64__)
+/* What goes with ELFCLASS64, and with ELFCLASS32. */
 #define ELF_MACHINE    EM_X86_64
 #define ELF_MACHINE_32 EM_386
-#else
-#define ELF_MACHINE    EM_AARCH64
-#define ELF_MACHINE_32 EM_NONE
-#endif
 
 enum { PHDRS_MAX = 64, NOTES_MAX_BYTES = 4096 };
 
@@ -323,6 +318,11 @@ static int check_entries(const Elf64_Ehdr *h, const Elf64_Phdr *p,
 		return err_set(e, -ENOEXEC,
 			       "is broken: its entry is outside its segments");
 	return 0;
+}
+
+bool elf_is(const struct boot_file *f)
+{
+	return f->head_len >= SELFMAG && !memcmp(f->head, ELFMAG, SELFMAG);
 }
 
 int elf_load(const struct boot_file *f, const struct guest_mem *mem,
