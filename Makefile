@@ -41,6 +41,8 @@ LDLIBS   := -lm -ljansson -l:liburing.a -lseccomp -l:libz.a -l:libmd.a \
 	-l:libprotobuf-c.a
 # Device trees are aarch64's. Only one libfdt-dev can be installed.
 FDT       = $(if $(CROSS),-L$(shell tests/debian-package libfdt-dev:arm64)/usr/lib/$(CROSS:%-=%)) -l:libfdt.a
+# mayctl's alone. Only one libhttp-parser-dev can be installed, too.
+HTTP_LIB  = $(if $(CROSS),-L$(shell tests/debian-package libhttp-parser-dev:arm64)/usr/lib/$(CROSS:%-=%)) -l:libhttp_parser.a
 ifeq ($(ARCH),aarch64)
 LDLIBS   += $(FDT)
 endif
@@ -113,12 +115,14 @@ CTL_IMAGE    := archive config entry erofs fetch image import layout layout_make
 CTL_VM       := cell cell_clone cgroups client end folder forward handed link manifest moment \
 	monitor nat network orphan output_log place resolver saving seal shim still sweep uids vm \
 	vm_process vm_remove volume warm warm_make
+CTL_SERVE    := call client front function head histogram instance lane leftover listener \
+	maker message serve text
 CTL_BENCH    := axis bench block boot calls clone compare container density disk fork guest host jailed machine \
 	net page parts past peer phases plot program report reset restore result rival rounds spawn start stats \
 	vsock wire work
 CTL_COMMANDS := main bench complain api boot cp cp_place docker env exec foreground \
 	image jail logs ps run run_disks run_mounts run_options run_plan \
-	run_steps run_warm restore restored snapshot stop values
+	run_steps run_warm restore restored serve snapshot stop values
 CTL_CONTAINERD := main event host machine method process rootfs service spec \
 	spec_mount stdio
 CTL_TTRPC    := arena client server wire
@@ -133,6 +137,7 @@ VMM_SRC := $(BASE:%=vmm/base/%.c) vmm/base/spare.c $(EVENT:%=vmm/event/%.c) \
 	$(JSON:%=api/json/%.c) $(API:%=api/%.c)
 CTL_SRC := $(CTL_BASE:%=api/ctl/base/%.c) $(CTL_AGENT:%=api/ctl/agent/%.c) \
 	$(CTL_IMAGE:%=api/ctl/image/%.c) $(CTL_VM:%=api/ctl/vm/%.c) \
+	$(CTL_SERVE:%=api/ctl/serve/%.c) \
 	$(CTL_BENCH:%=api/ctl/bench/%.c) $(CTL_COMMANDS:%=api/ctl/commands/%.c) \
 	$(JAILS:%=jailer/jails/%.c) jailer/landlock.c $(JSON:%=api/json/%.c) \
 	$(BASE:%=vmm/base/%.c) vmm/event/loop.c vmm/state/hmac.c vmm/state/key.c
@@ -166,6 +171,7 @@ $(B)/mayfly: $(call obj,$(VMM_SRC) api/main.c) $(B)/vmm/seccomp/programs.o
 $(B)/mayctl: $(call obj,$(CTL_SRC))
 $(B)/containerd-shim-mayfly-v1: $(call obj,$(SHIM_SRC)) \
 	$(MESSAGES:%=$(B)/proto/%.pb-c.o)
+$(B)/mayctl: LDLIBS += $(HTTP_LIB)
 # glibc asks CPUID dozens of times before main(), 0.35 ms where that is
 # virtualised; musl never does, and starts and ends the jailer in 0.13 ms.
 MUSL := $(wildcard /usr/lib/$(ARCH)-linux-musl/rcrt1.o)
@@ -504,6 +510,12 @@ TTRPC_PARTS := $(CTL_TTRPC:%=api/ctl/ttrpc/%) $(MESSAGES:%=proto/%.pb-c)
 EXTRA_ttrpc := $(TTRPC_PARTS)
 EXTRA_spec := $(addprefix api/ctl/,containerd/spec containerd/spec_mount \
 	base/process base/interrupt)
+SERVE_HTTP := $(addprefix api/ctl/serve/,head lane message)
+EXTRA_message := $(SERVE_HTTP)
+# Before the library, which has functions of the same names for the API.
+LINK_message = -Wl,-u,http_parser_execute $(HTTP_LIB)
+FUZZ_LINK_message = $(LINK_message)
+FUZZ_EXTRA_message := $(SERVE_HTTP)
 EXTRA_image_tar := api/ctl/image/tar api/ctl/image/entry api/ctl/base/tar
 EXTRA_image_model := api/ctl/image/model
 EXTRA_image_wall := api/ctl/image/wall
@@ -525,7 +537,7 @@ $(B)/libmayfly.a: $(call obj,$(VMM_SRC)) $(B)/vmm/seccomp/programs.o
 $(UNIT:%=$(B)/tests/%): $(B)/tests/%: $(B)/tests/unit/test_%.o \
 		$$(addsuffix .o,$$(addprefix $(B)/,$$(EXTRA_$$*))) $(B)/libmayfly.a
 	$(call say,LINK,$@)$(CC) $(CFLAGS) $(filter-out -static-pie,$(LDFLAGS)) \
-		-pie -o $@ $^ -lcmocka $(LDLIBS) $(if $(filter device_tree,$*),$(FDT))
+		-pie -o $@ $(LINK_$*) $^ -lcmocka $(LDLIBS) $(if $(filter device_tree,$*),$(FDT))
 
 # Fuzzers are built with FLAVOUR=fuzz; tests/fuzz/run builds and runs them.
 FUZZ := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))

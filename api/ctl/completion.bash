@@ -6,7 +6,7 @@ _mayctl() {
 	local words=
 
 	if [ "$COMP_CWORD" = 1 ]; then
-		words='api status boot bench jail run exec cp ps inspect logs stop kill rm snapshot restore clone fork mark reset image --help --version'
+		words='api status boot bench jail run exec cp ps inspect logs stop kill rm snapshot restore clone fork mark reset serve image --help --version'
 	elif [[ $before =~ ^--(kernel|initrd|drive|monitor|socket|volume|env-file|snapshot-key|html|qemu|firecracker|cloud-hypervisor|kvmtool|crun|runc|qemu-kernel|firecracker-kernel)$ ]]; then
 		mapfile -t COMPREPLY < <(compgen -f -- "$word")
 		return
@@ -21,6 +21,8 @@ _mayctl() {
 		words='TERM INT HUP KILL QUIT USR1 USR2'
 	elif [[ $before =~ ^--cap-(add|drop)$ ]]; then
 		words='ALL NET_ADMIN NET_RAW SYS_ADMIN SYS_PTRACE SYS_TIME CHOWN MKNOD'
+	elif [ "$before" = --mode ]; then
+		words='cold clone reset'
 	elif [ "$before" = --pull ]; then
 		words='missing always never'
 	elif [ "$before" = --security-opt ]; then
@@ -39,6 +41,9 @@ _mayctl() {
 			[[ $word == -* ]] || words=$(mayctl image ls 2>/dev/null | awk 'NR > 1 { print $1 }')
 			;;
 		ps:*) words='--all --quiet --no-trunc --json' ;;
+		serve:*)
+			words='--listen --mode --port --max --spare --queue --wait --timeout --start-timeout --drain --memory --cpus --net --no-log --no-jail'
+			;;
 		restore:*)
 			words='--name --count --hostname --rm --publish --net --network --timeout --snapshot-key --no-jail --timing'
 			[[ $word == -* ]] || {

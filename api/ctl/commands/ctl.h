@@ -22,6 +22,7 @@ int ctl_inspect(int argc, char **argv);
 int ctl_logs(int argc, char **argv);
 int ctl_image(int argc, char **argv);
 int ctl_run(int argc, char **argv);
+int ctl_serve(int argc, char **argv);
 int ctl_exec(int argc, char **argv);
 int ctl_cp(int argc, char **argv);
 int ctl_stop(int argc, char **argv);

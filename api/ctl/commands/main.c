@@ -190,6 +190,27 @@ static const struct {
 	 "      takes it back to its mark, or one that was restored to that, in\n"
 	 "      place: memory and all; disks that it can write to can't be, and are\n"
 	 "      kept where that is said"},
+	{"serve", ctl_serve,
+	 "serve [OPTIONS] NAME=IMAGE...\n"
+	 "      answers HTTP requests to /NAME/... by a server in a microVM of IMAGE,\n"
+	 "      each by one that has seen no other request\n"
+	 "      --listen ADDRESS         127.0.0.1:8080, [::1]:8080 or unix:PATH\n"
+	 "      --mode MODE              clone of a snapshot of the server (the default),\n"
+	 "                               reset to it after each request, or cold\n"
+	 "      --port PORT              of the server; else the first that IMAGE exposes\n"
+	 "      --max N                  microVMs of a function (8)\n"
+	 "      --spare N                ready before they are needed (1; cold: 0)\n"
+	 "      --queue N                requests that may wait for one (64); more: 429\n"
+	 "      --wait TIME              how long they may (30s); longer: 503\n"
+	 "      --timeout TIME           for an answer (60s); longer: 504, and the\n"
+	 "                               microVM ends\n"
+	 "      --start-timeout TIME     for the server to be there (120s)\n"
+	 "      --drain TIME             for answers under way at SIGTERM (30s)\n"
+	 "      -m, --memory SIZE        256m, 1g (256m)\n"
+	 "      --cpus N                 virtual CPUs (1)\n"
+	 "      --net none|nat           whether functions reach the world (none)\n"
+	 "      --no-log                 no access log on stdout\n"
+	 "      --no-jail                the monitors run as you, with a warning"},
 	{"image", ctl_image,
 	 "image import REF [--name NAME] [--warm] [--quiet]\n"
 	 "  image ls [--json] | rm NAME... | gc | inspect NAME\n"

@@ -1,0 +1,34 @@
+#pragma once
+
+#include <stdbool.h>
+
+#include "api/ctl/serve/lane.h"
+#include "api/ctl/serve/message.h"
+
+/*
+ * Heads as they go on: with what concerns one connection alone left out (RFC
+ * 9110, 7.6.1), and framing of ours.
+ */
+
+/*
+ * A client's request for the function, whose target is from path on. peer is
+ * the client's address, "" for none.
+ */
+bool head_put_request(struct lane *out, const struct message *m,
+		      const char *path, const char *peer);
+
+/* A function's answer for the client. */
+struct head_answer {
+	bool is_chunked; /* our framing; else its length, or the end */
+	bool is_kept_alive;
+};
+
+bool head_put_answer(struct lane *out, const struct message *m,
+		     const struct head_answer *how);
+
+/* An answer of ours; type "text/plain", say. retry_s 0: nothing of that. */
+bool head_put_own(struct lane *out, int status, const char *type,
+		  size_t body_len, unsigned retry_s, bool is_kept_alive);
+
+/* "Not Found" */
+const char *head_reason(int status);
