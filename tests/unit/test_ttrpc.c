@@ -364,6 +364,89 @@ static void letters_wait_for_their_reader(void **state)
 	unlink(address.sun_path);
 }
 
+/* Listens where a client of letters is to find it. */
+static int listen_at(struct sockaddr_un *address, int backlog)
+{
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
+
+	*address = (struct sockaddr_un){.sun_family = AF_UNIX};
+	snprintf(address->sun_path, sizeof(address->sun_path),
+		 "/tmp/mayfly-test-ttrpc.%d", getpid());
+	unlink(address->sun_path);
+	assert_int_equal(
+		bind(fd, (const struct sockaddr *)address, sizeof(*address)),
+		0);
+	assert_int_equal(listen(fd, backlog), 0);
+	return fd;
+}
+
+/* Nothing tells when there is room again: it has to ask. */
+static void a_full_queue_is_tried_again(void **state)
+{
+	struct sockaddr_un address;
+	struct ttrpc_client c;
+	int fd = listen_at(&address, 0), others[8];
+	unsigned n = 0;
+
+	(void)state;
+	do
+		others[n] = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
+	while (!connect(others[n], (const struct sockaddr *)&address,
+			sizeof(address)) &&
+	       ++n < 7);
+	assert_int_equal(errno, EAGAIN);
+	assert_int_equal(ttrpc_client_init(&c, &loop, address.sun_path, NULL),
+			 0);
+	post(&c, "patient");
+	turn();
+	assert_int_equal(ttrpc_server_start(&server, &loop, fd, NULL), 0);
+	for (unsigned i = 0; i < 2000 && !ttrpc_client_is_idle(&c); i++)
+		turn();
+	assert_true(ttrpc_client_is_idle(&c));
+	assert_string_equal(words[0], "patient");
+	ttrpc_client_fini(&c);
+	do
+		close(others[n]);
+	while (n--);
+	close(fd);
+	unlink(address.sun_path);
+}
+
+/* One that answers what nobody asked, and one that answers nothing. */
+static void a_bad_reader_of_letters_does_no_harm(void **state)
+{
+	const struct wire_frame nobodys = {.type = WIRE_RESPONSE};
+	struct sockaddr_un address;
+	struct ttrpc_client c;
+	struct wire reader;
+	int fd = listen_at(&address, 8);
+
+	(void)state;
+	assert_int_equal(ttrpc_client_init(&c, &loop, address.sun_path, NULL),
+			 0);
+	post(&c, "first");
+	turn();
+	wire_init(&reader, accept(fd, NULL, NULL));
+	assert_int_equal(
+		wire_put(&reader, &(struct wire_frame){.stream = 1,
+						       .type = WIRE_RESPONSE}),
+		0);
+	assert_int_equal(wire_put(&reader, &nobodys), 0);
+	assert_int_equal(wire_flush(&reader), 0);
+	turn();
+	assert_true(ttrpc_client_is_idle(&c));
+	for (unsigned i = 0; i < TTRPC_LETTERS + 10; i++)
+		post(&c, "more");
+	assert_int_equal(c.count, TTRPC_LETTERS);
+	assert_int_not_equal(c.stream, 0);
+	turn();
+	assert_int_equal(c.count, TTRPC_LETTERS);
+	ttrpc_client_fini(&c);
+	wire_fini(&reader);
+	close(fd);
+	unlink(address.sun_path);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -383,6 +466,10 @@ int main(void)
 						teardown),
 		cmocka_unit_test_setup_teardown(letters_wait_for_their_reader,
 						setup, teardown),
+		cmocka_unit_test_setup_teardown(a_full_queue_is_tried_again,
+						setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			a_bad_reader_of_letters_does_no_harm, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

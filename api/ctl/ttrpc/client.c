@@ -20,13 +20,13 @@ struct ttrpc_letter {
 	uint8_t bytes[]; /* a ttrpc request */
 };
 
-static void drop_first(struct ttrpc_client *c)
+static void drop(struct ttrpc_client *c, struct ttrpc_letter **at)
 {
-	struct ttrpc_letter *l = c->first;
+	struct ttrpc_letter *l = *at;
 
-	c->first = l->next;
-	if (!c->first)
-		c->last = &c->first;
+	*at = l->next;
+	if (!*at)
+		c->last = at;
 	c->count--;
 	free(l);
 }
@@ -70,9 +70,12 @@ static void go_on(struct ttrpc_client *c)
 	loop_disarm(c->loop, &c->again);
 	if (!c->first)
 		return;
-	if (c->wire.fd < 0)
-		rc = connect_to(c);
-	if (!rc && !c->stream) {
+	if (c->wire.fd < 0 && connect_to(c)) {
+		/* Also where its queue is full, of which nothing tells. */
+		hang_up(c);
+		return;
+	}
+	if (!c->stream) {
 		c->stream = c->next_stream;
 		c->next_stream += 2;
 		f.stream = c->stream;
@@ -98,10 +101,12 @@ static void client_ready(struct loop_watch *w, uint32_t events)
 
 	(void)events;
 	while (!(rc = wire_next(&c->wire, &f))) {
-		if (f.type != WIRE_RESPONSE || f.stream != c->stream)
+		/* Stream 0 is nobody's, nor what none of ours waits for. */
+		if (f.type != WIRE_RESPONSE || !c->stream ||
+		    f.stream != c->stream)
 			continue;
 		c->stream = 0;
-		drop_first(c);
+		drop(c, &c->first);
 	}
 	if (rc != -EAGAIN)
 		hang_up(c);
@@ -158,8 +163,8 @@ int ttrpc_client_send(struct ttrpc_client *c, const char *service,
 		*c->last = l;
 		c->last = &l->next;
 		/* Not the one that is on its way. */
-		if (++c->count > TTRPC_LETTERS && !c->stream)
-			drop_first(c);
+		if (++c->count > TTRPC_LETTERS)
+			drop(c, c->stream ? &c->first->next : &c->first);
 	}
 	free(r.payload.data);
 	if (!l)
@@ -179,7 +184,7 @@ void ttrpc_client_fini(struct ttrpc_client *c)
 	if (!c->loop)
 		return;
 	while (c->first)
-		drop_first(c);
+		drop(c, &c->first);
 	hang_up(c);
 	loop_disarm(c->loop, &c->again);
 	*c = (struct ttrpc_client){0};
