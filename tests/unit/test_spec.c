@@ -53,6 +53,40 @@ static int read_text(const char *text)
 	return spec_read(&spec, bundle, &err);
 }
 
+/* What a tmpfs of this size becomes; 0 is as is usual. */
+static uint64_t tmpfs_bytes(const char *size)
+{
+	char text[256];
+	uint64_t bytes;
+
+	snprintf(text, sizeof(text),
+		 "{\"process\":{\"args\":[\"x\"]},\"root\":{\"path\":\"r\"},"
+		 "\"mounts\":[{\"destination\":\"/t\",\"type\":\"tmpfs\","
+		 "\"options\":[\"size=%s\"]}]}",
+		 size);
+	assert_int_equal(read_text(text), 0);
+	bytes = spec.plan.mounts[0].tmp_bytes;
+	spec_fini(&spec);
+	return bytes;
+}
+
+static void sizes_are_those_of_tmpfs(void **state)
+{
+	(void)state;
+	assert_int_equal(tmpfs_bytes("4096"), 4096);
+	assert_int_equal(tmpfs_bytes("65536k"), 64 << 20);
+	assert_int_equal(tmpfs_bytes("64M"), 64 << 20);
+	assert_true(tmpfs_bytes("1G") == 1ull << 30);
+	assert_true(tmpfs_bytes("0x10k") == 16 << 10);
+	/* Shares of a memory that is not the host's, and nonsense. */
+	assert_int_equal(tmpfs_bytes("50%"), 0);
+	assert_int_equal(tmpfs_bytes("-1"), 0);
+	assert_int_equal(tmpfs_bytes("99999999999999999999"), 0);
+	assert_int_equal(tmpfs_bytes("99999999999t"), 0);
+	assert_int_equal(tmpfs_bytes("12kk"), 0);
+	assert_int_equal(tmpfs_bytes(""), 0);
+}
+
 static void says_what_to_run(void **state)
 {
 	const struct session_plan *p = &spec.plan;
@@ -190,6 +224,8 @@ static void an_exec_is_a_process_alone(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(sizes_are_those_of_tmpfs, setup,
+						teardown),
 		cmocka_unit_test_setup_teardown(says_what_to_run, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(a_file_is_copied, setup,

@@ -25,22 +25,27 @@ static bool is_usual(const char *target)
 	return false;
 }
 
-/* "size=65536k": as mount(8) has it. */
+/*
+ * "size=65536k", as tmpfs has it: 0, which is as is usual, for shares of the
+ * memory ("50%") and for what makes no sense.
+ */
 static uint64_t bytes_of(const char *text)
 {
+	static const char units[] = "kmgt";
+	uint64_t n, bytes;
+	const char *unit;
+	unsigned shift = 0;
 	char *end;
-	uint64_t n = strtoull(text, &end, 10);
 
-	switch (*end) {
-	case 'g':
-		return n << 30;
-	case 'm':
-		return n << 20;
-	case 'k':
-		return n << 10;
-	default:
-		return n;
+	errno = 0;
+	n = strtoull(text, &end, 0);
+	unit = *end ? strchr(units, *end | 0x20) : NULL;
+	if (unit) {
+		shift = 10 * (unsigned)(unit - units + 1);
+		end++;
 	}
+	bytes = n << shift;
+	return errno || *end || *text == '-' || bytes >> shift != n ? 0 : bytes;
 }
 
 static void take_options(struct session_mount *m, const json_t *options)
