@@ -210,7 +210,7 @@ $(B)/proto/%.pb-c.o: build/proto/%.pb-c.c
 # qualifiers away.
 MESSAGE_USERS := $(call obj,$(CTL_TTRPC:%=api/ctl/ttrpc/%.c) \
 	$(CTL_CONTAINERD:%=api/ctl/containerd/%.c)) \
-	$(B)/tests/unit/test_ttrpc.o $(B)/tests/fuzz/fuzz_ttrpc.o
+	$(B)/tests/unit/test_ttrpc.o $(B)/tests/unit/test_process.o $(B)/tests/fuzz/fuzz_ttrpc.o
 $(MESSAGE_USERS): | $(MESSAGES:%=build/proto/%.pb-c.h)
 $(MESSAGE_USERS): CFLAGS += -Wno-cast-qual
 
@@ -510,6 +510,8 @@ TTRPC_PARTS := $(CTL_TTRPC:%=api/ctl/ttrpc/%) $(MESSAGES:%=proto/%.pb-c)
 EXTRA_ttrpc := $(TTRPC_PARTS)
 EXTRA_spec := $(addprefix api/ctl/,containerd/spec containerd/spec_mount \
 	base/process base/interrupt)
+EXTRA_process := $(addprefix api/ctl/,containerd/process containerd/stdio agent/attach) \
+	$(EXTRA_spec) $(EXTRA_session) $(TTRPC_PARTS)
 SERVE_HTTP := $(addprefix api/ctl/serve/,head lane message)
 EXTRA_message := $(SERVE_HTTP)
 # Before the library, which has functions of the same names for the API.

@@ -12,6 +12,7 @@
 #include "api/ctl/agent/session.h"
 #include "api/ctl/base/process.h"
 #include "api/ctl/vm/orphan.h"
+#include "vmm/base/clock.h"
 #include "vmm/base/container.h"
 #include "vmm/base/fd.h"
 
@@ -31,6 +32,23 @@ static void monitor_ready(struct loop_watch *w, uint32_t events)
 	(void)events;
 	loop_delete(m->loop, w);
 	m->lost(m);
+}
+
+/* It is our child until machine_end() has waited for it, so the id is its. */
+static void deadline_fire(struct loop_timer *t)
+{
+	struct machine *m = container_of(t, struct machine, deadline);
+
+	if (m->pid > 0)
+		kill(m->pid, SIGKILL);
+}
+
+void machine_kill(struct machine *m, uint64_t in_ns)
+{
+	if (!m->is_made || m->deadline.due_ns)
+		return;
+	m->deadline.fire = deadline_fire;
+	loop_arm(m->loop, &m->deadline, clock_now_ns() + in_ns);
 }
 
 static int start(struct machine *m, struct err *e)
@@ -157,6 +175,7 @@ void machine_end(struct machine *m)
 	m->is_made = false;
 	loop_delete(m->loop, &m->packer);
 	loop_delete(m->loop, &m->monitor);
+	loop_disarm(m->loop, &m->deadline);
 	if (m->packer_pid > 0)
 		kill(m->packer_pid, SIGKILL);
 	if (m->pid > 0)

@@ -31,6 +31,7 @@ struct machine {
 	char vsock[VM_PATH_MAX];
 	struct loop_watch packer; /* its pipe is packer.fd */
 	struct loop_watch monitor;
+	struct loop_timer deadline; /* its monitor is killed then */
 	struct err why;
 	pid_t packer_pid, pid;
 	int packer_fd, monitor_fd; /* owned */
@@ -41,6 +42,12 @@ struct machine {
 /* Makes it and begins to pack; made() tells how it went. */
 int machine_begin(struct machine *m, const struct host *h,
 		  const struct rootfs *r, struct err *e);
+
+/*
+ * Ends its monitor when so many nanoseconds have passed; lost() tells of it,
+ * as of any end. Of several calls the first counts.
+ */
+void machine_kill(struct machine *m, uint64_t in_ns);
 
 /* Ends it and removes all of it. Accepts one that was never begun. */
 void machine_end(struct machine *m);

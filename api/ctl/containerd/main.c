@@ -63,7 +63,6 @@ static int serve(struct host *h, int fd)
 	/* What is the group's outlives this container's bundle. */
 	if (chdir("/") || service_run(h, fd, &e))
 		complain(&e);
-	unlink(h->socket);
 	return 0;
 }
 

@@ -6,13 +6,17 @@
 #include <stdlib.h>
 #include <string.h>
 #include <task.pb-c.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "api/ctl/containerd/event.h"
 #include "api/ctl/vm/client.h"
 #include "vmm/base/container.h"
 
-enum { PAUSE_S = 10 };
+enum { PAUSE_S = 10, STATUS_KILLED = 137 };
+
+/* What a guest gets to end what SIGKILL was for. */
+#define KILL_NS 5000000000ull
 
 static void refuse(struct ttrpc_call *c, const struct err *e)
 {
@@ -273,12 +277,42 @@ static void start(struct service *s, struct ttrpc_call *c)
 	process_lose(p, e.text);
 }
 
+/* Whether c is about the container that Create is still busy with. */
+static bool is_of_creation(const struct service *s, struct ttrpc_call *c)
+{
+	const Task__ProcessRequest *r = task__process_request__unpack(
+		&c->arena.allocator, c->len, c->payload);
+
+	return r && s->task && s->task->creating && !*r->exec_id &&
+	       !strcmp(s->task->id, r->id);
+}
+
+/* Who has given Create up deletes what it would have made. */
+static void take_back(struct service *s, struct ttrpc_call *c)
+{
+	Task__DeleteResponse r = TASK__DELETE_RESPONSE__INIT;
+	Task__Timestamp stamp = TASK__TIMESTAMP__INIT;
+
+	ttrpc_refuse(s->task->creating, TTRPC_UNAVAILABLE,
+		     "it was deleted before it was made");
+	method_drop_task(s);
+	stamp.seconds = time(NULL);
+	r.exit_status = STATUS_KILLED;
+	r.exited_at = &stamp;
+	ttrpc_answer(c, &r.base);
+}
+
 static void delete(struct service *s, struct ttrpc_call *c)
 {
-	struct process *p = process_named(s, c), **at;
 	Task__DeleteResponse r = TASK__DELETE_RESPONSE__INIT;
+	struct process *p, **at;
 	Task__Timestamp stamp;
 
+	if (is_of_creation(s, c)) {
+		take_back(s, c);
+		return;
+	}
+	p = process_named(s, c);
 	if (!p)
 		return;
 	if (p->stage == PROCESS_RUNNING ||
@@ -390,8 +424,14 @@ static void kill_process(struct service *s, struct ttrpc_call *c)
 			     r->signal);
 	else if (process_kill(p, (int)r->signal))
 		ttrpc_refuse(c, TTRPC_NOT_FOUND, "process already finished");
-	else
+	else {
+		/* A guest may be hung, or not want to; one at rest can't. */
+		if (r->signal == SIGKILL && p == &s->task->init &&
+		    p->stage != PROCESS_STOPPED)
+			machine_kill(&s->machine,
+				     s->task->is_paused ? 0 : KILL_NS);
 		answer_empty(c);
+	}
 }
 
 static void wait_for(struct service *s, struct ttrpc_call *c)

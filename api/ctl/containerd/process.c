@@ -52,9 +52,19 @@ static void end(struct process *p, uint32_t status, const char *text)
 	}
 }
 
+/* Its streams are closed, so nothing may be read of them or written any more.
+ */
+static void cut(struct process *p, uint32_t status, const char *text)
+{
+	if (p->stage == PROCESS_STOPPED)
+		return;
+	attach_fini(&p->attach);
+	end(p, status, text);
+}
+
 void process_lose(struct process *p, const char *text)
 {
-	end(p, STATUS_LOST, text);
+	cut(p, STATUS_LOST, text);
 }
 
 void process_wait_for(struct process *p, struct ttrpc_call *c)
@@ -156,8 +166,11 @@ int process_kill(struct process *p, int signal)
 {
 	if (p->stage == PROCESS_STOPPED)
 		return -ESRCH;
-	if (p->stage == PROCESS_CREATED && !p->attach.loop) {
-		end(p, 128 + (uint32_t)signal, NULL);
+	/* The guest has not been told of it, and may never ask. */
+	if (p->stage == PROCESS_CREATED &&
+	    (!p->attach.loop || p->attach.is_dialing ||
+	     p->attach.session.fd < 0)) {
+		cut(p, 128 + (uint32_t)signal, "it was killed before it began");
 		return 0;
 	}
 	/* Output that nobody reads is not to hide the end. */

@@ -10,6 +10,7 @@
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "api/ctl/base/process.h"
@@ -67,8 +68,9 @@ void rootfs_fini(struct rootfs *r)
 static int mount_one(const struct rootfs_mount *m, const char *path,
 		     struct err *e)
 {
-	unsigned long flags = MS_RDONLY | MS_NODEV | MS_NOSUID;
+	const unsigned long usual = MS_RDONLY | MS_NODEV | MS_NOSUID;
 	const size_t size = strlen(m->options) + 1;
+	unsigned long flags = usual;
 	char *rest = strdup(m->options), *data = calloc(1, size);
 	char *save = NULL, *word;
 	int rc = 0;
@@ -80,9 +82,20 @@ static int mount_one(const struct rootfs_mount *m, const char *path,
 		else if (strcmp(word, "ro") != 0 && strcmp(word, "rw") != 0)
 			append(data, size, word);
 	}
-	if (!rest || !data ||
-	    mount(m->source, path, flags & MS_BIND ? NULL : m->type, flags,
-		  flags & MS_BIND ? NULL : data))
+	/* mount(2) reads a page and cuts off what is behind: layers, here. */
+	if (data && !(flags & MS_BIND) &&
+	    strlen(data) >= (size_t)sysconf(_SC_PAGESIZE))
+		rc = err_set(e, -E2BIG,
+			     "the root file system has so many layers that "
+			     "their names make %zu bytes, and mount takes %ld; "
+			     "squash the image",
+			     strlen(data), sysconf(_SC_PAGESIZE) - 1);
+	else if (!rest || !data ||
+		 mount(m->source, path, flags & MS_BIND ? NULL : m->type, flags,
+		       flags & MS_BIND ? NULL : data) ||
+		 /* Of a bind mount they are another call's. */
+		 (flags & MS_BIND &&
+		  mount(NULL, path, NULL, MS_REMOUNT | MS_BIND | usual, NULL)))
 		rc = err_errno(e, "can't mount %.200s of type %.50s", m->source,
 			       m->type);
 	free(rest);
@@ -97,8 +110,7 @@ static int pack(const struct rootfs *r, const char *image, struct err *e)
 	unsigned i;
 	int rc = 0;
 
-	if (unshare(CLONE_NEWNS) ||
-	    mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL))
+	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL))
 		return err_errno(e, "no mount namespace");
 	if (r->count && mkdir(r->path, 0711) && errno != EEXIST)
 		return err_errno(e, "can't make %.300s", r->path);
@@ -115,7 +127,12 @@ int rootfs_pack(const struct rootfs *r, const char *image, pid_t *pid, int *fd,
 
 	if (pipe2(ends, O_CLOEXEC))
 		return err_errno(e, "can't make a pipe");
-	*pid = fork();
+	/*
+	 * As the first of processes of its own, so that mkfs.erofs, and with it
+	 * the last who has the mounts, ends where it is ended.
+	 */
+	*pid = (pid_t)syscall(SYS_clone, SIGCHLD | CLONE_NEWNS | CLONE_NEWPID,
+			      NULL, NULL, NULL, NULL);
 	if (*pid < 0) {
 		close(ends[0]);
 		close(ends[1]);

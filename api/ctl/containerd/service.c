@@ -74,8 +74,10 @@ int service_run(const struct host *h, int listen_fd, struct err *e)
 
 	if (!rc)
 		rc = loop_open(&s.loop, e);
-	if (rc)
+	if (rc) {
+		unlink(h->socket);
 		return rc;
+	}
 	rc = watch_signals(&s, e);
 	if (!rc && h->events)
 		rc = ttrpc_client_init(&s.events, &s.loop, h->events, e);
@@ -83,6 +85,8 @@ int service_run(const struct host *h, int listen_fd, struct err *e)
 		rc = ttrpc_server_start(&s.server, &s.loop, listen_fd, e);
 	if (!rc)
 		rc = loop_run(&s.loop, e);
+	/* First, so that nobody who starts a shim now takes us for one. */
+	unlink(h->socket);
 	method_drop_task(&s);
 	ttrpc_server_stop(&s.server);
 	ttrpc_client_fini(&s.events);

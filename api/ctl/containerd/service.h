@@ -34,5 +34,8 @@ struct service {
 	struct loop_timer last;
 };
 
-/* Serves at listen_fd until Shutdown. Then all is unmade. */
+/*
+ * Serves at listen_fd until Shutdown. Then all is unmade, the socket's name
+ * first: whoever comes after that finds no shim, or a new one.
+ */
 int service_run(const struct host *h, int listen_fd, struct err *e);

@@ -30,8 +30,8 @@ static void stderr_ready(struct loop_watch *w, uint32_t events)
 
 static int open_output(const char *path, struct err *e)
 {
+	CLEAN_FD int fd = -1;
 	struct stat st;
-	int fd;
 
 	if (!strncmp(path, "file://", 7))
 		path += 7;
@@ -43,9 +43,18 @@ static int open_output(const char *path, struct err *e)
 	if (!stat(path, &st) && S_ISFIFO(st.st_mode))
 		fd = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
 	else
-		fd = fd_open(path, O_WRONLY | O_APPEND | O_CREAT, FD_REGULAR,
-			     "output", e);
-	return fd < 0 ? err_errno(e, "can't open %.300s", path) : fd;
+		fd = open(path,
+			  O_WRONLY | O_APPEND | O_CREAT | O_NONBLOCK |
+				  O_NOCTTY | O_CLOEXEC,
+			  0644);
+	if (fd < 0 || fstat(fd, &st))
+		return err_errno(e, "can't open %.300s", path);
+	if (!S_ISFIFO(st.st_mode) && !S_ISREG(st.st_mode))
+		return err_set(e, -EINVAL,
+			       "output goes to FIFOs and files, and %.300s is "
+			       "neither",
+			       path);
+	return fd_steal(&fd);
 }
 
 int stdio_open_input(struct stdio *s, const char *path, struct err *e)
@@ -54,7 +63,11 @@ int stdio_open_input(struct stdio *s, const char *path, struct err *e)
 	if (s->held < 0)
 		return err_errno(e, "can't open %.300s", path);
 	s->fds[0] = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
-	return s->fds[0] < 0 ? err_errno(e, "can't open %.300s", path) : 0;
+	if (s->fds[0] < 0)
+		return err_errno(e, "can't open %.300s", path);
+	if (s->is_input_over)
+		fd_close(&s->held);
+	return 0;
 }
 
 int stdio_open(struct stdio *s, struct loop *loop, const char *out,
@@ -103,6 +116,7 @@ ssize_t stdio_write(struct stdio *s, int stream, const void *bytes, size_t len)
 
 void stdio_close_input(struct stdio *s)
 {
+	s->is_input_over = true;
 	fd_close(&s->held);
 }
 

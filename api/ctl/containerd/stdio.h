@@ -19,7 +19,8 @@ struct stdio {
 	struct loop_watch out[2]; /* of stdout and stderr */
 	int fds[3];		  /* owned; -1 for none */
 	int held;		  /* owned: the writer's end of stdin */
-	bool is_dropping; /* what can't be written at once is thrown away */
+	bool is_input_over; /* CloseIO, which may come before the process */
+	bool is_dropping;   /* what can't be written at once is thrown away */
 };
 
 /* Paths may be "" or NULL; file:// is taken, and binary:// refused. */

@@ -1,0 +1,173 @@
+/*
+ * Processes that containerd knows of, whose guest says nothing: they end when
+ * they are killed, and nothing of theirs is touched when they are lost.
+ */
+#include "api/ctl/containerd/process.h"
+
+#include <fcntl.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "vmm/base/clock.h"
+
+static struct loop loop;
+static struct process process;
+static char dir[64], fifo[96], out[128];
+static int listener;
+static unsigned ends;
+static bool has_begun;
+
+static void has_started(struct process *p)
+{
+	(void)p;
+	has_begun = true;
+}
+
+static void has_ended(struct process *p, const char *text)
+{
+	(void)p;
+	(void)text;
+	ends++;
+}
+
+/* Where a guest's agent would call. */
+static int listen_at(const char *path)
+{
+	struct sockaddr_un a = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
+
+	snprintf(a.sun_path, sizeof(a.sun_path), "%s", path);
+	if (fd < 0 || bind(fd, (const struct sockaddr *)&a, sizeof(a)) ||
+	    listen(fd, 1))
+		return -1;
+	return fd;
+}
+
+static int setup(void **state)
+{
+	char ready[96];
+
+	(void)state;
+	snprintf(dir, sizeof(dir), "/tmp/mayfly-test-process.XXXXXX");
+	if (!mkdtemp(dir))
+		return -1;
+	snprintf(fifo, sizeof(fifo), "%s/in", dir);
+	snprintf(ready, sizeof(ready), "%s/ready", dir);
+	listener = listen_at(ready);
+	snprintf(out, sizeof(out), "file://%s/out", dir);
+	ends = 0;
+	has_begun = false;
+	process = (struct process){.started = has_started, .ended = has_ended};
+	return listener < 0 || mkfifo(fifo, 0600) ? -1 : loop_open(&loop, NULL);
+}
+
+static int teardown(void **state)
+{
+	char command[96];
+
+	(void)state;
+	process_fini(&process);
+	loop_close(&loop);
+	close(listener);
+	snprintf(command, sizeof(command), "rm -r %s", dir);
+	return system(command);
+}
+
+static void begin(void)
+{
+	const struct process_words words = {.exec_id = "", .in = fifo};
+
+	assert_int_equal(process_init(&process, &loop, &words, NULL), 0);
+	assert_int_equal(process_begin(&process, &loop, listener, "", NULL), 0);
+}
+
+/* Its guest may never be up, and then nobody would ever hear of a signal. */
+static void what_never_began_is_killed(void **state)
+{
+	(void)state;
+	begin();
+	assert_int_equal(process_kill(&process, SIGTERM), 0);
+	assert_int_equal(ends, 1);
+	assert_int_equal(process.stage, PROCESS_STOPPED);
+	assert_int_equal(process.exit_status, 128 + SIGTERM);
+	assert_int_not_equal(process_kill(&process, SIGKILL), 0);
+	assert_false(has_begun);
+}
+
+/* The number of what was its stdin is soon another file's. */
+static void of_what_is_lost_nothing_is_read(void **state)
+{
+	int other;
+
+	(void)state;
+	begin();
+	other = process.attach.input_fd;
+	assert_true(other >= 0);
+	process_lose(&process, "its container has ended");
+	assert_int_equal(ends, 1);
+	assert_int_equal(process.exit_status, 137);
+	assert_int_equal(fcntl(other, F_GETFD), -1);
+	assert_null(process.attach.loop);
+	process_lose(&process, "twice");
+	assert_int_equal(ends, 1);
+}
+
+/* CloseIO may come before Start. */
+static void stdin_may_end_before_it_begins(void **state)
+{
+	const struct process_words words = {.exec_id = "", .in = fifo};
+	char byte;
+
+	(void)state;
+	assert_int_equal(process_init(&process, &loop, &words, NULL), 0);
+	stdio_close_input(&process.io);
+	assert_int_equal(process_begin(&process, &loop, listener, "", NULL), 0);
+	assert_int_equal(read(process.io.fds[0], &byte, 1), 0);
+}
+
+/* A log that is not there yet is made; what is no file is refused. */
+static void output_goes_to_files(void **state)
+{
+	struct process_words words = {.exec_id = "", .out = out};
+	struct err e = {0};
+	struct stat st;
+
+	(void)state;
+	assert_int_equal(process_init(&process, &loop, &words, &e), 0);
+	assert_int_equal(stdio_write(&process.io, 1, "word", 4), 4);
+	assert_int_equal(stat(out + strlen("file://"), &st), 0);
+	assert_int_equal(st.st_size, 4);
+	process_fini(&process);
+	words.out = "file:///dev/null";
+	assert_int_not_equal(process_init(&process, &loop, &words, &e), 0);
+	assert_non_null(strstr(e.text, "/dev/null is neither"));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(what_never_began_is_killed,
+						setup, teardown),
+		cmocka_unit_test_setup_teardown(of_what_is_lost_nothing_is_read,
+						setup, teardown),
+		cmocka_unit_test_setup_teardown(stdin_may_end_before_it_begins,
+						setup, teardown),
+		cmocka_unit_test_setup_teardown(output_goes_to_files, setup,
+						teardown),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
