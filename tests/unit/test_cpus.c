@@ -252,11 +252,37 @@ static void whoever_waits_can_be_ended(void **state)
 	assert_int_equal(setup(state), 0);
 }
 
+static bool never(void *owner)
+{
+	(void)owner;
+	return false;
+}
+
+/*
+ * What its last write began has not ended: KVM finishes the access all the
+ * same, for the vCPU may be told to be elsewhere before it runs again.
+ */
+static void a_kicked_vcpu_has_finished_its_access(void **state)
+{
+	const struct bus_range slow = {.settle = never};
+	struct vcpu v = {.fd = create_vcpu(), .unsettled = &slow};
+
+	(void)state;
+	v.run = fake.run[v.fd];
+	v.run->immediate_exit = 1;
+	assert_int_equal(vcpu_run(&v, NULL), VCPU_KICKED);
+	assert_int_equal(fake.runs, 1);
+	assert_int_equal(v.run->immediate_exit, 0);
+	assert_ptr_equal(v.unsettled, &slow);
+	close(v.fd);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		TEST(a_kicked_vcpu_has_finished_its_access),
 		TEST(loaded_vcpus_are_held_and_go_on_where_they_were),
 		TEST(a_vcpu_that_does_not_load_says_why),
 		TEST(a_guest_that_is_held_at_once_is_at_its_kernel),

@@ -114,15 +114,20 @@ static void serve_pio(struct vcpu *v)
 
 static void serve_mmio(struct vcpu *v)
 {
+	const struct bus_range *begun;
 	struct kvm_run *run = v->run;
 
 	count(run->mmio.is_write ? &v->exits.mmio_write : &v->exits.mmio_read);
-	if (run->mmio.is_write)
-		v->unsettled = bus_write(v->mmio, run->mmio.phys_addr,
-					 run->mmio.data, run->mmio.len);
-	else
+	if (!run->mmio.is_write) {
 		bus_read(v->mmio, run->mmio.phys_addr, run->mmio.data,
 			 run->mmio.len);
+		return;
+	}
+	begun = bus_write(v->mmio, run->mmio.phys_addr, run->mmio.data,
+			  run->mmio.len);
+	/* Of a wide access the second half does not undo the first. */
+	if (begun)
+		v->unsettled = begun;
 }
 
 static unsigned long long where(const struct vcpu *v)
@@ -203,19 +208,18 @@ static bool is_kicked(const struct vcpu *v)
  * Waits for what the guest's last write began, which may take as long as a
  * disk does. The guest may wait; whoever kicks may not, so a kick ends the
  * wait, and the next vcpu_run() goes on with it. The kick's signal ends a rest;
- * one that came just before costs a millisecond. False where it was kicked.
+ * one that came just before costs a millisecond.
  */
-static bool settle(struct vcpu *v)
+static void settle(struct vcpu *v)
 {
 	const struct bus_range *r = v->unsettled;
 
 	while (r && !r->settle(r->owner)) {
 		if (is_kicked(v))
-			return false;
+			return;
 		clock_rest();
 	}
 	v->unsettled = NULL;
-	return true;
 }
 
 enum vcpu_exit vcpu_run(struct vcpu *v, struct err *e)
@@ -224,10 +228,13 @@ enum vcpu_exit vcpu_run(struct vcpu *v, struct err *e)
 
 	v->is_loaded = false;
 	for (;;) {
-		if (!settle(v)) {
-			take_kick(v);
-			return VCPU_KICKED;
-		}
+		/*
+		 * Where a kick ended it, KVM_RUN comes straight back, too. But
+		 * it has to be called, or the access would be finished later,
+		 * in whatever the vCPU has been loaded with by then: on
+		 * aarch64, by one instruction left out.
+		 */
+		settle(v);
 		if (ioctl(v->fd, KVM_RUN, 0) == 0) {
 			if (!vcpu_serve(v, &how, e))
 				return how;
