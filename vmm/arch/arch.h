@@ -119,6 +119,12 @@ int arch_attach(struct arch *a, struct vm *vm, struct bus *mmio,
 int arch_place(struct arch *a, enum arch_kind kind, struct arch_slot *out,
 	       struct err *e);
 
+/*
+ * Whether guests may read registers of devices out of memory of ours, which
+ * they map as they map registers: with caches, or without any.
+ */
+extern const bool arch_shows_registers;
+
 /* Where the registers of count virtio devices will be, one behind the other. */
 struct guest_range arch_virtio_range(unsigned count);
 

@@ -140,7 +140,8 @@ static int show_registers(struct machine *m, struct err *e)
 	void *pages = NULL;
 
 	m->shown_at = arch_virtio_range(count);
-	if (!count || posix_memalign(&pages, GUEST_PAGE, m->shown_at.size))
+	if (!arch_shows_registers || !count ||
+	    posix_memalign(&pages, GUEST_PAGE, m->shown_at.size))
 		return 0;
 	memset(pages, 0, m->shown_at.size);
 	m->shown = pages;

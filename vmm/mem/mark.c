@@ -12,6 +12,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "vmm/arch/host/host.h"
 #include "vmm/base/fd.h"
 #include "vmm/mem/image.h"
 
@@ -110,8 +111,10 @@ int mark_reset(struct guest_mem *m, const uint64_t *pages, struct err *e)
 					     (uint64_t)__builtin_ctzll(bits)) *
 					    GUEST_PAGE;
 
-			if (at < m->size)
-				memcpy(m->map + at, m->mark + at, GUEST_PAGE);
+			if (at >= m->size)
+				continue;
+			memcpy(m->map + at, m->mark + at, GUEST_PAGE);
+			host_sync_code(m->map + at, GUEST_PAGE);
 		}
 	return 0;
 }

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <elf.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <ucontext.h>
 
@@ -30,6 +31,20 @@ static inline void host_relax(void)
 	__builtin_ia32_pause();
 #else
 	__asm__ volatile("yield");
+#endif
+}
+
+/*
+ * What was copied there may be a guest's code, where it has run other code: on
+ * processors whose caches of instructions don't follow writes they are told. In
+ * pages that a guest has yet to touch KVM sees to it.
+ */
+static inline void host_sync_code(void *at, size_t len)
+{
+#if defined(__x86_64__)
+	(void)at, (void)len;
+#else
+	__builtin___clear_cache((char *)at, (char *)at + len);
 #endif
 }
 
