@@ -87,6 +87,39 @@ static void sizes_are_those_of_tmpfs(void **state)
 	assert_int_equal(tmpfs_bytes(""), 0);
 }
 
+/* Reads a process with this user. */
+static int read_user(const char *user)
+{
+	char text[4096];
+
+	spec_fini(&spec);
+	snprintf(text, sizeof(text),
+		 "{\"process\":{\"args\":[\"x\"],\"user\":%s},"
+		 "\"root\":{\"path\":\"r\"}}",
+		 user);
+	return read_text(text);
+}
+
+static void nobody_becomes_root_by_accident(void **state)
+{
+	char groups[2048] = "{\"additionalGids\":[1";
+
+	(void)state;
+	assert_int_equal(read_user("{\"uid\":4294967295}"), 0);
+	assert_string_equal(spec.user, "4294967295:0");
+	assert_int_equal(read_user("{\"uid\":4294967296}"), -EINVAL);
+	assert_int_equal(read_user("{\"uid\":-1}"), -EINVAL);
+	assert_int_equal(read_user("{\"uid\":\"1000\"}"), -EINVAL);
+	assert_int_equal(read_user("{\"uid\":7,\"gid\":-1}"), -EINVAL);
+	assert_int_equal(read_user("{\"additionalGids\":[5,null]}"), -EINVAL);
+	/* None is left out, for what it forbids would be allowed then. */
+	for (unsigned i = 0; i < 100; i++)
+		strcat(groups, ",1000000000");
+	strcat(groups, "]}");
+	assert_int_equal(read_user(groups), -E2BIG);
+	assert_non_null(strstr(err.text, "more groups"));
+}
+
 static void says_what_to_run(void **state)
 {
 	const struct session_plan *p = &spec.plan;
@@ -226,6 +259,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(sizes_are_those_of_tmpfs, setup,
 						teardown),
+		cmocka_unit_test_setup_teardown(nobody_becomes_root_by_accident,
+						setup, teardown),
 		cmocka_unit_test_setup_teardown(says_what_to_run, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(a_file_is_copied, setup,

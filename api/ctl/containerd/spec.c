@@ -145,22 +145,40 @@ static int take_strings(const json_t *array, const char ***out, struct err *e)
 	return 0;
 }
 
-static void take_user(struct spec *s, const json_t *user)
+/* What is not there is root; what is no id must not become root. */
+static bool is_id(const json_t *json)
 {
+	const double n = json_number_value(json);
+
+	return !json || (json_is_number(json) && n >= 0 && n <= UINT32_MAX);
+}
+
+static int take_user(struct spec *s, const json_t *user, struct err *e)
+{
+	const json_t *uid = json_object_get(user, "uid");
+	const json_t *gid = json_object_get(user, "gid");
 	const json_t *group;
+	bool are_ids = is_id(uid) && is_id(gid);
 	size_t i, len;
 
-	len = (size_t)snprintf(s->user, sizeof(s->user), "%u:%u",
-			       number(json_object_get(user, "uid")),
-			       number(json_object_get(user, "gid")));
+	len = (size_t)snprintf(s->user, sizeof(s->user), "%u:%u", number(uid),
+			       number(gid));
 	json_array_foreach(json_object_get(user, "additionalGids"), i, group)
 	{
+		are_ids = are_ids && is_id(group);
 		if (len >= sizeof(s->user) - 24)
-			break;
+			return err_set(e, -E2BIG,
+				       "the user is in more groups than the "
+				       "guest is told: give it %zu",
+				       i);
 		len += (size_t)snprintf(s->user + len, sizeof(s->user) - len,
 					"%c%u", i ? ',' : ':', number(group));
 	}
+	if (!are_ids)
+		return err_set(e, -EINVAL,
+			       "the user's ids are not all of 32 bits");
 	s->plan.user = s->user;
+	return 0;
 }
 
 /* 2^64 as a real is what 2^64 - 1 becomes, and none. */
@@ -209,7 +227,9 @@ static int take_process(struct spec *s, const json_t *p, struct err *e)
 		return rc;
 	if (!s->argv[0])
 		return err_set(e, -EINVAL, "the process has no args");
-	take_user(s, json_object_get(p, "user"));
+	rc = take_user(s, json_object_get(p, "user"), e);
+	if (rc)
+		return rc;
 	take_limits(s, json_object_get(p, "rlimits"));
 	s->plan.argv = s->argv;
 	s->plan.env = s->env;
