@@ -113,9 +113,9 @@ static void nobody_becomes_root_by_accident(void **state)
 	assert_int_equal(read_user("{\"uid\":7,\"gid\":-1}"), -EINVAL);
 	assert_int_equal(read_user("{\"additionalGids\":[5,null]}"), -EINVAL);
 	/* None is left out, for what it forbids would be allowed then. */
-	for (unsigned i = 0; i < 100; i++)
-		strcat(groups, ",1000000000");
-	strcat(groups, "]}");
+	for (size_t i = 0, at = strlen(groups); i < 100; i++)
+		at += (size_t)snprintf(groups + at, sizeof(groups) - at,
+				       ",1000000000%s", i == 99 ? "]}" : "");
 	assert_int_equal(read_user(groups), -E2BIG);
 	assert_non_null(strstr(err.text, "more groups"));
 }

@@ -385,15 +385,16 @@ static void a_full_queue_is_tried_again(void **state)
 {
 	struct sockaddr_un address;
 	struct ttrpc_client c;
-	int fd = listen_at(&address, 0), others[8];
-	unsigned n = 0;
+	int fd = listen_at(&address, 0), others[8], rc = 0;
+	unsigned n;
 
 	(void)state;
-	do
+	for (n = 0; !rc && n < 8; n++) {
 		others[n] = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
-	while (!connect(others[n], (const struct sockaddr *)&address,
-			sizeof(address)) &&
-	       ++n < 7);
+		rc = connect(others[n], (const struct sockaddr *)&address,
+			     sizeof(address));
+	}
+	assert_int_equal(rc, -1);
 	assert_int_equal(errno, EAGAIN);
 	assert_int_equal(ttrpc_client_init(&c, &loop, address.sun_path, NULL),
 			 0);
@@ -405,9 +406,8 @@ static void a_full_queue_is_tried_again(void **state)
 	assert_true(ttrpc_client_is_idle(&c));
 	assert_string_equal(words[0], "patient");
 	ttrpc_client_fini(&c);
-	do
-		close(others[n]);
-	while (n--);
+	while (n)
+		close(others[--n]);
 	close(fd);
 	unlink(address.sun_path);
 }
