@@ -42,7 +42,7 @@ print(at)' "$vms/$1/state.json" "$2"
 
 # within COMMAND...: waits until COMMAND is true, at most 200 times.
 within() {
-	for _ in $(seq 200); do
+	for _ in $(seq 800); do
 		"$@" && return
 		sleep 0.05
 	done
