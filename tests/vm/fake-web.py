@@ -87,6 +87,9 @@ def serve(wire, memory, name):
     elif what == 'slow':
         time.sleep(float(word))
         wire.sendall(plain(b'slow\n'))
+    elif what == 'drip':
+        memory['drip'] = True
+        wire.sendall(plain(b'drip\n'))
     elif what == 'none':
         wire.sendall(b'HTTP/1.1 204 No Content\r\n\r\n')
     elif what == 'smuggle':
