@@ -124,6 +124,7 @@ static void what_could_be_two_things_is_refused(void **state)
 		 400},
 		{"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: -1\r\n\r\n",
 		 400},
+		{"POST / HTTP/1.1\r\nHost: a\r\nContent-Length:\r\n\r\n", 400},
 	};
 	unsigned i;
 
@@ -167,6 +168,76 @@ static void an_answer_may_end_with_its_connection(void **state)
 	assert_true(message_end(&m, NULL) < 0);
 }
 
+/* RFC 9112, 6.3: a client would take what follows for its next answer. */
+static void some_answers_end_with_their_head(void **state)
+{
+	static const char *const heads[] = {"100 Continue", "204 No Content",
+					    "304 Not Modified"};
+	static const char *const lengths[] = {
+		"Content-Length: 5\r\n\r\nhello",
+		"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+		"\r\nhello"};
+	char text[128];
+	unsigned i, n;
+
+	(void)state;
+	for (i = 0; i < 3; i++)
+		for (n = 0; n < 3; n++) {
+			sprintf(text, "HTTP/1.1 %s\r\n%s", heads[i],
+				lengths[n]);
+			assert_true(take(HTTP_RESPONSE, text, 1000, false) > 0);
+			assert_int_equal(m.stage, MESSAGE_DONE);
+			assert_out("");
+		}
+	assert_int_equal(take(HTTP_RESPONSE,
+			      "HTTP/1.1 200 OK\r\nContent-Length:\r\n\r\n",
+			      1000, false),
+			 SIZE_MAX);
+}
+
+static void an_answer_without_body_has_no_length(void **state)
+{
+	const struct head_answer how = {.is_kept_alive = true};
+
+	(void)state;
+	take(HTTP_RESPONSE, "HTTP/1.1 204 X\r\nContent-Length: 5\r\n\r\n", 1000,
+	     false);
+	assert_true(head_put_answer(&out, &m, &how));
+	assert_out("HTTP/1.1 204 No Content\r\nConnection: keep-alive\r\n\r\n");
+	take(HTTP_RESPONSE, "HTTP/1.1 304 X\r\nContent-Length: 5\r\n\r\n", 1000,
+	     false);
+	assert_true(head_put_answer(&out, &m, &how));
+	assert_out("HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n"
+		   "Connection: keep-alive\r\n\r\n");
+}
+
+/* It is put again once there is room. */
+static void half_a_head_is_not_put(void **state)
+{
+	static const char before[LANE_SIZE - 40];
+	const struct head_answer how = {0};
+
+	(void)state;
+	take(HTTP_RESPONSE, "HTTP/1.1 200 OK\r\nX-A: b\r\n\r\n", 1000, false);
+	assert_true(lane_put(&out, before, sizeof(before)));
+	assert_false(head_put_answer(&out, &m, &how));
+	assert_int_equal(out.len, sizeof(before));
+	lane_take(&out, out.len);
+	assert_true(head_put_answer(&out, &m, &how));
+	assert_out("HTTP/1.1 200 OK\r\nX-A: b\r\nConnection: close\r\n\r\n");
+}
+
+static void empty_lines_begin_nothing(void **state)
+{
+	(void)state;
+	take(HTTP_REQUEST, "\r\n\r\n", 1000, false);
+	assert_false(m.has_begun);
+	assert_int_equal(feed("\r\nG", 3, 1000, false), 0);
+	assert_true(m.has_begun);
+	message_init(&m, HTTP_REQUEST);
+	assert_false(m.has_begun);
+}
+
 static void what_concerns_one_connection_stays(void **state)
 {
 	(void)state;
@@ -203,6 +274,10 @@ int main(void)
 		cmocka_unit_test(what_could_be_two_things_is_refused),
 		cmocka_unit_test(heads_are_bounded),
 		cmocka_unit_test(an_answer_may_end_with_its_connection),
+		cmocka_unit_test(some_answers_end_with_their_head),
+		cmocka_unit_test(an_answer_without_body_has_no_length),
+		cmocka_unit_test(half_a_head_is_not_put),
+		cmocka_unit_test(empty_lines_begin_nothing),
 		cmocka_unit_test(what_concerns_one_connection_stays),
 		cmocka_unit_test(a_lane_is_bounded),
 	};

@@ -10,8 +10,10 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -535,6 +537,30 @@ static void makes_sentences_harmless(void **state)
 	assert_string_equal(f.text, "a\\x1b[2J\\xc2\\x9b\\x0d");
 }
 
+/* One more than may wait for a monitor that takes none. */
+static void dials_and_does_not_wait(void **state)
+{
+	struct sockaddr_un here = {.sun_family = AF_UNIX};
+	const int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+	struct session s[9];
+	int n, rc = 0;
+
+	(void)state;
+	snprintf(here.sun_path, sizeof(here.sun_path), "/tmp/mayfly-session-%d",
+		 getpid());
+	assert_int_equal(bind(fd, (struct sockaddr *)&here, sizeof(here)), 0);
+	assert_int_equal(listen(fd, 3), 0);
+	alarm(20);
+	for (n = 0; n < 9 && !rc; n++)
+		rc = session_dial(&s[n], here.sun_path, NULL);
+	alarm(0);
+	assert_int_equal(rc, -EAGAIN);
+	while (n--)
+		session_fini(&s[n]);
+	unlink(here.sun_path);
+	close(fd);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -564,6 +590,7 @@ int main(void)
 						teardown),
 		cmocka_unit_test_setup_teardown(makes_sentences_harmless, setup,
 						teardown),
+		cmocka_unit_test(dials_and_does_not_wait),
 	};
 
 	return cmocka_run_group_tests_name("session", tests, NULL, NULL);

@@ -82,11 +82,19 @@ def serve(wire, memory, name):
         wire.sendall(b'HTTP/1.1 200 OK\r\n\r\n')
         for _ in range(int(word)):
             wire.sendall(b'x' * 65536)
+    elif what == 'kib':
+        wire.sendall(plain(b'x' * (int(word) << 10)))
     elif what == 'slow':
         time.sleep(float(word))
         wire.sendall(plain(b'slow\n'))
+    elif what == 'drip':
+        memory['drip'] = True
+        wire.sendall(plain(b'drip\n'))
     elif what == 'none':
         wire.sendall(b'HTTP/1.1 204 No Content\r\n\r\n')
+    elif what == 'smuggle':
+        more = plain(b'smuggled\n')
+        wire.sendall(b'HTTP/1.1 %s X\r\nContent-Length: %d\r\n\r\n' % (word.encode(), len(more)) + more)
     elif what == 'hints':
         wire.sendall(b'HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n' + plain(b'after hints\n'))
     elif what == 'half':

@@ -41,7 +41,7 @@ static size_t put_request(uint8_t *out, uint16_t port)
 
 int dial_begin(struct dial *d, const char *socket, uint16_t port, struct err *e)
 {
-	CLEAN_FD int fd = session_connect_unix(socket, e);
+	CLEAN_FD int fd = session_connect_unix(socket, SOCK_NONBLOCK, e);
 	uint8_t bytes[256];
 	size_t len;
 

@@ -25,10 +25,11 @@ enum { CONNECT_S = 10, OK_MAX = 32 };
 
 /* ---- the connection ----------------------------------------------------- */
 
-int session_connect_unix(const char *path, struct err *e)
+int session_connect_unix(const char *path, int flags, struct err *e)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
-	CLEAN_FD int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	CLEAN_FD int fd =
+		socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | flags, 0);
 
 	if (fd < 0 || strlen(path) >= sizeof(address.sun_path))
 		return err_errno(e, "can't make a socket");
@@ -63,7 +64,7 @@ static int read_ok(int fd)
 static int connect_agent(const char *socket, struct err *e)
 {
 	const struct timeval patience = {.tv_sec = CONNECT_S};
-	CLEAN_FD int fd = session_connect_unix(socket, e);
+	CLEAN_FD int fd = session_connect_unix(socket, 0, e);
 	char line[32];
 	int n, rc;
 
@@ -96,7 +97,7 @@ int session_connect(struct session *s, const char *socket, struct err *e)
 
 int session_dial(struct session *s, const char *socket, struct err *e)
 {
-	CLEAN_FD int fd = session_connect_unix(socket, e);
+	CLEAN_FD int fd = session_connect_unix(socket, SOCK_NONBLOCK, e);
 	char line[32];
 	int n;
 

@@ -158,8 +158,12 @@ int session_connect(struct session *s, const char *socket, struct err *e);
  */
 int session_dial(struct session *s, const char *socket, struct err *e);
 
-/* Just the socket, before CONNECT. A descriptor, or a negative errno. */
-int session_connect_unix(const char *path, struct err *e);
+/*
+ * Just the socket, before CONNECT; flags may be SOCK_NONBLOCK: a monitor that
+ * means ill may take no connection, and one more than may wait would wait for
+ * ever. A descriptor, or a negative errno.
+ */
+int session_connect_unix(const char *path, int flags, struct err *e);
 void session_fini(struct session *s);
 
 /* Asks for the plan's command. -E2BIG where it is too long to be told. */

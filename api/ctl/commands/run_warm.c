@@ -106,8 +106,9 @@ static _Noreturn void maker_main(struct run *r, int wait_fd)
 	struct pollfd p = {.fd = wait_fd, .events = POLLIN};
 	struct err e = {0};
 
-	interrupt_ignore();
 	let_go(r, wait_fd);
+	/* What it has begun ends with it, and others remove it. */
+	interrupt_release();
 	while (poll(&p, 1, PATIENCE_MS) < 0 && errno == EINTR)
 		;
 	_exit(warm_make(&r->warm, &r->monitor, !r->options.has_no_jail, false,

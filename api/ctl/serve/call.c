@@ -132,8 +132,6 @@ static bool begin_answer(struct client *c)
 	const int status = m->parser.status_code;
 	struct head_answer how = {.is_kept_alive = c->request.is_kept_alive &&
 						   !c->front->is_draining};
-	const bool has_body = !m->has_no_body && status >= 200 &&
-			      status != 204 && status != 304;
 
 	if (status < 200 && status != 101) {
 		message_open(m, NULL, false);
@@ -143,7 +141,7 @@ static bool begin_answer(struct client *c)
 		call_fail(c, 502, "the function changed the protocol");
 		return true;
 	}
-	if (has_body && !m->has_length) {
+	if (!message_is_bodiless(m) && !m->has_length) {
 		how.is_chunked = c->request.parser.http_minor;
 		how.is_kept_alive &= how.is_chunked;
 	}

@@ -29,6 +29,14 @@ static void arm(struct client *c, uint64_t ns)
 	loop_arm(c->front->loop, &c->timer, clock_now_ns() + ns);
 }
 
+/* Who is still to take what there is for it may be slow, and has that long
+ * for each part. */
+static void arm_end(struct client *c)
+{
+	arm(c, c->stage == CLIENT_HEAD || c->out.len || c->rest ? idle_ns
+								: close_ns);
+}
+
 void client_watch(struct client *c, struct loop_watch *w, int fd,
 		  uint32_t events)
 {
@@ -64,8 +72,12 @@ static void client_free(struct client *c)
 
 void client_break(struct client *c)
 {
-	if (c->status && c->stage != CLIENT_CLOSING && c->stage != CLIENT_DEAD)
+	if (c->status && c->stage != CLIENT_CLOSING &&
+	    c->stage != CLIENT_DEAD) {
+		/* While it is known whose the microVM is. */
+		c->front->calls->end(c, "its client is gone");
 		client_answered(c);
+	}
 	c->stage = CLIENT_DEAD;
 }
 
@@ -106,11 +118,10 @@ void client_answered(struct client *c)
 	if (c->is_kept) {
 		message_init(&c->request, HTTP_REQUEST);
 		c->stage = CLIENT_HEAD;
-		arm(c, c->in.len ? head_ns : idle_ns);
 	} else {
 		c->stage = CLIENT_CLOSING;
-		arm(c, close_ns);
 	}
+	arm_end(c);
 }
 
 void client_answer(struct client *c, int status, unsigned retry_s,
@@ -201,6 +212,7 @@ static void begin_request(struct client *c)
 
 static bool feed_head(struct client *c)
 {
+	const bool had_begun = c->request.has_begun;
 	struct err e = {0};
 	ssize_t n;
 
@@ -219,6 +231,8 @@ static bool feed_head(struct client *c)
 	lane_take(&c->in, (size_t)n);
 	if (c->request.stage == MESSAGE_JUDGED)
 		begin_request(c);
+	else if (!had_begun && c->request.has_begun)
+		arm(c, head_ns);
 	return n > 0;
 }
 
@@ -230,7 +244,7 @@ static void timer_fire(struct loop_timer *t)
 
 	switch (c->stage) {
 	case CLIENT_HEAD:
-		if (c->request.len || c->in.len)
+		if (c->request.has_begun || c->in.len)
 			client_answer(c, 408, 0, "text/plain",
 				      "the request did not come in time\n");
 		else
@@ -260,8 +274,6 @@ static bool wants(const struct client *c)
 
 static void read_client(struct client *c)
 {
-	const bool was_empty = c->stage == CLIENT_HEAD && !c->in.len &&
-			       !c->request.len;
 	ssize_t n;
 
 	if (!wants(c))
@@ -271,8 +283,6 @@ static void read_client(struct client *c)
 		c->is_eof = true;
 	else if (n < 0 && n != -EAGAIN)
 		client_break(c);
-	else if (n > 0 && was_empty)
-		arm(c, head_ns);
 	/* What it still says is of no interest. */
 	if (c->stage == CLIENT_CLOSING)
 		lane_take(&c->in, c->in.len);
@@ -281,7 +291,8 @@ static void read_client(struct client *c)
 /* So that what is on its way to it is not lost, it closes first. */
 static void end_writing(struct client *c)
 {
-	if (c->stage == CLIENT_HEAD && c->is_eof && !c->in.len)
+	if (c->stage == CLIENT_HEAD && c->is_eof && !c->in.len && !c->out.len &&
+	    !c->rest)
 		client_break(c);
 	if (c->stage != CLIENT_CLOSING || c->out.len || c->rest)
 		return;
@@ -315,6 +326,10 @@ static bool write_client(struct client *c)
 
 	if (rc && rc != -EAGAIN)
 		client_break(c);
+	else if (c->out.len != len &&
+		 (c->stage == CLIENT_CLOSING ||
+		  (c->stage == CLIENT_HEAD && !c->request.has_begun)))
+		arm_end(c);
 	return c->out.len != len;
 }
 
@@ -386,7 +401,8 @@ void client_drain(struct front *f)
 	f->is_draining = true;
 	for (c = f->clients; c; c = next) {
 		next = c->next;
-		if (c->stage != CLIENT_HEAD || c->request.len || c->in.len)
+		if (c->stage != CLIENT_HEAD || c->request.has_begun ||
+		    c->in.len || c->out.len || c->rest)
 			continue;
 		client_break(c);
 		client_go_on(c);

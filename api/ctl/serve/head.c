@@ -76,6 +76,10 @@ static bool put_length(struct lane *out, const struct message *m)
 {
 	const char *length = message_find(m, "Content-Length");
 
+	/* RFC 9110, 8.6; of HEAD and 304 it tells what else would have come. */
+	if (m->parser.type == HTTP_RESPONSE &&
+	    (m->parser.status_code < 200 || m->parser.status_code == 204))
+		return true;
 	return !length || (put_text(out, "Content-Length: ") &&
 			   put_text(out, length) && put_text(out, "\r\n"));
 }
@@ -96,8 +100,8 @@ bool head_put_request(struct lane *out, const struct message *m,
 					    : "Connection: close\r\n\r\n");
 }
 
-bool head_put_answer(struct lane *out, const struct message *m,
-		     const struct head_answer *how)
+static bool put_answer(struct lane *out, const struct message *m,
+		       const struct head_answer *how)
 {
 	char line[96];
 
@@ -113,6 +117,18 @@ bool head_put_answer(struct lane *out, const struct message *m,
 	       put_text(out, how->is_kept_alive
 				     ? "Connection: keep-alive\r\n\r\n"
 				     : "Connection: close\r\n\r\n");
+}
+
+bool head_put_answer(struct lane *out, const struct message *m,
+		     const struct head_answer *how)
+{
+	const size_t len = out->len;
+
+	if (put_answer(out, m, how))
+		return true;
+	/* Half of one is none, for it is put again. */
+	out->len = len;
+	return false;
 }
 
 bool head_put_own(struct lane *out, int status, const char *type,

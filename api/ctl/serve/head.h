@@ -23,6 +23,7 @@ struct head_answer {
 	bool is_kept_alive;
 };
 
+/* All of it or, where there is no room, nothing. */
 bool head_put_answer(struct lane *out, const struct message *m,
 		     const struct head_answer *how);
 

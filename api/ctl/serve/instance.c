@@ -18,6 +18,9 @@
 
 enum { PROBE_PAUSE_NS = 10000000, MS_NS = 1000000 };
 
+/* Nothing of ours takes that long, but a monitor that means ill may. */
+static const uint64_t maker_ns = 600ull * 1000000000;
+
 const char *const instance_words[INSTANCE_STAGES] = {
 	"making", "probing", "saving", "ready", "busy", "resetting", "ending",
 };
@@ -56,18 +59,28 @@ static int find_processes(struct instance *i, struct err *e)
 		  : loop_add(i->loop, &i->monitor, i->monitor_fd, EPOLLIN, e);
 }
 
+static void end_shim(const struct instance *i)
+{
+	if (i->shim_fd >= 0)
+		(void)process_signal(i->shim_fd, SIGTERM);
+}
+
 /*
- * Who makes one is stopped, and may have been about to end: then it runs, and
- * is ours to end.
+ * The shim first, for whoever works at its monitor has nothing to wait for
+ * then. Who makes one may have been about to end: then it runs, and is ours to
+ * end.
  */
-static void stop_maker(struct instance *i)
+static void end_all(struct instance *i)
 {
 	const bool is_new = i->stage == INSTANCE_MAKING &&
 			    maker_is_busy(&i->maker);
 
+	end_shim(i);
 	maker_stop(&i->maker);
-	if (is_new)
-		(void)find_processes(i, NULL);
+	if (!is_new)
+		return;
+	(void)find_processes(i, NULL);
+	end_shim(i);
 }
 
 static void be_gone(struct instance *i)
@@ -88,24 +101,20 @@ void instance_end(struct instance *i, const char *why)
 		snprintf(i->why, sizeof(i->why), "%s", why);
 	if (i->stage == INSTANCE_ENDING)
 		return;
-	stop_maker(i);
+	end_all(i);
 	i->stage = INSTANCE_ENDING;
 	close_probe(i);
 	loop_disarm(i->loop, &i->timer);
 	loop_delete(i->loop, &i->monitor);
-	if (i->shim_fd >= 0) {
-		(void)process_signal(i->shim_fd, SIGTERM);
+	if (i->shim_fd >= 0)
 		return;
-	}
 	i->timer.fire = gone_fire;
 	loop_arm(i->loop, &i->timer, clock_now_ns());
 }
 
 void instance_drop(struct instance *i)
 {
-	stop_maker(i);
-	if (i->shim_fd >= 0)
-		(void)process_signal(i->shim_fd, SIGTERM);
+	end_all(i);
 	close_all(i);
 }
 
@@ -222,6 +231,23 @@ static void maker_ended(struct maker *m, bool is_ok, const char *said)
 	begin_probing(i);
 }
 
+static void late_fire(struct loop_timer *t)
+{
+	instance_end(container_of(t, struct instance, timer),
+		     "it took too long");
+}
+
+static int start_maker(struct instance *i, const char *const *words,
+		       struct err *e)
+{
+	const int rc = maker_start(&i->maker, i->loop, words, e);
+
+	i->timer.fire = late_fire;
+	if (!rc)
+		loop_arm(i->loop, &i->timer, clock_now_ns() + maker_ns);
+	return rc;
+}
+
 int instance_make(struct instance *i, const char *const *words, struct err *e)
 {
 	i->stage = INSTANCE_MAKING;
@@ -230,7 +256,7 @@ int instance_make(struct instance *i, const char *const *words, struct err *e)
 	i->shim = (struct loop_watch){.fd = -1, .ready = shim_ready};
 	i->probe.fd = i->probe_fd = i->monitor_fd = i->shim_fd = -1;
 	i->maker.ended = maker_ended;
-	return maker_start(&i->maker, i->loop, words, e);
+	return start_maker(i, words, e);
 }
 
 void instance_take(struct instance *i)
@@ -245,7 +271,7 @@ void instance_reset(struct instance *i)
 	struct err e = {0};
 
 	i->stage = INSTANCE_RESETTING;
-	if (maker_start(&i->maker, i->loop, words, &e))
+	if (start_maker(i, words, &e))
 		instance_end(i, e.text);
 }
 
@@ -257,6 +283,6 @@ void instance_save(struct instance *i, const char *folder)
 	struct err e = {0};
 
 	i->stage = INSTANCE_SAVING;
-	if (maker_start(&i->maker, i->loop, words, &e))
+	if (start_maker(i, words, &e))
 		instance_end(i, e.text);
 }

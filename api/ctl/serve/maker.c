@@ -16,6 +16,8 @@
 #include "vmm/base/container.h"
 #include "vmm/base/fd.h"
 
+enum { END_MS = 5000 };
+
 bool maker_is_busy(const struct maker *m)
 {
 	return m->pid > 0;
@@ -121,6 +123,9 @@ void maker_stop(struct maker *m)
 	if (m->pid <= 0)
 		return;
 	kill(m->pid, SIGTERM);
+	/* It undoes what it has begun, unless somebody keeps it waiting. */
+	if (process_wait(m->fd, END_MS))
+		kill(m->pid, SIGKILL);
 	while (waitpid(m->pid, NULL, 0) < 0 && errno == EINTR)
 		;
 	let_go(m);

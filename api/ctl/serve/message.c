@@ -201,6 +201,13 @@ static int judge(struct message *m)
 	return m->parser.type == HTTP_REQUEST ? judge_request(m) : 0;
 }
 
+bool message_is_bodiless(const struct message *m)
+{
+	const unsigned status = m->parser.status_code;
+
+	return m->has_no_body || status < 200 || status == 204 || status == 304;
+}
+
 static int on_head(struct http_parser *p)
 {
 	struct message *m = p->data;
@@ -209,7 +216,8 @@ static int on_head(struct http_parser *p)
 		return -1;
 	m->stage = MESSAGE_JUDGED;
 	http_parser_pause(p, 1);
-	return m->has_no_body ? 1 : 0;
+	/* What follows is none of it, or it would be taken for an answer. */
+	return p->type == HTTP_RESPONSE && message_is_bodiless(m) ? 1 : 0;
 }
 
 /* ---- the body ----------------------------------------------------------- */
@@ -278,6 +286,13 @@ static bool resume(struct message *m)
 	return true;
 }
 
+static bool is_empty_lines(const char *bytes, size_t len)
+{
+	while (len && (*bytes == '\r' || *bytes == '\n'))
+		bytes++, len--;
+	return !len;
+}
+
 ssize_t message_feed(struct message *m, const void *bytes, size_t len,
 		     struct err *e)
 {
@@ -288,6 +303,8 @@ ssize_t message_feed(struct message *m, const void *bytes, size_t len,
 		return 0;
 	if (!resume(m))
 		return err_set(e, -EPROTO, "it is not HTTP as it has to be");
+	/* Empty lines may come before it (RFC 9112, 2.2). */
+	m->has_begun = m->has_begun || !is_empty_lines(bytes, len);
 	n = http_parser_execute(&m->parser, &settings, bytes, len);
 	why = HTTP_PARSER_ERRNO(&m->parser);
 	if (why == HPE_OK || why == HPE_PAUSED)

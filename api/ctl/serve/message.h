@@ -50,6 +50,7 @@ struct message {
 	struct lane *sink; /* borrowed; NULL: it is dropped */
 	bool is_sunk_chunked;
 	bool has_no_body; /* an answer to HEAD */
+	bool has_begun;	  /* a byte of its head has come */
 	uint64_t body_bytes;
 	/* Of the head while it comes; all of it is bounded. */
 	char text[MESSAGE_HEAD_MAX];
@@ -74,6 +75,12 @@ void message_open(struct message *m, struct lane *sink, bool is_chunked);
 
 /* The connection ended, which is the end of some answers. 0 or an error. */
 int message_end(struct message *m, struct err *e);
+
+/*
+ * An answer that ends with its head, whatever that says of a length (RFC 9112,
+ * 6.3).
+ */
+bool message_is_bodiless(const struct message *m);
 
 /* The first field of that name; NULL where there is none. */
 const char *message_find(const struct message *m, const char *name);

@@ -123,6 +123,7 @@ static void signals_ready(struct loop_watch *w, uint32_t events)
 {
 	struct host *h = container_of(w, struct host, signals);
 	struct signalfd_siginfo info;
+	unsigned i;
 
 	(void)events;
 	if (read(h->signal_fd, &info, sizeof(info)) != sizeof(info))
@@ -133,6 +134,9 @@ static void signals_ready(struct loop_watch *w, uint32_t events)
 	}
 	loop_delete(&h->loop, &h->listener);
 	fd_close(&h->listen_fd);
+	/* Nobody comes any more who would need one at once. */
+	for (i = 0; i < h->front.function_count; i++)
+		h->front.functions[i].options.spare = 0;
 	h->drain_until_ns = clock_now_ns() + h->plan->drain_ms * MS_NS;
 	h->drain.fire = drain_fire;
 	loop_arm(&h->loop, &h->drain, clock_now_ns());
@@ -243,6 +247,9 @@ int serve_run(const struct serve_plan *plan, struct err *e)
 	h.front.calls = &call_calls;
 	rc = begin(&h, e);
 	rc = rc ? rc : loop_run(&h.loop, e);
+	/* What a client lets go of now is not made anew. */
+	for (i = 0; i < h.front.function_count; i++)
+		h.front.functions[i].is_ended = true;
 	client_free_all(&h.front);
 	for (i = 0; i < h.front.function_count; i++)
 		function_fini(&h.front.functions[i]);

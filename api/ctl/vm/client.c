@@ -14,10 +14,16 @@
 #include <unistd.h>
 
 #include "api/json/json.h"
+#include "vmm/base/clock.h"
 #include "vmm/base/fd.h"
 #include "vmm/base/printable.h"
 
-enum { ANSWER_MAX = 64 << 20, CONNECT_TRIES = 20, CONNECT_PAUSE_US = 5000 };
+enum {
+	ANSWER_MAX = 64 << 20,
+	CONNECT_TRIES = 20,
+	CONNECT_PAUSE_US = 5000,
+	SECOND_NS = 1000000000
+};
 
 /*
  * A socket file that was just made refuses connections until its monitor
@@ -106,9 +112,11 @@ static ssize_t receive(int fd, char *to, size_t len, struct client_files *files)
 	return n;
 }
 
-static int receive_all(int fd, struct client_files *files, char **out,
-		       struct err *e)
+/* A monitor that means ill may say a byte now and then, for ever. */
+static int receive_all(int fd, int seconds, struct client_files *files,
+		       char **out, struct err *e)
 {
+	const uint64_t until = clock_now_ns() + (uint64_t)seconds * SECOND_NS;
 	size_t len = 0, size = 0;
 	char *text = NULL, *larger;
 	ssize_t n;
@@ -131,6 +139,10 @@ static int receive_all(int fd, struct client_files *files, char **out,
 		/* A reset after the answer takes nothing away from it. */
 		if (n <= 0 && (n == 0 || (errno == ECONNRESET && len)))
 			break;
+		if (n > 0 && clock_now_ns() > until) {
+			n = -1;
+			errno = ETIMEDOUT;
+		}
 		if (n < 0) {
 			free(text);
 			return err_errno(e, "no answer");
@@ -187,7 +199,7 @@ static int request(const char *socket, const char *method, const char *path,
 	*answer = (struct client_answer){0};
 	if (fd < 0)
 		return fd;
-	rc = receive_all(fd, files, &text, e);
+	rc = receive_all(fd, seconds, files, &text, e);
 	if (!rc)
 		rc = take_answer(text, answer, e);
 	free(text);

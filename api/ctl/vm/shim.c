@@ -34,6 +34,7 @@
 #include "vmm/base/clock.h"
 #include "vmm/base/container.h"
 #include "vmm/base/fd.h"
+#include "vmm/base/printable.h"
 #include "vmm/event/loop.h"
 
 enum { HEIR_TRIES = 100, HEIR_PAUSE_NS = 100000000, ADOPT_MS = 5000 };
@@ -73,9 +74,7 @@ int shim_send(int control, enum shim_word word, uint32_t code, const char *text)
 	struct shim_message m = {.word = (uint32_t)word, .code = code};
 
 	snprintf(m.text, sizeof(m.text), "%s", text ? text : "");
-	if (send(control, &m, sizeof(m), MSG_NOSIGNAL) != sizeof(m))
-		return -errno;
-	return 0;
+	return send(control, &m, sizeof(m), MSG_NOSIGNAL) < 0 ? -errno : 0;
 }
 
 int shim_receive(int control, struct shim_message *m)
@@ -143,10 +142,10 @@ static void control_ready(struct loop_watch *w, uint32_t events)
 		inherit(s);
 }
 
-/* The last line of the monitor's, as the best reason there is. */
+/* The last line of the monitor's, as the best reason there is: a stranger's. */
 static void monitor_said(const struct vm *vm, char *out, size_t size)
 {
-	char path[VM_PATH_MAX], *text = NULL, *line;
+	char path[VM_PATH_MAX], words[300], *text = NULL, *line;
 
 	snprintf(out, size, "the monitor ended");
 	if (process_read_file(vm_path(vm, "monitor.log", path), 1 << 20, &text,
@@ -156,8 +155,8 @@ static void monitor_said(const struct vm *vm, char *out, size_t size)
 		*--line = '\0';
 	line = strrchr(text, '\n');
 	line = line ? line + 1 : text;
-	if (*line)
-		snprintf(out, size, "the monitor ended: %.300s", line);
+	if (printable_copy(line, strlen(line), words, sizeof(words)))
+		snprintf(out, size, "the monitor ended: %s", words);
 	free(text);
 }
 
@@ -189,9 +188,8 @@ static void signals_ready(struct loop_watch *w, uint32_t events)
 
 static void timeout_fire(struct loop_timer *t)
 {
-	struct shim *s = container_of(t, struct shim, timeout);
-
-	finish(s, CTL_TIMEOUT, "its --timeout is over");
+	finish(container_of(t, struct shim, timeout), CTL_TIMEOUT,
+	       "its --timeout is over");
 }
 
 /* A kernel that hangs, an image that has no agent: there is nothing to see. */

@@ -23,6 +23,7 @@
 
 #include "api/ctl/agent/session.h"
 #include "api/ctl/base/copy.h"
+#include "api/ctl/base/process.h"
 #include "api/ctl/vm/client.h"
 #include "api/ctl/vm/folder.h"
 #include "api/ctl/vm/manifest.h"
@@ -120,14 +121,18 @@ static void unmake(struct making *m)
 
 static int await_call(const struct making *m, struct err *e)
 {
-	struct pollfd p = {.fd = m->ready_fd, .events = POLLIN};
+	CLEAN_FD int end = process_open(m->pid);
+	struct pollfd p[] = {{.fd = m->ready_fd, .events = POLLIN},
+			     {.fd = end, .events = POLLIN}};
 	int fd, n;
 
 	do
-		n = poll(&p, 1, BOOT_MS);
+		n = poll(p, 2, BOOT_MS);
 	while (n < 0 && errno == EINTR);
 	if (!n)
 		return err_set(e, -ETIMEDOUT, "the guest does not come up");
+	if (!p[0].revents)
+		return err_set(e, -ECHILD, "its monitor ended");
 	fd = accept4(m->ready_fd, NULL, NULL, SOCK_CLOEXEC);
 	return fd < 0 ? err_errno(e, "no call from the guest") : fd;
 }
