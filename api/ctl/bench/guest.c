@@ -9,8 +9,9 @@
 #include "vmm/arch/host/host.h"
 
 #define MAC	    "06:00:0a:09:00:02"
-#define QEMU_TAP    "virtio-net-device,netdev=net,mac=" MAC
 #define QEMU_MODERN "virtio-mmio.force-legacy=false"
+
+static const char qemu_tap[] = "virtio-net-device,netdev=net,mac=" MAC;
 
 static const char least[] =
 	"microvm,x-option-roms=off,pit=off,pic=off,rtc=off,acpi=off,"
@@ -124,7 +125,7 @@ void guest_qemu(struct guest_words *w, const struct guest *g,
 			 "tap,id=net,ifname=%s,script=no,downscript=no,"
 			 "vhost=%s",
 			 g->tap, how->has_vhost ? "on" : "off");
-		ADD(w, "-netdev", w->text[1], "-device", QEMU_TAP);
+		ADD(w, "-netdev", w->text[1], "-device", qemu_tap);
 	}
 	if (g->cid) {
 		snprintf(w->text[2], GUEST_TEXT_MAX,

@@ -161,7 +161,7 @@ static int add_function(struct words *w, const char *word, struct err *e)
 	*i = (struct serve_image){0};
 	if (equals && (size_t)(equals - word) < sizeof(i->name))
 		memcpy(i->name, word, (size_t)(equals - word));
-	if (!function_is_name(i->name) || !equals[1])
+	if (!equals || !equals[1] || !function_is_name(i->name))
 		return err_set(e, -EINVAL,
 			       "'%s' is not NAME=IMAGE, with a name of at most "
 			       "%d letters, digits, - and _",
