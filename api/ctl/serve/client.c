@@ -411,6 +411,10 @@ void client_drain(struct front *f)
 
 void client_free_all(struct front *f)
 {
-	while (f->clients)
-		client_free(f->clients);
+	struct client *c, *next;
+
+	for (c = f->clients; c; c = next) {
+		next = c->next;
+		client_free(c);
+	}
 }

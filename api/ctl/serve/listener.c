@@ -93,7 +93,7 @@ static socklen_t read_address(const char *text, struct sockaddr_storage *out)
 
 static void name(int fd, char where[WHERE])
 {
-	struct sockaddr_storage at;
+	struct sockaddr_storage at = {0};
 	socklen_t len = sizeof(at);
 	char host[INET6_ADDRSTRLEN] = "";
 	const struct sockaddr_in6 *six = (const struct sockaddr_in6 *)&at;
