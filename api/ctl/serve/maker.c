@@ -95,7 +95,7 @@ int maker_start(struct maker *m, struct loop *loop, const char *const *words,
 	unsigned i;
 	int ends[2], rc;
 
-	for (i = 0; words[i] && i < MAKER_WORDS_MAX; i++)
+	for (i = 0; i < MAKER_WORDS_MAX && words[i]; i++)
 		argv[i + 1] = words[i];
 	m->loop = loop;
 	m->watch = (struct loop_watch){.fd = -1, .ready = ready};
