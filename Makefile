@@ -108,7 +108,7 @@ JAILER  := main options path root mounts bind userns fds ns cgroup rlimit caps \
 	landlock
 
 # mayctl, room by room.
-CTL_BASE     := copy descriptors interrupt pack process signals tar terminal tree untar
+CTL_BASE     := capability copy descriptors interrupt pack process signals tar terminal tree untar
 CTL_AGENT    := attach dial frame session session_ask session_request
 CTL_IMAGE    := archive config entry erofs fetch image import layout layout_make mend model \
 	name progress source store tar tool wall words
@@ -498,7 +498,7 @@ EXTRA_vm := $(addprefix api/ctl/,vm/vm vm/vm_remove vm/place vm/vm_process base/
 EXTRA_volume := api/ctl/vm/volume $(EXTRA_vm)
 EXTRA_run_options := api/ctl/commands/run_options api/ctl/commands/run_mounts \
 	api/ctl/commands/values api/ctl/commands/env api/ctl/commands/docker \
-	api/ctl/commands/complain api/ctl/base/signals $(EXTRA_vm)
+	api/ctl/commands/complain api/ctl/base/capability api/ctl/base/signals $(EXTRA_vm)
 EXTRA_untar := api/ctl/base/untar api/ctl/base/tar api/ctl/base/tree
 EXTRA_resolver := api/ctl/vm/resolver
 EXTRA_copy := api/ctl/base/copy
@@ -509,7 +509,7 @@ EXTRA_session := $(addprefix api/ctl/agent/,frame session session_ask session_re
 TTRPC_PARTS := $(CTL_TTRPC:%=api/ctl/ttrpc/%) $(MESSAGES:%=proto/%.pb-c)
 EXTRA_ttrpc := $(TTRPC_PARTS)
 EXTRA_spec := $(addprefix api/ctl/,containerd/spec containerd/spec_mount \
-	base/process base/interrupt)
+	base/capability base/process base/interrupt)
 EXTRA_process := $(addprefix api/ctl/,containerd/process containerd/stdio agent/attach) \
 	$(EXTRA_spec) $(EXTRA_session) $(TTRPC_PARTS)
 SERVE_HTTP := $(addprefix api/ctl/serve/,head lane message)

@@ -14,6 +14,8 @@
 #include <strings.h>
 #include <sys/resource.h>
 
+#include "api/ctl/base/capability.h"
+
 /* Reads a number that ends where *end says; false where there is none. */
 static bool read_number(const char *text, const char **end, uint64_t *value)
 {
@@ -308,50 +310,6 @@ bad:
 
 int value_capability(const char *text, uint64_t *bits, struct err *e)
 {
-	/* By Linux's numbers (capability.h). */
-	static const char *const names[] = {
-		"CHOWN",
-		"DAC_OVERRIDE",
-		"DAC_READ_SEARCH",
-		"FOWNER",
-		"FSETID",
-		"KILL",
-		"SETGID",
-		"SETUID",
-		"SETPCAP",
-		"LINUX_IMMUTABLE",
-		"NET_BIND_SERVICE",
-		"NET_BROADCAST",
-		"NET_ADMIN",
-		"NET_RAW",
-		"IPC_LOCK",
-		"IPC_OWNER",
-		"SYS_MODULE",
-		"SYS_RAWIO",
-		"SYS_CHROOT",
-		"SYS_PTRACE",
-		"SYS_PACCT",
-		"SYS_ADMIN",
-		"SYS_BOOT",
-		"SYS_NICE",
-		"SYS_RESOURCE",
-		"SYS_TIME",
-		"SYS_TTY_CONFIG",
-		"MKNOD",
-		"LEASE",
-		"AUDIT_WRITE",
-		"AUDIT_CONTROL",
-		"SETFCAP",
-		"MAC_OVERRIDE",
-		"MAC_ADMIN",
-		"SYSLOG",
-		"WAKE_ALARM",
-		"BLOCK_SUSPEND",
-		"AUDIT_READ",
-		"PERFMON",
-		"BPF",
-		"CHECKPOINT_RESTORE",
-	};
 	const char *name = strncasecmp(text, "CAP_", 4) ? text : text + 4;
 	unsigned i;
 
@@ -359,8 +317,8 @@ int value_capability(const char *text, uint64_t *bits, struct err *e)
 		*bits = UINT64_MAX;
 		return 0;
 	}
-	for (i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-		if (!strcasecmp(name, names[i])) {
+	for (i = 0; i < CAPABILITY_COUNT; i++)
+		if (!strcasecmp(name, capability_names[i])) {
 			*bits = 1ull << i;
 			return 0;
 		}

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/resource.h>
 
+#include "api/ctl/base/capability.h"
 #include "api/ctl/base/process.h"
 #include "api/ctl/containerd/spec_mount.h"
 
@@ -38,51 +39,6 @@ static uint32_t number(const json_t *json)
 }
 
 /* ---- words -------------------------------------------------------------- */
-
-/* Bit n is capability n. */
-static const char *const capabilities[] = {
-	"CHOWN",
-	"DAC_OVERRIDE",
-	"DAC_READ_SEARCH",
-	"FOWNER",
-	"FSETID",
-	"KILL",
-	"SETGID",
-	"SETUID",
-	"SETPCAP",
-	"LINUX_IMMUTABLE",
-	"NET_BIND_SERVICE",
-	"NET_BROADCAST",
-	"NET_ADMIN",
-	"NET_RAW",
-	"IPC_LOCK",
-	"IPC_OWNER",
-	"SYS_MODULE",
-	"SYS_RAWIO",
-	"SYS_CHROOT",
-	"SYS_PTRACE",
-	"SYS_PACCT",
-	"SYS_ADMIN",
-	"SYS_BOOT",
-	"SYS_NICE",
-	"SYS_RESOURCE",
-	"SYS_TIME",
-	"SYS_TTY_CONFIG",
-	"MKNOD",
-	"LEASE",
-	"AUDIT_WRITE",
-	"AUDIT_CONTROL",
-	"SETFCAP",
-	"MAC_OVERRIDE",
-	"MAC_ADMIN",
-	"SYSLOG",
-	"WAKE_ALARM",
-	"BLOCK_SUSPEND",
-	"AUDIT_READ",
-	"PERFMON",
-	"BPF",
-	"CHECKPOINT_RESTORE",
-};
 
 static const struct {
 	const char *name;
@@ -117,10 +73,9 @@ static uint64_t capability_bits(const json_t *set)
 	{
 		const char *name = json_string_value(item);
 
-		for (k = 0; name && k < sizeof(capabilities) / sizeof(char *);
-		     k++)
+		for (k = 0; name && k < CAPABILITY_COUNT; k++)
 			if (!strncmp(name, "CAP_", 4) &&
-			    !strcmp(name + 4, capabilities[k]))
+			    !strcmp(name + 4, capability_names[k]))
 				bits |= 1ull << k;
 	}
 	return bits;
