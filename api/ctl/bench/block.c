@@ -19,7 +19,7 @@
 #include "api/json/json.h"
 #include "vmm/base/fd.h"
 
-enum { LOADS = 3, MIB = 256, METRICS_MAX = 1 << 20 };
+enum { LOADS = 3, METRICS_MAX = 1 << 20 };
 enum { ASYNC, SYNC, QEMU, FIRECRACKER, HOST, LANES };
 
 static const struct work_load loads[LOADS] = {
@@ -227,18 +227,14 @@ int bench_block(struct result *r, const struct bench *b, struct err *e)
 {
 	struct blocks *k = calloc(1, sizeof(*k));
 	unsigned i;
-	int rc = guest_check(b, "block", e);
+	int rc;
 
 	if (!k)
 		return err_set(e, -ENOMEM, "no memory for a bench");
-	if (!rc)
-		rc = guest_find(&k->guest, "bench-work.initrd", e);
-	if (!rc)
-		rc = work_find(k->program, e);
+	rc = work_begin(&k->guest, k->program, b, "block", e);
 	if (!rc)
 		rc = disk_open(b->disk, k->path, &k->is_made, e);
 	if (!rc) {
-		k->guest.mib = MIB;
 		k->guest.disk = k->path;
 		write_jobs(k, b);
 		rc = measure(r, k, b, e);

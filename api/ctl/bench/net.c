@@ -27,7 +27,7 @@
 #define VHOST "/dev/vhost-net"
 #define LOCAL "127.0.0.1"
 
-enum { LOADS = 5, MIB = 256 };
+enum { LOADS = 5 };
 enum { OURS, QEMU, VHOSTED, FIRECRACKER, LOOPBACK, LANES };
 
 static const struct work_load loads[LOADS] = {{"send", 1e-6},
@@ -233,16 +233,12 @@ int bench_net(struct result *r, const struct bench *b, struct err *e)
 {
 	struct nets *n = calloc(1, sizeof(*n));
 	unsigned i;
-	int rc = guest_check(b, "net", e);
+	int rc;
 
 	if (!n)
 		return err_set(e, -ENOMEM, "no memory for a bench");
-	if (!rc)
-		rc = guest_find(&n->guest, "bench-work.initrd", e);
-	if (!rc)
-		rc = work_find(n->program, e);
+	rc = work_begin(&n->guest, n->program, b, "net", e);
 	if (!rc) {
-		n->guest.mib = MIB;
 		n->guest.tap = TAP;
 		rc = enter(n, e);
 		if (!rc)

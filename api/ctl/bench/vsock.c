@@ -16,7 +16,7 @@
 #define VHOST "/dev/vhost-vsock"
 
 /* The CIDs that people choose are small. */
-enum { LOADS = 3, MIB = 256, PORT = 5000, FIRST_CID = 1 << 20 };
+enum { LOADS = 3, PORT = 5000, FIRST_CID = 1 << 20 };
 enum { SERVERS = 3 };
 enum { OURS, QEMU, FIRECRACKER, ALONE, LANES };
 
@@ -180,16 +180,12 @@ int bench_vsock(struct result *r, const struct bench *b, struct err *e)
 {
 	struct vsocks *v = calloc(1, sizeof(*v));
 	unsigned i;
-	int rc = guest_check(b, "vsock", e);
+	int rc;
 
 	if (!v)
 		return err_set(e, -ENOMEM, "no memory for a bench");
-	if (!rc)
-		rc = guest_find(&v->guest, "bench-work.initrd", e);
-	if (!rc)
-		rc = work_find(v->program, e);
+	rc = work_begin(&v->guest, v->program, b, "vsock", e);
 	if (!rc) {
-		v->guest.mib = MIB;
 		v->guest.cid = FIRST_CID + (unsigned)getpid();
 		rc = measure(r, v, b, e);
 	}

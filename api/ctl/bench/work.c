@@ -11,7 +11,7 @@
 #include "api/ctl/vm/monitor.h"
 #include "vmm/base/printable.h"
 
-enum { HEARD_MAX = 64 << 10 };
+enum { HEARD_MAX = 64 << 10, MIB = 256 };
 
 /* What was said so far, of which no whole line is left. */
 struct ear {
@@ -213,6 +213,18 @@ int work_serve(struct spawned *s, const char *program, const char *address,
 int work_find(char out[PATH_MAX], struct err *e)
 {
 	return monitor_find_file(out, "bench-work", e);
+}
+
+int work_begin(struct guest *g, char program[PATH_MAX], const struct bench *b,
+	       const char *name, struct err *e)
+{
+	int rc = guest_check(b, name, e);
+
+	rc = rc ? rc : guest_find(g, "bench-work.initrd", e);
+	rc = rc ? rc : work_find(program, e);
+	if (!rc)
+		g->mib = MIB;
+	return rc;
 }
 
 void work_tell_interrupts(struct result *r, const struct work_lane *lane,

@@ -2,6 +2,7 @@
 
 #include <limits.h>
 
+#include "api/ctl/bench/guest.h"
 #include "api/ctl/bench/result.h"
 #include "api/ctl/bench/rounds.h"
 #include "api/ctl/bench/spawn.h"
@@ -51,6 +52,13 @@ void work_fini(struct work_lane *lane);
 /* A server of streams at an address, which listens when this returns. */
 int work_serve(struct spawned *s, const char *program, const char *address,
 	       struct err *e);
+
+/*
+ * What a bench needs whose loads a guest carries out: that Linux can run here,
+ * or a sentence, as guest_check() has it; the guest's files, and the program.
+ */
+int work_begin(struct guest *g, char program[PATH_MAX], const struct bench *b,
+	       const char *name, struct err *e);
 
 /* The program, as built or installed. */
 int work_find(char out[PATH_MAX], struct err *e);
