@@ -107,6 +107,7 @@ static void signals_ready(struct loop_watch *w, uint32_t events)
 static int take_signals(struct monitor *m, struct err *e)
 {
 	sigset_t events, blocked;
+	int rc;
 
 	sigemptyset(&events);
 	sigaddset(&events, SIGTERM);
@@ -124,12 +125,10 @@ static int take_signals(struct monitor *m, struct err *e)
 	vcpu_take_kicks(&blocked);
 	if (sigprocmask(SIG_SETMASK, &blocked, NULL))
 		return err_errno(e, "sigprocmask");
-	m->signal_fd = signalfd(-1, &events, SFD_CLOEXEC | SFD_NONBLOCK);
-	if (m->signal_fd < 0)
-		return err_errno(e, "signalfd");
-	m->controller.signal_fd = m->signal_fd;
 	m->signals.ready = signals_ready;
-	return loop_add(&m->loop, &m->signals, m->signal_fd, EPOLLIN, e);
+	rc = loop_add_signals(&m->loop, &m->signals, &events, &m->signal_fd, e);
+	m->controller.signal_fd = m->signal_fd;
+	return rc;
 }
 
 /* The command line's part of the logger; the config file's comes on top. */

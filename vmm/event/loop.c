@@ -13,6 +13,7 @@
 #include <limits.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/signalfd.h>
 #include <time.h>
 
 #include "vmm/base/clock.h"
@@ -48,6 +49,17 @@ int loop_add(struct loop *l, struct loop_watch *w, int fd, uint32_t events,
 	}
 	w->fd = fd;
 	return 0;
+}
+
+int loop_add_signals(struct loop *l, struct loop_watch *w, const sigset_t *set,
+		     int *fd, struct err *e)
+{
+	const int made = signalfd(-1, set, SFD_CLOEXEC | SFD_NONBLOCK);
+
+	if (made < 0)
+		return err_errno(e, "signalfd");
+	*fd = made;
+	return loop_add(l, w, made, EPOLLIN, e);
 }
 
 void loop_change(struct loop *l, struct loop_watch *w, uint32_t events)

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -53,6 +54,13 @@ void loop_close(struct loop *l);
  */
 int loop_add(struct loop *l, struct loop_watch *w, int fd, uint32_t events,
 	     struct err *e);
+
+/*
+ * Watches for signals of set, which are blocked already, by a signalfd: *fd,
+ * the caller's to close, and untouched where there is none.
+ */
+int loop_add_signals(struct loop *l, struct loop_watch *w, const sigset_t *set,
+		     int *fd, struct err *e);
 
 /* Changes which events w waits for. */
 void loop_change(struct loop *l, struct loop_watch *w, uint32_t events);

@@ -54,6 +54,17 @@ int process_open(pid_t pid)
 	return fd < 0 ? -errno : fd;
 }
 
+void process_leave_streams(int log)
+{
+	CLEAN_FD int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	if (null < 0)
+		return;
+	dup2(null, STDIN_FILENO);
+	dup2(null, STDOUT_FILENO);
+	dup2(log >= 0 ? log : null, STDERR_FILENO);
+}
+
 int process_signal(int pidfd, int signal)
 {
 	if (syscall(SYS_pidfd_send_signal, pidfd, signal, NULL, 0))

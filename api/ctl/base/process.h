@@ -17,6 +17,12 @@ uint64_t process_start_time(pid_t pid);
 /* pidfd_open(): a descriptor that is readable when the process has ended. */
 int process_open(pid_t pid);
 
+/*
+ * Whatever somebody waits to see closed is let go of: stdin and stdout become
+ * /dev/null, and stderr log, which is borrowed, or /dev/null where it is -1.
+ */
+void process_leave_streams(int log);
+
 /* Sends a signal through a pidfd. 0 or a negative errno. */
 int process_signal(int pidfd, int signal);
 

@@ -220,11 +220,8 @@ static int watch_signals(struct job *j, struct err *e)
 		sigdelset(&set, SIGHUP);
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	signal(SIGPIPE, SIG_IGN);
-	j->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-	if (j->signal_fd < 0)
-		return err_errno(e, "signalfd");
 	j->signals.ready = signals_ready;
-	return loop_add(&j->loop, &j->signals, j->signal_fd, EPOLLIN, e);
+	return loop_add_signals(&j->loop, &j->signals, &set, &j->signal_fd, e);
 }
 
 /* ---- all of it ---------------------------------------------------------- */

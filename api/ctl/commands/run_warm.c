@@ -87,13 +87,8 @@ static void keep_only(int a, int b)
 
 static void let_go(const struct run *r, int wait_fd)
 {
-	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-	int fd;
-
 	setsid();
-	for (fd = 0; null >= 0 && fd < 3; fd++)
-		dup2(null, fd);
-	fd_close(&null);
+	process_leave_streams(-1);
 	keep_only(r->image.fd, wait_fd);
 	if (chdir("/"))
 		return;

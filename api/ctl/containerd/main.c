@@ -41,17 +41,10 @@ static int complain(const struct err *e)
  */
 static void let_go(void)
 {
-	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-	int log = open("log", O_RDWR | O_NONBLOCK | O_CLOEXEC);
+	CLEAN_FD int log = open("log", O_RDWR | O_NONBLOCK | O_CLOEXEC);
 
 	setsid();
-	if (null >= 0) {
-		dup2(null, STDIN_FILENO);
-		dup2(null, STDOUT_FILENO);
-		dup2(log >= 0 ? log : null, STDERR_FILENO);
-	}
-	fd_close(&null);
-	fd_close(&log);
+	process_leave_streams(log);
 	prctl(PR_SET_NAME, "mayfly-shim");
 }
 

@@ -4,7 +4,6 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/signalfd.h>
 #include <unistd.h>
 
 #include "api/ctl/containerd/method.h"
@@ -54,11 +53,8 @@ static int watch_signals(struct service *s, struct err *e)
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGHUP, SIG_IGN);
 	signal(SIGINT, SIG_IGN);
-	s->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-	if (s->signal_fd < 0)
-		return err_errno(e, "signalfd");
 	s->signals.ready = signals_ready;
-	return loop_add(&s->loop, &s->signals, s->signal_fd, EPOLLIN, e);
+	return loop_add_signals(&s->loop, &s->signals, &set, &s->signal_fd, e);
 }
 
 int service_run(const struct host *h, int listen_fd, struct err *e)

@@ -166,11 +166,8 @@ static int watch_signals(struct host *h, struct err *e)
 	sigaddset(&set, SIGHUP);
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	signal(SIGPIPE, SIG_IGN);
-	h->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-	if (h->signal_fd < 0)
-		return err_errno(e, "signalfd");
 	h->signals.ready = signals_ready;
-	return loop_add(&h->loop, &h->signals, h->signal_fd, EPOLLIN, e);
+	return loop_add_signals(&h->loop, &h->signals, &set, &h->signal_fd, e);
 }
 
 static int make_functions(struct host *h, struct err *e)

@@ -358,17 +358,11 @@ static void begin_restored(struct shim *s)
 static void let_go(struct shim *s)
 {
 	char path[VM_PATH_MAX];
-	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-	int log = open(vm_path(s->plan->vm, "monitor.log", path),
-		       O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+	CLEAN_FD int log = open(vm_path(s->plan->vm, "monitor.log", path),
+				O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC,
+				0600);
 
-	if (null >= 0) {
-		dup2(null, STDIN_FILENO);
-		dup2(null, STDOUT_FILENO);
-		dup2(log >= 0 ? log : null, STDERR_FILENO);
-	}
-	fd_close(&null);
-	fd_close(&log);
+	process_leave_streams(log);
 	if (chdir("/"))
 		return;
 	prctl(PR_SET_NAME, "mayctl-shim");
@@ -384,11 +378,8 @@ static int watch_signals(struct shim *s, struct err *e)
 	sigaddset(&set, SIGHUP);
 	sigprocmask(SIG_SETMASK, &set, NULL);
 	signal(SIGPIPE, SIG_IGN);
-	s->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-	if (s->signal_fd < 0)
-		return err_errno(e, "signalfd");
 	s->signals.ready = signals_ready;
-	return loop_add(&s->loop, &s->signals, s->signal_fd, EPOLLIN, e);
+	return loop_add_signals(&s->loop, &s->signals, &set, &s->signal_fd, e);
 }
 
 static int begin_monitor(struct shim *s, struct err *e)
