@@ -624,7 +624,7 @@ test-programs: bare-guests $(BENCHES) $(addprefix build/bench/,vsock-peer \
 .PHONY: test run lint bench soak
 soak: setup ## the tests that have a long form, in it
 	$(Q)$(MAKE) --no-print-directory all
-	$(Q)MAYFLY_LONG=1 tests/run races jailer snapshot block net floods vsock restores run
+	$(Q)MAYFLY_LONG=1 tests/run lint races jailer snapshot linux block net floods vsock restores run
 
 test: setup ## run every test; the last line counts them
 	$(Q)tests/run

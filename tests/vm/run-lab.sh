@@ -3,12 +3,14 @@
 # Sourced by tests of `mayctl run`, with tests/tap.sh sourced before: a store
 # and a place for microVMs of the test's own, an image made of busybox, and all
 # that the host's slow share would put into the measure copied into memory.
-# RUN_STORE is a store that has the image already.
+# RUN_STORE is a store that has the image already. With run_setup warm it has a
+# guest at rest, for a microVM without options: a boot takes seconds here.
 
 run_setup() {
-	# What is at rest has tests of its own.
+	# How those at rest are made has tests of its own.
+	local warm=${1-} top=$scratch/top tool
 	export MAYFLY_WARM=no
-	local top=$scratch/top tool
+	[ -z "$warm" ] || MAYFLY_WARM=kept
 	mkdir -p "$top/guest/$(uname -m)" "$scratch/run" "$scratch/store" "$scratch/state/mayfly"
 	cp build/mayfly build/mayctl build/mayfly-jailer "$top/"
 	cp "build/guest/$(uname -m)"/{vmlinux,agent.initrd} "$top/guest/$(uname -m)/"
@@ -16,7 +18,7 @@ run_setup() {
 	export XDG_RUNTIME_DIR=$scratch/run XDG_STATE_HOME=$scratch/state MAYFLY_STORE=$scratch/store
 	[ -z "${RUN_STORE-}" ] || { cp -r "$RUN_STORE/." "$MAYFLY_STORE"; return; }
 	run_rootfs "$scratch/rootfs"
-	"$mayctl" image import "$scratch/rootfs" --name busybox >"$scratch/import" 2>&1 || {
+	"$mayctl" image import ${warm:+--warm} "$scratch/rootfs" --name busybox >"$scratch/import" 2>&1 || {
 		not_ok "a directory becomes an image" "$(cat "$scratch/import")"
 		tap_end
 	}

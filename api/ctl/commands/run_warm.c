@@ -23,13 +23,17 @@
 /* As long as that the first of an image has the processors to itself. */
 enum { PATIENCE_MS = 3000, NICE = 15 };
 
-static bool is_cold(const struct run *r)
+static bool is_said(const char *wanted)
 {
 	const char *word = getenv("MAYFLY_WARM");
 
+	return word && !strcmp(word, wanted);
+}
+
+static bool is_cold(const struct run *r)
+{
 	/* What its kernel says while it boots is wanted. */
-	return r->options.is_cold || r->options.has_console ||
-	       (word && !strcmp(word, "no"));
+	return r->options.is_cold || r->options.has_console || is_said("no");
 }
 
 int run_choose_warm(struct run *r, struct err *e)
@@ -45,7 +49,7 @@ int run_choose_warm(struct run *r, struct err *e)
 	rc = *r->broken ? -ENOENT : warm_open(&r->warm, &why);
 	if (rc && rc != -ENOENT)
 		run_give_warm_up(r, why.text);
-	r->wants_warm = rc != 0;
+	r->wants_warm = rc && !is_said("kept");
 	if (*r->broken)
 		(void)process_write_file(vm_path(&r->vm, "monitor.log", path),
 					 r->broken, NULL);

@@ -148,9 +148,12 @@ static int end_in_order(struct stop *s, uint64_t patience_ms, struct err *e)
 		return 0;
 	if (!rc) {
 		rc = session_kill(s->vsock, SIGKILL, e);
+		if (rc && rc != -ESRCH) {
+			rc = judge_kill(rc, s->end);
+			s->was_killed = !rc;
+			return rc;
+		}
 		s->was_killed = !rc;
-		if (rc && rc != -ESRCH)
-			return judge_kill(rc, s->end);
 	}
 	rc = wait_written(s);
 	return rc ? err_set(e, rc,
