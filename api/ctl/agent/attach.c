@@ -177,7 +177,11 @@ static void take_frame(struct attach *a)
 		break;
 	case SESSION_FAILED:
 		/* A disk that could not be synced does not undo the status. */
-		end(a, a->is_syncing ? a->code : f->code, f->text);
+		end(a,
+		    a->is_dialing   ? CTL_FAILED
+		    : a->is_syncing ? a->code
+				    : f->code,
+		    f->text);
 		break;
 	case SESSION_DONE:
 		if (a->is_syncing)
@@ -215,7 +219,8 @@ static void pump_output(struct attach *a)
 	for (i = 0; i < FRAME_TURN && !rc && !a->is_paused && !a->is_over;
 	     i++) {
 		rc = session_next(&a->session, &a->frame, &e);
-		if (a->is_dialing && a->session.is_greeted)
+		if (a->is_dialing && a->session.is_greeted &&
+		    !a->session.is_unheard)
 			heard(a);
 		if (!rc)
 			take_frame(a);

@@ -68,8 +68,9 @@ int attach_connect(struct attach *a, struct loop *loop,
 
 /*
  * The same for one that is only being loaded, without waiting: it is called
- * from attach_call() on until it answers, at most ATTACH_DIAL_MS. Until then
- * nothing is read of its stdin, so that it can be tried otherwise.
+ * from attach_call() on until it answers, and where it was at rest is another,
+ * at most ATTACH_DIAL_MS. Until then nothing is read of its stdin, so that it
+ * can be tried otherwise.
  */
 void attach_dial(struct attach *a, struct loop *loop,
 		 const struct attach_calls *calls, const char *socket,

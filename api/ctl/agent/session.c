@@ -161,7 +161,7 @@ static int take_hello(struct session *s, const uint8_t *bytes, size_t len,
 			       "the guest's agent is of another version than "
 			       "mayctl; build or install both anew");
 	s->is_greeted = true;
-	s->is_unheard = false;
+	s->is_unheard = s->unsettled > 0;
 	s->greeted_ns = clock_now_ns();
 	s->agent_us = proto_get64(&hello.agent_us);
 	s->agent_ready_us = proto_get64(&hello.ready_us);
@@ -268,6 +268,8 @@ static int take_frame(struct session *s, struct session_frame *f,
 	case PROTO_DONE:
 		if (s->done_due) {
 			s->done_due--;
+			if (s->unsettled && !--s->unsettled)
+				s->is_unheard = false;
 			return -ENOMSG;
 		}
 		f->event = SESSION_DONE;

@@ -132,7 +132,8 @@ struct session {
 	uint32_t used[3];    /* bytes of output not yet given back, by stream */
 	unsigned done_due;   /* DONEs that are answers to CONFIGURE, FILE */
 	bool is_greeted;     /* the agent's HELLO has come */
-	bool is_unheard;     /* it is due; until then there is no input */
+	unsigned unsettled;  /* of these, what makes a guest at rest ours */
+	bool is_unheard;     /* one or the other is due; no input until then */
 	bool owes_ok;	     /* the monitor, before it */
 	uint64_t greeted_ns; /* when */
 	bool is_input_over;

@@ -148,6 +148,7 @@ static int renew(struct session *s, const struct session_plan *plan,
 	if (!plan->is_warm)
 		return 0;
 	s->done_due++;
+	s->unsettled++;
 	return frame_renew(s, &who, e);
 }
 
@@ -181,6 +182,8 @@ static bool configure(struct session *s, const struct session_plan *plan)
 		frame_interface(&p, n, NULL);
 	put_resolver(&p, plan);
 	s->done_due++;
+	if (plan->is_warm)
+		s->unsettled++;
 	return frame_end(s, &p, PROTO_CONFIGURE, 0);
 }
 
