@@ -177,11 +177,10 @@ static void take_frame(struct attach *a)
 		break;
 	case SESSION_FAILED:
 		/* A disk that could not be synced does not undo the status. */
-		end(a,
-		    a->is_dialing   ? CTL_FAILED
-		    : a->is_syncing ? a->code
-				    : f->code,
-		    f->text);
+		if (a->is_dialing)
+			end(a, CTL_FAILED, f->text);
+		else
+			end(a, a->is_syncing ? a->code : f->code, f->text);
 		break;
 	case SESSION_DONE:
 		if (a->is_syncing)

@@ -268,8 +268,10 @@ static int take_frame(struct session *s, struct session_frame *f,
 	case PROTO_DONE:
 		if (s->done_due) {
 			s->done_due--;
-			if (s->unsettled && !--s->unsettled)
-				s->is_unheard = false;
+			if (s->unsettled) {
+				s->unsettled--;
+				s->is_unheard = s->unsettled > 0;
+			}
 			return -ENOMSG;
 		}
 		f->event = SESSION_DONE;
