@@ -30,10 +30,20 @@ static void end(struct attach *a, uint32_t code, const char *text)
 	a->calls->ended(a, code, text);
 }
 
+/* A pipe whose writer has gone says so whatever it is watched for, again and
+ * again; so it is watched only while it may be read. */
+static void watch_input(struct attach *a, bool is_wanted)
+{
+	if (!is_wanted)
+		loop_delete(a->loop, &a->input);
+	else if (a->input.fd < 0)
+		(void)loop_add(a->loop, &a->input, a->input_fd, EPOLLIN, NULL);
+}
+
 /* What the watches ask for follows from what there is to do. */
 static void settle(struct attach *a)
 {
-	const bool wants_input = a->input_fd >= 0 &&
+	const bool wants_input = a->input_fd >= 0 && !a->is_input_file &&
 				 session_room(&a->session) > 0;
 	uint32_t events = a->is_paused ? 0 : (uint32_t)EPOLLIN;
 
@@ -42,9 +52,7 @@ static void settle(struct attach *a)
 	if (session_is_full(&a->session))
 		events |= EPOLLOUT;
 	loop_change(a->loop, &a->wire, events);
-	if (a->input.fd >= 0)
-		loop_change(a->loop, &a->input,
-			    wants_input ? (uint32_t)EPOLLIN : 0);
+	watch_input(a, wants_input);
 }
 
 /* ---- from here to the guest --------------------------------------------- */
@@ -104,6 +112,7 @@ void attach_input(struct attach *a, int fd)
 		return;
 	/* A file or /dev/null is always ready, and the loop can't watch it. */
 	a->is_input_file = loop_add(a->loop, &a->input, fd, 0, NULL) != 0;
+	watch_input(a, false);
 	if (a->session.fd >= 0) {
 		while (a->is_input_file && pump_input(a))
 			;
