@@ -279,7 +279,7 @@ $(GUEST)/bench-guest: guest/bench/guest.S tests/guests/bare.ld
 BARE := reset poweroff triple_fault hello spin tick halt nowhere lost keys \
 	interrupt generation
 # Of parts of the hostile guest, and what it is linked of.
-MADE := echoer hostile reader slow_disk ticker dirtier vsocker errands scribbler toucher
+MADE := echoer hostile pair reader slow_disk ticker dirtier vsocker errands scribbler toucher
 
 .PHONY: guest kernel bare-guests
 guest: kernel $(GUEST)/initrd $(GUEST)/bench-initrd $(GUEST)/bench-work.initrd \
@@ -388,6 +388,7 @@ PARTS_echoer := echoer anywhere words idle idle_tables hostile_start \
 PARTS_reader := reader anywhere words idle idle_tables hostile_start \
 	hostile_machine hostile_device
 PARTS_ticker := ticker ticker_registers hostile_start hostile_machine
+PARTS_pair := pair pair_tables words hostile_start hostile_machine
 PARTS_dirtier := dirtier words idle idle_tables hostile_start hostile_machine
 PARTS_vsocker := vsocker idle idle_tables hostile_start hostile_machine \
 	hostile_device hostile_block hostile_net

@@ -1,6 +1,7 @@
 /*
  * Registers that a vCPU which goes back gets with its next KVM_RUN: which of
- * them, when not, and what becomes of them where it does not run.
+ * them, when not, and what becomes of them where it does not run. And the kick
+ * that it may have had.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -25,6 +26,7 @@ static struct {
 	struct kvm_regs regs;
 	struct kvm_sregs2 sregs;
 	struct kvm_vcpu_events events;
+	struct kvm_msi msi;
 	char calls[256];
 } fake;
 
@@ -92,6 +94,8 @@ int ioctl(int fd, unsigned long request, ...)
 		return (uintptr_t)arg == KVM_CAP_SYNC_REGS ? fake.can_sync : 0;
 	if (request == KVM_GET_MSR_INDEX_LIST)
 		((struct kvm_msr_list *)arg)->nmsrs = 0;
+	if (request == KVM_SIGNAL_MSI)
+		take(&fake.msi, arg, sizeof(fake.msi), "kick");
 	return fd == VCPU_FD ? vcpu_call(request, arg) : 0;
 }
 
@@ -248,6 +252,44 @@ static void what_nobody_took_along_is_replaced(void **state)
 	by_calls();
 }
 
+/* Saved so, then loaded. */
+static void comes_back(uint32_t mp_state, uint64_t rflags)
+{
+	fake.mp.mp_state = mp_state;
+	fake.regs.rflags = rflags;
+	save();
+	goes_on();
+	load();
+}
+
+static void who_may_have_been_kicked_is_kicked_again(void **state)
+{
+	(void)state;
+	vcpu.id = 5;
+	comes_back(KVM_MP_STATE_RUNNABLE, 0x2);
+	assert_string_equal(fake.calls, "lapic kick");
+	/* To that one, of a delivery mode that is no interrupt. */
+	assert_int_equal(fake.msi.address_lo, 0xfee05000);
+	assert_int_equal(fake.msi.data, 0x300);
+	assert_int_equal(fake.msi.flags, 0);
+	/* Back once more, before it has run. */
+	load();
+	assert_string_equal(fake.calls, "lapic kick");
+}
+
+/* An interrupt ends a sleep with interrupts on; and KVM has told of a sleeper.
+ */
+static void who_can_have_lost_no_kick_gets_none(void **state)
+{
+	(void)state;
+	comes_back(KVM_MP_STATE_RUNNABLE, 0x202);
+	assert_string_equal(fake.calls, "lapic");
+	comes_back(KVM_MP_STATE_HALTED, 0x2);
+	assert_string_equal(fake.calls, "lapic");
+	comes_back(KVM_MP_STATE_UNINITIALIZED, 0x2);
+	assert_string_equal(fake.calls, "regs sregs lapic events");
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup(f, setup)
@@ -260,6 +302,8 @@ int main(void)
 		TEST(pdptrs_go_by_calls),
 		TEST(who_saves_it_before_it_runs_finds_them),
 		TEST(what_nobody_took_along_is_replaced),
+		TEST(who_may_have_been_kicked_is_kicked_again),
+		TEST(who_can_have_lost_no_kick_gets_none),
 	};
 
 	return cmocka_run_group_tests_name("vcpu_along", tests, NULL, NULL);

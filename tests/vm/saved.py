@@ -143,8 +143,16 @@ class Monitor:
     def ask(self, method, target, body=None, patience_s=PATIENCE_S, files=None):
         """
         Returns the status and the body, parsed where there is one; files gets
-        the descriptors that come along.
+        the descriptors that come along. Where none comes, the monitor's log
+        says what the matter was.
         """
+        try:
+            return self.exchange(method, target, body, patience_s, files)
+        except OSError as error:
+            raise ConnectionError(f"{method} {target}: {error}; the monitor's status is "
+                                  f"{self.ended(1)}\n{self.log()[-600:]}") from error
+
+    def exchange(self, method, target, body, patience_s, files):
         data = b"" if body is None else json.dumps(body).encode()
         head = f"{method} {target} HTTP/1.1\r\nContent-Length: {len(data)}\r\n\r\n"
         answer = b""
@@ -174,11 +182,7 @@ class Monitor:
         return some
 
     def do(self, method, target, body=None, patience_s=PATIENCE_S):
-        try:
-            status, answer = self.ask(method, target, body, patience_s)
-        except OSError as error:
-            raise ConnectionError(f"{method} {target}: {error}; the monitor's status is "
-                                  f"{self.ended(1)}\n{self.log()[-600:]}") from error
+        status, answer = self.ask(method, target, body, patience_s)
         if status >= 300:
             raise Refused(f"{method} {target}: {answer}\n{self.log()[-600:]}")
         return answer
@@ -304,8 +308,8 @@ class Forked:
                 "mem_backend": {"backend_type": "File", "backend_path": f"fd:{memory}:memory"},
                 **more}
 
-    def child(self, scratch, **more):
-        m = Monitor(scratch, words=self.words(), files=self.files)
+    def child(self, scratch, words=(), **more):
+        m = Monitor(scratch, words=(*self.words(), *words), files=self.files)
         m.do("PUT", "/snapshot/load", self.body(**more))
         return m
 

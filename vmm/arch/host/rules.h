@@ -50,27 +50,28 @@
 	CALL("poll", "log lines to a terminal or pipe, without waiting")
 #define HOST_PAGES_RULES \
 	CALL("poll", "who waits for a page; log lines to a terminal or pipe")
-#define HOST_STATE_RULES                                                 \
-	IOCTL(KVM_GET_REGS, "a vCPU's state"),                           \
-		IOCTL(KVM_GET_SREGS2, "a vCPU's state"),                 \
-		IOCTL(KVM_GET_XSAVE, "a vCPU's state"),                  \
-		IOCTL(KVM_GET_XSAVE2,                                    \
-		      "a vCPU's state, where features make it large"),   \
-		IOCTL(KVM_GET_XCRS, "a vCPU's state"),                   \
-		IOCTL(KVM_GET_DEBUGREGS, "a vCPU's state"),              \
-		IOCTL(KVM_GET_LAPIC, "a vCPU's state"),                  \
-		IOCTL(KVM_GET_MSR_INDEX_LIST, "a vCPU's state"),         \
-		IOCTL(KVM_GET_MSRS, "a vCPU's state"),                   \
-		IOCTL(KVM_GET_TSC_KHZ, "a vCPU's state; the CPU model"), \
-		IOCTL(KVM_GET_CLOCK, "the VM's clock"),                  \
-		IOCTL(KVM_SET_REGS, "a vCPU's state"),                   \
-		IOCTL(KVM_SET_SREGS2, "a vCPU's state"),                 \
-		IOCTL(KVM_SET_XSAVE, "a vCPU's state"),                  \
-		IOCTL(KVM_SET_XCRS, "a vCPU's state"),                   \
-		IOCTL(KVM_SET_DEBUGREGS, "a vCPU's state"),              \
-		IOCTL(KVM_SET_LAPIC, "a vCPU's state"),                  \
-		IOCTL(KVM_SET_MSRS, "a vCPU's state"),                   \
-		IOCTL(KVM_SET_CLOCK, "the VM's clock"),                  \
+#define HOST_STATE_RULES                                                  \
+	IOCTL(KVM_GET_REGS, "a vCPU's state"),                            \
+		IOCTL(KVM_GET_SREGS2, "a vCPU's state"),                  \
+		IOCTL(KVM_GET_XSAVE, "a vCPU's state"),                   \
+		IOCTL(KVM_GET_XSAVE2,                                     \
+		      "a vCPU's state, where features make it large"),    \
+		IOCTL(KVM_GET_XCRS, "a vCPU's state"),                    \
+		IOCTL(KVM_GET_DEBUGREGS, "a vCPU's state"),               \
+		IOCTL(KVM_GET_LAPIC, "a vCPU's state"),                   \
+		IOCTL(KVM_GET_MSR_INDEX_LIST, "a vCPU's state"),          \
+		IOCTL(KVM_GET_MSRS, "a vCPU's state"),                    \
+		IOCTL(KVM_GET_TSC_KHZ, "a vCPU's state; the CPU model"),  \
+		IOCTL(KVM_GET_CLOCK, "the VM's clock"),                   \
+		IOCTL(KVM_SET_REGS, "a vCPU's state"),                    \
+		IOCTL(KVM_SET_SREGS2, "a vCPU's state"),                  \
+		IOCTL(KVM_SET_XSAVE, "a vCPU's state"),                   \
+		IOCTL(KVM_SET_XCRS, "a vCPU's state"),                    \
+		IOCTL(KVM_SET_DEBUGREGS, "a vCPU's state"),               \
+		IOCTL(KVM_SET_LAPIC, "a vCPU's state"),                   \
+		IOCTL(KVM_SIGNAL_MSI, "a kick that a vCPU may have had"), \
+		IOCTL(KVM_SET_MSRS, "a vCPU's state"),                    \
+		IOCTL(KVM_SET_CLOCK, "the VM's clock"),                   \
 		IOCTL(KVM_SET_GSI_ROUTING, "the I/O APIC, as it was")
 #define HOST_START_RULES                                                  \
 	CALL("getpgrp", "whether the terminal is ours"),                  \

@@ -33,6 +33,10 @@ enum { MSRS_MAX = 1024, MSRS_AT_ONCE = 64, XSAVE_BYTES_MAX = 1 << 20 };
 /* MSRs that are not taken as they come; Intel SDM vol. 4. */
 #define MSR_TSC		 0x10U
 #define MSR_TSC_DEADLINE 0x6e0U
+#define RFLAGS_IF	 (1ULL << 9)
+/* Intel SDM vol. 3, 11.11; the delivery mode is the local APIC's own. */
+#define MSI_ADDRESS	0xfee00000U
+#define MSI_REMOTE_READ (3U << 8)
 /* KVM's own (Documentation/virt/kvm/x86/msr.rst). */
 #define MSR_KVM_FIRST 0x4b564d00U
 #define MSR_KVM_LAST  0x4b564dffU
@@ -441,23 +445,23 @@ static bool takes_along(const struct arch *a, const struct vcpu *vcpu,
  * The older struct has no PDPTRs, and what has them goes by calls; so does what
  * turns the local APIC to its other mode, which comes before its registers.
  */
-static void load_along(struct vcpu *vcpu, struct visitor *v)
+static void load_along(struct vcpu *vcpu, struct kvm_regs *regs,
+		       struct visitor *v)
 {
 	struct kvm_run *run = vcpu->run;
 	struct kvm_sregs2 sregs;
-	struct kvm_regs regs;
 
-	visit_bytes(v, &regs, sizeof(regs));
+	visit_bytes(v, regs, sizeof(*regs));
 	visit_bytes(v, &sregs, sizeof(sregs));
 	if (v->rc)
 		return;
 	if (sregs.flags || sregs.apic_base != run->apic_base) {
-		set_by_call(vcpu, v, &regs, KVM_SET_REGS, "registers");
+		set_by_call(vcpu, v, regs, KVM_SET_REGS, "registers");
 		set_by_call(vcpu, v, &sregs, KVM_SET_SREGS2,
 			    "system registers");
 		return;
 	}
-	run->s.regs.regs = regs;
+	run->s.regs.regs = *regs;
 	memset(&run->s.regs.sregs, 0, sizeof(run->s.regs.sregs));
 	memcpy(&run->s.regs.sregs, &sregs, offsetof(struct kvm_sregs2, flags));
 	run->kvm_dirty_regs = KVM_SYNC_X86_REGS | KVM_SYNC_X86_SREGS;
@@ -478,16 +482,16 @@ static void give_along(struct vcpu *vcpu, struct visitor *v)
 }
 
 static void visit_registers(const struct arch *a, struct vcpu *vcpu,
-			    const struct kvm_mp_state *mp, struct visitor *v)
+			    const struct kvm_mp_state *mp,
+			    struct kvm_regs *regs, struct visitor *v)
 {
 	struct kvm_sregs2 sregs;
-	struct kvm_regs regs;
 
 	if (v->is_loading && !vcpu->is_loaded && takes_along(a, vcpu, mp)) {
-		load_along(vcpu, v);
+		load_along(vcpu, regs, v);
 		return;
 	}
-	visit_kept(vcpu, v, &regs, sizeof(regs), KVM_GET_REGS, KVM_SET_REGS,
+	visit_kept(vcpu, v, regs, sizeof(*regs), KVM_GET_REGS, KVM_SET_REGS,
 		   "registers");
 	visit_kept(vcpu, v, &sregs, sizeof(sregs), KVM_GET_SREGS2,
 		   KVM_SET_SREGS2, "system registers");
@@ -507,12 +511,36 @@ static void visit_events(struct vcpu *vcpu, struct visitor *v)
 	vcpu->run->kvm_dirty_regs |= KVM_SYNC_X86_EVENTS;
 }
 
+/*
+ * That another has kicked a vCPU (KVM_HC_KICK_CPU, which locks of Linux wait
+ * for), KVM keeps for its next HLT, and tells of it only from there on. Who was
+ * saved between the last look at the lock and that HLT, interrupts off, would
+ * sleep for ever. So one that may have been is kicked: at worst a HLT ends at
+ * once, and whoever waits for a kick looks what it was for. The hypercall sends
+ * a remote read, and so does an MSI of that delivery mode. An APIC that is off
+ * takes none, and has had none.
+ */
+static void kick_again(const struct arch *a, const struct vcpu *vcpu,
+		       const struct kvm_mp_state *mp,
+		       const struct kvm_regs *regs)
+{
+	const struct kvm_msi kick = {
+		.address_lo = MSI_ADDRESS | vcpu->id << 12,
+		.data = MSI_REMOTE_READ,
+	};
+
+	if (mp->mp_state == KVM_MP_STATE_RUNNABLE &&
+	    !(regs->rflags & RFLAGS_IF))
+		(void)ioctl(a->vm->fd, KVM_SIGNAL_MSI, &kick);
+}
+
 void arch_visit_vcpu(struct arch *a, struct vcpu *vcpu, struct visitor *v)
 {
 	struct kvm_mp_state mp;
 	struct kvm_xcrs xcrs;
 	struct kvm_debugregs debug;
 	struct kvm_lapic_state lapic;
+	struct kvm_regs regs;
 
 	if (!v->is_loading && vcpu->run->kvm_dirty_regs)
 		give_along(vcpu, v);
@@ -520,7 +548,7 @@ void arch_visit_vcpu(struct arch *a, struct vcpu *vcpu, struct visitor *v)
 		vcpu->run->kvm_dirty_regs = 0;
 	visit_kept(vcpu, v, &mp, sizeof(mp), KVM_GET_MP_STATE, KVM_SET_MP_STATE,
 		   "run state");
-	visit_registers(a, vcpu, &mp, v);
+	visit_registers(a, vcpu, &mp, &regs, v);
 	visit_xsave(a, vcpu, v);
 	visit_kept(vcpu, v, &xcrs, sizeof(xcrs), KVM_GET_XCRS, KVM_SET_XCRS,
 		   "extended control registers");
@@ -531,4 +559,6 @@ void arch_visit_vcpu(struct arch *a, struct vcpu *vcpu, struct visitor *v)
 	visit_msrs(a, vcpu, v);
 	visit_events(vcpu, v);
 	vcpu->is_loaded = v->is_loading && !v->rc;
+	if (vcpu->is_loaded)
+		kick_again(a, vcpu, &mp, &regs);
 }
