@@ -3,7 +3,7 @@
  * its timer's deadline, waits for it, and calls the other by an interrupt
  * between processors. So one interrupt that is lost, or one processor that does
  * not go on, and nothing goes on. A line "tick N" for every so many rounds, or
- * "bad WHAT" for an interrupt too many.
+ * "bad WHAT" for interrupts too many: a load may double one of the timer's.
  *
  * Each sleeps for two turns and spins for two, so that it is saved in both
  * states, and with any of the interrupts on its way. With the word "kicks" the
@@ -67,7 +67,7 @@ static void kick(uint32_t cpu)
 	lapic_write(LAPIC_ICR, ASSERTED | REMOTE_READ);
 }
 
-static void await_kick(volatile uint32_t *count, uint32_t wanted)
+static void await_kick(const volatile uint32_t *count, uint32_t wanted)
 {
 	while (*count != wanted) {
 		sleep_us(dawdle_us);
@@ -87,7 +87,7 @@ static void call(uint32_t cpu)
 }
 
 /* Until one of that kind has come; interrupts are off before and after. */
-static void await(volatile uint32_t *count, uint32_t wanted, bool sleeps)
+static void await(const volatile uint32_t *count, uint32_t wanted, bool sleeps)
 {
 	while (*count != wanted) {
 		if (sleeps)
@@ -95,7 +95,7 @@ static void await(volatile uint32_t *count, uint32_t wanted, bool sleeps)
 		else
 			pair_spin();
 		if ((int32_t)(*count - wanted) > 0) {
-			print("bad interrupt: one too many\n");
+			print("bad interrupts: two too many\n");
 			return;
 		}
 	}

@@ -5,6 +5,7 @@ and vsock. All in a network namespace of the test's own, where KVM runs kernels.
 Interface number n is the host's 10.9.n.1, the guest's 10.9.n.2.
 """
 
+import glob
 import os
 import re
 import shutil
@@ -12,7 +13,7 @@ import subprocess
 import sys
 import time
 
-from saved import Monitor
+from saved import Monitor, read
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "guest"))
 import peer as p  # noqa: E402
@@ -111,10 +112,16 @@ class Guest:
         """Makes it another machine, on interface n."""
         self.ask(p.renew(name, os.urandom(64), [interface(n)], time.time_ns()))
 
-    def last_words(self):
-        """Of one that does not go on; that it has ended is among them."""
-        return (f"the monitor's status is {self.m.ended(1)}\n{self.m.serial()[-600:]}\n"
-                f"{self.m.log()[-600:]}")
+    def tell(self):
+        """Of one that does not go on: whether it has ended, and what its threads are at."""
+        status = self.m.ended(1)
+        threads = [] if status is not None else [
+            f"{read(task + 'comm').strip()}: {read(task + 'stat').rpartition(') ')[2][:1]} "
+            f"{read(task + 'wchan')} {read(task + 'syscall').strip()}"
+            for task in glob.glob(f"/proc/{self.m.process.pid}/task/*/")]
+        for line in (*self.m.serial()[-3000:].splitlines(), *self.m.log()[-600:].splitlines(),
+                     *threads, f"the monitor's status is {status}"):
+            print(f"#   {line}", flush=True)
 
     def complaints(self):
         return re.findall(COMPLAINTS, self.m.serial() + self.m.log())
