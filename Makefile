@@ -93,7 +93,7 @@ DEVICES := block block_turn block_worker block_file block_request block_overlay 
 	block_overlay_state block_async net net_rx net_tx \
 	net_ctrl net_pair net_offload net_state limiter_state tap vsock vsock_packet vsock_conn \
 	vsock_table vsock_device vsock_tx vsock_rx vsock_host uart uart_state uart_sink \
-	i8042 power generation
+	i8042 power power_key generation
 JSON    := json
 API     := http connection server listener socket_file text_file options \
 	config config_id config_drives config_net config_metrics config_fields \
@@ -450,6 +450,7 @@ EXTRA_uart := $(KVM_FAKES) tests/unit/uart_bench
 EXTRA_uart_input := $(EXTRA_uart)
 EXTRA_uart_state := $(EXTRA_uart) tests/unit/state_bench
 EXTRA_i8042_state := $(KVM_FAKES) tests/unit/state_bench
+EXTRA_power_key := $(KVM_FAKES) tests/unit/state_bench
 EXTRA_terminal := $(KVM_FAKES)
 EXTRA_power := $(KVM_FAKES)
 EXTRA_generation := $(KVM_FAKES)

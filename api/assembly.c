@@ -17,6 +17,7 @@
 #include "devices/i8042.h"
 #include "devices/net.h"
 #include "devices/power.h"
+#include "devices/power_key.h"
 #include "devices/uart.h"
 #include "devices/vsock.h"
 #include "vmm/base/fd.h"
@@ -315,6 +316,9 @@ static int add_platform(struct machine *m, const struct vm_config *config,
 	if (!rc)
 		rc = add_one(m, &line, ARCH_I8042, i8042_new, &out->keyboard,
 			     e);
+	if (!rc)
+		rc = add_one(m, &line, ARCH_POWER_KEY, power_key_new,
+			     &out->power_key, e);
 	if (!rc)
 		rc = add_one(m, &line, ARCH_SLEEP, sleep_new, NULL, e);
 	if (!rc && has_boot_timer)

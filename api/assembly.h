@@ -22,7 +22,8 @@ struct assembly_late {
  * borrowed: machine.
  */
 struct assembly {
-	struct device *keyboard;   /* NULL where none is */
+	struct device *keyboard;  /* NULL where none is */
+	struct device *power_key; /* likewise; a machine has one or the other */
 	struct device *generation; /* NULL where ACPI is off */
 	struct device *drives[CONFIG_DRIVES_MAX];
 	struct device *nets[CONFIG_NETS_MAX];

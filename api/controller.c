@@ -15,6 +15,7 @@
 #include "devices/block.h"
 #include "devices/i8042.h"
 #include "devices/net.h"
+#include "devices/power_key.h"
 #include "vmm/base/clock.h"
 #include "vmm/base/fd.h"
 #include "vmm/base/log.h"
@@ -319,9 +320,12 @@ int controller_ctrl_alt_del(struct controller *c, struct err *e)
 
 	if (rc)
 		return rc;
-	if (!c->devices.keyboard)
+	if (c->devices.keyboard)
+		i8042_ctrl_alt_del(c->devices.keyboard);
+	else if (c->devices.power_key)
+		power_key_press(c->devices.power_key);
+	else
 		return err_set(e, -ENODEV, "This machine has no keyboard.");
-	i8042_ctrl_alt_del(c->devices.keyboard);
 	return 0;
 }
 

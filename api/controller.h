@@ -118,7 +118,10 @@ void controller_fail(struct controller *c, const struct err *e);
 int controller_pause(struct controller *c, struct err *e);
 int controller_resume(struct controller *c, struct err *e);
 
-/* Presses Ctrl-Alt-Del on the guest's keyboard. -EPERM before the start. */
+/*
+ * Presses Ctrl-Alt-Del on the guest's keyboard, or the power key where there is
+ * none. -EPERM before the start.
+ */
 int controller_ctrl_alt_del(struct controller *c, struct err *e);
 
 /*

@@ -62,6 +62,8 @@ static void make_full(void)
 	    LAYOUT_SLOT_SIZE, 9);
 	add(ARCH_BOOT_TIMER, LAYOUT_BOOT_TIMER, LAYOUT_SLOT_SIZE, 0);
 	add(ARCH_GENERATION, LAYOUT_GENERATION, 0x1010, LAYOUT_GSI_GENERATION);
+	add(ARCH_POWER_KEY, LAYOUT_POWER_KEY, LAYOUT_SLOT_SIZE,
+	    LAYOUT_GSI_POWER_KEY);
 }
 
 static uint32_t sum_of_tree(void)
@@ -146,7 +148,7 @@ static void the_bytes_of_all_there_can_be_are_known(void **state)
 {
 	(void)state;
 	make_full();
-	assert_int_equal(sum_of_tree(), 0x1170fedf);
+	assert_int_equal(sum_of_tree(), 0xec708ee6);
 	assert_quiet_dtc();
 }
 
@@ -174,6 +176,22 @@ static void the_boot_is_told(void **state)
 	CELLS("/chosen", "kaslr-seed", 0x01234567, 0x89abcdef);
 	CELLS("/memory@80200000", "reg", 0, 0x80200000, 0, 126 << 20);
 	assert_text("/psci", "method", "hvc");
+}
+
+/* KEY_POWER at line 3, and a clock without which Linux does not look. */
+static void the_power_key_is_told(void **state)
+{
+	uint32_t gpio, clock;
+
+	(void)state;
+	make_full();
+	sum_of_tree();
+	gpio = fdt_get_phandle(out, node("/gpio@40002000"));
+	clock = fdt_get_phandle(out, node("/apb-pclk"));
+	CELLS("/gpio@40002000", "interrupts", 0, LAYOUT_GSI_POWER_KEY, 1);
+	CELLS("/gpio@40002000", "clocks", clock);
+	CELLS("/gpio-keys/key-power", "gpios", gpio, 3, 0);
+	CELLS("/gpio-keys/key-power", "linux,code", 116);
 }
 
 static void no_initrd_is_no_property(void **state)
@@ -272,6 +290,7 @@ int main(void)
 		TEST(the_bytes_of_all_there_can_be_are_known),
 		TEST(two_threads_of_a_core_are_told),
 		TEST(the_boot_is_told),
+		TEST(the_power_key_is_told),
 		TEST(no_initrd_is_no_property),
 		TEST(processors_are_numbered_as_kvm_numbers_them),
 		TEST(the_interrupt_controller_has_room_for_each),

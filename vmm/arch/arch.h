@@ -37,6 +37,7 @@ enum arch_kind {
 	ARCH_UART,	  /* 16550A */
 	ARCH_I8042,	  /* x86: reset line and Ctrl-Alt-Del */
 	ARCH_SLEEP,	  /* x86: ACPI sleep control register */
+	ARCH_POWER_KEY,	  /* Arm: a PL061 with a key at a line of its own */
 	ARCH_BOOT_TIMER,  /* one page; the guest writes 123 when it is up */
 	/*
 	 * Memory, not registers, and in no range that is told to be free: 16
@@ -57,6 +58,9 @@ struct arch_slot {
 };
 
 enum { ARCH_SLOTS_MAX = 40, ARCH_VCPUS_MAX = 32 };
+
+/* Which of the eight, as on other machines of this kind. */
+enum { ARCH_POWER_KEY_LINE = 3 };
 
 /* Of a kernel's command line with its NUL; Linux has the same on all of ours.
  */

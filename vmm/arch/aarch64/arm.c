@@ -173,6 +173,8 @@ int arch_place(struct arch *a, enum arch_kind kind, struct arch_slot *out,
 {
 	static const struct arch_slot fixed[] = {
 		{ARCH_UART, false, true, LAYOUT_UART, 8, LAYOUT_GSI_UART},
+		{ARCH_POWER_KEY, false, true, LAYOUT_POWER_KEY,
+		 LAYOUT_SLOT_SIZE, LAYOUT_GSI_POWER_KEY},
 		{ARCH_BOOT_TIMER, false, false, LAYOUT_BOOT_TIMER,
 		 LAYOUT_SLOT_SIZE, 0},
 		{ARCH_GENERATION, false, true, LAYOUT_GENERATION,

@@ -12,6 +12,7 @@
 /* Devices. */
 #define LAYOUT_BOOT_TIMER 0x40000000ULL /* where clients expect it */
 #define LAYOUT_UART	  0x40001000ULL
+#define LAYOUT_POWER_KEY  0x40002000ULL
 #define LAYOUT_VIRTIO	  0x40010000ULL
 #define LAYOUT_SLOT_SIZE  0x1000ULL
 
@@ -26,6 +27,7 @@
 /* Interrupts. GSI n is shared peripheral interrupt n, INTID 32 + n. */
 #define LAYOUT_GSI_UART	      0U
 #define LAYOUT_GSI_GENERATION 1U
+#define LAYOUT_GSI_POWER_KEY  2U
 #define LAYOUT_GSI_FIRST      8U  /* virtio: this one and up */
 #define LAYOUT_GSIS	      64U /* a multiple of 32 */
 #define LAYOUT_INTID_SPI      32U

@@ -14,13 +14,25 @@
 #include "vmm/arch/aarch64/gic.h"
 #include "vmm/arch/aarch64/layout.h"
 
-/* By which nodes name one another; CPUs and their caches come last. */
-enum { GIC = 1, CACHE_3 = 2, CPU_0 = 3, CACHE_2 = CPU_0 + ARCH_VCPUS_MAX };
+/* By which nodes name one another. */
+enum {
+	GIC = 1,
+	CACHE_3,
+	CPU_0,
+	CACHE_2 = CPU_0 + ARCH_VCPUS_MAX,
+	CLOCK = CACHE_2 + ARCH_VCPUS_MAX,
+	GPIO,
+};
 
 /* The cells of an interrupt (arm,gic-v3.yaml). */
 enum { SPI = 0, PPI = 1, EDGE_RISING = 1, LEVEL_HIGH = 4, LEVEL_LOW = 8 };
 
 enum { UART_HZ = 1843200 }; /* 115,200 bauds are its sixteenth */
+
+enum { CLOCK_HZ = 24000000 }; /* of a bus that has none */
+
+/* gpio-keys.yaml, by include/uapi/linux/input-event-codes.h. */
+enum { KEY_POWER = 116, ACTIVE_HIGH = 0 };
 
 struct writer {
 	void *out;
@@ -311,6 +323,42 @@ static void write_uart(struct writer *w, const struct arch_slot *s)
 	end(w);
 }
 
+/*
+ * pl061-gpio.yaml and gpio-keys.yaml. Linux's AMBA bus wants a clock for each
+ * of its devices.
+ */
+static void write_power_key(struct writer *w, const struct arch_slot *s)
+{
+	begin(w, "apb-pclk");
+	put_text(w, "compatible", "fixed-clock");
+	put_u32(w, "#clock-cells", 0);
+	put_u32(w, "clock-frequency", CLOCK_HZ);
+	put_u32(w, "phandle", CLOCK);
+	end(w);
+	begin_at(w, "gpio", s->base);
+	put_bytes(w, "compatible", "arm,pl061\0arm,primecell",
+		  sizeof("arm,pl061\0arm,primecell"));
+	put_reg(w, s->base, s->size);
+	put_edge(w, s->gsi);
+	put_flag(w, "gpio-controller");
+	put_u32(w, "#gpio-cells", 2);
+	put_flag(w, "interrupt-controller");
+	put_u32(w, "#interrupt-cells", 2);
+	put_u32(w, "#address-cells", 0);
+	put_u32(w, "clocks", CLOCK);
+	put_text(w, "clock-names", "apb_pclk");
+	put_u32(w, "phandle", GPIO);
+	end(w);
+	begin(w, "gpio-keys");
+	put_text(w, "compatible", "gpio-keys");
+	begin(w, "key-power");
+	put_text(w, "label", "power");
+	put_u32(w, "linux,code", KEY_POWER);
+	PUT_CELLS(w, "gpios", GPIO, ARCH_POWER_KEY_LINE, ACTIVE_HIGH);
+	end(w);
+	end(w);
+}
+
 /* The id, and the page of the clock behind it, by one interrupt. */
 static void write_generation(struct writer *w, const struct arch_slot *s)
 {
@@ -337,6 +385,9 @@ static void write_device(struct writer *w, const struct arch_slot *s)
 		break;
 	case ARCH_GENERATION:
 		write_generation(w, s);
+		break;
+	case ARCH_POWER_KEY:
+		write_power_key(w, s);
 		break;
 	case ARCH_BOOT_TIMER: /* no driver of Linux's knows it */
 	case ARCH_I8042:

@@ -53,7 +53,7 @@ bool arch_has(enum arch_kind kind, const struct cmdline *line)
 	/* It is told by ACPI, so that it is there where ACPI is. */
 	if (kind == ARCH_GENERATION)
 		return !cmdline_has(line, "acpi=off");
-	return true;
+	return kind != ARCH_POWER_KEY; /* there is a keyboard */
 }
 
 int arch_new(struct arch **out, const struct kvm *kvm,
