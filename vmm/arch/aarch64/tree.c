@@ -17,11 +17,11 @@
 /* By which nodes name one another. */
 enum {
 	GIC = 1,
-	CACHE_3,
-	CPU_0,
+	CACHE_3 = 2,
+	CPU_0 = 3,
 	CACHE_2 = CPU_0 + ARCH_VCPUS_MAX,
 	CLOCK = CACHE_2 + ARCH_VCPUS_MAX,
-	GPIO,
+	GPIO = CLOCK + 1,
 };
 
 /* The cells of an interrupt (arm,gic-v3.yaml). */
