@@ -7,7 +7,7 @@
 
 #include "api/ctl/agent/frame.h"
 
-enum { SYNC_MS = 30000, ANSWER_MS = 10000 };
+enum { SYNC_MS = 30000, ANSWER_MS = 10000, RENEW_TRIES = 3 };
 
 /* A connection that has said HELLO. */
 static int begin(struct session *s, const char *socket, struct err *e)
@@ -90,8 +90,13 @@ int session_renew(const char *socket, struct session_identity *who,
 		  struct err *e)
 {
 	struct session s;
-	int rc = begin(&s, socket, e);
+	int rc, tries = RENEW_TRIES;
 
+	/* What was just loaded has its memory still to be read, and on a busy
+	 * host that is long. */
+	do
+		rc = begin(&s, socket, e);
+	while (rc == -EAGAIN && --tries);
 	rc = rc ? rc : frame_renew(&s, who, e);
 	rc = rc ? rc : await(&s, ANSWER_MS, -EIO, e);
 	who->answered_ns = s.greeted_ns;
