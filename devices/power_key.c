@@ -149,20 +149,19 @@ static void power_key_write(struct device *d, uint64_t offset, const void *data,
 	struct power_key *k = key_of(d);
 	const uint8_t value = *(const uint8_t *)data;
 	const uint8_t meant = (uint8_t)(offset >> 2);
-	uint8_t *at = plain(k, offset), before = raised(k);
+	uint8_t *at = plain(k, offset), before;
 
 	(void)len;
 	if (offset % 4)
 		return;
-	if (offset < DATA_END)
-		k->out = (k->out & ~meant) | (value & meant);
-	else if (offset == CLEAR)
-		k->pending &= ~value;
-	else if (at)
-		*at = value;
 	/* A level that is cleared while it lasts is raised anew. */
 	if (offset == CLEAR)
-		before = raised(k);
+		k->pending &= ~value;
+	before = raised(k);
+	if (offset < DATA_END)
+		k->out = (k->out & ~meant) | (value & meant);
+	else if (at)
+		*at = value;
 	settle(k, before);
 }
 

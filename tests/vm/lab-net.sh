@@ -57,6 +57,10 @@ lab_net_reset() {
 # shellcheck disable=SC2034 # for the scripts that source this
 lab_up="ip addr add $lab_guest/24 dev eth0; ip link set eth0 up"
 
+# In a job: iperf3, asked again where the server is still about the last client.
+# shellcheck disable=SC2034 # likewise
+lab_iperf='iperf() { for i in 1 2 3 4 5; do iperf3 "$@" && return; sleep 1; done; }'
+
 # lab_net_ready: until the guest answers, which a busy host may take minutes for; what ping said is in
 # $scratch/ready.
 lab_net_ready() {

@@ -227,8 +227,7 @@ static void pump_output(struct attach *a)
 	for (i = 0; i < FRAME_TURN && !rc && !a->is_paused && !a->is_over;
 	     i++) {
 		rc = session_next(&a->session, &a->frame, &e);
-		if (a->is_dialing && a->session.is_greeted &&
-		    !a->session.is_unheard)
+		if (a->is_dialing && session_is_heard(&a->session))
 			heard(a);
 		if (!rc)
 			take_frame(a);

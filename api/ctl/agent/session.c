@@ -108,7 +108,7 @@ int session_dial(struct session *s, const char *socket, struct err *e)
 	if (send(fd, line, (size_t)n, MSG_NOSIGNAL | MSG_DONTWAIT) != n)
 		return err_errno(e, "can't send to the microVM");
 	session_adopt(s, fd_steal(&fd));
-	s->owes_ok = s->is_unheard = true;
+	s->owes_ok = s->is_dialed = true;
 	return 0;
 }
 
@@ -161,7 +161,6 @@ static int take_hello(struct session *s, const uint8_t *bytes, size_t len,
 			       "the guest's agent is of another version than "
 			       "mayctl; build or install both anew");
 	s->is_greeted = true;
-	s->is_unheard = s->unsettled > 0;
 	s->greeted_ns = clock_now_ns();
 	s->agent_us = proto_get64(&hello.agent_us);
 	s->agent_ready_us = proto_get64(&hello.ready_us);
@@ -268,10 +267,8 @@ static int take_frame(struct session *s, struct session_frame *f,
 	case PROTO_DONE:
 		if (s->done_due) {
 			s->done_due--;
-			if (s->unsettled) {
+			if (s->unsettled)
 				s->unsettled--;
-				s->is_unheard = s->unsettled > 0;
-			}
 			return -ENOMSG;
 		}
 		f->event = SESSION_DONE;
@@ -293,6 +290,11 @@ static bool peek(const struct session *s, struct proto_frame *h, size_t *len)
 	memcpy(h, s->in + s->in_at, sizeof(*h));
 	*len = proto_get32(&h->length);
 	return true;
+}
+
+bool session_is_heard(const struct session *s)
+{
+	return !s->is_dialed || (s->is_greeted && !s->unsettled);
 }
 
 bool session_has_more(const struct session *s)

@@ -133,7 +133,7 @@ struct session {
 	unsigned done_due;   /* DONEs that are answers to CONFIGURE, FILE */
 	bool is_greeted;     /* the agent's HELLO has come */
 	unsigned unsettled;  /* of these, what makes a guest at rest ours */
-	bool is_unheard;     /* one or the other is due; no input until then */
+	bool is_dialed;	     /* no input before session_is_heard() */
 	bool owes_ok;	     /* the monitor, before it */
 	uint64_t greeted_ns; /* when */
 	bool is_input_over;
@@ -176,6 +176,12 @@ int session_start(struct session *s, const struct session_plan *plan,
  * other errors with a sentence, and the session is of no use after them.
  */
 int session_next(struct session *s, struct session_frame *f, struct err *e);
+
+/*
+ * Whether somebody is there who is ours: where we have called, the agent has
+ * greeted, and has become another machine where it was at rest.
+ */
+bool session_is_heard(const struct session *s);
 
 /* Whether bytes are waiting in memory that session_next() has not looked at. */
 bool session_has_more(const struct session *s);

@@ -38,7 +38,7 @@ size_t session_room(const struct session *s)
 {
 	size_t room = SESSION_OUT_MAX / 4;
 
-	if (s->fd < 0 || s->is_unheard || s->is_input_over ||
+	if (s->fd < 0 || !session_is_heard(s) || s->is_input_over ||
 	    s->out_len >= room)
 		return 0;
 	room -= s->out_len;
