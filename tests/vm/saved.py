@@ -73,6 +73,17 @@ def bytes_of(path):
         return f.read()
 
 
+def open_files(pid):
+    """Descriptors of a process and what they name; one that is closed meanwhile is none."""
+    folder, names = f"/proc/{pid}/fd", {}
+    for fd in os.listdir(folder):
+        try:
+            names[fd] = os.readlink(f"{folder}/{fd}")
+        except FileNotFoundError:
+            pass
+    return names
+
+
 def blocks(path):
     """Bytes that a file takes on its file system."""
     return os.stat(path).st_blocks * 512
