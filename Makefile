@@ -124,7 +124,7 @@ CTL_COMMANDS := main bench complain api boot cp cp_place docker env exec foregro
 	image jail logs ps run run_disks run_mounts run_options run_plan \
 	run_steps run_warm restore restored serve snapshot stop values
 CTL_CONTAINERD := main event host machine method process rootfs service spec \
-	spec_mount stdio
+	spec_mount stdio task
 CTL_TTRPC    := arena client server wire
 MESSAGES     := ttrpc task
 JAILS        := jail_find jail_remove

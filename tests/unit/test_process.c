@@ -156,6 +156,72 @@ static void output_goes_to_files(void **state)
 	assert_non_null(strstr(e.text, "/dev/null is neither"));
 }
 
+static unsigned deletions;
+
+static void can_be_deleted(struct process *p, struct ttrpc_call *c)
+{
+	(void)p;
+	(void)c;
+	deletions++;
+	loop_stop(&loop);
+}
+
+/* Ended, with a word in the FIFO that is its stdout; Delete was asked for. */
+static void end_with_a_word(struct ttrpc_call *c)
+{
+	const struct process_words words = {.exec_id = "x", .out = fifo};
+
+	deletions = 0;
+	process.deletable = can_be_deleted;
+	assert_int_equal(process_init(&process, &loop, &words, NULL), 0);
+	assert_int_equal(stdio_write(&process.io, 1, "word", 4), 4);
+	assert_int_equal(process_kill(&process, SIGTERM), 0);
+	process_delete(&process, c);
+	assert_int_equal(deletions, 0);
+}
+
+/* Who is slow to open the FIFO finds the output there, and its end. */
+static void its_output_is_read_before_it_is_deleted(void **state)
+{
+	struct ttrpc_call call = {0};
+	char word[8];
+	int fd;
+
+	(void)state;
+	end_with_a_word(&call);
+	fd = open(fifo, O_RDONLY);
+	assert_int_equal(read(fd, word, sizeof(word)), 4);
+	assert_int_equal(loop_run(&loop, NULL), 0);
+	assert_int_equal(deletions, 1);
+	assert_int_equal(read(fd, word, sizeof(word)), 0);
+	close(fd);
+}
+
+static void output_that_nobody_reads_is_given_up(void **state)
+{
+	struct ttrpc_call call = {0};
+
+	(void)state;
+	end_with_a_word(&call);
+	stdio_hold_until(&process.io, clock_now_ns());
+	assert_int_equal(loop_run(&loop, NULL), 0);
+	assert_int_equal(deletions, 1);
+	assert_false(stdio_holds(&process.io));
+}
+
+/* Then it is deleted with its container, and nobody is answered. */
+static void who_asked_for_the_deletion_may_go(void **state)
+{
+	struct ttrpc_call call = {0};
+
+	(void)state;
+	end_with_a_word(&call);
+	call.gone(&call);
+	assert_null(process.deleting);
+	process_fini(&process);
+	assert_int_equal(deletions, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -167,6 +233,13 @@ int main(void)
 						setup, teardown),
 		cmocka_unit_test_setup_teardown(output_goes_to_files, setup,
 						teardown),
+		cmocka_unit_test_setup_teardown(
+			its_output_is_read_before_it_is_deleted, setup,
+			teardown),
+		cmocka_unit_test_setup_teardown(
+			output_that_nobody_reads_is_given_up, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			who_asked_for_the_deletion_may_go, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -10,47 +10,19 @@
 #include <unistd.h>
 
 #include "api/ctl/containerd/event.h"
+#include "api/ctl/containerd/task.h"
 #include "api/ctl/vm/client.h"
-#include "vmm/base/container.h"
 
 enum { PAUSE_S = 10, STATUS_KILLED = 137 };
 
 /* What a guest gets to end what SIGKILL was for. */
 #define KILL_NS 5000000000ull
 
-static void refuse(struct ttrpc_call *c, const struct err *e)
-{
-	enum ttrpc_code code = TTRPC_UNKNOWN;
-
-	if (e->code == -ENOTSUP)
-		code = TTRPC_UNIMPLEMENTED;
-	else if (e->code == -EINVAL)
-		code = TTRPC_INVALID_ARGUMENT;
-	ttrpc_refuse(c, code, "%s", e->text);
-}
-
 static void answer_empty(struct ttrpc_call *c)
 {
 	Task__Empty empty = TASK__EMPTY__INIT;
 
 	ttrpc_answer(c, &empty.base);
-}
-
-static void answer_pid(struct ttrpc_call *c, uint32_t pid)
-{
-	Task__PidResponse r = TASK__PID_RESPONSE__INIT;
-
-	r.pid = pid;
-	ttrpc_answer(c, &r.base);
-}
-
-static Task__Timestamp stamp_of(const struct process *p)
-{
-	Task__Timestamp at = TASK__TIMESTAMP__INIT;
-
-	at.seconds = p->exited_at.tv_sec;
-	at.nanos = (int32_t)p->exited_at.tv_nsec;
-	return at;
 }
 
 /* ---- who is meant ------------------------------------------------------- */
@@ -104,128 +76,6 @@ static struct process *process_named(struct service *s, struct ttrpc_call *c)
 
 /* ---- a container's life ------------------------------------------------- */
 
-static void has_started(struct process *p)
-{
-	struct service *s = p->owner;
-	struct ttrpc_call *c = p->starting;
-
-	event_started(s, s->task, p);
-	p->starting = NULL;
-	if (c)
-		answer_pid(c, p->pid);
-}
-
-static void has_ended(struct process *p, const char *text)
-{
-	struct service *s = p->owner;
-	struct ttrpc_call *c = p->starting;
-	struct process *x;
-
-	p->starting = NULL;
-	if (c)
-		ttrpc_refuse(c, TTRPC_UNKNOWN, "%s",
-			     text ? text : "it ended before it began");
-	else
-		event_ended(s, s->task, p);
-	/* With PID 1 all of its container ends. */
-	for (x = p == &s->task->init ? s->task->execs : NULL; x; x = x->next)
-		process_lose(x, "its container has ended");
-}
-
-void method_drop_task(struct service *s)
-{
-	struct task *t = s->task;
-
-	if (!t)
-		return;
-	while (t->execs) {
-		struct process *p = t->execs;
-
-		t->execs = p->next;
-		process_fini(p);
-		free(p);
-	}
-	process_fini(&t->init);
-	machine_end(&s->machine);
-	rootfs_fini(&t->rootfs);
-	free(t->id);
-	free(t->bundle);
-	free(t);
-	s->task = NULL;
-}
-
-static void machine_made(struct machine *m, const struct err *e)
-{
-	struct service *s = container_of(m, struct service, machine);
-	struct ttrpc_call *c = s->task->creating;
-
-	s->task->creating = NULL;
-	if (e->code) {
-		refuse(c, e);
-		method_drop_task(s);
-		return;
-	}
-	s->task->init.pid = (uint32_t)m->pid;
-	event_created(s, s->task);
-	answer_pid(c, s->task->init.pid);
-}
-
-static void machine_lost(struct machine *m)
-{
-	struct service *s = container_of(m, struct service, machine);
-
-	if (s->task)
-		process_lose(&s->task->init, "the microVM's monitor has ended");
-}
-
-static int take_rootfs(struct task *t, const Task__CreateRequest *r,
-		       struct err *e)
-{
-	int rc = 0;
-
-	t->rootfs.path = t->init.spec.root;
-	for (size_t i = 0; i < r->n_rootfs && !rc; i++) {
-		const Task__Mount *m = r->rootfs[i];
-
-		rc = rootfs_add(&t->rootfs, m->type, m->source, m->options,
-				m->n_options, e);
-	}
-	return rc;
-}
-
-static int begin_task(struct service *s, const Task__CreateRequest *r,
-		      struct err *e)
-{
-	const struct process_words words = {"", r->stdin, r->stdout, r->stderr,
-					    r->terminal};
-	struct task *t = s->task = calloc(1, sizeof(*t));
-	int rc;
-
-	if (!t)
-		return err_set(e, -ENOMEM, "no memory for a container");
-	t->id = strdup(r->id);
-	t->bundle = strdup(r->bundle);
-	t->init.owner = s;
-	t->init.started = has_started;
-	t->init.ended = has_ended;
-	if (!t->id || !t->bundle)
-		return err_set(e, -ENOMEM, "no memory for a container");
-	rc = spec_read(&t->init.spec, t->bundle, e);
-	if (!rc)
-		rc = process_init(&t->init, &s->loop, &words, e);
-	if (!rc)
-		rc = take_rootfs(t, r, e);
-	if (rc)
-		return rc;
-	s->machine = (struct machine){
-		.loop = &s->loop,
-		.config = &s->config,
-		.made = machine_made,
-		.lost = machine_lost,
-	};
-	return machine_begin(&s->machine, s->host, &t->rootfs, e);
-}
-
 static void create(struct service *s, struct ttrpc_call *c)
 {
 	const Task__CreateRequest *r = task__create_request__unpack(
@@ -248,9 +98,9 @@ static void create(struct service *s, struct ttrpc_call *c)
 		ttrpc_refuse(c, TTRPC_UNIMPLEMENTED,
 			     "containers are not made of checkpoints; mayctl "
 			     "snapshot and restore do it for microVMs");
-	else if (begin_task(s, r, &e)) {
-		refuse(c, &e);
-		method_drop_task(s);
+	else if (task_begin(s, r, &e)) {
+		ttrpc_refuse_err(c, &e);
+		task_drop(s);
 	} else
 		s->task->creating = c;
 }
@@ -295,7 +145,7 @@ static void take_back(struct service *s, struct ttrpc_call *c)
 
 	ttrpc_refuse(s->task->creating, TTRPC_UNAVAILABLE,
 		     "it was deleted before it was made");
-	method_drop_task(s);
+	task_drop(s);
 	stamp.seconds = time(NULL);
 	r.exit_status = STATUS_KILLED;
 	r.exited_at = &stamp;
@@ -304,9 +154,7 @@ static void take_back(struct service *s, struct ttrpc_call *c)
 
 static void delete(struct service *s, struct ttrpc_call *c)
 {
-	Task__DeleteResponse r = TASK__DELETE_RESPONSE__INIT;
-	struct process *p, **at;
-	Task__Timestamp stamp;
+	struct process *p;
 
 	if (is_of_creation(s, c)) {
 		take_back(s, c);
@@ -319,23 +167,14 @@ static void delete(struct service *s, struct ttrpc_call *c)
 	    (p->stage == PROCESS_CREATED && p->starting)) {
 		ttrpc_refuse(c, TTRPC_FAILED_PRECONDITION,
 			     "it runs; kill it first");
-		return;
-	}
-	stamp = stamp_of(p);
-	r.pid = p->pid;
-	r.exit_status = p->exit_status;
-	r.exited_at = &stamp;
-	if (p == &s->task->init) {
-		event_deleted(s, s->task);
-		method_drop_task(s);
+	} else if (p != &s->task->init) {
+		process_delete(p, c);
 	} else {
-		for (at = &s->task->execs; *at != p;)
-			at = &(*at)->next;
-		*at = p->next;
-		process_fini(p);
-		free(p);
+		/* Its clients wait for the end of its output before. */
+		event_deleted(s, s->task);
+		task_answer_delete(p, c);
+		task_drop(s);
 	}
-	ttrpc_answer(c, &r.base);
 }
 
 static void exec(struct service *s, struct ttrpc_call *c)
@@ -369,9 +208,8 @@ static void exec(struct service *s, struct ttrpc_call *c)
 	if (!p ||
 	    spec_parse_process(&p->spec, (const char *)r->spec->value.data,
 			       r->spec->value.len, &e) ||
-	    (p->owner = s, p->started = has_started, p->ended = has_ended,
-	     process_init(p, &s->loop, &words, &e))) {
-		refuse(c, &e);
+	    (task_own(s, p), process_init(p, &s->loop, &words, &e))) {
+		ttrpc_refuse_err(c, &e);
 		if (p)
 			process_fini(p);
 		free(p);
@@ -393,7 +231,7 @@ static void state(struct service *s, struct ttrpc_call *c)
 
 	if (!p)
 		return;
-	at = stamp_of(p);
+	at = process_exited_at(p);
 	r.id = s->task->id;
 	r.bundle = s->task->bundle;
 	r.pid = p->pid;
@@ -503,7 +341,7 @@ static void set_paused(struct service *s, struct ttrpc_call *c, bool is_paused)
 			      is_paused ? "{\"state\":\"Paused\"}"
 					: "{\"state\":\"Resumed\"}",
 			      PAUSE_S, &e))
-		refuse(c, &e);
+		ttrpc_refuse_err(c, &e);
 	else {
 		s->task->is_paused = is_paused;
 		event_paused(s, s->task, is_paused);

@@ -4,21 +4,31 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <task.pb-c.h>
 
+#include "vmm/base/clock.h"
 #include "vmm/base/container.h"
 
 enum { STATUS_LOST = 137 }; /* as of one that SIGKILL has ended */
 
+/* What readers get before Delete is carried out. */
+#define DELETE_NS 10000000000ull
+
 /* ---- its end ------------------------------------------------------------ */
 
-static void answer_wait(const struct process *p, struct ttrpc_call *c)
+Task__Timestamp process_exited_at(const struct process *p)
 {
-	Task__WaitResponse r = TASK__WAIT_RESPONSE__INIT;
 	Task__Timestamp at = TASK__TIMESTAMP__INIT;
 
 	at.seconds = p->exited_at.tv_sec;
 	at.nanos = (int32_t)p->exited_at.tv_nsec;
+	return at;
+}
+
+static void answer_wait(const struct process *p, struct ttrpc_call *c)
+{
+	Task__WaitResponse r = TASK__WAIT_RESPONSE__INIT;
+	Task__Timestamp at = process_exited_at(p);
+
 	r.exit_status = p->exit_status;
 	r.exited_at = &at;
 	ttrpc_answer(c, &r.base);
@@ -42,7 +52,7 @@ static void end(struct process *p, uint32_t status, const char *text)
 	p->exit_status = status;
 	clock_gettime(CLOCK_REALTIME, &p->exited_at);
 	/* Who reads learns that there is no more before it hears of the end. */
-	stdio_close(&p->io);
+	stdio_end(&p->io);
 	p->ended(p, text);
 	while (p->waiters) {
 		struct ttrpc_call *c = p->waiters;
@@ -77,6 +87,38 @@ void process_wait_for(struct process *p, struct ttrpc_call *c)
 	c->keeper = p;
 	c->kept = p->waiters;
 	p->waiters = c;
+}
+
+static void deleter_gone(struct ttrpc_call *c)
+{
+	((struct process *)c->keeper)->deleting = NULL;
+}
+
+static void output_was_read(struct stdio *s)
+{
+	struct process *p = container_of(s, struct process, io);
+	struct ttrpc_call *c = p->deleting;
+
+	p->deleting = NULL;
+	if (c)
+		p->deletable(p, c);
+}
+
+void process_delete(struct process *p, struct ttrpc_call *c)
+{
+	if (p->deleting) {
+		ttrpc_refuse(c, TTRPC_FAILED_PRECONDITION,
+			     "it is being deleted");
+		return;
+	}
+	if (p->stage != PROCESS_STOPPED || !stdio_holds(&p->io)) {
+		p->deletable(p, c);
+		return;
+	}
+	c->gone = deleter_gone;
+	c->keeper = p;
+	p->deleting = c;
+	stdio_hold_until(&p->io, clock_now_ns() + DELETE_NS);
 }
 
 /* ---- its life ----------------------------------------------------------- */
@@ -137,6 +179,7 @@ int process_init(struct process *p, struct loop *loop,
 	if (!p->exec_id || !p->in || !p->out || !p->err)
 		return err_set(e, -ENOMEM, "no memory for a process");
 	p->io.room = has_room;
+	p->io.over = output_was_read;
 	rc = stdio_open(&p->io, loop, p->out, p->err, e);
 	p->spec.plan.has_tty = p->has_tty;
 	p->spec.plan.has_stdin = *p->in != '\0';
@@ -184,6 +227,9 @@ int process_kill(struct process *p, int signal)
 
 void process_fini(struct process *p)
 {
+	if (p->deleting)
+		ttrpc_refuse(p->deleting, TTRPC_NOT_FOUND, "it was deleted");
+	p->deleting = NULL;
 	while (p->waiters) {
 		struct ttrpc_call *c = p->waiters;
 

@@ -2,6 +2,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <task.pb-c.h>
 #include <time.h>
 
 #include "api/ctl/agent/attach.h"
@@ -32,6 +33,8 @@ struct process {
 	 * never ran: then text says why, else it is NULL. */
 	void (*started)(struct process *p);
 	void (*ended)(struct process *p, const char *text);
+	/* c asked by process_delete(): answers it, and may free p. */
+	void (*deletable)(struct process *p, struct ttrpc_call *c);
 	void *owner;
 	char *exec_id, *in, *out, *err; /* owned */
 	bool has_tty;
@@ -43,6 +46,7 @@ struct process {
 	uint32_t exit_status;
 	struct timespec exited_at;
 	struct ttrpc_call *starting; /* waits for started or ended */
+	struct ttrpc_call *deleting; /* waits until the output was read */
 	struct ttrpc_call *waiters;  /* owned: Wait's */
 };
 
@@ -66,6 +70,16 @@ void process_lose(struct process *p, const char *text);
 
 /* Answers Wait now or when it is over. */
 void process_wait_for(struct process *p, struct ttrpc_call *c);
+
+/*
+ * p, which does not run, is deletable as soon as its output was read, or after
+ * 10 s: clients let go of a FIFO when Delete is answered, also of one that they
+ * have not come round to opening, and a short command is over before that.
+ */
+void process_delete(struct process *p, struct ttrpc_call *c);
+
+/* When it ended, as messages have it. */
+Task__Timestamp process_exited_at(const struct process *p);
 
 /* Accepts a zeroed struct. Who waits is refused. */
 void process_fini(struct process *p);

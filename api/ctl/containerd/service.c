@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "api/ctl/containerd/method.h"
+#include "api/ctl/containerd/task.h"
 #include "vmm/base/clock.h"
 #include "vmm/base/container.h"
 #include "vmm/base/fd.h"
@@ -83,7 +84,7 @@ int service_run(const struct host *h, int listen_fd, struct err *e)
 		rc = loop_run(&s.loop, e);
 	/* First, so that nobody who starts a shim now takes us for one. */
 	unlink(h->socket);
-	method_drop_task(&s);
+	task_drop(&s);
 	ttrpc_server_stop(&s.server);
 	ttrpc_client_fini(&s.events);
 	loop_close(&s.loop);

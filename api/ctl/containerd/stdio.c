@@ -4,11 +4,18 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "vmm/base/clock.h"
 #include "vmm/base/container.h"
 #include "vmm/base/fd.h"
+
+/* How long until a FIFO that was not read is looked at again; twice that then.
+ */
+#define LOOK_NS	    1000000ull
+#define LOOK_MAX_NS 256000000ull
 
 static void writable(struct stdio *s, unsigned i)
 {
@@ -27,6 +34,83 @@ static void stderr_ready(struct loop_watch *w, uint32_t events)
 	(void)events;
 	writable(container_of(w, struct stdio, out[1]), 1);
 }
+
+/* ---- the end ------------------------------------------------------------- */
+
+static void close_stream(struct stdio *s, unsigned stream)
+{
+	if (stream)
+		loop_delete(s->loop, &s->out[stream - 1]);
+	fd_close(&s->fds[stream]);
+}
+
+/* A FIFO is one that the loop could watch. */
+static bool is_unread(const struct stdio *s, unsigned stream)
+{
+	int bytes = 0;
+
+	return s->out[stream - 1].fd >= 0 &&
+	       !ioctl(s->fds[stream], FIONREAD, &bytes) && bytes;
+}
+
+bool stdio_holds(const struct stdio *s)
+{
+	return s->fds[1] >= 0 || s->fds[2] >= 0;
+}
+
+static void look(struct stdio *s)
+{
+	const uint64_t now = clock_now_ns();
+
+	for (unsigned stream = 1; stream <= 2; stream++)
+		if (!is_unread(s, stream) ||
+		    (s->until_ns && now >= s->until_ns))
+			close_stream(s, stream);
+	if (!stdio_holds(s))
+		return;
+	if (s->look_ns < LOOK_MAX_NS)
+		s->look_ns *= 2;
+	loop_arm(s->loop, &s->look, now + s->look_ns);
+}
+
+static void look_again(struct loop_timer *t)
+{
+	struct stdio *s = container_of(t, struct stdio, look);
+
+	look(s);
+	if (!stdio_holds(s))
+		s->over(s);
+}
+
+void stdio_end(struct stdio *s)
+{
+	if (!s->loop)
+		return;
+	close_stream(s, 0);
+	fd_close(&s->held);
+	s->look_ns = LOOK_NS;
+	look(s);
+}
+
+void stdio_hold_until(struct stdio *s, uint64_t until_ns)
+{
+	s->until_ns = until_ns;
+	s->look_ns = LOOK_NS;
+	loop_arm(s->loop, &s->look, clock_now_ns() + LOOK_NS);
+}
+
+void stdio_close(struct stdio *s)
+{
+	if (!s->loop)
+		return;
+	for (unsigned i = 0; i < 3; i++)
+		close_stream(s, i);
+	fd_close(&s->held);
+	loop_disarm(s->loop, &s->look);
+	s->loop = NULL;
+}
+
+/* ---- the streams --------------------------------------------------------- */
 
 static int open_output(const char *path, struct err *e)
 {
@@ -79,10 +163,12 @@ int stdio_open(struct stdio *s, struct loop *loop, const char *out,
 	*s = (struct stdio){
 		.loop = loop,
 		.room = s->room,
+		.over = s->over,
 		.out = {{.fd = -1, .ready = stdout_ready},
 			{.fd = -1, .ready = stderr_ready}},
 		.fds = {-1, -1, -1},
 		.held = -1,
+		.look.fire = look_again,
 	};
 	for (int i = 0; i < 2 && rc >= 0; i++) {
 		if (!paths[i] || !*paths[i])
@@ -118,16 +204,4 @@ void stdio_close_input(struct stdio *s)
 {
 	s->is_input_over = true;
 	fd_close(&s->held);
-}
-
-void stdio_close(struct stdio *s)
-{
-	if (!s->loop)
-		return;
-	for (unsigned i = 0; i < 2; i++)
-		loop_delete(s->loop, &s->out[i]);
-	for (unsigned i = 0; i < 3; i++)
-		fd_close(&s->fds[i]);
-	fd_close(&s->held);
-	s->loop = NULL;
 }

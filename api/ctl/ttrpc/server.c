@@ -161,6 +161,17 @@ void ttrpc_refuse(struct ttrpc_call *c, enum ttrpc_code code, const char *fmt,
 	send_response(c, &r);
 }
 
+void ttrpc_refuse_err(struct ttrpc_call *c, const struct err *e)
+{
+	enum ttrpc_code code = TTRPC_UNKNOWN;
+
+	if (e->code == -ENOTSUP)
+		code = TTRPC_UNIMPLEMENTED;
+	else if (e->code == -EINVAL)
+		code = TTRPC_INVALID_ARGUMENT;
+	ttrpc_refuse(c, code, "%s", e->text);
+}
+
 /* ---- requests ----------------------------------------------------------- */
 
 /* What breaks the protocol is an error; what we don't know is refused. */

@@ -78,3 +78,6 @@ void ttrpc_server_stop(struct ttrpc_server *s);
 void ttrpc_answer(struct ttrpc_call *c, const ProtobufCMessage *message);
 void ttrpc_refuse(struct ttrpc_call *c, enum ttrpc_code code, const char *fmt,
 		  ...) __attribute__((format(printf, 3, 4)));
+
+/* The same with e's text, and the code that its errno means. */
+void ttrpc_refuse_err(struct ttrpc_call *c, const struct err *e);
