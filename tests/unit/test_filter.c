@@ -308,6 +308,15 @@ static void wait_for_reader(void)
 		_exit(1);
 }
 
+/* As for a guest that wants a page. */
+static void wait_for_ever(void)
+{
+	struct pollfd p = {.fd = quiet_pipe[0], .events = POLLIN};
+
+	if (poll(&p, 1, -1) != 1)
+		_exit(1);
+}
+
 static bool is_in_call(pid_t pid, long number)
 {
 	char path[64], text[64];
@@ -349,16 +358,23 @@ static int stopped_in_poll(struct confined *c)
 
 static void a_stop_may_cut_a_poll_in_two(void **state)
 {
-	struct confined c = {.kind = FILTER_LOOP, .then = wait_for_reader};
+	static const enum filter_kind who_waits[] = {FILTER_LOOP, FILTER_WORKER,
+						     FILTER_PAGES};
+	static void (*const how[])(void) = {wait_for_reader, wait_for_ever};
 
 	(void)state;
-	assert_int_equal(pipe(quiet_pipe), 0);
-	assert_int_equal(stopped_in_poll(&c), 0);
-	assert_int_equal(read(quiet_pipe[0], &(char){0}, 1), 1);
-	c.without = "restart_syscall";
-	assert_true(is_killed(stopped_in_poll(&c)));
-	close(quiet_pipe[0]);
-	close(quiet_pipe[1]);
+	for (unsigned i = 0; i < 6; i++) {
+		struct confined c = {.kind = who_waits[i / 2],
+				     .then = how[i % 2]};
+
+		assert_int_equal(pipe(quiet_pipe), 0);
+		assert_int_equal(stopped_in_poll(&c), 0);
+		assert_int_equal(read(quiet_pipe[0], &(char){0}, 1), 1);
+		c.without = "restart_syscall";
+		assert_true(is_killed(stopped_in_poll(&c)));
+		close(quiet_pipe[0]);
+		close(quiet_pipe[1]);
+	}
 }
 
 static void make_code(void)

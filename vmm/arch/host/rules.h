@@ -46,10 +46,15 @@
 	CALL("epoll_wait", "the loop's wait"),                                 \
 		CALL("poll", "writing to a terminal or pipe without waiting"), \
 		CALL("unlink", "socket files at the end")
-#define HOST_WORKER_RULES \
-	CALL("poll", "log lines to a terminal or pipe, without waiting")
-#define HOST_PAGES_RULES \
-	CALL("poll", "who waits for a page; log lines to a terminal or pipe")
+/* After a stop of the process ppoll() begins again as itself, poll() does not. */
+#define HOST_WORKER_RULES                                                 \
+	CALL("poll", "log lines to a terminal or pipe, without waiting"), \
+		CALL("restart_syscall",                                   \
+		     "a poll that a stop of the process cut in two")
+#define HOST_PAGES_RULES                                                       \
+	CALL("poll", "who waits for a page; log lines to a terminal or pipe"), \
+		CALL("restart_syscall",                                        \
+		     "a poll that a stop of the process cut in two")
 #define HOST_STATE_RULES                                                  \
 	IOCTL(KVM_GET_REGS, "a vCPU's state"),                            \
 		IOCTL(KVM_GET_SREGS2, "a vCPU's state"),                  \
