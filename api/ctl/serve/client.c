@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "api/ctl/serve/head.h"
+#include "api/ctl/serve/page.h"
 #include "vmm/base/clock.h"
 #include "vmm/base/container.h"
 #include "vmm/base/fd.h"
@@ -176,12 +177,11 @@ static void lost(struct waiter *w)
 	client_go_on(c);
 }
 
-static void answer_metrics(struct client *c)
+/* Takes text. */
+static void answer_text(struct client *c, const char *type, char *text)
 {
-	char *text = front_metrics(c->front);
-
 	if (text)
-		client_answer(c, 200, 0, "text/plain; version=0.0.4", text);
+		client_answer(c, 200, 0, type, text);
 	else
 		client_answer(c, 503, 1, "text/plain", "no memory\n");
 	free(text);
@@ -193,7 +193,12 @@ static void begin_request(struct client *c)
 
 	c->begun_ns = clock_now_ns();
 	if (!f && !strcmp(c->request.target, "/metrics")) {
-		answer_metrics(c);
+		answer_text(c, "text/plain; version=0.0.4",
+			    front_metrics(c->front));
+		return;
+	}
+	if (!f && !strcmp(c->request.target, "/")) {
+		answer_text(c, "text/html; charset=utf-8", page_of(c->front));
 		return;
 	}
 	if (!f) {
