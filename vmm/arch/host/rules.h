@@ -46,7 +46,8 @@
 	CALL("epoll_wait", "the loop's wait"),                                 \
 		CALL("poll", "writing to a terminal or pipe without waiting"), \
 		CALL("unlink", "socket files at the end")
-/* After a stop of the process ppoll() begins again as itself, poll() does not. */
+/* After a stop of the process ppoll() begins again as itself, poll() does not.
+ */
 #define HOST_WORKER_RULES                                                 \
 	CALL("poll", "log lines to a terminal or pipe, without waiting"), \
 		CALL("restart_syscall",                                   \
