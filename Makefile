@@ -512,6 +512,7 @@ TTRPC_PARTS := $(CTL_TTRPC:%=api/ctl/ttrpc/%) $(MESSAGES:%=proto/%.pb-c)
 EXTRA_ttrpc := $(TTRPC_PARTS)
 EXTRA_spec := $(addprefix api/ctl/,containerd/spec containerd/spec_mount \
 	base/capability base/process base/interrupt)
+EXTRA_forward := api/ctl/vm/forward api/ctl/agent/dial $(EXTRA_session)
 EXTRA_process := $(addprefix api/ctl/,containerd/process containerd/stdio agent/attach) \
 	$(EXTRA_spec) $(EXTRA_session) $(TTRPC_PARTS)
 SERVE_HTTP := $(addprefix api/ctl/serve/,head lane message)
