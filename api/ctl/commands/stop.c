@@ -126,7 +126,7 @@ int ctl_kill(int argc, char **argv)
 
 int ctl_rm(int argc, char **argv)
 {
-	int i, code = CTL_OK;
+	int i, rc, code = CTL_OK;
 	struct err e = {0};
 	struct args a = ARGS(rm_options, 0, argc, argv);
 	struct words w;
@@ -134,12 +134,15 @@ int ctl_rm(int argc, char **argv)
 	if (read_words(&w, &a))
 		return CTL_USAGE;
 	for (i = 0; i < w.count; i++) {
-		if (!end_remove(w.names[i], w.is_forced, &e)) {
+		rc = end_remove(w.names[i], w.is_forced, &e);
+		if (!rc) {
 			puts(w.names[i]);
 			continue;
 		}
 		ctl_complain("%s", e.text);
-		code = CTL_REFUSED;
+		/* As with docker's, -f of what is not there is no failure. */
+		if (rc != -ENOENT || !w.is_forced)
+			code = CTL_REFUSED;
 	}
 	return code;
 }
