@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -475,7 +476,73 @@ static void reads_sizes_and_times(void **state)
 	assert_int_equal(v, 250);
 	assert_int_equal(value_duration("2h", &v, NULL), 0);
 	assert_int_equal(v, 7200000);
+	assert_int_equal(value_duration("1h30m", &v, NULL), 0);
+	assert_int_equal(v, 5400000);
+	assert_int_equal(value_duration("1m0.5s", &v, NULL), 0);
+	assert_int_equal(v, 60500);
+	assert_int_equal(value_duration("10", &v, NULL), 0);
+	assert_int_equal(v, 10000);
 	assert_int_equal(value_duration("1e99s", &v, NULL), -EINVAL);
+	assert_int_equal(value_duration("1h30", &v, NULL), -EINVAL);
+	assert_int_equal(value_duration("1h30q", &v, NULL), -EINVAL);
+	assert_int_equal(value_duration("h", &v, NULL), -EINVAL);
+	assert_int_equal(value_duration("", &v, NULL), -EINVAL);
+}
+
+static void reads_moments(void **state)
+{
+	static const uint64_t now = 1800000000000000000;
+	static const struct {
+		const char *text;
+		uint64_t ns;
+	} cases[] = {
+		/* What logs -t prints. */
+		{"2026-11-25T12:00:00.123456789Z", 1795608000123456789},
+		{"2026-11-25T12:00:00z", 1795608000000000000},
+		{"2026-11-25T14:00:00.5+02:00", 1795608000500000000},
+		{"2026-11-25T14:00+02:00", 1795608000000000000},
+		{"2026-11-25T08:30-03:30", 1795608000000000000},
+		/* As the zone of the test has it. */
+		{"2026-11-25T13:00", 1795608000000000000},
+		{"2026-11-25T13:00:00.1", 1795608000100000000},
+		{"2026-11-25T13", 1795608000000000000},
+		{"2026-11-25", 1795561200000000000},
+		{"2026-11-25Z", 1795564800000000000},
+		{"1700000000", 1700000000000000000},
+		{"1700000000.5", 1700000000500000000},
+		{"1700000000.000000001", 1700000000000000001},
+		{"0", 0},
+		{"10", 1799999990000000000},
+		{"1h30m", 1799994600000000000},
+		{"500ms", 1799999999500000000},
+	};
+	static const char *const bad[] = {
+		"",
+		"yesterday",
+		"2026-11-25T12:00:00.5x",
+		"2026-11-25T12:00:00+2:00",
+		"2026-11-25T12:00:00+02:00x",
+		"2026-11-25T12:00:00+24:00",
+		"2026-13-25",
+		"1700000000.5s",
+		"1700000000s",
+		"99999999999999999999",
+	};
+	uint64_t ns;
+	unsigned i;
+
+	(void)state;
+	/* POSIX's sign: an hour east. */
+	setenv("TZ", "XYZ-1", 1);
+	tzset();
+	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+		if (value_moment(cases[i].text, now, &ns, NULL) ||
+		    ns != cases[i].ns)
+			fail_msg("%s is %llu", cases[i].text,
+				 (unsigned long long)ns);
+	for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		if (!value_moment(bad[i], now, &ns, NULL))
+			fail_msg("%s is taken", bad[i]);
 }
 
 int main(void)
@@ -493,6 +560,7 @@ int main(void)
 		cmocka_unit_test(reads_ports),
 		cmocka_unit_test(reads_volumes),
 		cmocka_unit_test(reads_sizes_and_times),
+		cmocka_unit_test(reads_moments),
 	};
 
 	return cmocka_run_group_tests_name("run_options", tests, NULL, NULL);

@@ -232,32 +232,25 @@ static int take_tail(const struct args *a, void *into, struct err *e)
 	return 0;
 }
 
-/* As docker has it: a time ago, seconds since 1970, or a date in UTC. */
 static int take_time(const struct args *a, void *into, struct err *e)
 {
-	const uint64_t second = 1000000000;
+	const bool is_until = !strcmp(a->arg->name, "until");
 	struct timespec now;
-	struct tm tm = {0};
-	uint64_t ns, ms, number;
-	const char *end;
+	uint64_t ns;
+	int rc;
 
 	clock_gettime(CLOCK_REALTIME, &now);
-	end = strptime(a->value, "%Y-%m-%dT%H:%M:%S", &tm);
-	if (!end && (end = strptime(a->value, "%Y-%m-%d", &tm)) && *end)
-		end = NULL;
-	if (end && (!*end || !strcmp(end, "Z")))
-		ns = (uint64_t)timegm(&tm) * second;
-	else if (args_number(a->value, &number) && number >= second &&
-		 number < UINT64_MAX / second)
-		ns = number * second;
-	else if (!value_duration(a->value, &ms, NULL))
-		ns = (uint64_t)now.tv_sec * second + (uint64_t)now.tv_nsec -
-		     ms * 1000000;
-	else
-		return err_set(e, -EINVAL,
-			       "--%s takes a time ago, such as 10m, or a date "
-			       "in UTC, such as 2026-11-25T12:00:00Z, not '%s'",
-			       a->arg->name, a->value);
+	rc = value_moment(a->value,
+			  (uint64_t)now.tv_sec * 1000000000u +
+				  (uint64_t)now.tv_nsec,
+			  &ns, e);
+	if (rc) {
+		err_context(e, "--%s", a->arg->name);
+		return rc;
+	}
+	/* docker's word for no bound at all, both ways. */
+	if (is_until && !ns)
+		ns = UINT64_MAX;
 	memcpy((char *)into + a->arg->offset, &ns, sizeof(ns));
 	return 0;
 }
