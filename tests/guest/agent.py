@@ -429,6 +429,8 @@ def t_mounts():
               "cp /bin/busybox /a/b/true; /a/b/c/true; echo $?; /a/b/true && echo ran; touch /lnk/x/f 2>/dev/null || echo fixed")
     same(once("mounts", script, mounts=mounts)[1].split(),
          [b"1777", b"700", b"2048", b"1024", b"126", b"ran", b"fixed"])
+    same(once("owned", "stat -c '%a %u %g' /own", mounts=[("", "/own", p.MOUNT_OWNER, 0, 0o750, 1000, 1001)])[1], b"750 1000 1001\n")
+    refused(lambda: once("bad", "true", mounts=[("", "/own", p.MOUNT_OWNER, 0, 0, 2**32 - 1, 0)]), 125, "/own")
     refused(lambda: once("bad", "true", mounts=[("", "/etc/passwd", 0, 0)]), 125, "/etc/passwd")
     refused(lambda: once("bad", "true", mounts=[("", f"/m{i}", 0, 0) for i in range(65)]), 125, "proto.h")
     out = once("many", "grep -c ' /m[0-9]' /proc/mounts", mounts=[("", f"/m{i}", 0, 4096) for i in range(64)])[1]

@@ -145,6 +145,11 @@ static const struct {
 	{"run --tmpfs / image", "--tmpfs can't cover /"},
 	{"run --tmpfs /t:size=x image", "--tmpfs takes"},
 	{"run --tmpfs /t:mode=9 image", "--tmpfs takes"},
+	{"run --tmpfs /t:uid=x image", "--tmpfs takes"},
+	{"run --tmpfs /t:gid=4294967295 image", "--tmpfs takes"},
+	{"run -v /a:/b:rshared image", "-v takes"},
+	{"run --mount type=bind,src=a,dst=/b,bind-propagation=rslave image",
+	 "bind-propagation=rslave"},
 	{"run --tmpfs /t:mode=10000 image", "--tmpfs takes"},
 	{"run --mount type=bind,target=/t image", "needs source="},
 	{"run --mount type=bind,source=/s image", "needs target="},
@@ -305,15 +310,19 @@ static void reads_what_is_put_into_a_tree(void **state)
 	(void)state;
 	assert_int_equal(
 		parse(&o,
-		      "run --tmpfs /run --tmpfs /t/:size=64m,mode=700,exec,ro "
+		      "run --tmpfs /run:uid=1000,gid=1001,mode=700 "
+		      "--tmpfs /t/:size=64m,mode=700,exec,ro "
 		      "--mount type=tmpfs,dst=/x,tmpfs-size=1k,readonly "
-		      "--mount type=bind,src=/s,target=/y,readonly "
-		      "-v /a:/b/:ro,Z -v c:/d:z --disk 1.5g --shm-size=64mb "
+		      "--mount type=bind,src=/s,target=/y,readonly,"
+		      "bind-propagation=rprivate "
+		      "-v /a:/b/:ro,Z,rprivate -v c:/d:z --disk 1.5g --shm-size=64mb "
 		      "image",
 		      &e),
 		0);
 	assert_int_equal(o.tmpfs_count, 3);
 	assert_string_equal(o.tmpfs[0].target, "/run");
+	assert_int_equal(o.tmpfs[0].uid, 1000);
+	assert_int_equal(o.tmpfs[0].gid, 1001);
 	assert_true(o.tmpfs[0].is_no_exec && o.tmpfs[0].is_no_suid);
 	assert_int_equal(o.tmpfs[0].kind, SESSION_TMPFS);
 	assert_string_equal(o.tmpfs[1].target, "/t");
@@ -416,9 +425,55 @@ static void reads_ports(void **state)
 	assert_int_equal(value_port("127.0.0.1::80", &p, NULL), 0);
 	assert_int_equal(p.host, 0);
 	assert_int_equal(p.guest, 80);
+	assert_int_equal(value_port("80/TCP", &p, NULL), 0);
 	assert_int_equal(value_port("", &p, NULL), -EINVAL);
 	assert_int_equal(value_port(":", &p, NULL), -EINVAL);
 	assert_int_equal(value_port("::::::", &p, NULL), -EINVAL);
+}
+
+static void reads_ranges_of_ports(void **state)
+{
+	static const char *const bad[] = {
+		"8000-8001:80",
+		"8000-8001:80-82",
+		"8001-8000:8001-8000",
+		"8000-:80-",
+		"-80:80",
+		"65535-65536:1-2",
+		"0-1:0-1",
+		"8000-8001/udp",
+		"8000-8001:",
+		"a:8000-8001:80-81",
+		"80-81-82",
+		"1-2:3-4:5-6",
+		"8000-8004:8000-8004",
+	};
+	struct forward_rule p[4];
+	struct err e = {0};
+	unsigned i;
+
+	(void)state;
+	assert_int_equal(value_ports("80", p, 4, NULL), 1);
+	assert_int_equal(value_ports("8000-8001:9000-9001/TCP", p, 4, NULL), 2);
+	assert_int_equal(p[0].host, 8000);
+	assert_int_equal(p[0].guest, 9000);
+	assert_int_equal(p[1].host, 8001);
+	assert_int_equal(p[1].guest, 9001);
+	assert_int_equal(value_ports("[::1]:1-4:2-5", p, 4, NULL), 4);
+	assert_string_equal(p[3].address, "::1");
+	assert_int_equal(p[3].host, 4);
+	assert_int_equal(p[3].guest, 5);
+	assert_int_equal(value_ports("127.0.0.1::7-9", p, 4, NULL), 3);
+	assert_string_equal(p[2].address, "127.0.0.1");
+	assert_int_equal(p[2].host, 0);
+	assert_int_equal(p[2].guest, 9);
+	assert_int_equal(value_ports("7-8", p, 4, NULL), 2);
+	assert_int_equal(p[1].host, 0);
+	assert_int_equal(p[1].guest, 8);
+	for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		if (value_ports(bad[i], p, 4, &e) >= 0)
+			fail_msg("%s is taken", bad[i]);
+	assert_non_null(strstr(e.text, "more ports than 4"));
 }
 
 static void reads_volumes(void **state)
@@ -558,6 +613,7 @@ int main(void)
 		cmocka_unit_test(reads_networks_and_rights),
 		cmocka_unit_test(reads_variables),
 		cmocka_unit_test(reads_ports),
+		cmocka_unit_test(reads_ranges_of_ports),
 		cmocka_unit_test(reads_volumes),
 		cmocka_unit_test(reads_sizes_and_times),
 		cmocka_unit_test(reads_moments),

@@ -278,7 +278,7 @@ int value_port(const char *text, struct forward_rule *port, struct err *e)
 	size_t len = strlen(text);
 
 	*port = (struct forward_rule){0};
-	if (len > 4 && !strcmp(text + len - 4, "/tcp"))
+	if (len > 4 && !strcasecmp(text + len - 4, "/tcp"))
 		len -= 4;
 	if (len >= sizeof(copy))
 		goto bad;
@@ -317,8 +317,64 @@ int value_port(const char *text, struct forward_rule *port, struct err *e)
 bad:
 	return err_set(e, -EINVAL,
 		       "-p takes [ADDRESS:]HOST:GUEST, TCP ports from 1 to "
-		       "65535 and an address in numbers, not '%s'",
+		       "65535, or ranges as long as one another, and an "
+		       "address in numbers, not '%s'",
 		       text);
+}
+
+/* "8000-8010", or one alone. */
+static bool read_range(const char *text, const char *stop, uint64_t *first,
+		       uint64_t *count)
+{
+	const char *end;
+	uint64_t last;
+
+	if (!read_number(text, &end, first) || *first > UINT16_MAX)
+		return false;
+	last = *first;
+	if (*end == '-' && (!read_number(end + 1, &end, &last) ||
+			    last < *first || last > UINT16_MAX))
+		return false;
+	*count = last - *first + 1;
+	return end == stop;
+}
+
+int value_ports(const char *text, struct forward_rule *ports, unsigned room,
+		struct err *e)
+{
+	const char *stop = text + strcspn(text, "/");
+	const char *guest = memrchr(text, ':', (size_t)(stop - text));
+	const char *host = guest ? memrchr(text, ':', (size_t)(guest - text))
+				 : NULL;
+	uint64_t from, to, count, same, i;
+	char one[96];
+	int rc = 0;
+
+	host = host ? host + 1 : text;
+	guest = guest ? guest + 1 : text;
+	/* What is no pair of ranges is judged as one, and so are its faults. */
+	if (!memchr(host, '-', (size_t)(stop - host)) ||
+	    !read_range(guest, stop, &to, &count) || strlen(text) > 64)
+		return value_port(text, ports, e) ? -EINVAL : 1;
+	from = 0;
+	if (host < guest && host != guest - 1 &&
+	    (!read_range(host, guest - 1, &from, &same) || same != count))
+		return value_port(text, ports, e) ? -EINVAL : 1;
+	if (count > room)
+		return err_set(e, -E2BIG, "-p %s are more ports than %u", text,
+			       room);
+	for (i = 0; i < count && !rc; i++) {
+		if (from)
+			snprintf(one, sizeof(one), "%.*s%u:%u%s",
+				 (int)(host - text), text, (unsigned)(from + i),
+				 (unsigned)(to + i), stop);
+		else
+			snprintf(one, sizeof(one), "%.*s%u%s",
+				 (int)(guest - text), text, (unsigned)(to + i),
+				 stop);
+		rc = value_port(one, &ports[i], e);
+	}
+	return rc ? rc : (int)count;
 }
 
 int value_hostname(const char *text, struct err *e)

@@ -52,6 +52,13 @@ int value_moment(const char *text, uint64_t now_ns, uint64_t *ns,
  */
 int value_port(const char *text, struct forward_rule *port, struct err *e);
 
+/*
+ * The same, or "8000-8009:8000-8009": so many as there are, at most room. How
+ * many it is, or a negative errno with a sentence.
+ */
+int value_ports(const char *text, struct forward_rule *ports, unsigned room,
+		struct err *e);
+
 /* An address in numbers, IPv4 or IPv6. */
 bool value_is_address(const char *text);
 
