@@ -402,6 +402,15 @@ static void reads_variables(void **state)
 	assert_string_equal(o.env.list[3], "A=typed");
 	assert_string_equal(o.env.list[4], "HERE=there");
 	run_options_fini(&o);
+	/* A byte order mark, of the first line alone. */
+	assert_int_equal(pwrite(fd,
+				"\xef\xbb\xbf"
+				"B=1\n#\n",
+				9, 0),
+			 9);
+	assert_int_equal(parse(&o, words, &e), 0);
+	assert_string_equal(o.env.list[0], "B=1");
+	run_options_fini(&o);
 	assert_int_equal(pwrite(fd, "A B=2\n", 6, 0), 6);
 	assert_int_equal(parse(&o, words, &e), -EINVAL);
 	assert_non_null(strstr(e.text, "line 1"));
