@@ -501,6 +501,7 @@ EXTRA_volume := api/ctl/vm/volume $(EXTRA_vm)
 EXTRA_run_options := api/ctl/commands/run_options api/ctl/commands/run_mounts \
 	api/ctl/commands/values api/ctl/commands/env api/ctl/commands/docker \
 	api/ctl/commands/complain api/ctl/base/capability api/ctl/base/signals $(EXTRA_vm)
+EXTRA_values := $(EXTRA_run_options)
 EXTRA_untar := api/ctl/base/untar api/ctl/base/tar api/ctl/base/tree
 EXTRA_resolver := api/ctl/vm/resolver
 EXTRA_copy := api/ctl/base/copy
