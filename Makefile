@@ -328,7 +328,7 @@ $(GUEST)/bench-work.initrd: $(GUEST)/bench-work guest/initrd
 	$(call say,GUEST,$@)guest/initrd $@ $<
 
 # musl brings no kernel headers of its own; the C library's come last.
-AGENT := agent loop wire log file spawn user disk init volume root tar untar \
+AGENT := agent loop wire log file spawn user disk init volume root tar sparse untar \
 	machine network session progress input process child plan container \
 	configure forward freezer shutdown request ready
 
@@ -501,6 +501,7 @@ EXTRA_volume := api/ctl/vm/volume $(EXTRA_vm)
 EXTRA_run_options := api/ctl/commands/run_options api/ctl/commands/run_mounts \
 	api/ctl/commands/values api/ctl/commands/env api/ctl/commands/docker \
 	api/ctl/commands/complain api/ctl/base/capability api/ctl/base/signals $(EXTRA_vm)
+EXTRA_values := $(EXTRA_run_options)
 EXTRA_untar := api/ctl/base/untar api/ctl/base/tar api/ctl/base/tree
 EXTRA_resolver := api/ctl/vm/resolver
 EXTRA_copy := api/ctl/base/copy
@@ -512,6 +513,7 @@ TTRPC_PARTS := $(CTL_TTRPC:%=api/ctl/ttrpc/%) $(MESSAGES:%=proto/%.pb-c)
 EXTRA_ttrpc := $(TTRPC_PARTS)
 EXTRA_spec := $(addprefix api/ctl/,containerd/spec containerd/spec_mount \
 	base/capability base/process base/interrupt)
+EXTRA_forward := api/ctl/vm/forward api/ctl/agent/dial $(EXTRA_session)
 EXTRA_process := $(addprefix api/ctl/,containerd/process containerd/stdio agent/attach) \
 	$(EXTRA_spec) $(EXTRA_session) $(TTRPC_PARTS)
 SERVE_HTTP := $(addprefix api/ctl/serve/,head lane message)

@@ -257,10 +257,10 @@ static int add_vsock(struct machine *m, const struct vm_config *config,
  */
 static int open_serial(const char *path, struct err *e)
 {
-	int fd = open(path,
-		      O_RDWR | O_CREAT | O_APPEND | O_NONBLOCK | O_NOCTTY |
-			      O_CLOEXEC,
-		      0600);
+	const int flags = O_RDWR | O_APPEND | O_NONBLOCK | O_NOCTTY;
+	const int fd = passed_has(path)
+			       ? passed_open(path, flags)
+			       : open(path, flags | O_CREAT | O_CLOEXEC, 0600);
 
 	if (fd < 0)
 		return err_errno(e, "can't open the serial_out_path %s", path);

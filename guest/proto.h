@@ -430,8 +430,7 @@ struct proto_process {
  */
 struct proto_file {
 	struct proto_le32 mode; /* permission bits alone */
-	struct proto_le32 uid;
-	struct proto_le32 gid;
+	struct proto_le32 uid, gid;
 };
 
 /*
@@ -443,8 +442,8 @@ struct proto_file {
  * string: hostname, as in CONFIGURE; empty: the id's first 12 characters
  * list of mounts, at most PROTO_MOUNTS, each:
  *         struct proto_mount
- *         string: serial of a block device, or the name of a FILE; empty: a
- *                 tmpfs
+ *         struct proto_owner, with PROTO_MOUNT_OWNER: of a tmpfs
+ *         string: serial of a block device, or a FILE's name; empty: a tmpfs
  *         string: path in the container; made if it is missing
  * list of limits, which EXEC's processes have as well, each:
  *         struct proto_limit
@@ -456,8 +455,7 @@ struct proto_file {
  */
 struct proto_run {
 	struct proto_le32 stop_signal; /* for SHUTDOWN; 0: SIGTERM */
-	struct proto_le32 log_bytes;   /* kept for LOGS, at most 16 MiB; 0:
-					* 1 MiB */
+	struct proto_le32 log_bytes;   /* for LOGS, at most 16 MiB; 0: 1 MiB */
 	struct proto_le64 shm_bytes;   /* /dev/shm; 0: half of memory */
 };
 
@@ -466,12 +464,17 @@ enum proto_mount_flags {
 	PROTO_MOUNT_FILE = 1 << 1, /* the string names a FILE */
 	PROTO_MOUNT_NO_EXEC = 1 << 2,
 	PROTO_MOUNT_NO_SUID = 1 << 3,
+	PROTO_MOUNT_OWNER = 1 << 4, /* struct proto_owner follows */
 };
 
 struct proto_mount {
 	struct proto_le32 flags;     /* enum proto_mount_flags */
 	struct proto_le32 mode;	     /* of a tmpfs; 0: 1777 */
 	struct proto_le64 tmp_bytes; /* of a tmpfs; 0: half of memory */
+};
+
+struct proto_owner {
+	struct proto_le32 uid, gid;
 };
 
 struct proto_limit {

@@ -38,6 +38,17 @@ bool plan_process(struct spawn *sp, struct reader *r)
 	return !r->is_bad && sp->argv[0];
 }
 
+static bool owner_read(struct root_mount *m, struct reader *r)
+{
+	const struct proto_owner *owner = reader_take(r, sizeof(*owner));
+
+	if (!owner)
+		return false;
+	m->uid = proto_get32(&owner->uid);
+	m->gid = proto_get32(&owner->gid);
+	return true;
+}
+
 static void mounts_read(struct root *root, struct reader *r)
 {
 	const uint32_t n = reader_count(r);
@@ -54,6 +65,8 @@ static void mounts_read(struct root *root, struct reader *r)
 		m->flags = proto_get32(&head->flags);
 		m->mode = proto_get32(&head->mode);
 		m->tmp_bytes = proto_get64(&head->tmp_bytes);
+		if (m->flags & PROTO_MOUNT_OWNER && !owner_read(m, r))
+			return;
 		m->serial = reader_copy(r);
 		m->path = reader_copy(r);
 		if (!m->path || m->path[0] != '/')

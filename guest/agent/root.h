@@ -13,7 +13,8 @@ enum { ROOT_MOUNTS = PROTO_MOUNTS };
 struct root_mount {
 	char *serial, *path; /* owned; "" is a tmpfs, or a file's name */
 	uint32_t flags;	     /* enum proto_mount_flags */
-	uint32_t mode;	     /* of a tmpfs */
+	uint32_t mode;	     /* of a tmpfs, as are these */
+	uint32_t uid, gid;
 	uint64_t tmp_bytes;
 };
 

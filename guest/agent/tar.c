@@ -42,6 +42,29 @@ int tar_enter(int mntfd)
 	return -rc;
 }
 
+bool tar_number(const char *field, size_t len, uint64_t *value)
+{
+	const uint8_t *f = (const uint8_t *)field;
+	uint64_t v = 0;
+	size_t i = 0;
+
+	if (f[0] & 0x80) {
+		for (i = 0; i < len; i++) {
+			if (v >> 55)
+				return false;
+			v = v << 8 | (i ? f[i] : f[i] & 0x7f);
+		}
+		*value = v;
+		return true;
+	}
+	while (i < len && f[i] == ' ')
+		i++;
+	for (; i < len && f[i] >= '0' && f[i] <= '7'; i++)
+		v = v << 3 | (uint64_t)(f[i] - '0');
+	*value = v;
+	return i == len || f[i] == '\0' || f[i] == ' ';
+}
+
 unsigned tar_checksum(const struct tar_header *h)
 {
 	const uint8_t *b = (const uint8_t *)h;

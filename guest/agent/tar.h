@@ -1,5 +1,6 @@
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -27,6 +28,9 @@ struct tar_header {
 	char prefix[155];
 	char pad[12];
 };
+
+/* Octal, or GNU's base 256 with the top bit set. False if it is neither. */
+bool tar_number(const char *field, size_t len, uint64_t *value);
 
 unsigned tar_checksum(const struct tar_header *h);
 

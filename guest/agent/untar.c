@@ -3,6 +3,7 @@
  * its own. The archive is hostile: each header is checked, what is read into
  * memory is bounded, names with ".." are refused.
  */
+#include "guest/agent/sparse.h"
 #include "guest/agent/tar.h"
 #include "guest/proto.h"
 
@@ -27,9 +28,14 @@ struct in {
 	/* Of the entry; set by the headers before it, or by its own. */
 	char name[TAR_NAME_MAX];
 	char link[TAR_NAME_MAX];
-	uint64_t size;
+	char sparse_name[TAR_NAME_MAX];
+	uint64_t size, real_size; /* in the archive, and with its holes */
 	bool has_name, has_link, has_size, has_uid, has_gid;
+	bool has_sparse_name, has_real_size;
+	/* Of GNU's sparse files; what is neither has its data in other ways. */
+	bool is_sparse_1, is_sparse_0;
 	uint64_t uid, gid;
+	struct sparse sparse;
 	uint8_t chunk[CHUNK];
 };
 
@@ -46,30 +52,6 @@ static int in_errno(struct in *a)
 	const int error = errno ? errno : EIO;
 
 	return in_fail(a, error, strerror(error));
-}
-
-/* Octal, or GNU's base 256 with the top bit set. False if it is neither. */
-static bool number(const char *field, size_t len, uint64_t *value)
-{
-	const uint8_t *f = (const uint8_t *)field;
-	uint64_t v = 0;
-	size_t i = 0;
-
-	if (f[0] & 0x80) {
-		for (i = 0; i < len; i++) {
-			if (v >> 55)
-				return false;
-			v = v << 8 | (i ? f[i] : f[i] & 0x7f);
-		}
-		*value = v;
-		return true;
-	}
-	while (i < len && f[i] == ' ')
-		i++;
-	for (; i < len && f[i] >= '0' && f[i] <= '7'; i++)
-		v = v << 3 | (uint64_t)(f[i] - '0');
-	*value = v;
-	return i == len || f[i] == '\0' || f[i] == ' ';
 }
 
 static int skip(struct in *a, uint64_t len)
@@ -128,6 +110,19 @@ static bool pax_set(struct in *a, const char *key, size_t key_len,
 		return a->has_uid = decimal(value, len, &a->uid);
 	if (IS("gid"))
 		return a->has_gid = decimal(value, len, &a->gid);
+	/* GNU tar manual, D.2.2 to D.2.4. */
+	if (IS("GNU.sparse.major"))
+		return (a->is_sparse_1 = len == 1 && *value == '1') ||
+		       (a->is_sparse_0 = true);
+	if (IS("GNU.sparse.minor"))
+		return (len == 1 && *value == '0') || (a->is_sparse_0 = true);
+	if (IS("GNU.sparse.name"))
+		return a->has_sparse_name =
+			       text_set(a->sparse_name, value, len);
+	if (IS("GNU.sparse.realsize"))
+		return a->has_real_size = decimal(value, len, &a->real_size);
+	if (key_len > 11 && !memcmp(key, "GNU.sparse.", 11))
+		a->is_sparse_0 = true;
 #undef IS
 	return true;
 }
@@ -225,8 +220,8 @@ static int owner_set(struct in *a, const char *name)
 	struct timespec times[2] = {now, now};
 	uint64_t mode = 0, mtime = 0;
 
-	if (!number(a->h.mode, sizeof(a->h.mode), &mode) ||
-	    !number(a->h.mtime, sizeof(a->h.mtime), &mtime))
+	if (!tar_number(a->h.mode, sizeof(a->h.mode), &mode) ||
+	    !tar_number(a->h.mtime, sizeof(a->h.mtime), &mtime))
 		return in_fail(a, EPROTO, "mode or time is no number");
 	if (fchownat(a->dir, name, uid, gid, AT_SYMLINK_NOFOLLOW))
 		return in_errno(a);
@@ -245,33 +240,64 @@ static bool is_zero(const uint8_t *bytes, size_t len)
 }
 
 /* Zeroes become holes: what was sparse takes no more room than it did. */
-static int file_read(struct in *a, const char *name)
+static int piece_read(struct in *a, int fd, const struct sparse_piece *p)
 {
-	const int fd = openat(
-		a->dir, name,
-		O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-	uint64_t left = a->size;
-	int rc = 0;
+	uint64_t left = p->len;
 
-	if (fd < 0)
+	if (lseek(fd, (off_t)p->at, SEEK_SET) < 0)
 		return in_errno(a);
-
-	while (!rc && left) {
+	while (left) {
 		const size_t want = left < CHUNK ? (size_t)left : CHUNK;
 
-		if (tar_read_full(a->fd, a->chunk, want) != (ssize_t)want) {
-			rc = in_fail(a, EPROTO, "the archive breaks off");
-		} else if (is_zero(a->chunk, want)
-				   ? lseek(fd, (off_t)want, SEEK_CUR) < 0
-				   : tar_write_full(fd, a->chunk, want)) {
-			rc = in_errno(a);
-		}
+		if (tar_read_full(a->fd, a->chunk, want) != (ssize_t)want)
+			return in_fail(a, EPROTO, "the archive breaks off");
+		if (is_zero(a->chunk, want)
+			    ? lseek(fd, (off_t)want, SEEK_CUR) < 0
+			    : tar_write_full(fd, a->chunk, want))
+			return in_errno(a);
 		left -= want;
 	}
+	return 0;
+}
+
+/* Where its data go: one piece, unless holes were left out. */
+static int pieces_find(struct in *a, uint64_t *size)
+{
+	uint64_t data = a->size;
+	const char *why;
+
+	*size = a->real_size;
+	if (a->h.type == 'S')
+		why = sparse_read_blocks(&a->sparse, a->fd, &a->h, data, size);
+	else
+		why = sparse_read_map(&a->sparse, a->fd, &data, *size);
+	return why ? in_fail(a, EPROTO, why) : 0;
+}
+
+static int file_read(struct in *a, const char *name)
+{
+	const struct sparse_piece whole = {0, a->size};
+	const bool is_sparse = a->h.type == 'S' || a->is_sparse_1;
+	uint64_t size = a->size;
+	int fd, rc = 0;
+
+	if (is_sparse)
+		rc = pieces_find(a, &size);
+	if (rc)
+		return rc;
+	fd = openat(a->dir, name,
+		    O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return in_errno(a);
+	if (!is_sparse)
+		rc = piece_read(a, fd, &whole);
+	for (size_t i = 0; i < a->sparse.count && !rc; i++)
+		rc = piece_read(a, fd, &a->sparse.pieces[i]);
 	/* Where it ends in a hole. */
-	if (!rc && ftruncate(fd, (off_t)a->size))
+	if (!rc && ftruncate(fd, (off_t)size))
 		rc = in_errno(a);
 	close(fd);
+	sparse_fini(&a->sparse);
 	return rc ? rc : skip(a, padding(a->size));
 }
 
@@ -309,6 +335,7 @@ static int entry_make(struct in *a, const char *name)
 	case '0':
 	case '\0':
 	case '7':
+	case 'S':
 		return file_read(a, name);
 	case '1':
 		return hard_link(a, name);
@@ -327,34 +354,65 @@ static int entry_make(struct in *a, const char *name)
 	}
 }
 
-static int entry_read(struct in *a, uint64_t size)
+/* What headers before an entry said is of that one alone. */
+static void extension_forget(struct in *a)
 {
-	const char type = a->h.type;
-	const char *name;
-	int rc;
+	a->has_name = a->has_link = a->has_size = false;
+	a->has_uid = a->has_gid = false;
+	a->has_sparse_name = a->has_real_size = false;
+	a->is_sparse_1 = a->is_sparse_0 = false;
+}
 
-	if (!a->has_name && a->h.prefix[0] && !memcmp(a->h.magic, "ustar", 6))
+/* True for a folder that is told as a file, whose data mean nothing. */
+static bool name_find(struct in *a)
+{
+	size_t len;
+
+	if (a->has_sparse_name)
+		memcpy(a->name, a->sparse_name, sizeof(a->name));
+	else if (!a->has_name && a->h.prefix[0] &&
+		 !memcmp(a->h.magic, "ustar", 6))
 		snprintf(a->name, sizeof(a->name), "%.155s/%.100s", a->h.prefix,
 			 a->h.name);
 	else if (!a->has_name)
 		snprintf(a->name, sizeof(a->name), "%.100s", a->h.name);
+	/* As before POSIX had a type for it, and as GNU tar takes it. */
+	len = strlen(a->name);
+	if ((a->h.type != '0' && a->h.type) || !len || a->name[len - 1] != '/')
+		return false;
+	a->h.type = '5';
+	return true;
+}
+
+static int entry_read(struct in *a, uint64_t size)
+{
+	const bool is_folder = name_find(a);
+	const char *name;
+	int rc;
+
 	if (!a->has_link)
 		snprintf(a->link, sizeof(a->link), "%.100s", a->h.linkname);
 	if (!a->has_size)
 		a->size = size;
-	if ((!a->has_uid && !number(a->h.uid, sizeof(a->h.uid), &a->uid)) ||
-	    (!a->has_gid && !number(a->h.gid, sizeof(a->h.gid), &a->gid)))
+	if ((!a->has_uid && !tar_number(a->h.uid, sizeof(a->h.uid), &a->uid)) ||
+	    (!a->has_gid && !tar_number(a->h.gid, sizeof(a->h.gid), &a->gid)))
 		return in_fail(a, EPROTO, "its owner is no number");
+	if (a->is_sparse_0 || (a->is_sparse_1 && !a->has_real_size))
+		return in_fail(a, EPROTO,
+			       "its holes are told in a way that is not "
+			       "known; make the archive with GNU tar's "
+			       "--sparse-version=1.0, or without --sparse");
 	name = name_clean(a->name);
 	if (!name)
 		return in_fail(a, EPROTO, "names with .. are refused");
-	if (!*name)
-		return type == '5' ? 0 : in_fail(a, EPROTO, "it has no name");
-	rc = entry_make(a, name);
-	if (!rc && type != '1')
+	if (!*name && a->h.type != '5')
+		return in_fail(a, EPROTO, "it has no name");
+	rc = *name ? entry_make(a, name) : 0;
+	if (!rc && *name && a->h.type != '1')
 		rc = owner_set(a, name);
-	a->has_name = a->has_link = a->has_size = false;
-	a->has_uid = a->has_gid = false;
+	if (!rc && is_folder)
+		rc = skip(a, a->size) ? EPROTO : skip(a, padding(a->size));
+	extension_forget(a);
 	return rc;
 }
 
@@ -371,9 +429,9 @@ static int archive_next(struct in *a)
 		return -1;
 	if (n != sizeof(a->h))
 		return in_fail(a, EPROTO, "the archive breaks off");
-	if (!number(a->h.checksum, sizeof(a->h.checksum), &sum) ||
+	if (!tar_number(a->h.checksum, sizeof(a->h.checksum), &sum) ||
 	    sum != tar_checksum(&a->h) ||
-	    !number(a->h.size, sizeof(a->h.size), &size))
+	    !tar_number(a->h.size, sizeof(a->h.size), &size))
 		return in_fail(a, EPROTO, "what follows it is no tar header");
 	switch (a->h.type) {
 	case 'x':

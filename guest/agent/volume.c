@@ -36,9 +36,9 @@ static uint64_t attributes_of(const struct spawn *sp,
 
 static int tmpfs_open(const struct root_mount *m, uint64_t attributes)
 {
-	char options[64];
-	int len = snprintf(options, sizeof(options), "mode=%o",
-			   m->mode ? m->mode & 07777 : 01777);
+	char options[96];
+	int len = snprintf(options, sizeof(options), "mode=%o,uid=%u,gid=%u",
+			   m->mode ? m->mode & 07777 : 01777, m->uid, m->gid);
 
 	if (m->tmp_bytes)
 		snprintf(options + len, sizeof(options) - (size_t)len,

@@ -14,8 +14,10 @@ import os
 import random
 import socket
 import struct
+import subprocess
 import sys
 import tarfile
+import tempfile
 import threading
 import time
 import traceback
@@ -427,6 +429,8 @@ def t_mounts():
               "cp /bin/busybox /a/b/true; /a/b/c/true; echo $?; /a/b/true && echo ran; touch /lnk/x/f 2>/dev/null || echo fixed")
     same(once("mounts", script, mounts=mounts)[1].split(),
          [b"1777", b"700", b"2048", b"1024", b"126", b"ran", b"fixed"])
+    same(once("owned", "stat -c '%a %u %g' /own", mounts=[("", "/own", p.MOUNT_OWNER, 0, 0o750, 1000, 1001)])[1], b"750 1000 1001\n")
+    refused(lambda: once("bad", "true", mounts=[("", "/own", p.MOUNT_OWNER, 0, 0, 2**32 - 1, 0)]), 125, "/own")
     refused(lambda: once("bad", "true", mounts=[("", "/etc/passwd", 0, 0)]), 125, "/etc/passwd")
     refused(lambda: once("bad", "true", mounts=[("", f"/m{i}", 0, 0) for i in range(65)]), 125, "proto.h")
     out = once("many", "grep -c ' /m[0-9]' /proc/mounts", mounts=[("", f"/m{i}", 0, 4096) for i in range(64)])[1]
@@ -693,6 +697,52 @@ def t_copy():
     same(sh("stat -c %i /srv/tree/big /srv/tree/hard | uniq | wc -l")[1], b"1\n")
     assert copy_out("/srv/tree/link").getmembers()[0].issym()
     assert copy_out("/srv/tree/link", 1).extractfile("link").read().startswith(b"root:")
+
+
+def t_copy_sparse():
+    # More pieces than a header and a block hold; the first and the last byte are of holes.
+    with tempfile.TemporaryDirectory() as at:
+        with open(f"{at}/holes", "wb") as f:
+            for i in range(60):
+                f.seek((2 * i + 1) << 16)
+                f.write(bytes([i + 1]) * (5000 + i))
+            f.truncate(20_000_001)
+        with open(f"{at}/holes", "rb") as f:
+            want = hashlib.sha256(f.read()).hexdigest()
+        open(f"{at}/after", "w").write("after")
+        tar = ["tar", "-C", at, "--sparse", "-cf", "-"]
+        for kind in ("--format=gnu", "--format=posix --sparse-version=1.0"):
+            made = subprocess.run([*tar, *kind.split(), "holes", "after"], stdout=subprocess.PIPE, check=True).stdout
+            assert len(made) < 1_000_000
+            sh("rm -rf /srv/sp")
+            copy_in(made, "/srv/sp")
+            same(sh("sha256sum </srv/sp/holes")[1].split()[0].decode(), want)
+            same(sh("ls /srv/sp; cat /srv/sp/after")[1], b"after\nholes\nafter")
+            same(int(sh("du -k /srv/sp/holes")[1].split()[0]) < 2000, True)
+        for version in ("0.0", "0.1"):
+            made = subprocess.run([*tar, "--format=posix", "--sparse-version=" + version, "holes"],
+                                  stdout=subprocess.PIPE, check=True).stdout
+            refused(lambda: copy_in(made, "/srv/sp"), word="--sparse-version=1.0")
+    # A map that lies.
+    for text in (b"1\n0\n600\n", b"1\n9000\n100\n", b"2\n10\n50\n0\n50\n", b"99999\n", b"1\nx\n", b"1\n0\n99"):
+        records = {"GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.name": "lie", "GNU.sparse.realsize": "9000"}
+        refused(lambda: copy_in(archive_of([("lie", {"pax_headers": records}, text.ljust(512, b"\0") + b"x" * 100)]), "/srv/sp"))
+
+
+def t_copy_folders():
+    # Folders as files whose names end so; what they have of data means nothing.
+    for kind in (b"0", b"\0"):
+        info = tarfile.TarInfo("old")
+        info.size = 700
+        block = bytearray(info.tobuf(tarfile.USTAR_FORMAT))
+        block[3:4], block[156:157], block[148:156] = b"/", kind, b" " * 8
+        block[148:156] = b"%06o\0 " % sum(block)
+        sh("rm -rf /srv/fo")
+        copy_in(bytes(block) + b"d".ljust(1024) + archive_of([("old/file", {}, b"in")]), "/srv/fo")
+        same(sh("cat /srv/fo/old/file")[1], b"in")
+    # What is said of `./` is not of the next.
+    copy_in(archive_of([("./", {"type": tarfile.DIRTYPE, "uid": 3_000_000}, b""), ("mine", {"uid": 7}, b"")]), "/srv/fo")
+    same(sh("stat -c %u /srv/fo/mine")[1], b"7\n")
 
 
 def t_copy_bad():
@@ -1079,6 +1129,9 @@ TESTS = [
     ("FIFOs, devices and paths that are too long", t_copy_nodes),
     ("bad archives and links that lead out", t_copy_bad),
     ("a forwarded port, with half-close", t_forward),
+    # The emulated host's tar may be another.
+    *([] if VSOCK else [("archives of sparse files", t_copy_sparse)]),
+    ("folders as the oldest archives have them", t_copy_folders),
     ("sync, clock and identity", t_machine),
     ("a frozen guest stands still until it is thawed", t_freeze),
     ("what is frozen can be killed", t_freeze_kill),

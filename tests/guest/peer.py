@@ -14,7 +14,7 @@ SIGNAL, RESIZE = 0x30, 0x31
 STARTED, EXITED, DONE, ERROR, CONTAINER, PROGRESS = range(0x40, 0x46)
 TTY, INPUT, KEEP, DETACH, NO_NEW_PRIVS, READ_ONLY, UNMASKED, OWN_NETWORK, INIT = (
     1 << n for n in range(9))
-MOUNT_READ_ONLY, MOUNT_FILE, MOUNT_NO_EXEC, MOUNT_NO_SUID = (1 << n for n in range(4))
+MOUNT_READ_ONLY, MOUNT_FILE, MOUNT_NO_EXEC, MOUNT_NO_SUID, MOUNT_OWNER = (1 << n for n in range(5))
 MAGIC, VERSION, WINDOW, DATA_MAX = 0x4659414d, 2, 256 << 10, 64 << 10
 DOCKER_CAPS = 0xa80425fb  # what docker gives a container
 
@@ -70,11 +70,13 @@ def process(argv, env=(), cwd="", user="", flags=0, rows=0, columns=0, caps=DOCK
 
 
 def run(name, argv, image="", hostname="", mounts=(), limits=(), hosts=(), stop=0, log=0, shm=0, **kw):
-    """mounts: (serial or file, path, flags, bytes[, mode])."""
+    """mounts: (serial or file, path, flags, bytes[, mode[, uid, gid]])."""
     p = process(argv, **kw) + struct.pack("<IIQ", stop, log, shm) + text(name) + text(image) + text(hostname)
     p += struct.pack("<I", len(mounts))
     for serial, path, flags, size, *mode in mounts:
-        p += struct.pack("<IIQ", flags, mode[0] if mode else 0, size) + text(serial) + text(path)
+        p += struct.pack("<IIQ", flags, mode[0] if mode else 0, size)
+        p += struct.pack("<II", *mode[1:]) if flags & MOUNT_OWNER else b""
+        p += text(serial) + text(path)
     p += struct.pack("<I", len(limits))
     for limit in limits:
         p += struct.pack("<IQQ", *limit)

@@ -158,6 +158,12 @@ static void control_characters_cannot_forge_a_line(void **state)
 	assert_int_equal(log_lines(), 1);
 	assert_non_null(
 		strstr(log_content(), "] a 2026 [x] forged   [31m b\n"));
+	/* CSI of C1, in UTF-8 and as one byte; an Umlaut is none. */
+	log_info("a%sb", "\xc2\x9b"
+			 "2J\x9b"
+			 "31m\xc3\xa4\xfc");
+	assert_non_null(strstr(log_content(), "] a  2J 31m\xc3\xa4\xfc"
+					      "b\n"));
 }
 
 static void a_long_line_is_cut_and_still_ends(void **state)

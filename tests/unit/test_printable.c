@@ -49,6 +49,15 @@ static void escapes_what_is_obeyed(void **state)
 	CHECK("\xe2\x80\xa8", "\\xe2\\x80\\xa8");
 }
 
+static void blanks_in_place(void **state)
+{
+	char text[] = "a\033[2J\xc2\x9b\x9b\xe2\x80\xa8\xc3\xa4\xfc\x7f\xc2";
+
+	(void)state;
+	printable_blank(text, sizeof(text) - 1);
+	assert_string_equal(text, "a [2J      \xc3\xa4\xfc \xc2");
+}
+
 static void escapes_what_is_no_utf8(void **state)
 {
 	(void)state;
@@ -86,6 +95,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(shows_what_is_text),
 		cmocka_unit_test(escapes_what_is_obeyed),
+		cmocka_unit_test(blanks_in_place),
 		cmocka_unit_test(escapes_what_is_no_utf8),
 		cmocka_unit_test(keeps_its_bound),
 	};

@@ -128,6 +128,21 @@ static void nonsense_is_no_server(void **state)
 	assert_null(resolver.servers);
 }
 
+static void ipv6_is_left_out_where_the_guest_has_none(void **state)
+{
+	(void)state;
+	read_both("nameserver 2001:db8::1\nnameserver 192.0.2.1\n"
+		  "nameserver 2001:db8::2\nnameserver 192.0.2.2\n",
+		  "");
+	resolver_keep_ipv4(&resolver);
+	assert_string_equal(joined(resolver.servers), "192.0.2.1 192.0.2.2 ");
+	read_both("nameserver 2001:db8::1\n", "");
+	resolver_keep_ipv4(&resolver);
+	assert_null(resolver.servers);
+	resolver_keep_ipv4(&resolver);
+	assert_null(resolver.servers);
+}
+
 static void lists_are_bounded(void **state)
 {
 	char text[4096] = "search";
@@ -152,6 +167,7 @@ int main(void)
 		cmocka_unit_test(a_stub_beside_others_is_left_out),
 		cmocka_unit_test(loopback_alone_is_said),
 		cmocka_unit_test(nonsense_is_no_server),
+		cmocka_unit_test(ipv6_is_left_out_where_the_guest_has_none),
 		cmocka_unit_test(lists_are_bounded),
 	};
 

@@ -155,6 +155,8 @@ static void get_mount(uint32_t flags, uint32_t mode, uint64_t bytes,
 	assert_int_equal(get_number(), flags);
 	assert_int_equal(get_number(), mode);
 	assert_int_equal(get_long(), bytes);
+	if (flags & PROTO_MOUNT_OWNER)
+		assert_int_equal(get_long(), 8ull << 32);
 	get_string(serial);
 	get_string(target);
 }
@@ -179,8 +181,8 @@ static void get_run(uint64_t capabilities)
 	get_string("box.example.com");
 	assert_int_equal(get_number(), 3);
 	get_mount(PROTO_MOUNT_READ_ONLY, 0, 0, "volume4", "/disk");
-	get_mount(PROTO_MOUNT_NO_EXEC | PROTO_MOUNT_NO_SUID, 0700, 1 << 20, "",
-		  "/tmp");
+	get_mount(PROTO_MOUNT_NO_EXEC | PROTO_MOUNT_NO_SUID | PROTO_MOUNT_OWNER,
+		  0700, 1 << 20, "", "/tmp");
 	get_mount(PROTO_MOUNT_READ_ONLY | PROTO_MOUNT_FILE, 0, 0, "2", "/f");
 	assert_int_equal(get_number(), 1);
 	assert_int_equal(get_number(), 7);
@@ -236,6 +238,7 @@ static void runs_with_all_there_is(void **state)
 			    .is_no_exec = true,
 			    .is_no_suid = true,
 			    .mode = 0700,
+			    .gid = 8,
 			    .tmp_bytes = 1 << 20},
 			   {.kind = SESSION_FILE,
 			    .target = "/f",

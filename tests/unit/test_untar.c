@@ -383,6 +383,25 @@ static void what_breaks_off_leaves_nothing(void **state)
 	assert_int_equal(end(), -EINVAL);
 }
 
+/* As archives had them before POSIX; what they have of data means nothing. */
+static void a_name_that_ends_in_a_slash_is_a_folders(void **state)
+{
+	static const char types[] = {'0', '\0'};
+	unsigned i;
+
+	(void)state;
+	for (i = 0; i < sizeof(types); i++) {
+		assert_int_equal(fresh(state), 0);
+		begin("top", "out");
+		add("top", '5', 0755, "");
+		add("top/old/", types[i], 0755, "data");
+		add("top/old/file", types[i], 0644, "in");
+		assert_int_equal(end(), 0);
+		assert_true(S_ISDIR(mode_of("out/old")));
+		assert_string_equal(text_of("out/old/file"), "in");
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -400,6 +419,8 @@ int main(void)
 		cmocka_unit_test_setup(nodes_are_left_out, fresh),
 		cmocka_unit_test_setup(any_depth, fresh),
 		cmocka_unit_test_setup(what_breaks_off_leaves_nothing, fresh),
+		cmocka_unit_test_setup(a_name_that_ends_in_a_slash_is_a_folders,
+				       fresh),
 	};
 
 	return cmocka_run_group_tests(tests, set_up, tear_down);

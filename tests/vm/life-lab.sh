@@ -48,6 +48,7 @@ within() {
 	done
 	return 1
 }
+has_ended() { has "$("$mayctl" ps -a)" "^$1 .*exited"; }
 runs() { "$mayctl" exec "$1" true 2>/dev/null; }
 
 # leftovers: all that microVMs are made of, but for their images.

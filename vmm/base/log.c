@@ -19,6 +19,7 @@
 
 #include "vmm/base/clock.h"
 #include "vmm/base/fd.h"
+#include "vmm/base/printable.h"
 
 enum { LINE_MAX_BYTES = 1024 };
 
@@ -249,9 +250,7 @@ void log_line(enum log_level level, const char *file, int number,
 	append(line, &at, fmt, ap);
 	va_end(ap);
 	/* One event, one line: what a guest or client said can't forge more. */
-	for (; start < at; start++)
-		if ((unsigned char)line[start] < ' ' || line[start] == 0x7f)
-			line[start] = ' ';
+	printable_blank(line + start, at - start);
 	line[at++] = '\n';
 	n = fd == STDERR_FILENO ? fd_write_ready(fd, line, at)
 				: write(fd, line, at);

@@ -79,3 +79,21 @@ size_t printable_copy(const void *from, size_t len, char *to, size_t size)
 		to[at] = '\0';
 	return at;
 }
+
+void printable_blank(char *text, size_t len)
+{
+	uint8_t *b = (uint8_t *)text;
+
+	for (size_t i = 0, n; i < len; i += n) {
+		uint32_t code = 0;
+
+		n = utf8_take(b + i, len - i, &code);
+		/* A terminal of bytes obeys a single one. */
+		if (!n) {
+			n = 1;
+			code = b[i];
+		}
+		if (!is_harmless(code))
+			memset(b + i, ' ', n);
+	}
+}

@@ -11,3 +11,9 @@
  * length.
  */
 size_t printable_copy(const void *from, size_t len, char *to, size_t size);
+
+/*
+ * The same in place, for a line of a log: each byte of what could do something
+ * becomes a blank. Bytes that are no UTF-8 stay, but for C1's.
+ */
+void printable_blank(char *text, size_t len);

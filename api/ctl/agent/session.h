@@ -28,7 +28,7 @@ struct session_mount {
 	bool is_no_exec, is_no_suid;
 	uint32_t mode;	    /* of a tmpfs, 0: 1777; of a file */
 	uint64_t tmp_bytes; /* of a tmpfs; 0: half of memory */
-	uint32_t uid, gid;  /* of a file */
+	uint32_t uid, gid;  /* of both; 0: root */
 	const void *bytes;  /* of a file: what is in it, borrowed */
 	size_t len;	    /* of all files at most PROTO_FILES_MAX */
 };

@@ -303,7 +303,10 @@ static void put_mounts(struct payload *p, const struct session_plan *plan)
 	frame_number(p, plan->mount_count);
 	for (unsigned i = 0; i < plan->mount_count; i++) {
 		const struct session_mount *m = &plan->mounts[i];
+		const bool has_owner = m->kind == SESSION_TMPFS &&
+				       (m->uid || m->gid);
 		struct proto_mount mount = {0};
+		struct proto_owner owner;
 		char name[32];
 
 		proto_put32(&mount.flags,
@@ -311,11 +314,16 @@ static void put_mounts(struct payload *p, const struct session_plan *plan)
 				    (m->is_no_exec ? PROTO_MOUNT_NO_EXEC : 0u) |
 				    (m->is_no_suid ? PROTO_MOUNT_NO_SUID : 0u) |
 				    (m->kind == SESSION_FILE ? PROTO_MOUNT_FILE
-							     : 0u));
+							     : 0u) |
+				    (has_owner ? PROTO_MOUNT_OWNER : 0u));
 		if (m->kind == SESSION_TMPFS)
 			proto_put32(&mount.mode, m->mode);
 		proto_put64(&mount.tmp_bytes, m->tmp_bytes);
 		frame_put(p, &mount, sizeof(mount));
+		proto_put32(&owner.uid, m->uid);
+		proto_put32(&owner.gid, m->gid);
+		if (has_owner)
+			frame_put(p, &owner, sizeof(owner));
 		name_mount(plan, i, name);
 		frame_string(p, name);
 		frame_string(p, m->target);

@@ -12,7 +12,7 @@ enum { ENDING = sizeof(ending) / sizeof(ending[0]) };
 static sigset_t held, before;
 static bool is_held, is_heeded;
 
-static bool is_ignored(int signal)
+bool interrupt_is_ignored(int signal)
 {
 	struct sigaction now;
 
@@ -21,7 +21,7 @@ static bool is_ignored(int signal)
 
 bool interrupt_is_nohup(void)
 {
-	return is_ignored(SIGHUP);
+	return interrupt_is_ignored(SIGHUP);
 }
 
 void interrupt_hold(void)
@@ -30,7 +30,7 @@ void interrupt_hold(void)
 
 	sigemptyset(&held);
 	for (i = 0; i < ENDING; i++)
-		if (!is_ignored(ending[i]))
+		if (!interrupt_is_ignored(ending[i]))
 			sigaddset(&held, ending[i]);
 	sigprocmask(SIG_BLOCK, &held, is_held ? NULL : &before);
 	is_held = is_heeded = true;

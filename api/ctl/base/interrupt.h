@@ -28,5 +28,11 @@ void interrupt_release(void);
  */
 int interrupt_open(void);
 
+/*
+ * Whether it was ignored when we were started. Who wants a signal by a handler
+ * or a signalfd, which gets blocked ones all the same, asks first.
+ */
+bool interrupt_is_ignored(int signal);
+
 /* Whether SIGHUP was ignored when we were started: nohup. */
 bool interrupt_is_nohup(void);

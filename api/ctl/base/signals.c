@@ -50,8 +50,20 @@ static int parse_realtime(const char *text)
 	return -1;
 }
 
+/* Other names of theirs, which signal(7) lists and images have. */
+static const struct {
+	const char *name;
+	int number;
+} aliases[] = {
+	{"IO", SIGIO},
+	{"IOT", SIGIOT},
+	{"CLD", SIGCHLD},
+	{"UNUSED", SIGSYS},
+};
+
 int signals_parse(const char *text)
 {
+	unsigned k;
 	int i;
 
 	if (*text >= '0' && *text <= '9')
@@ -64,6 +76,9 @@ int signals_parse(const char *text)
 		if (name && !strcasecmp(name, text))
 			return i;
 	}
+	for (k = 0; k < sizeof(aliases) / sizeof(aliases[0]); k++)
+		if (!strcasecmp(aliases[k].name, text))
+			return aliases[k].number;
 	return parse_realtime(text);
 }
 

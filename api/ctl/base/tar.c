@@ -316,6 +316,20 @@ static const char *pick(char *const list[TAR_NAMES], unsigned i,
 	return header;
 }
 
+/* Before POSIX had a type for folders their names said it. */
+static bool is_old_folder(const struct tar *t, const struct tar_entry *entry)
+{
+	unsigned i;
+
+	for (i = 0; i < TAR_NAMES; i++) {
+		const size_t len = strlen(entry->names[i]);
+
+		if (!len || entry->names[i][len - 1] != '/')
+			return false;
+	}
+	return !t->block[TYPE] || (t->takes_slashes && t->block[TYPE] == '0');
+}
+
 static int hand_on(struct tar *t, struct tar_entry *entry, struct err *e)
 {
 	char name[260];
@@ -328,6 +342,10 @@ static int hand_on(struct tar *t, struct tar_entry *entry, struct err *e)
 	for (i = 0; i < TAR_NAMES; i++) {
 		entry->names[i] = pick(t->names, i, name);
 		entry->links[i] = pick(t->links, i, link);
+	}
+	if (is_old_folder(t, entry)) {
+		entry->type = '5';
+		entry->size = entry->data_size = 0;
 	}
 	entry->mtime_s = t->has_mtime ? t->mtime_s : 0;
 	return t->hooks->entry(t->ctx, entry, e);

@@ -25,8 +25,9 @@ enum {
 struct tar_entry {
 	const char *names[TAR_NAMES];
 	const char *links[TAR_NAMES];
-	char type;	    /* the header's; '0' for an old file's NUL */
-	uint64_t size;	    /* of the file, with its holes */
+	char type;     /* the header's; '0' for an old file's NUL, '5' where
+			  its name ends in a slash */
+	uint64_t size; /* of the file, with its holes */
 	uint64_t data_size; /* of its data in the archive */
 	uint64_t mode;
 	uint64_t mtime_s; /* 0 for none, or one before 1970 */
@@ -61,6 +62,8 @@ struct tar {
 	unsigned zero_blocks;
 	bool is_over;
 	bool has_global; /* there was a global header */
+	/* The caller's: also '0' with a slash is a folder, as to GNU tar. */
+	bool takes_slashes;
 	/* What extra headers say of the next entry. */
 	char *names[TAR_NAMES]; /* owned; pax, GNU sparse, GNU long */
 	char *links[TAR_NAMES]; /* owned; pax, none, GNU long */

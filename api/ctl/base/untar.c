@@ -562,6 +562,7 @@ struct untar *untar_new(const struct untar_rules *rules, struct err *e)
 	u->from = strdup(rules->from);
 	u->as = strdup(rules->as);
 	tar_init(&u->tar, "what the guest sent", &hooks, u);
+	u->tar.takes_slashes = true;
 	if (u->dirfd >= 0 && u->from && u->as && !make_temp(u))
 		return u;
 	err_errno(e, "can't write where the copy goes");

@@ -2,20 +2,37 @@
 #include <errno.h>
 #include <jansson.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "api/ctl/commands/ctl.h"
 #include "api/ctl/vm/client.h"
 #include "vmm/base/args.h"
+#include "vmm/base/printable.h"
 
-/* The sentence of an error answer, or all of it where it has another form. */
+/* Of what an answer holds, and of that as it is shown. */
+enum { WORD_MAX = 64, WORD_SIZE = 4 * WORD_MAX + 1 };
+
+/*
+ * The sentence of an error answer, or all of it where it has another form. A
+ * guest may have its monitor by now, so a terminal gets nothing it would obey.
+ */
 static void print_fault(const struct client_answer *answer)
 {
 	json_t *json = json_loads(answer->body, 0, NULL);
 	const char *text =
 		json_string_value(json_object_get(json, "fault_message"));
+	size_t size;
+	char *shown;
 
-	ctl_complain("%s", text ? text : answer->body);
+	if (!text)
+		text = answer->body;
+	size = 4 * strlen(text) + 1;
+	shown = malloc(size);
+	if (shown)
+		printable_copy(text, strlen(text), shown, size);
+	ctl_complain("%s", shown ? shown : "no memory for the answer");
+	free(shown);
 	json_decref(json);
 }
 
@@ -84,11 +101,15 @@ int ctl_api(int argc, char **argv)
 	return code;
 }
 
-static const char *text_of(const json_t *json, const char *key)
+static const char *text_of(const json_t *json, const char *key,
+			   char shown[static WORD_SIZE])
 {
 	const char *text = json_string_value(json_object_get(json, key));
 
-	return text ? text : "?";
+	if (!text)
+		return "?";
+	printable_copy(text, strnlen(text, WORD_MAX), shown, WORD_SIZE);
+	return shown;
 }
 
 static long long number_of(const json_t *json, const char *key)
@@ -98,6 +119,7 @@ static long long number_of(const json_t *json, const char *key)
 
 int ctl_status(int argc, char **argv)
 {
+	char id[WORD_SIZE], state[WORD_SIZE], app[WORD_SIZE], api[WORD_SIZE];
 	struct client_answer info = {0}, machine = {0};
 	const char *socket;
 	json_t *i, *m;
@@ -112,9 +134,10 @@ int ctl_status(int argc, char **argv)
 		i = json_loads(info.body, 0, NULL);
 		m = json_loads(machine.body, 0, NULL);
 		printf("%s: %s, %lld vCPU, %lld MiB, %s with API %s\n",
-		       text_of(i, "id"), text_of(i, "state"),
+		       text_of(i, "id", id), text_of(i, "state", state),
 		       number_of(m, "vcpu_count"), number_of(m, "mem_size_mib"),
-		       text_of(i, "app_name"), text_of(i, "vmm_version"));
+		       text_of(i, "app_name", app),
+		       text_of(i, "vmm_version", api));
 		json_decref(i);
 		json_decref(m);
 	}

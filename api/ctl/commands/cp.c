@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "api/ctl/agent/session.h"
+#include "api/ctl/base/interrupt.h"
 #include "api/ctl/base/pack.h"
 #include "api/ctl/base/tar.h"
 #include "api/ctl/base/untar.h"
@@ -521,9 +522,21 @@ static int run(struct copy *c, const char *name, bool is_out, char *path,
 		      : copy_in(c, c->words[0], path, e);
 }
 
+static void heed_signals(void)
+{
+	static const int ending[] = {SIGINT, SIGTERM, SIGHUP};
+	const struct sigaction action = {.sa_handler = interrupt};
+	unsigned i;
+
+	signal(SIGPIPE, SIG_IGN);
+	/* What nohup has us ignore stays ignored. */
+	for (i = 0; i < sizeof(ending) / sizeof(ending[0]); i++)
+		if (!interrupt_is_ignored(ending[i]))
+			sigaction(ending[i], &action, NULL);
+}
+
 int ctl_cp(int argc, char **argv)
 {
-	const struct sigaction action = {.sa_handler = interrupt};
 	char name[VM_NAME_MAX + 1], other[VM_NAME_MAX + 1];
 	char path[PATH_MAX], unused[PATH_MAX];
 	struct copy c = {.session.fd = -1};
@@ -544,10 +557,7 @@ int ctl_cp(int argc, char **argv)
 	}
 	if (is_in)
 		(void)read_guest_path(c.words[1], name, path);
-	signal(SIGPIPE, SIG_IGN);
-	sigaction(SIGINT, &action, NULL);
-	sigaction(SIGTERM, &action, NULL);
-	sigaction(SIGHUP, &action, NULL);
+	heed_signals();
 	rc = run(&c, name, is_out, path, &e);
 	if (rc)
 		ctl_complain("%s", e.text);

@@ -107,7 +107,10 @@ int env_add_file(struct env *v, const char *path, struct err *e)
 
 	if (rc)
 		return rc;
+	/* An editor's byte order mark, U+FEFF in UTF-8, is of no name. */
 	rest = text;
+	if (rest && !strncmp(rest, "\xef\xbb\xbf", 3))
+		rest += 3;
 	while (!rc && (line = strsep(&rest, "\n")))
 		rc = add_line(v, line, path, ++at, e);
 	free(text);

@@ -27,6 +27,7 @@ struct choice {
 	uint64_t since_ns, until_ns;
 	uint64_t skip; /* lines still to be left out */
 	bool has_times;
+	bool is_inside[STDERR_FILENO + 1]; /* of a stream: within a line */
 };
 
 struct follower {
@@ -54,18 +55,42 @@ static bool is_rotated(const struct follower *f)
 	       ours.st_ino != now.st_ino;
 }
 
-/* RFC 3339 in UTC, before each record, as docker logs -t has it. */
-static int print_time(int fd, uint64_t time_ns)
+/* RFC 3339 in UTC, before each line, as docker logs -t has it. */
+static void put_time(FILE *to, uint64_t time_ns)
 {
 	const time_t seconds = (time_t)(time_ns / 1000000000u);
-	char date[32], text[64];
+	char date[32];
 	struct tm tm;
 
 	gmtime_r(&seconds, &tm);
 	strftime(date, sizeof(date), "%Y-%m-%dT%H:%M:%S", &tm);
-	snprintf(text, sizeof(text), "%s.%09uZ ", date,
-		 (unsigned)(time_ns % 1000000000u));
-	return fd_write(fd, text, strlen(text));
+	fprintf(to, "%s.%09uZ ", date, (unsigned)(time_ns % 1000000000u));
+}
+
+/* A record is what was read at once, not a line: it may begin within one. */
+static int print_stamped(int fd, const struct output_record *r, const char *at,
+			 bool *is_inside)
+{
+	const char *stop = at + r->len, *end;
+	char *text = NULL;
+	size_t len = 0;
+	FILE *lines = open_memstream(&text, &len);
+	int rc = -ENOMEM;
+
+	if (!lines)
+		return rc;
+	for (; at < stop; at = end) {
+		end = memchr(at, '\n', (size_t)(stop - at));
+		end = end ? end + 1 : stop;
+		if (!*is_inside)
+			put_time(lines, r->time_ns);
+		fwrite(at, 1, (size_t)(end - at), lines);
+		*is_inside = end[-1] != '\n';
+	}
+	if (!fclose(lines))
+		rc = fd_write(fd, text, len);
+	free(text);
+	return rc;
 }
 
 /* Leaves out what lines are still to be; what is left of a record. */
@@ -105,10 +130,8 @@ static int print_records(int fd, uint64_t *offset, struct choice *c)
 		if (!r.len)
 			continue;
 		to = r.stream == 2 ? STDERR_FILENO : STDOUT_FILENO;
-		if (c->has_times)
-			rc = print_time(to, r.time_ns);
-		if (!rc)
-			rc = fd_write(to, at, r.len);
+		rc = c->has_times ? print_stamped(to, &r, at, &c->is_inside[to])
+				  : fd_write(to, at, r.len);
 	}
 	free(bytes);
 	return rc;
@@ -232,32 +255,25 @@ static int take_tail(const struct args *a, void *into, struct err *e)
 	return 0;
 }
 
-/* As docker has it: a time ago, seconds since 1970, or a date in UTC. */
 static int take_time(const struct args *a, void *into, struct err *e)
 {
-	const uint64_t second = 1000000000;
+	const bool is_until = !strcmp(a->arg->name, "until");
 	struct timespec now;
-	struct tm tm = {0};
-	uint64_t ns, ms, number;
-	const char *end;
+	uint64_t ns;
+	int rc;
 
 	clock_gettime(CLOCK_REALTIME, &now);
-	end = strptime(a->value, "%Y-%m-%dT%H:%M:%S", &tm);
-	if (!end && (end = strptime(a->value, "%Y-%m-%d", &tm)) && *end)
-		end = NULL;
-	if (end && (!*end || !strcmp(end, "Z")))
-		ns = (uint64_t)timegm(&tm) * second;
-	else if (args_number(a->value, &number) && number >= second &&
-		 number < UINT64_MAX / second)
-		ns = number * second;
-	else if (!value_duration(a->value, &ms, NULL))
-		ns = (uint64_t)now.tv_sec * second + (uint64_t)now.tv_nsec -
-		     ms * 1000000;
-	else
-		return err_set(e, -EINVAL,
-			       "--%s takes a time ago, such as 10m, or a date "
-			       "in UTC, such as 2026-11-25T12:00:00Z, not '%s'",
-			       a->arg->name, a->value);
+	rc = value_moment(a->value,
+			  (uint64_t)now.tv_sec * 1000000000u +
+				  (uint64_t)now.tv_nsec,
+			  &ns, e);
+	if (rc) {
+		err_context(e, "--%s", a->arg->name);
+		return rc;
+	}
+	/* docker's word for no bound at all, both ways. */
+	if (is_until && !ns)
+		ns = UINT64_MAX;
 	memcpy((char *)into + a->arg->offset, &ns, sizeof(ns));
 	return 0;
 }

@@ -81,7 +81,7 @@ static const struct {
 	 "                               at most, one less each with --net and --disk\n"
 	 "      --mount type=bind|tmpfs,source=SOURCE,target=TARGET[,readonly]\n"
 	 "                               the same, in words\n"
-	 "      --tmpfs PATH[:size=SIZE,mode=MODE,exec,suid,ro]\n"
+	 "      --tmpfs PATH[:size=SIZE,mode=MODE,uid=N,gid=N,exec,suid,ro]\n"
 	 "                               memory as a directory\n"
 	 "      --disk SIZE              what the container writes goes to a disk of\n"
 	 "                               that size, kept while it runs; else to half\n"
@@ -89,8 +89,8 @@ static const struct {
 	 "      --shm-size SIZE          of /dev/shm; else half of the memory\n"
 	 "      --read-only              the root can't be written to\n"
 	 "      -p, --publish [ADDRESS:]HOST:GUEST\n"
-	 "                               a TCP port of the host; needs no network\n"
-	 "                               in the guest, and no root\n"
+	 "                               a TCP port of the host, or a range of them;\n"
+	 "                               needs no network in the guest, and no root\n"
 	 "      -P, --publish-all        what the image exposes, at free ports\n"
 	 "      --net, --network none|nat|tap=NAME[,ip=ADDRESS/PREFIX[,gw=ADDRESS]]\n"
 	 "                               the guest's network (none); nat needs root\n"
@@ -140,15 +140,17 @@ static const struct {
 	 "       [--until TIME] NAME\n"
 	 "      prints what a container of `run -d` wrote; -f goes on"},
 	{"stop", ctl_stop,
-	 "stop [-t, --time TIME] NAME...\n"
-	 "      sends the image's stop signal, and ends the microVM after TIME (10)"},
+	 "stop [-s, --signal SIGNAL] [-t, --time TIME] NAME...\n"
+	 "      sends the image's stop signal, or SIGNAL, and ends the microVM after\n"
+	 "      TIME (10); -1 is never"},
 	{"kill", ctl_kill,
 	 "kill [-s, --signal SIGNAL] NAME...\n"
 	 "      sends a signal (KILL) to the container's command"},
 	{"rm", ctl_rm,
 	 "rm [-f, --force] [-v, --volumes] NAME...\n"
-	 "      removes microVMs that have ended, with -f also others; what they\n"
-	 "      wrote goes with them, as -v says"},
+	 "      removes microVMs that have ended, with -f also others, and one that\n"
+	 "      is not there is no failure; what they wrote goes with them, as -v\n"
+	 "      says"},
 	{"snapshot", ctl_snapshot,
 	 "snapshot [--stop] [--no-sync] [--snapshot-key FILE] -o, --output DIR NAME\n"
 	 "      saves a microVM that runs into a new folder: state, memory, disks;\n"

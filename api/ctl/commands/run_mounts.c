@@ -39,12 +39,15 @@ static int add_volume(struct run_options *o, const char *source, size_t len,
 
 /*
  * Words behind the target, divided by commas. Those about SELinux and about
- * caches of docker's on other systems have nothing to do here.
+ * caches of docker's on other systems have nothing to do here, and that mounts
+ * do not spread is so anyway.
  */
 static bool read_volume_words(const char *text, bool *is_read_only)
 {
-	static const char *const idle[] = {"rw",     "z",	  "Z",
-					   "cached", "delegated", "consistent"};
+	static const char *const idle[] = {
+		"rw",	     "z",	   "Z",	      "cached",
+		"delegated", "consistent", "private", "rprivate",
+	};
 	size_t len;
 	unsigned i;
 
@@ -115,8 +118,16 @@ static bool read_tmpfs_word(struct session_mount *m, const char *word)
 	};
 	char *end;
 	unsigned long mode;
+	uint64_t id;
 	unsigned i;
 
+	/* All bits would be no id (chown(2)). */
+	if (!strncmp(word, "uid=", 4) || !strncmp(word, "gid=", 4)) {
+		if (!args_number(word + 4, &id) || id >= UINT32_MAX)
+			return false;
+		*(*word == 'u' ? &m->uid : &m->gid) = (uint32_t)id;
+		return true;
+	}
 	if (!strncmp(word, "size=", 5))
 		return value_bytes(word + 5, &m->tmp_bytes) && m->tmp_bytes;
 	if (!strncmp(word, "mode=", 5)) {
@@ -158,10 +169,11 @@ static int add_tmpfs(struct run_options *o, const char *target, size_t len,
 	rc = value_target("--tmpfs", m->target, e);
 	while (!rc && words && (word = strsep(&words, ",")))
 		if (!read_tmpfs_word(m, word))
-			rc = err_set(e, -EINVAL,
-				     "--tmpfs takes PATH[:size=SIZE,mode=MODE,"
-				     "exec,suid,ro], a MODE in octal, not '%s'",
-				     word);
+			rc = err_set(
+				e, -EINVAL,
+				"--tmpfs takes PATH[:size=SIZE,mode=MODE,"
+				"uid=N,gid=N,exec,suid,ro], a MODE in octal, not '%s'",
+				word);
 	return rc;
 }
 
@@ -211,6 +223,8 @@ static bool read_mount_word(struct mount_words *m, const char *word)
 	else if ((value = value_of(word, "readonly ro")))
 		m->is_read_only = strcmp(value, "false") != 0 &&
 				  strcmp(value, "0") != 0;
+	else if ((value = value_of(word, "bind-propagation")))
+		return !strcmp(value, "rprivate") || !strcmp(value, "private");
 	else if ((value = value_of(word, "tmpfs-size")))
 		return snprintf(m->tmpfs + len, sizeof(m->tmpfs) - len,
 				",size=%s",

@@ -29,14 +29,17 @@ enum {
 int run_take_port(const struct args *a, void *into, struct err *e)
 {
 	struct run_options *o = into;
-	int rc;
+	int count;
 
 	if (o->port_count == VM_PORTS_MAX)
-		return err_set(e, -E2BIG, "at most %d times -p", VM_PORTS_MAX);
-	rc = value_port(a->value, &o->ports[o->port_count], e);
-	if (!rc)
-		o->port_count++;
-	return rc;
+		return err_set(e, -E2BIG, "at most %d ports of -p",
+			       VM_PORTS_MAX);
+	count = value_ports(a->value, &o->ports[o->port_count],
+			    VM_PORTS_MAX - o->port_count, e);
+	if (count < 0)
+		return count;
+	o->port_count += (unsigned)count;
+	return 0;
 }
 
 static int take_env(const struct args *a, void *into, struct err *e)

@@ -44,6 +44,22 @@ static void use_resolver(struct run *r)
 		r->session.dns_options = (const char *const *)host->options;
 }
 
+/* Names that nobody resolves are found out late, and look like a fault of the
+ * network's. */
+static void warn_of_no_server(const struct run *r)
+{
+	const struct resolver *host = &r->network.resolver;
+
+	/* Without a gateway the guest finds all of it by itself. */
+	if (r->options.dns.count || host->servers ||
+	    !r->network.guest.gateway[0])
+		return;
+	ctl_complain("the guest has no name server: this host %s; --dns "
+		     "ADDRESS gives it one",
+		     host->is_local ? "has its own on its loopback alone"
+				    : "has none that the guest could reach");
+}
+
 int run_add_network(struct run *r, struct err *e)
 {
 	const struct network_claim claim = {keep_tap, r};
@@ -55,9 +71,8 @@ int run_add_network(struct run *r, struct err *e)
 		rc = network_use(&r->network, &r->options.tap, e);
 	else
 		rc = network_make(&r->network, r->vm.state.id, &claim, e);
-	if (!rc && r->network.resolver.is_local && !r->options.dns.count)
-		ctl_complain("the guest has no name server: this host's are on "
-			     "its own loopback");
+	if (!rc)
+		warn_of_no_server(r);
 	use_resolver(r);
 	r->monitor.tap = r->network.tap;
 	r->monitor.mac = r->network.mac;

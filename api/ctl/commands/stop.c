@@ -33,6 +33,7 @@ struct words {
 static const struct arg stop_options[] = {
 	{"time", "TIME", AT(time), .letter = 't'},
 	{"timeout", "TIME", AT(time)},
+	{"signal", "SIGNAL", AT(signal), .letter = 's'},
 };
 static const struct arg kill_options[] = {
 	{"signal", "SIGNAL", AT(signal), .letter = 's'},
@@ -65,18 +66,35 @@ static int read_words(struct words *w, struct args *a)
 	return -EINVAL;
 }
 
+/* Complains where that is none; absent where none is named. */
+static int read_signal(const struct words *w, const char *command, int absent)
+{
+	const int signal = w->signal ? signals_parse(w->signal) : absent;
+
+	if (signal < 0)
+		ctl_complain("%s: '%s' is no signal; TERM, SIGTERM or 15 would "
+			     "be",
+			     command, w->signal);
+	return signal;
+}
+
 int ctl_stop(int argc, char **argv)
 {
 	uint64_t patience_ms = STOP_MS;
-	int i, rc, code = CTL_OK;
+	int i, rc, signal, code = CTL_OK;
 	struct err e = {0};
 	struct args a = ARGS(stop_options, 0, argc, argv);
 	struct words w;
 
 	if (read_words(&w, &a))
 		return CTL_USAGE;
+	signal = read_signal(&w, "stop", 0);
+	if (signal < 0)
+		return CTL_USAGE;
 	if (w.time && !strcmp(w.time, "0")) {
 		patience_ms = 0;
+	} else if (w.time && !strcmp(w.time, "-1")) {
+		patience_ms = UINT64_MAX;
 	} else if (w.time && value_duration(w.time, &patience_ms, &e)) {
 		ctl_complain("stop -t: %s", e.text);
 		return CTL_USAGE;
@@ -85,7 +103,7 @@ int ctl_stop(int argc, char **argv)
 	if (patience_ms > 7 * 86400000)
 		patience_ms = 7 * 86400000;
 	for (i = 0; i < w.count; i++) {
-		rc = end_stop(w.names[i], patience_ms, &e);
+		rc = end_stop(w.names[i], signal, patience_ms, &e);
 		if (rc)
 			ctl_complain("%s", e.text);
 		if (rc >= 0)
@@ -98,21 +116,16 @@ int ctl_stop(int argc, char **argv)
 
 int ctl_kill(int argc, char **argv)
 {
-	int i, signal = SIGKILL, code = CTL_OK;
+	int i, signal, code = CTL_OK;
 	struct err e = {0};
 	struct args a = ARGS(kill_options, 0, argc, argv);
 	struct words w;
 
 	if (read_words(&w, &a))
 		return CTL_USAGE;
-	if (w.signal)
-		signal = signals_parse(w.signal);
-	if (signal < 0) {
-		ctl_complain("kill: '%s' is no signal; TERM, SIGTERM or 15 "
-			     "would be",
-			     w.signal);
+	signal = read_signal(&w, "kill", SIGKILL);
+	if (signal < 0)
 		return CTL_USAGE;
-	}
 	for (i = 0; i < w.count; i++) {
 		if (!end_kill(w.names[i], signal, &e)) {
 			puts(w.names[i]);
@@ -126,7 +139,7 @@ int ctl_kill(int argc, char **argv)
 
 int ctl_rm(int argc, char **argv)
 {
-	int i, code = CTL_OK;
+	int i, rc, code = CTL_OK;
 	struct err e = {0};
 	struct args a = ARGS(rm_options, 0, argc, argv);
 	struct words w;
@@ -134,12 +147,15 @@ int ctl_rm(int argc, char **argv)
 	if (read_words(&w, &a))
 		return CTL_USAGE;
 	for (i = 0; i < w.count; i++) {
-		if (!end_remove(w.names[i], w.is_forced, &e)) {
+		rc = end_remove(w.names[i], w.is_forced, &e);
+		if (!rc) {
 			puts(w.names[i]);
 			continue;
 		}
 		ctl_complain("%s", e.text);
-		code = CTL_REFUSED;
+		/* As with docker's, -f of what is not there is no failure. */
+		if (rc != -ENOENT || !w.is_forced)
+			code = CTL_REFUSED;
 	}
 	return code;
 }

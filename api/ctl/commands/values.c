@@ -13,6 +13,7 @@
 #include <string.h>
 #include <strings.h>
 #include <sys/resource.h>
+#include <time.h>
 
 #include "api/ctl/base/capability.h"
 
@@ -110,35 +111,143 @@ int value_cpus(const char *text, unsigned *count, struct err *e)
 	return 0;
 }
 
-int value_duration(const char *text, uint64_t *ms, struct err *e)
+/* One unit, at *at up to the next digit, as ms; 0 where it is none. */
+static double read_unit(const char **at)
 {
 	static const struct {
 		const char *unit;
 		double ms;
 	} units[] = {
-		{"", 1e3},   {"s", 1e3},    {"ms", 1},
-		{"m", 60e3}, {"h", 3600e3}, {"d", 86400e3},
+		{"s", 1e3},    {"ms", 1},      {"m", 60e3},
+		{"h", 3600e3}, {"d", 86400e3},
 	};
-	char *end;
-	double value = 0;
+	const size_t len = strcspn(*at, "0123456789");
 	unsigned i;
 
-	if (*text >= '0' && *text <= '9') {
-		value = strtod(text, &end);
-		for (i = 0; i < sizeof(units) / sizeof(units[0]); i++) {
-			if (strcmp(end, units[i].unit) != 0)
-				continue;
-			value *= units[i].ms;
-			/* A year; also no NaN, no infinity. */
-			if (!(value >= 1 && value <= 366 * 86400e3))
-				break;
-			*ms = (uint64_t)value;
-			return 0;
+	for (i = 0; i < sizeof(units) / sizeof(units[0]); i++)
+		if (strlen(units[i].unit) == len &&
+		    !strncmp(*at, units[i].unit, len)) {
+			*at += len;
+			return units[i].ms;
 		}
+	return 0;
+}
+
+int value_duration(const char *text, uint64_t *ms, struct err *e)
+{
+	const char *at = text;
+	double value = 0, part, unit;
+
+	while (read_decimal(at, &at, &part)) {
+		/* Without a unit it is seconds, and nothing beside it. */
+		if (!*at && !(value > 0))
+			unit = 1e3;
+		else
+			unit = read_unit(&at);
+		value += part * unit;
+		if (!(unit > 0) || *at)
+			continue;
+		/* A year. */
+		if (!(value >= 1 && value <= 366 * 86400e3))
+			break;
+		*ms = (uint64_t)value;
+		return 0;
 	}
 	return err_set(e, -EINVAL,
-		       "'%s' is no time: seconds, or a number with ms, s, m, h "
-		       "or d behind it",
+		       "'%s' is no time: seconds, or numbers with ms, s, m, h "
+		       "or d behind each, such as 1h30m",
+		       text);
+}
+
+/* ---- moments ------------------------------------------------------------- */
+
+#define NS_PER_S UINT64_C(1000000000)
+
+/* ".5" as ns, which may be nothing at all. */
+static uint64_t read_fraction(const char **at)
+{
+	uint64_t ns = 0, unit = NS_PER_S;
+
+	if (**at != '.')
+		return 0;
+	for (++*at; **at >= '0' && **at <= '9'; ++*at) {
+		unit /= 10;
+		ns += (uint64_t)(**at - '0') * unit;
+	}
+	return ns;
+}
+
+/* RFC 3339's zone behind a date; none is the one that we live in. */
+static bool read_zone(const char *text, struct tm *tm, int64_t *seconds)
+{
+	unsigned hours, minutes;
+	int end = 0;
+
+	tm->tm_isdst = -1;
+	*seconds = *text ? timegm(tm) : mktime(tm);
+	if (!*text || !strcasecmp(text, "Z"))
+		return true;
+	if ((*text != '+' && *text != '-') ||
+	    sscanf(text + 1, "%2u:%2u%n", &hours, &minutes, &end) != 2 ||
+	    end != 5 || text[6] || hours > 23 || minutes > 59)
+		return false;
+	*seconds -= (*text == '+' ? 1 : -1) *
+		    (int64_t)(hours * 3600 + minutes * 60);
+	return true;
+}
+
+static bool read_date(const char *text, uint64_t *ns)
+{
+	static const char *const forms[] = {
+		"%Y-%m-%dT%H:%M:%S",
+		"%Y-%m-%dT%H:%M",
+		"%Y-%m-%dT%H",
+		"%Y-%m-%d",
+	};
+	uint64_t fraction = 0;
+	const char *end;
+	int64_t seconds;
+	unsigned i;
+
+	for (i = 0; i < sizeof(forms) / sizeof(forms[0]); i++) {
+		struct tm tm = {.tm_mday = 1};
+
+		end = strptime(text, forms[i], &tm);
+		if (!end)
+			continue;
+		if (!i)
+			fraction = read_fraction(&end);
+		if (!read_zone(end, &tm, &seconds) || seconds < 0 ||
+		    (uint64_t)seconds >= UINT64_MAX / NS_PER_S)
+			return false;
+		*ns = (uint64_t)seconds * NS_PER_S + fraction;
+		return true;
+	}
+	return false;
+}
+
+int value_moment(const char *text, uint64_t now_ns, uint64_t *ns, struct err *e)
+{
+	const char *end;
+	uint64_t number = 0, ms = 0;
+
+	if (read_date(text, ns))
+		return 0;
+	if (read_number(text, &end, &number) &&
+	    (number >= NS_PER_S || !strcmp(text, "0")) &&
+	    number < UINT64_MAX / NS_PER_S) {
+		*ns = number * NS_PER_S + read_fraction(&end);
+		if (!*end)
+			return 0;
+	}
+	if (!value_duration(text, &ms, NULL)) {
+		*ns = now_ns - ms * 1000000;
+		return 0;
+	}
+	return err_set(e, -EINVAL,
+		       "it takes a time ago, such as 10m or 1h30m, seconds "
+		       "since 1970, or a date, such as 2026-11-25T12:00:00Z, "
+		       "not '%s'",
 		       text);
 }
 
@@ -169,7 +278,7 @@ int value_port(const char *text, struct forward_rule *port, struct err *e)
 	size_t len = strlen(text);
 
 	*port = (struct forward_rule){0};
-	if (len > 4 && !strcmp(text + len - 4, "/tcp"))
+	if (len > 4 && !strcasecmp(text + len - 4, "/tcp"))
 		len -= 4;
 	if (len >= sizeof(copy))
 		goto bad;
@@ -208,8 +317,64 @@ int value_port(const char *text, struct forward_rule *port, struct err *e)
 bad:
 	return err_set(e, -EINVAL,
 		       "-p takes [ADDRESS:]HOST:GUEST, TCP ports from 1 to "
-		       "65535 and an address in numbers, not '%s'",
+		       "65535, or ranges as long as one another, and an "
+		       "address in numbers, not '%s'",
 		       text);
+}
+
+/* "8000-8010", or one alone. */
+static bool read_range(const char *text, const char *stop, uint64_t *first,
+		       uint64_t *count)
+{
+	const char *end;
+	uint64_t last;
+
+	if (!read_number(text, &end, first) || *first > UINT16_MAX)
+		return false;
+	last = *first;
+	if (*end == '-' && (!read_number(end + 1, &end, &last) ||
+			    last < *first || last > UINT16_MAX))
+		return false;
+	*count = last - *first + 1;
+	return end == stop;
+}
+
+int value_ports(const char *text, struct forward_rule *ports, unsigned room,
+		struct err *e)
+{
+	const char *stop = text + strcspn(text, "/");
+	const char *guest = memrchr(text, ':', (size_t)(stop - text));
+	const char *host = guest ? memrchr(text, ':', (size_t)(guest - text))
+				 : NULL;
+	uint64_t from, to, count, same, i;
+	char one[96];
+	int rc = 0;
+
+	host = host ? host + 1 : text;
+	guest = guest ? guest + 1 : text;
+	/* What is no pair of ranges is judged as one, and so are its faults. */
+	if (!memchr(host, '-', (size_t)(stop - host)) ||
+	    !read_range(guest, stop, &to, &count) || strlen(text) > 64)
+		return value_port(text, ports, e) ? -EINVAL : 1;
+	from = 0;
+	if (host < guest && host != guest - 1 &&
+	    (!read_range(host, guest - 1, &from, &same) || same != count))
+		return value_port(text, ports, e) ? -EINVAL : 1;
+	if (count > room)
+		return err_set(e, -E2BIG, "-p %s are more ports than %u", text,
+			       room);
+	for (i = 0; i < count && !rc; i++) {
+		if (from)
+			snprintf(one, sizeof(one), "%.*s%u:%u%s",
+				 (int)(host - text), text, (unsigned)(from + i),
+				 (unsigned)(to + i), stop);
+		else
+			snprintf(one, sizeof(one), "%.*s%u%s",
+				 (int)(guest - text), text, (unsigned)(to + i),
+				 stop);
+		rc = value_port(one, &ports[i], e);
+	}
+	return rc ? rc : (int)count;
 }
 
 int value_hostname(const char *text, struct err *e)

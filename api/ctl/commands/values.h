@@ -34,14 +34,30 @@ int value_memory(const char *text, uint64_t *mib, struct err *e);
 /* "2", "0.5", "1.5": whole vCPUs, rounded up. */
 int value_cpus(const char *text, unsigned *count, struct err *e);
 
-/* "10", "10s", "1.5s", "2m", "1h", "500ms", as ms. */
+/* "10", "10s", "1.5s", "2m", "1h30m", "500ms", as ms. */
 int value_duration(const char *text, uint64_t *ms, struct err *e);
+
+/*
+ * When, as ns since 1970: what value_duration() takes is so long before now_ns;
+ * "1700000000.5" and "0" are seconds since 1970; "2026-11-25T12:00:00.5Z",
+ * "2026-11-25T12:00+02:00" and "2026-11-25" are dates, of our own time zone
+ * where they name none. Fewer seconds than 1e9 are a time ago.
+ */
+int value_moment(const char *text, uint64_t now_ns, uint64_t *ns,
+		 struct err *e);
 
 /*
  * "8080:80", "127.0.0.1:8080:80", "[::1]:8080:80" or "80", with or without
  * /tcp.
  */
 int value_port(const char *text, struct forward_rule *port, struct err *e);
+
+/*
+ * The same, or "8000-8009:8000-8009": so many as there are, at most room. How
+ * many it is, or a negative errno with a sentence.
+ */
+int value_ports(const char *text, struct forward_rule *ports, unsigned room,
+		struct err *e);
 
 /* An address in numbers, IPv4 or IPv6. */
 bool value_is_address(const char *text);

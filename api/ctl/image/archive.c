@@ -252,6 +252,11 @@ static int look_into_layout(const struct image_source *s, struct err *e)
 
 	snprintf(path, sizeof(path), "%s/index.json", s->path);
 	text = image_file_read(AT_FDCWD, path, MANIFEST_MAX, &len);
+	/* Where there is none, the tool that is to read it says so. */
+	if (!text && errno == EFBIG)
+		return err_set(e, -EINVAL,
+			       "%s is no regular file of at most %d MiB", path,
+			       MANIFEST_MAX >> 20);
 	r = check_oci(s, text, len, e);
 	free(text);
 	return r;
@@ -269,8 +274,10 @@ int image_archive_look(struct image_source *s, struct image_tools *t,
 		return look_into_layout(s, e);
 	if (s->kind != SOURCE_TAR && s->kind != SOURCE_SKOPEO)
 		return 0;
-	fd = open(s->path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0 || pread(fd, head, sizeof(head), 0) < 0)
+	fd = fd_open(s->path, O_RDONLY | O_CLOEXEC, FD_REGULAR, "archive", e);
+	if (fd < 0)
+		return fd;
+	if (pread(fd, head, sizeof(head), 0) < 0)
 		return err_errno(e, "can't read %s", s->path);
 	s->unpacker = find_unpacker(head);
 	if (s->kind != SOURCE_TAR && *s->tag)

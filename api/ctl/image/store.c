@@ -173,7 +173,9 @@ bool image_store_has(const struct image_store *s, const char *hex)
 
 char *image_file_read(int dirfd, const char *path, size_t max, size_t *len)
 {
-	CLEAN_FD int fd = openat(dirfd, path, O_RDONLY | O_CLOEXEC);
+	/* Somebody's folder may have a FIFO there, which nobody writes to. */
+	CLEAN_FD int fd = openat(dirfd, path,
+				 O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 	struct stat st;
 	char *text;
 	int r;

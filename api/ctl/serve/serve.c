@@ -18,6 +18,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "api/ctl/base/interrupt.h"
 #include "api/ctl/serve/call.h"
 #include "api/ctl/serve/client.h"
 #include "api/ctl/serve/front.h"
@@ -158,12 +159,15 @@ static void raise_limit(void)
 
 static int watch_signals(struct host *h, struct err *e)
 {
+	static const int ending[] = {SIGTERM, SIGINT, SIGHUP};
 	sigset_t set;
+	unsigned i;
 
 	sigemptyset(&set);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGHUP);
+	/* One that nohup has us ignore would come by the signalfd. */
+	for (i = 0; i < sizeof(ending) / sizeof(ending[0]); i++)
+		if (!interrupt_is_ignored(ending[i]))
+			sigaddset(&set, ending[i]);
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	signal(SIGPIPE, SIG_IGN);
 	h->signals.ready = signals_ready;

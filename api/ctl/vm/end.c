@@ -64,6 +64,7 @@ static int end_monitor(const struct vm *vm, struct err *e)
 
 struct stop {
 	struct vm vm;
+	int signal; /* 0: the image's */
 	char vsock[VM_PATH_MAX];
 	int end;	  /* owned; readable when the microVM has ended */
 	bool was_killed;  /* the command, after its time was over */
@@ -135,8 +136,10 @@ static int judge_kill(int rc, int end)
 static int end_in_order(struct stop *s, uint64_t patience_ms, struct err *e)
 {
 	const char *word = s->vm.state.stop_signal;
-	const int asked = word ? signals_parse(word) : SIGTERM;
-	int rc;
+	int asked = s->signal, rc;
+
+	if (!asked)
+		asked = word ? signals_parse(word) : SIGTERM;
 
 	if (!vm_process_is_alive(&s->vm.state.shim))
 		return shut_down(s, patience_ms, e);
@@ -163,9 +166,9 @@ static int end_in_order(struct stop *s, uint64_t patience_ms, struct err *e)
 		  : 0;
 }
 
-int end_stop(const char *name, uint64_t patience_ms, struct err *e)
+int end_stop(const char *name, int signal, uint64_t patience_ms, struct err *e)
 {
-	struct stop s = {.end = -1};
+	struct stop s = {.end = -1, .signal = signal};
 	int rc = vm_load(&s.vm, name, e), ended = 0;
 
 	if (!rc && vm_status(&s.vm) == VM_RUNNING && patience_ms) {

@@ -11,10 +11,10 @@
  */
 
 /*
- * Sends the image's stop signal, and kills the command where it has not ended
- * after patience_ms. Then disks that it could write to are synced, which takes
- * as long as there is progress, and the microVM ends. patience_ms 0: the power
- * is cut at once.
+ * Sends signal, where that is 0 the image's stop signal, and kills the command
+ * where it has not ended after patience_ms. Then disks that it could write to
+ * are synced, which takes as long as there is progress, and the microVM ends.
+ * patience_ms 0: the power is cut at once.
  *
  * Returns 0; END_KILLED with a sentence where the command was killed; or a
  * negative errno with a sentence where the microVM has ended, but perhaps not
@@ -22,7 +22,7 @@
  */
 enum { END_KILLED = 1 };
 
-int end_stop(const char *name, uint64_t patience_ms, struct err *e);
+int end_stop(const char *name, int signal, uint64_t patience_ms, struct err *e);
 
 /*
  * A signal for the container's command. SIGKILL ends the microVM where the

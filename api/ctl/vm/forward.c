@@ -201,18 +201,28 @@ static uint32_t wants(const struct end *end, const struct end *other)
 	       (other->len ? (uint32_t)EPOLLOUT : 0);
 }
 
+/* False where it can't be watched. */
+static bool watch_end(struct forward_pair *p, struct end *end,
+		      const struct end *other)
+{
+	const uint32_t events = wants(end, other);
+
+	if (end->watch.fd >= 0)
+		loop_change(p->forward->loop, &end->watch, events);
+	else if (events)
+		return !loop_add(p->forward->loop, &end->watch, end->fd, events,
+				 NULL);
+	return true;
+}
+
 static void move_bytes(struct forward_pair *p)
 {
-	struct loop *loop = p->forward->loop;
-
 	if (!fill(&p->host) || !fill(&p->guest) ||
 	    !drain(&p->host, &p->guest) || !drain(&p->guest, &p->host) ||
-	    (p->host.is_shut && p->guest.is_shut)) {
+	    (p->host.is_shut && p->guest.is_shut) ||
+	    !watch_end(p, &p->host, &p->guest) ||
+	    !watch_end(p, &p->guest, &p->host))
 		end_pair(p);
-		return;
-	}
-	loop_change(loop, &p->host.watch, wants(&p->host, &p->guest));
-	loop_change(loop, &p->guest.watch, wants(&p->guest, &p->host));
 }
 
 static void end_ready(struct loop_watch *w, uint32_t events)
@@ -227,10 +237,13 @@ static void end_ready(struct loop_watch *w, uint32_t events)
 		return;
 	}
 	if (p->is_open) {
-		/* A hang-up comes even when nothing is asked for. */
-		if (events & EPOLLHUP && !(events & EPOLLIN) &&
+		/* A hang-up comes even when nothing is asked for, again and
+		 * again. It says that both ways of this end were shut, and what
+		 * the kernel and we still have of it is to arrive all the same:
+		 * it is watched anew when it may be read. */
+		if (events & EPOLLHUP &&
 		    !wants(end, end == &p->host ? &p->guest : &p->host))
-			end_pair(p);
+			loop_delete(p->forward->loop, w);
 		else
 			move_bytes(p);
 		return;

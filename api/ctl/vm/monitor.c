@@ -156,6 +156,7 @@ struct names {
 	const char *drives[MONITOR_DRIVES_MAX];
 	const char *tap;
 	const char *vsock;
+	const char *console;
 };
 
 const char *monitor_drive_id(const struct monitor_plan *plan, unsigned i,
@@ -211,6 +212,10 @@ static char *make_config(const struct monitor_plan *plan,
 					      "eth0", "host_dev_name",
 					      names->tap, "guest_mac",
 					      plan->mac));
+	if (config && plan->has_console)
+		json_object_set_new(
+			config, "serial",
+			json_pack("{s:s}", "serial_out_path", names->console));
 	text = config ? json_dumps(config, JSON_COMPACT) : NULL;
 	json_decref(config);
 	if (!text)
@@ -228,11 +233,12 @@ int monitor_configure(const struct vm *vm, const struct monitor_plan *plan,
 		.initrd = plan->files->initrd,
 		.tap = plan->tap,
 	};
-	char path[VM_PATH_MAX], vsock[VM_PATH_MAX], *text;
+	char path[VM_PATH_MAX], vsock[VM_PATH_MAX], console[PATH_MAX], *text;
 	unsigned i;
 	int rc;
 
 	names.vsock = vm_path(vm, "vsock.sock", vsock);
+	names.console = vm_disk_path(vm, "console.log", console);
 	for (i = 0; i < plan->drive_count; i++)
 		names.drives[i] = plan->drives[i].path;
 	text = make_config(plan, &names, e);
@@ -247,7 +253,7 @@ int monitor_configure(const struct vm *vm, const struct monitor_plan *plan,
 
 struct hands {
 	struct handed handed;
-	struct handed_name kernel, initrd, tap, config;
+	struct handed_name kernel, initrd, tap, config, console;
 	struct handed_name drives[MONITOR_DRIVES_MAX];
 	int kvm, api, vsock; /* handed's */
 	char *load;	     /* owned: the request */
@@ -298,6 +304,7 @@ static int add_config(struct hands *h, const struct monitor_plan *plan,
 		.initrd = h->initrd.text,
 		.tap = h->tap.text,
 		.vsock = VSOCK_IN_JAIL,
+		.console = h->console.text,
 	};
 	unsigned i;
 	char *text;
@@ -366,6 +373,27 @@ static int add_saved(struct hands *h, const struct vm *vm,
 	return h->load ? 0 : err_set(e, -ENOMEM, "no memory for a request");
 }
 
+/*
+ * The kernel's messages, which the monitor bounds in a file that it is told of
+ * as its serial port's, and not in what its standard output leads to.
+ */
+static int add_console(struct hands *h, const struct vm *vm,
+		       const struct monitor_plan *plan, struct err *e)
+{
+	char path[PATH_MAX];
+	CLEAN_FD int fd = -1;
+	int rc;
+
+	if (!plan->has_console)
+		return 0;
+	fd = open(vm_disk_path(vm, "console.log", path),
+		  O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return err_errno(e, "can't write %s", path);
+	rc = handed_copy(&h->handed, fd, "console.log", &h->console, e);
+	return rc < 0 ? rc : 0;
+}
+
 static int hand_over(struct hands *h, const struct vm *vm,
 		     const struct monitor_plan *plan, struct err *e)
 {
@@ -375,6 +403,8 @@ static int hand_over(struct hands *h, const struct vm *vm,
 		rc = add_socket(h, vm, "api.sock", &h->api, e);
 	if (!rc)
 		rc = add_socket(h, vm, "vsock.sock", &h->vsock, e);
+	if (!rc)
+		rc = add_console(h, vm, plan, e);
 	if (rc)
 		return rc;
 	return plan->state_fd > 0 ? add_saved(h, vm, plan, e)
@@ -452,7 +482,6 @@ int monitor_start(const struct vm *vm, const struct monitor_plan *plan,
 {
 	CLEAN_FD int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	char path[PATH_MAX];
-	CLEAN_FD int console = -1;
 	CLEAN_FD int log = open_log(vm_path(vm, "monitor.log", path), e);
 	struct hands hands = {0};
 	int fds[3] = {null, null, log}, rc;
@@ -461,12 +490,6 @@ int monitor_start(const struct vm *vm, const struct monitor_plan *plan,
 		return log;
 	if (null < 0)
 		return err_errno(e, "can't open /dev/null");
-	if (plan->has_console) {
-		console = open_log(vm_disk_path(vm, "console.log", path), e);
-		if (console < 0)
-			return console;
-		fds[1] = console;
-	}
 	rc = hand_over(&hands, vm, plan, e);
 	rc = rc ? rc : order(vm, plan, &hands, e);
 	if (!rc)

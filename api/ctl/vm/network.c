@@ -202,6 +202,8 @@ int network_make(struct network *n, const char *id,
 		return rc;
 	set_mac(n, id);
 	find_dns(n);
+	/* The guest has no address that reaches others. */
+	resolver_keep_ipv4(&n->resolver);
 	rc = allow_forwarding(n, e);
 	return rc ? rc : nat_make(n, id, e);
 }

@@ -104,6 +104,21 @@ void resolver_read(struct resolver *r, const char *path, const char *upstream)
 	r->is_local = !r->servers;
 }
 
+void resolver_keep_ipv4(struct resolver *r)
+{
+	char **from = r->servers, **to = r->servers;
+
+	for (; from && *from; from++)
+		if (strchr(*from, ':'))
+			free(*from);
+		else
+			*to++ = *from;
+	if (to)
+		*to = NULL;
+	if (to == r->servers)
+		free_list(&r->servers);
+}
+
 void resolver_fini(struct resolver *r)
 {
 	free_list(&r->servers);

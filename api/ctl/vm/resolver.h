@@ -20,5 +20,8 @@ struct resolver {
  */
 void resolver_read(struct resolver *r, const char *path, const char *upstream);
 
+/* Leaves out servers of IPv6, for a guest that has no address of that. */
+void resolver_keep_ipv4(struct resolver *r);
+
 /* Accepts a zeroed struct. */
 void resolver_fini(struct resolver *r);

@@ -358,7 +358,7 @@ static int save(struct saving *s, struct err *e)
 /* Its life goes on elsewhere; what it would still write is not to be. */
 static int end_original(const struct saving *s, struct err *e)
 {
-	const int rc = end_stop(s->vm.state.name, 0, e);
+	const int rc = end_stop(s->vm.state.name, 0, 0, e);
 
 	return rc < 0 ? rc : 0;
 }

@@ -516,7 +516,8 @@ static void end(struct shim *s)
 	if (!vm->state.is_kept)
 		gone = !vm_remove(vm, NULL);
 	wait_monitor(s);
-	cell_remove(vm->dir, vm->state.uid);
+	/* Once the folder has gone, another may have its name, and a jail. */
+	cell_remove(gone ? "" : vm->dir, vm->state.uid);
 	/* Where the monitor was in the way until now. */
 	if (!vm->state.is_kept && !gone)
 		vm_remove(vm, NULL);
