@@ -89,11 +89,11 @@ ARCH_x86_64 := x86 state load elf bzimage entry cpuid features template ioapic e
 ARCH_aarch64 := arm caches gic image load register state tree
 MACHINE := cpus machine saved marked forked
 VIRTIO  := iov ring patience virtio virtio_state mmio
-DEVICES := block block_turn block_worker block_file block_request block_overlay block_overlay_fork \
+DEVICES := block block_turn block_file block_request block_overlay block_overlay_fork \
 	block_overlay_state block_async net net_rx net_tx \
 	net_ctrl net_pair net_offload net_state limiter_state tap vsock vsock_packet vsock_conn \
 	vsock_table vsock_device vsock_tx vsock_rx vsock_host uart uart_state uart_sink \
-	i8042 power power_key generation
+	i8042 power power_key generation worker
 JSON    := json
 API     := http connection server listener socket_file text_file options \
 	config config_id config_drives config_net config_metrics config_fields \
@@ -443,6 +443,7 @@ EXTRA_tap := $(KVM_FAKES)
 EXTRA_net := $(NET_BENCH)
 EXTRA_net_rx := $(NET_BENCH)
 EXTRA_net_tx := $(NET_BENCH)
+EXTRA_net_change := $(NET_BENCH)
 EXTRA_net_haste := $(NET_BENCH)
 EXTRA_net_turns := $(NET_BENCH)
 EXTRA_net_state := $(NET_BENCH) tests/unit/state_bench
