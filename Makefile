@@ -279,7 +279,7 @@ $(GUEST)/bench-guest: guest/bench/guest.S tests/guests/bare.ld
 BARE := reset poweroff triple_fault hello spin tick halt nowhere lost keys \
 	interrupt generation
 # Of parts of the hostile guest, and what it is linked of.
-MADE := echoer hostile pair reader slow_disk ticker dirtier vsocker errands scribbler toucher
+MADE := echoer hostile net_storm pair reader slow_disk ticker dirtier vsocker errands scribbler toucher
 
 .PHONY: guest kernel bare-guests
 guest: kernel $(GUEST)/initrd $(GUEST)/bench-initrd $(GUEST)/bench-work.initrd \
@@ -379,6 +379,7 @@ BARE_CFLAGS := -m32 -march=i686 -mmmx -std=gnu17 -O2 -ffreestanding -fno-pic \
 	-mgeneral-regs-only $(WARN)
 
 PARTS_hostile := hostile $(HOSTILE:%=hostile_%)
+PARTS_net_storm := net_storm hostile_start hostile_machine hostile_device
 PARTS_slow_disk := slow_disk hostile_start hostile_machine hostile_device
 PARTS_scribbler := scribbler hostile_start hostile_machine hostile_device \
 	hostile_block
