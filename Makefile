@@ -92,7 +92,7 @@ VIRTIO  := iov ring patience virtio virtio_state mmio
 DEVICES := block block_turn block_file block_request block_overlay block_overlay_fork \
 	block_overlay_state block_async net net_rx net_tx \
 	net_ctrl net_pair net_offload net_state limiter_state tap vsock vsock_packet vsock_conn \
-	vsock_table vsock_device vsock_tx vsock_rx vsock_host uart uart_state uart_sink \
+	vsock_table vsock_device vsock_tx vsock_rx vsock_host uart uart_out uart_state uart_sink \
 	i8042 power power_key generation worker
 JSON    := json
 API     := http connection server listener socket_file text_file options \
@@ -450,6 +450,7 @@ EXTRA_net_turns := $(NET_BENCH)
 EXTRA_net_state := $(NET_BENCH) tests/unit/state_bench
 EXTRA_uart := $(KVM_FAKES) tests/unit/uart_bench
 EXTRA_uart_input := $(EXTRA_uart)
+EXTRA_uart_out := $(EXTRA_uart)
 EXTRA_uart_state := $(EXTRA_uart) tests/unit/state_bench
 EXTRA_i8042_state := $(KVM_FAKES) tests/unit/state_bench
 EXTRA_power_key := $(KVM_FAKES) tests/unit/state_bench

@@ -36,23 +36,27 @@ static void tell(struct worker *w, struct worker_job *j, int rc)
 /* Nothing of the guest's is done by a thread that could not be confined. */
 static int confine(const struct worker *w)
 {
-	const struct device_host *host = w->device->host;
+	const struct device *d = w->device;
+	const struct device_host *host = d->host;
 	struct err e;
 
 	if (!host->confine || !host->confine(host->machine, &e))
 		return 0;
-	log_error("%s %s: %s", w->device->name, w->device->id, e.text);
+	log_error("%s %s: %s", d->name ? d->name : d->ops->name,
+		  d->id ? d->id : "", e.text);
 	return -EPERM;
 }
 
 static void *worker_main(void *arg)
 {
 	struct worker *w = arg;
+	const char *id = w->device->id;
 	struct worker_job *j;
 	char name[16];
 	int broken, rc;
 
-	snprintf(name, sizeof(name), "%s %.10s", w->ops->thread, w->device->id);
+	snprintf(name, sizeof(name), "%s%s%.10s", w->ops->thread, id ? " " : "",
+		 id ? id : "");
 	log_set_thread(name);
 	broken = confine(w);
 	mutex_lock(&w->device->lock);

@@ -129,9 +129,9 @@ static const struct rule loop_rules[] = {
 };
 
 /*
- * The thread of a drive or of a network interface. It is the loop thread's
- * child and so has its filter on too: what stands here stands there, with what
- * making threads takes.
+ * The thread of a drive, a network interface or a serial port. It is the loop
+ * thread's child and so has its filter on too: what stands here stands there,
+ * with what making threads takes.
  */
 static const struct rule worker_rules[] = {
 	CALL("preadv", "Sync: reads"),
@@ -143,6 +143,8 @@ static const struct rule worker_rules[] = {
 	IOCTL(TUNSETOFFLOAD, "what a network driver takes from now on"),
 	CALL("futex", "waiting for work; the lock of the device"),
 	CALL("write", "interrupts, waking the loop thread, log lines"),
+	CALL("ftruncate", "a slow file of the serial port's begins anew"),
+	CALL("newfstatat", "the same: how much is in it"),
 	CALL("clock_gettime", "times of the log, where the vDSO has no clock"),
 	CALL("rt_sigprocmask", "the thread's end"),
 	CALL("madvise",
