@@ -89,11 +89,11 @@ ARCH_x86_64 := x86 state load elf bzimage entry cpuid features template ioapic e
 ARCH_aarch64 := arm caches gic image load register state tree
 MACHINE := cpus machine saved marked forked
 VIRTIO  := iov ring patience virtio virtio_state mmio
-DEVICES := block block_turn block_worker block_file block_request block_overlay block_overlay_fork \
+DEVICES := block block_turn block_file block_request block_overlay block_overlay_fork \
 	block_overlay_state block_async net net_rx net_tx \
 	net_ctrl net_pair net_offload net_state limiter_state tap vsock vsock_packet vsock_conn \
-	vsock_table vsock_device vsock_tx vsock_rx vsock_host uart uart_state uart_sink \
-	i8042 power power_key generation
+	vsock_table vsock_device vsock_tx vsock_rx vsock_host uart uart_out uart_state uart_sink \
+	i8042 power power_key generation worker
 JSON    := json
 API     := http connection server listener socket_file text_file options \
 	config config_id config_drives config_net config_metrics config_fields \
@@ -279,7 +279,7 @@ $(GUEST)/bench-guest: guest/bench/guest.S tests/guests/bare.ld
 BARE := reset poweroff triple_fault hello spin tick halt nowhere lost keys \
 	interrupt generation
 # Of parts of the hostile guest, and what it is linked of.
-MADE := echoer hostile pair reader slow_disk ticker dirtier vsocker errands scribbler toucher
+MADE := echoer hostile net_storm pair reader slow_disk ticker dirtier vsocker errands scribbler toucher
 
 .PHONY: guest kernel bare-guests
 guest: kernel $(GUEST)/initrd $(GUEST)/bench-initrd $(GUEST)/bench-work.initrd \
@@ -379,6 +379,7 @@ BARE_CFLAGS := -m32 -march=i686 -mmmx -std=gnu17 -O2 -ffreestanding -fno-pic \
 	-mgeneral-regs-only $(WARN)
 
 PARTS_hostile := hostile $(HOSTILE:%=hostile_%)
+PARTS_net_storm := net_storm hostile_start hostile_machine hostile_device
 PARTS_slow_disk := slow_disk hostile_start hostile_machine hostile_device
 PARTS_scribbler := scribbler hostile_start hostile_machine hostile_device \
 	hostile_block
@@ -443,11 +444,13 @@ EXTRA_tap := $(KVM_FAKES)
 EXTRA_net := $(NET_BENCH)
 EXTRA_net_rx := $(NET_BENCH)
 EXTRA_net_tx := $(NET_BENCH)
+EXTRA_net_change := $(NET_BENCH)
 EXTRA_net_haste := $(NET_BENCH)
 EXTRA_net_turns := $(NET_BENCH)
 EXTRA_net_state := $(NET_BENCH) tests/unit/state_bench
 EXTRA_uart := $(KVM_FAKES) tests/unit/uart_bench
 EXTRA_uart_input := $(EXTRA_uart)
+EXTRA_uart_out := $(EXTRA_uart)
 EXTRA_uart_state := $(EXTRA_uart) tests/unit/state_bench
 EXTRA_i8042_state := $(KVM_FAKES) tests/unit/state_bench
 EXTRA_power_key := $(KVM_FAKES) tests/unit/state_bench

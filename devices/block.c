@@ -215,7 +215,6 @@ static int open_file(struct block *b, const struct block_config *config,
 		return rc;
 	b->engine = BLOCK_SYNC;
 	rc = block_overlay_new(&b->overlay, &b->file, &config->overlay, e);
-	b->worker.overlay = b->overlay;
 	return rc ? err_context(e, "the drive %s", config->id) : 0;
 }
 

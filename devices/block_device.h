@@ -9,10 +9,10 @@
 #include "devices/block_file.h"
 #include "devices/block_overlay.h"
 #include "devices/block_request.h"
-#include "devices/block_worker.h"
 #include "devices/virtio/patience.h"
 #include "devices/virtio/turn.h"
 #include "devices/virtio/virtio.h"
+#include "devices/worker.h"
 #include "vmm/event/limiter.h"
 
 /*
@@ -49,7 +49,7 @@ struct block {
 	bool is_writeback;
 	enum block_engine engine;
 	struct block_async async; /* its ring is made with the first request */
-	struct block_worker worker;
+	struct worker worker;	  /* what may wait for the disk, but the ring */
 	struct limiter limiter;
 	struct block_request *slots; /* owned */
 	struct block_request *free_slots;

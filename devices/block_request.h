@@ -7,6 +7,7 @@
 #include "devices/block_file.h"
 #include "devices/virtio/iov.h"
 #include "devices/virtio/ring.h"
+#include "devices/worker.h"
 
 /*
  * One request of the driver (virtio 1.2, 5.2.6): a 16-byte header, data, one
@@ -38,7 +39,8 @@ enum block_op {
 };
 
 struct block_request {
-	struct vq *vq; /* borrowed: the device */
+	struct worker_job job; /* where a thread is to wait for it */
+	struct vq *vq;	       /* borrowed: the device */
 	struct vq_chain chain;
 	enum block_op op;
 	enum block_status status;
@@ -49,7 +51,7 @@ struct block_request {
 	size_t bytes;		    /* of data at first */
 	size_t room;		    /* bytes for the driver to read, at first */
 	uint8_t *status_at;	    /* guest-shared */
-	struct block_request *next; /* among those that are free, or wait */
+	struct block_request *next; /* among those that are free */
 };
 
 /* What a request is judged by. */

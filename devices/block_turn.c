@@ -156,17 +156,41 @@ static bool is_awaited(const struct block *b)
 	return b->is_starved || b->has_next || b->virtio.is_draining;
 }
 
-/* The driver hears of it from here; the rest is the loop thread's. */
-static void worker_done(void *owner, struct block_request *r, int rc)
+static int carry_out(struct block *b, struct block_request *r)
 {
-	struct block *b = owner;
+	int rc;
+
+	if (b->overlay)
+		return block_overlay_perform(b->overlay, r);
+	rc = block_request_perform(r, &b->file);
+	if (!rc && r->syncs)
+		rc = block_file_flush(&b->file);
+	return rc;
+}
+
+static int worker_perform(struct device *d, struct worker_job *j)
+{
+	return carry_out((struct block *)d,
+			 container_of(j, struct block_request, job));
+}
+
+/* The driver hears of it from here; the rest is the loop thread's. */
+static void worker_done(struct device *d, struct worker_job *j, int rc)
+{
+	struct block *b = (struct block *)d;
 
 	mutex_held(&b->virtio.device.lock);
-	ended(b, r, rc);
+	ended(b, container_of(j, struct block_request, job), rc);
 	publish(b);
 	if (is_awaited(b))
 		virtio_kick_again(&b->virtio);
 }
+
+static const struct worker_ops disk_ops = {
+	.thread = "disk",
+	.perform = worker_perform,
+	.done = worker_done,
+};
 
 /* ---- the engines ----------------------------------------------------------
  */
@@ -208,7 +232,7 @@ static void close_ring(struct block *b)
 
 void block_close_engines(struct block *b)
 {
-	block_worker_stop(&b->worker);
+	worker_stop(&b->worker);
 	close_ring(b);
 }
 
@@ -254,7 +278,7 @@ static void perform_here(struct block *b, struct block_request *r, int why)
 	log_warn_limited("drive %s: no thread to wait for the disk: %s; "
 			 "everything waits for it now",
 			 b->id, strerror(-why));
-	rc = block_worker_perform(&b->worker, r);
+	rc = carry_out(b, r);
 	finish(b, r, rc);
 }
 
@@ -279,7 +303,8 @@ static void perform(struct block *b, struct block_request *r)
 		block_async_begin(&b->async, r);
 		return;
 	}
-	rc = block_worker_add(&b->worker, r);
+	b->file.is_hurried = false;
+	rc = worker_add(&b->worker, &r->job);
 	if (rc)
 		perform_here(b, r, rc);
 	else
@@ -465,11 +490,7 @@ static void limiter_ready(struct limiter *l)
 
 void block_turn_init(struct block *b)
 {
-	b->worker.device = &b->virtio.device;
-	b->worker.file = &b->file;
-	b->worker.done = worker_done;
-	b->worker.owner = b;
-	block_worker_init(&b->worker);
+	worker_init(&b->worker, &disk_ops, &b->virtio.device);
 	b->limiter.ready = limiter_ready;
 }
 
@@ -482,8 +503,10 @@ bool block_quiesce(struct virtio *v)
 
 	mutex_held(&b->virtio.device.lock);
 	/* Nobody wants to know how it ended. */
-	if (v->is_resetting || v->is_stopping)
-		block_worker_cancel(&b->worker);
+	if (v->is_resetting || v->is_stopping) {
+		b->file.is_hurried = true;
+		worker_cancel(&b->worker);
+	}
 	/* The first look is a vCPU's; what follows comes from the loop. */
 	if (b->async.uring.is_open && (v->is_draining || v->is_stopping)) {
 		block_async_reap(&b->async);

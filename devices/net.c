@@ -5,7 +5,7 @@
  * Queues come in pairs, 2n from the tap and 2n + 1 to it, and pair n has queue
  * n of the tap. Behind the pairs there is the control queue: behind all that
  * are offered with MQ, behind the first pair without (5.1.2). The first pair's
- * tap is always attached, the others' by the driver's command and until a
+ * tap is always attached, the others' by the driver's commands and until a
  * reset. They only spread the guest's work over its vCPUs: one thread serves
  * them all.
  *
@@ -38,11 +38,6 @@ struct net_layout {
 static struct net *net_of(struct virtio *v)
 {
 	return (struct net *)v;
-}
-
-static unsigned ctrl_index(const struct net *n)
-{
-	return 2 * (virtio_has(&n->virtio, NET_F_MQ) ? n->pair_count : 1);
 }
 
 /* ---- turns --------------------------------------------------------------- */
@@ -102,7 +97,7 @@ static void serve_ctrl(struct limiter *l)
 	struct net *n = container_of(l, struct net, ctrl_limiter);
 
 	mutex_lock(&n->virtio.device.lock);
-	net_ctrl_turn(n, &n->virtio.queues[ctrl_index(n)]);
+	net_ctrl_turn(n, net_ctrl_queue(n));
 	mutex_unlock(&n->virtio.device.lock);
 }
 
@@ -165,7 +160,7 @@ static bool net_quiesce(struct virtio *v)
 
 	for (i = 0; i < n->pair_count; i++)
 		net_rx_quiesce(&n->pairs[i]);
-	return true;
+	return net_ctrl_quiesce(n);
 }
 
 /*
@@ -199,7 +194,7 @@ static struct net_pair *pair_amiss(struct net *n)
 	unsigned i;
 
 	for (i = 1; i < n->pair_count; i++)
-		if (net_is_enabled(&n->pairs[i]) != (i < n->wanted_pairs))
+		if (n->pairs[i].tap.is_attached != (i < n->wanted_pairs))
 			return &n->pairs[i];
 	return NULL;
 }
@@ -207,7 +202,7 @@ static struct net_pair *pair_amiss(struct net *n)
 /* One ioctl, for which the host's kernel may wait for all its processors. */
 static int settle_one(struct net *n, struct net_pair *amiss, uint32_t offloads)
 {
-	const bool is_missing = amiss && !net_is_enabled(amiss);
+	const bool is_missing = amiss && !amiss->tap.is_attached;
 	int rc;
 
 	if (amiss) {
@@ -233,6 +228,7 @@ static bool net_settle(struct virtio *v) REQUIRES(v->device.lock)
 	struct net *n = net_of(v);
 	struct net_pair *amiss;
 	uint32_t offloads;
+	unsigned i;
 	int rc;
 
 	if (n->is_settled || n->is_tapless)
@@ -249,6 +245,8 @@ static bool net_settle(struct virtio *v) REQUIRES(v->device.lock)
 		else if (rc && amiss->index < n->wanted_pairs)
 			n->wanted_pairs = amiss->index;
 	}
+	for (i = 1; i < n->pair_count; i++)
+		n->pairs[i].is_enabled = n->pairs[i].tap.is_attached;
 	n->is_settled = true;
 	virtio_kick_again(v);
 	return true;
@@ -262,7 +260,7 @@ static void net_kick_all(struct virtio *v) REQUIRES(v->device.lock)
 		connect_to_loop(n);
 	watch_taps(n);
 	/* Each looks whether its queues are live, and its taps settled. */
-	net_ctrl_turn(n, &v->queues[ctrl_index(n)]);
+	net_ctrl_turn(n, net_ctrl_queue(n));
 	serve_rx(n);
 	serve_tx(n);
 }
@@ -309,6 +307,8 @@ static void net_free(struct virtio *v)
 	const struct device_host *host = v->device.host;
 	unsigned i;
 
+	n->change.is_hurried = true;
+	worker_stop(&n->worker);
 	limiter_stop(&n->rx_limiter);
 	limiter_stop(&n->tx_limiter);
 	limiter_stop(&n->ctrl_limiter);
@@ -414,6 +414,8 @@ int net_new(struct device **out, const struct net_config *config, struct err *e)
 		n->pairs[i].tap.fd = -1;
 		n->pairs[i].watch.fd = -1;
 	}
+	net_ctrl_init(n);
+	n->pairs[0].is_enabled = true;
 	n->pair_count = pairs;
 	n->is_tapless = !config->tap_name && config->tap_fd < 0;
 	n->id = strdup(config->id);

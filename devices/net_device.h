@@ -10,6 +10,7 @@
 #include "devices/virtio/ring.h"
 #include "devices/virtio/turn.h"
 #include "devices/virtio/virtio.h"
+#include "devices/worker.h"
 #include "vmm/base/le.h"
 #include "vmm/event/limiter.h"
 #include "vmm/event/loop.h"
@@ -132,11 +133,27 @@ struct net_tx {
 struct net_pair {
 	struct net *net; /* borrowed */
 	unsigned index;
-	struct tap tap;		 /* owned */
+	/* Owned. Beyond its fd: net_change's while that is under way. */
+	struct tap tap;
+	bool is_enabled;	 /* frames go in and out */
 	struct loop_watch watch; /* of the tap */
 	bool watches_out;
 	struct net_rx rx;
 	struct net_tx tx;
+};
+
+/*
+ * What a driver's command wants of the taps. The worker sees to it, since it
+ * waits for the host; until it has, no other command is begun.
+ */
+struct net_change {
+	struct worker_job job;
+	unsigned pairs, pairs_before;
+	uint32_t offloads;
+	/* Nobody wants it any more: no further step. Thread: any. */
+	_Atomic bool is_hurried;
+	uint16_t head;	    /* of the command, whose answer is to be written */
+	uint8_t *answer_at; /* guest-shared */
 };
 
 struct net_counters {
@@ -164,6 +181,8 @@ struct net {
 	struct limiter rx_limiter;
 	struct limiter tx_limiter;
 	struct limiter ctrl_limiter; /* see net_ctrl.c */
+	struct worker worker;	     /* has no more than the change */
+	struct net_change change;
 	struct net_counters counters;
 	/* What is being taken from a queue; nothing stays here. */
 	struct vq_chain chain;
@@ -180,13 +199,21 @@ struct net {
 /* Whether frames go in and out: the first pair's always, others' on demand. */
 static inline bool net_is_enabled(const struct net_pair *p)
 {
-	return p->tap.is_attached;
+	return p->is_enabled;
 }
 
 /* Not while the taps are being set up, nor while the device is held. */
 static inline bool net_may_move(const struct net *n)
 {
 	return n->is_settled && !n->virtio.is_held;
+}
+
+/* 5.1.2: behind all pairs that are offered with MQ, else behind the first. */
+static inline struct vq *net_ctrl_queue(struct net *n)
+{
+	const bool has_all = virtio_has(&n->virtio, NET_F_MQ);
+
+	return &n->virtio.queues[2 * (has_all ? n->pair_count : 1)];
 }
 
 /* A pair's queues. */
@@ -203,11 +230,19 @@ static inline struct vq *net_tx_queue(struct net_pair *p)
 /* net_pair.c: has the loop tell of the tap; so its thread alone may. */
 void net_watch_tap(struct net_pair *p);
 
+/* How many there are, of 1 to pair_count. */
+unsigned net_enabled_pairs(const struct net *n);
+
 /*
- * Uses so many pairs, of 1 to pair_count. 0 or a negative errno, then with as
- * many as before. Thread: the loop's.
+ * From one number of pairs to another, in three steps: those that go rest
+ * (thread: the loop's); their queues of the tap are detached, or new ones
+ * attached, which may take long (thread: any, lock not held; 0, -ECANCELED once
+ * c->is_hurried, or a negative errno with as many as before); those that came
+ * work, and the loop, kicked again, watches their taps.
  */
-int net_enable_pairs(struct net *n, unsigned count);
+void net_disable_pairs(struct net *n, unsigned count);
+int net_attach_pairs(struct net *n, const struct net_change *c);
+void net_enable_pairs(struct net *n, unsigned count);
 
 /* net_offload.c: what can be offered on a tap that can leave this undone. */
 uint64_t net_offload_features(uint32_t tap);
@@ -215,7 +250,7 @@ uint64_t net_offload_features(uint32_t tap);
 uint64_t net_guest_offloads(const struct net *n);
 /* What these allow the taps to give, in words of tap.h. */
 uint32_t net_tap_offloads(uint64_t features);
-/* Has the taps give that. 0 or a negative errno. */
+/* Has the taps give that, which may take long. 0 or a negative errno. */
 int net_apply_offloads(struct net *n, uint32_t wanted);
 
 /* What net_ctrl_turn() takes its commands from. */
@@ -225,6 +260,15 @@ extern const struct limiter_config net_ctrl_limit;
 void net_rx_turn(struct net_pair *p);
 void net_tx_turn(struct net_pair *p);
 void net_ctrl_turn(struct net *n, struct vq *vq);
+
+/* Sets up n->worker. */
+void net_ctrl_init(struct net *n);
+
+/*
+ * False while a command is under way, which is brief where nobody wants it any
+ * more.
+ */
+bool net_ctrl_quiesce(struct net *n);
 
 /*
  * Gives the buffers back to the queue, as if they had not been taken. A frame

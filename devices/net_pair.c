@@ -1,4 +1,5 @@
 /* A pair of queues and its queue of the tap: watched, attached, detached. */
+#include <errno.h>
 #include <sys/epoll.h>
 
 #include "devices/net_device.h"
@@ -39,47 +40,55 @@ void net_watch_tap(struct net_pair *p)
 	p->watches_out = false;
 }
 
-/* Both wait for a grace period of the host's kernel, at the host's expense. */
-static int enable(struct net_pair *p)
+unsigned net_enabled_pairs(const struct net *n)
 {
-	int rc = tap_attach(&p->tap, true);
+	unsigned count = 1;
 
-	limiter_charge(&p->net->ctrl_limiter, 0);
-	if (rc)
-		return rc;
-	net_watch_tap(p);
-	p->tx.is_blocked = false;
-	p->rx.may_have_frames = true;
-	return 0;
+	while (count < n->pair_count && net_is_enabled(&n->pairs[count]))
+		count++;
+	return count;
 }
 
-static void disable(struct net_pair *p)
+/* Before their taps are detached: one that is not attached is never silent. */
+void net_disable_pairs(struct net *n, unsigned count)
 {
-	if (!net_is_enabled(p))
-		return;
-	limiter_charge(&p->net->ctrl_limiter, 0);
-	net_rx_quiesce(p);
-	/* One that is not attached is never silent. */
-	loop_delete(p->net->virtio.device.host->loop, &p->watch);
-	(void)tap_attach(&p->tap, false);
+	struct loop *loop = n->virtio.device.host->loop;
+	unsigned i;
+
+	for (i = count; i < n->pair_count; i++) {
+		net_rx_quiesce(&n->pairs[i]);
+		n->pairs[i].is_enabled = false;
+		loop_delete(loop, &n->pairs[i].watch);
+	}
 }
 
-int net_enable_pairs(struct net *n, unsigned count)
+/* Each step waits for the host's kernel, at the host's expense. */
+int net_attach_pairs(struct net *n, const struct net_change *c)
 {
-	unsigned before = 1;
+	unsigned count = c->pairs;
 	unsigned i;
 	int rc = 0;
 
-	while (before < n->pair_count && net_is_enabled(&n->pairs[before]))
-		before++;
-	for (i = before; i < count && !rc; i++)
-		rc = enable(&n->pairs[i]);
+	for (i = 1; i < count && !rc; i++)
+		rc = c->is_hurried ? -ECANCELED
+				   : tap_attach(&n->pairs[i].tap, true);
 	if (rc)
-		count = before;
-	for (i = count; i < n->pair_count; i++)
-		disable(&n->pairs[i]);
+		count = c->pairs_before;
+	for (i = count; i < n->pair_count && !c->is_hurried; i++)
+		(void)tap_attach(&n->pairs[i].tap, false);
+	return i < n->pair_count ? -ECANCELED : rc;
+}
+
+void net_enable_pairs(struct net *n, unsigned count)
+{
+	unsigned i;
+
+	for (i = 1; i < count; i++) {
+		if (net_is_enabled(&n->pairs[i]))
+			continue;
+		n->pairs[i].is_enabled = true;
+		n->pairs[i].tx.is_blocked = false;
+		n->pairs[i].rx.may_have_frames = true;
+	}
 	n->wanted_pairs = count;
-	/* Their queues are filled already. */
-	virtio_kick_again(&n->virtio);
-	return rc;
 }

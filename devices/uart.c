@@ -3,10 +3,9 @@
  * II). The line is infinitely fast, and without errors but one: overrun.
  *
  * Output. A vCPU thread puts each byte into a ring and wakes the loop thread
- * when the ring was empty; the loop thread writes as much as the reader takes
- * at once. So a slow terminal costs the guest nothing, and a burst costs one
- * wake-up. Only the loop thread takes bytes out, so it writes them from the
- * ring without the lock. A full ring drops the newest bytes and counts them.
+ * when the ring was empty, which writes as much as the reader takes at once
+ * (uart_out.c). So a slow terminal costs the guest nothing, and a burst costs
+ * one wake-up. A full ring drops the newest bytes and counts them.
  *
  * Input. The loop thread reads while the receive FIFO has room, from the
  * guest's first access on: no start pays for what a guest without a console
@@ -21,7 +20,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,7 +27,6 @@
 #include <unistd.h>
 
 #include "devices/uart_device.h"
-#include "vmm/base/clock.h"
 #include "vmm/base/container.h"
 #include "vmm/base/fd.h"
 #include "vmm/base/log.h"
@@ -53,12 +50,6 @@ enum { LCR_DLAB = 0x80 };
 enum { LSR_DATA = 0x01, LSR_OVERRUN = 0x02, LSR_EMPTY = 0x60 };
 enum { MSR_RI_ENDED = MSR_RI >> 4 };
 
-enum {
-	OUT_BYTES = 64 * 1024,
-	DRAIN_WRITES = 16, /* before other devices get a turn */
-	FINAL_WAIT_MS = 100,
-};
-
 static struct uart *uart_of(struct device *d)
 {
 	return (struct uart *)d;
@@ -72,14 +63,6 @@ static uint8_t reasons(const struct uart *u)
 			    (u->msr & 0x0f ? IER_MODEM : 0);
 
 	return all & u->ier;
-}
-
-/* For the loop thread. */
-static void ask_for_work(const struct uart *u)
-{
-	const struct device_host *host = u->device.host;
-
-	host->signal(host->machine, DEVICE_WORK);
 }
 
 static void raise_line(const struct uart *u)
@@ -121,7 +104,7 @@ static void drop_input(struct uart *u, unsigned count)
 	u->in_at = (u->in_at + count) % UART_IN_BYTES;
 	u->in_count -= count;
 	if (was_full && count)
-		ask_for_work(u);
+		uart_ask_for_work(u);
 }
 
 static uint8_t take_input(struct uart *u)
@@ -137,13 +120,13 @@ static uint8_t take_input(struct uart *u)
 
 static void put_output(struct uart *u, uint8_t byte)
 {
-	if (u->out_written - u->out_read == OUT_BYTES) {
+	if (u->out_written - u->out_read == UART_OUT_BYTES) {
 		u->dropped++;
 		return;
 	}
-	u->out[u->out_written % OUT_BYTES] = byte;
+	u->out[u->out_written % UART_OUT_BYTES] = byte;
 	if (u->out_written++ == u->out_read)
-		ask_for_work(u);
+		uart_ask_for_work(u);
 }
 
 static void send(struct uart *u, uint8_t byte)
@@ -280,7 +263,7 @@ static void note_use(struct uart *u)
 	if (u->is_used)
 		return;
 	u->is_used = true;
-	ask_for_work(u);
+	uart_ask_for_work(u);
 }
 
 /* Registers are bytes; a wider access touches the first alone. */
@@ -300,75 +283,6 @@ static void uart_write(struct device *d, uint64_t offset, const void *data,
 	note_use(uart_of(d));
 	write_register(uart_of(d), offset, *(const uint8_t *)data);
 	update_line(uart_of(d));
-}
-
-/* How much output there is in one piece, and where. */
-static size_t next_output(struct uart *u, const uint8_t **at)
-{
-	size_t from, len;
-
-	mutex_lock(&u->device.lock);
-	from = u->out_read % OUT_BYTES;
-	len = u->out_written - u->out_read;
-	mutex_unlock(&u->device.lock);
-	*at = u->out + from;
-	return len < OUT_BYTES - from ? len : OUT_BYTES - from;
-}
-
-static void finish_output(struct uart *u, size_t len, bool is_lost)
-{
-	mutex_lock(&u->device.lock);
-	u->out_read += len;
-	if (is_lost)
-		u->dropped += len;
-	mutex_unlock(&u->device.lock);
-}
-
-/*
- * Writes what the reader takes now, within bounds: the guest may fill as fast
- * as we drain. 0 when the ring is empty, -EAGAIN where the reader is slow,
- * -EINPROGRESS where there is more.
- */
-static int drain(struct uart *u)
-{
-	const uint8_t *at;
-	size_t len;
-	ssize_t n;
-	int i;
-
-	for (i = 0; i < DRAIN_WRITES; i++) {
-		len = next_output(u, &at);
-		if (!len)
-			return 0;
-		n = uart_sink_write(&u->sink, at, len);
-		if (n == -EAGAIN || n == -EINTR)
-			return -EAGAIN;
-		/* Nobody will ever read: as if the cable were out. */
-		finish_output(u, n < 0 ? len : (size_t)n, n < 0);
-	}
-	return -EINPROGRESS;
-}
-
-/* Waits for the reader if it is slow, and only then. */
-static void drain_and_watch(struct uart *u)
-{
-	struct loop *loop = u->device.host->loop;
-	const uint8_t *at;
-	size_t len;
-	int rc;
-
-	rc = drain(u);
-	if (rc == -EAGAIN && u->out_watch.fd < 0 &&
-	    loop_add(loop, &u->out_watch, u->sink.fd, EPOLLOUT, NULL)) {
-		/* Can't wait: an empty ring asks for us again, a full one not.
-		 */
-		while ((len = next_output(u, &at)))
-			finish_output(u, len, true);
-	} else if (rc == 0) {
-		loop_delete(loop, &u->out_watch);
-	} else if (rc == -EINPROGRESS) {
-		ask_for_work(u);
-	}
 }
 
 /* Reads what there is room for. in_fd is ready, and we are its one reader. */
@@ -421,14 +335,8 @@ static void resume_input(struct uart *u)
 
 static void uart_work(struct device *d)
 {
-	drain_and_watch(uart_of(d));
+	uart_out_drain(uart_of(d));
 	resume_input(uart_of(d));
-}
-
-static void out_ready(struct loop_watch *w, uint32_t events)
-{
-	(void)events;
-	drain_and_watch(container_of(w, struct uart, out_watch));
 }
 
 static void in_ready(struct loop_watch *w, uint32_t events)
@@ -437,39 +345,13 @@ static void in_ready(struct loop_watch *w, uint32_t events)
 	read_input(container_of(w, struct uart, in_watch));
 }
 
-static int64_t now_ms(void)
-{
-	return (int64_t)(clock_now_ns() / 1000000);
-}
-
-/* The guest's last words are often the reason why: give them a moment. */
-static bool uart_stop(struct device *d)
-{
-	struct uart *u = uart_of(d);
-	const int64_t end = now_ms() + FINAL_WAIT_MS;
-	struct pollfd p = {.fd = u->sink.fd, .events = POLLOUT};
-	int64_t left;
-	int rc;
-
-	while ((rc = drain(u)) != 0 && (left = end - now_ms()) > 0)
-		if (rc == -EAGAIN)
-			(void)poll(&p, 1, (int)left);
-	u->dropped += u->out_written - u->out_read;
-	u->out_read = u->out_written;
-	if (u->dropped)
-		log_warn("serial: %llu bytes were dropped, since nobody read "
-			 "them in time",
-			 (unsigned long long)u->dropped);
-	return true;
-}
-
 /*
  * What the guest sent is out of its hands, and not part of its state: it stays
  * ours to write, whoever goes on with the guest. Most of it is out by then.
  */
 static bool uart_hold(struct device *d)
 {
-	drain_and_watch(uart_of(d));
+	uart_out_drain(uart_of(d));
 	return true;
 }
 
@@ -489,11 +371,9 @@ static void uart_free(struct device *d)
 {
 	struct uart *u = uart_of(d);
 
-	if (d->host) {
-		loop_delete(d->host->loop, &u->out_watch);
+	if (d->host)
 		loop_delete(d->host->loop, &u->in_watch);
-	}
-	uart_sink_close(&u->sink);
+	uart_out_end(u);
 	free(u->out);
 	free(u);
 }
@@ -504,7 +384,7 @@ static const struct device_ops uart_ops = {
 	.read = uart_read,
 	.write = uart_write,
 	.work = uart_work,
-	.stop = uart_stop,
+	.stop = uart_out_stop,
 	.hold = uart_hold,
 	.release = uart_release,
 	.visit = uart_visit,
@@ -522,10 +402,10 @@ int uart_new(struct device **out, int out_fd, int in_fd, struct err *e)
 	u->device.ops = &uart_ops;
 	u->in_fd = in_fd;
 	u->sink.fd = -1;
-	u->out_watch = (struct loop_watch){.fd = -1, .ready = out_ready};
+	uart_out_init(u);
 	u->in_watch = (struct loop_watch){.fd = -1, .ready = in_ready};
 	uart_power_on(u);
-	u->out = malloc(OUT_BYTES);
+	u->out = malloc(UART_OUT_BYTES);
 	if (!u->out)
 		rc = err_set(e, -ENOMEM, "no memory for the serial port");
 	else if (out_fd >= 0)

@@ -2,17 +2,27 @@
  * The other end of the serial port. What it leads to belongs to others, a
  * terminal or a pipe, or is a file on the host's disk, which a guest that
  * prints all day would fill: how much of it is there at a time is bounded.
+ *
+ * A write into a file goes to the page cache and waits for nothing, as a rule.
+ * File systems of this host's own are trusted in that until a write was slow,
+ * for one of them makes writers wait where too much is dirty; others never.
  */
 #include "devices/uart_sink.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
+#include "vmm/base/clock.h"
 #include "vmm/base/fd.h"
 #include "vmm/base/log.h"
+
+/* Longer than a write that waits for nothing takes. */
+#define SLOW_NS 5000000ULL
 
 /*
  * A descriptor of our own for fd's file: epoll takes one only once, and the
@@ -73,8 +83,40 @@ static int begin_anew(struct uart_sink *s)
 	return 0;
 }
 
+static bool is_of_this_host(int fd)
+{
+	static const uint32_t own[] = {
+		EXT4_SUPER_MAGIC,      XFS_SUPER_MAGIC, BTRFS_SUPER_MAGIC,
+		F2FS_SUPER_MAGIC,      TMPFS_MAGIC,	RAMFS_MAGIC,
+		OVERLAYFS_SUPER_MAGIC,
+	};
+	struct statfs fs;
+	unsigned i;
+
+	if (fstatfs(fd, &fs))
+		return false;
+	for (i = 0; i < sizeof(own) / sizeof(own[0]); i++)
+		if ((uint32_t)fs.f_type == own[i])
+			return true;
+	return false;
+}
+
+/* With the first output, for no start is to pay for it. */
+bool uart_sink_may_wait(struct uart_sink *s)
+{
+	struct stat st;
+
+	if (!s->is_known && s->fd >= 0) {
+		s->is_known = true;
+		s->is_file = !fstat(s->fd, &st) && S_ISREG(st.st_mode);
+		s->may_wait = s->is_file && !is_of_this_host(s->fd);
+	}
+	return s->may_wait;
+}
+
 ssize_t uart_sink_write(struct uart_sink *s, const void *bytes, size_t len)
 {
+	uint64_t begin;
 	ssize_t n;
 	int rc;
 
@@ -85,8 +127,11 @@ ssize_t uart_sink_write(struct uart_sink *s, const void *bytes, size_t len)
 		if (rc)
 			return rc;
 	}
+	begin = s->is_file && !s->may_wait ? clock_now_ns() : 0;
 	n = fd_write_ready(s->fd, bytes, len);
 	if (n > 0)
 		s->written += (uint64_t)n;
+	if (begin && clock_now_ns() - begin > SLOW_NS)
+		s->may_wait = true;
 	return n;
 }

@@ -7,9 +7,12 @@
 
 #include "vmm/base/err.h"
 
-/* Where a serial port's output goes. Thread: the loop's. */
+/* Where a serial port's output goes. Thread: one at a time. */
 struct uart_sink {
 	int fd;		  /* owned, but stdout; -1 for nowhere */
+	bool is_known;	  /* what follows is: from the first output on */
+	bool is_file;	  /* a regular one, which says that it is ready */
+	bool may_wait;	  /* and a write may wait all the same */
 	bool is_bounded;  /* a file that must not grow for ever */
 	uint64_t base;	  /* bytes that stood in it before us */
 	uint64_t written; /* bytes of ours in it */
@@ -32,5 +35,15 @@ int uart_sink_open(struct uart_sink *s, int fd, struct err *e);
 void uart_sink_bound(struct uart_sink *s);
 void uart_sink_close(struct uart_sink *s);
 
-/* As fd_write_ready(): never waits. Without a descriptor all is taken. */
+/*
+ * Whether writes may wait for long: into a file of another host's or of a
+ * process's (NFS, FUSE), and into any in which one has done so. Then that stays
+ * true.
+ */
+bool uart_sink_may_wait(struct uart_sink *s);
+
+/*
+ * As fd_write_ready(): never waits, but for a file. Without a descriptor all is
+ * taken.
+ */
 ssize_t uart_sink_write(struct uart_sink *s, const void *bytes, size_t len);

@@ -14,6 +14,7 @@
 #include <cmocka.h>
 
 #include "devices/tap.h"
+#include "vmm/base/clock.h"
 #include "vmm/base/fd.h"
 
 struct fake_tap fake_tap;
@@ -24,7 +25,21 @@ void fake_tap_reset(void)
 
 	for (i = 0; i < fake_tap.queues; i++)
 		fd_close(&fake_tap.wire[i]);
-	fake_tap = (struct fake_tap){.can = 0x7f};
+	memset(&fake_tap, 0, sizeof(fake_tap));
+	fake_tap.can = 0x7f;
+}
+
+static void take_lock(void)
+{
+	const uint64_t end = clock_now_ns() + 5000000000ULL;
+
+	fake_tap.waiting++;
+	while (fake_tap.is_locked && clock_now_ns() < end)
+		clock_rest();
+	fake_tap.waiting--;
+	if (fake_tap.is_locked)
+		fake_tap.was_impatient = true;
+	fake_tap.steps++;
 }
 
 static void make_queue(struct tap *t)
@@ -93,6 +108,9 @@ int tap_attach(struct tap *t, bool is_attached)
 	while (i < fake_tap.queues && fake_tap.fd[i] != t->fd)
 		i++;
 	assert_true(i < fake_tap.queues);
+	if (t->is_attached == is_attached)
+		return 0;
+	take_lock();
 	if (is_attached && fake_tap.fail_attach == i)
 		return -E2BIG;
 	t->is_attached = is_attached;
@@ -103,6 +121,7 @@ int tap_attach(struct tap *t, bool is_attached)
 int tap_set_offloads(const struct tap *t, uint32_t offloads)
 {
 	(void)t;
+	take_lock();
 	if (offloads & ~fake_tap.can || (offloads > 1 && !(offloads & 1)))
 		return -EINVAL;
 	fake_tap.offloads = offloads;

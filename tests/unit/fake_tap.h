@@ -25,6 +25,15 @@ struct fake_tap {
 	bool attached[FAKE_TAP_QUEUES];
 	uint32_t offloads; /* on now */
 	unsigned sets;	   /* how often they were set */
+
+	/*
+	 * The host's lock of interfaces, where somebody else has it: attaching,
+	 * detaching and offloads wait until it is given back, or five seconds.
+	 */
+	_Atomic bool is_locked;
+	_Atomic unsigned waiting;   /* who waits for it now */
+	_Atomic unsigned steps;	    /* that were done */
+	_Atomic bool was_impatient; /* five seconds were not enough */
 };
 
 extern struct fake_tap fake_tap;

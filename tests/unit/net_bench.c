@@ -13,6 +13,9 @@
 
 #include <cmocka.h>
 
+#include "devices/net_device.h"
+#include "vmm/base/clock.h"
+
 struct fake_host host;
 struct fake_ring rings[RINGS];
 struct net_config config;
@@ -201,7 +204,7 @@ void offer_frame(unsigned ring, uint16_t desc, const struct frame_header *h,
 
 /* ---- commands ------------------------------------------------------------ */
 
-uint8_t command_in(unsigned piece, uint8_t class, uint8_t what,
+void offer_command(unsigned piece, uint8_t class, uint8_t what,
 		   const void *data, size_t len)
 {
 	struct fake_ring *ring = &rings[CTRL];
@@ -211,7 +214,6 @@ uint8_t command_in(unsigned piece, uint8_t class, uint8_t what,
 				       : 2;
 	uint16_t desc = 0;
 	size_t left = 2 + len, n, at = 0;
-	uint32_t id, used;
 
 	sent[0] = class;
 	sent[1] = what;
@@ -227,7 +229,32 @@ uint8_t command_in(unsigned piece, uint8_t class, uint8_t what,
 	fake_ring_desc(ring, desc, GOT_GPA, 1, FAKE_WRITE, 0);
 	fake_ring_offer(ring, 0);
 	kick(index);
-	if (fake_ring_take(ring, &id, &used))
+}
+
+void await_command(void)
+{
+	struct net *n = (struct net *)host.device;
+	bool is_busy = true;
+
+	while (is_busy) {
+		mutex_lock(&host.device->lock);
+		is_busy = n->worker.in_flight;
+		mutex_unlock(&host.device->lock);
+		if (is_busy)
+			clock_rest();
+		else
+			turn();
+	}
+}
+
+uint8_t command_in(unsigned piece, uint8_t class, uint8_t what,
+		   const void *data, size_t len)
+{
+	uint32_t id, used;
+
+	offer_command(piece, class, what, data, len);
+	await_command();
+	if (fake_ring_take(&rings[CTRL], &id, &used))
 		assert_int_equal(used, 1);
 	return got[0];
 }

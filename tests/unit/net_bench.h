@@ -95,6 +95,11 @@ void offer_frame(unsigned ring, uint16_t desc, const struct frame_header *h,
 
 enum { ACK_OK = 0, ACK_ERR = 1, UNTOUCHED = 0xee };
 
+/* Offers a command in pieces and kicks; the answer will be in got[0]. */
+void offer_command(unsigned piece, uint8_t class, uint8_t what,
+		   const void *data, size_t len);
+/* Turns until no command is under way any more. */
+void await_command(void);
 /*
  * The answer to a command, or UNTOUCHED where there was none; the first in
  * pieces.

@@ -277,9 +277,11 @@ static void print_much(void)
 	_exit((uint64_t)st.st_size == before + sizeof(text) ? 0 : 3);
 }
 
+/* By the loop, and by a thread of the port's where it is slow. */
 static void the_serial_port_s_file_may_begin_anew(void **state)
 {
 	struct confined c = {.kind = FILTER_LOOP, .then = print_much};
+	struct confined w = {.kind = FILTER_WORKER, .then = print_much};
 	char path[] = "/tmp/test_filter.XXXXXX";
 	int fd = mkostemp(path, O_APPEND);
 	struct err e;
@@ -293,6 +295,11 @@ static void the_serial_port_s_file_may_begin_anew(void **state)
 	assert_int_equal(in_child(confined_then, &c), 0);
 	c.without = "ftruncate";
 	assert_true(is_killed(in_child(confined_then, &c)));
+	assert_int_equal(in_child(confined_then, &w), 0);
+	w.without = "ftruncate";
+	assert_true(is_killed(in_child(confined_then, &w)));
+	w.without = "newfstatat";
+	assert_true(is_killed(in_child(confined_then, &w)));
 	uart_sink_close(&sink);
 	close(fd);
 }

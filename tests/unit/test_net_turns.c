@@ -28,6 +28,7 @@ static void up_pairs(void)
 	fake_ring_desc(&rings[CTRL], 1, GOT_GPA, 1, FAKE_WRITE, 0);
 	fake_ring_offer(&rings[CTRL], 0);
 	kick(2 * config.queue_pairs);
+	await_command();
 	assert_true(fake_ring_take(&rings[CTRL], &id, &len));
 	assert_int_equal(got[0], 0);
 }

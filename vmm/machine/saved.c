@@ -41,18 +41,19 @@ static int finish(struct visitor *v, const char *name, struct err *e)
 /* ---- what is in flight ----------------------------------------------------
  */
 
-static bool hold_devices(struct machine *m)
+/* One that has something in flight; NULL where none has. */
+static const struct device *hold_devices(struct machine *m)
 {
-	bool are_quiet = true;
+	const struct device *busy = NULL;
 	unsigned i;
 
 	for (i = 0; i < m->device_count; i++) {
 		struct device *d = m->devices[i];
 
 		if (d->ops->hold && !d->ops->hold(d))
-			are_quiet = false;
+			busy = d;
 	}
-	return are_quiet;
+	return busy;
 }
 
 static void release_devices(struct machine *m)
@@ -67,16 +68,19 @@ static void release_devices(struct machine *m)
 int machine_quiet(struct machine *m, struct err *e)
 {
 	const uint64_t end = clock_now_ns() + QUIET_NS;
+	const struct device *busy;
 
 	if (m->is_quiet)
 		return 0;
-	while (!hold_devices(m)) {
+	while ((busy = hold_devices(m))) {
 		if (clock_now_ns() > end) {
 			release_devices(m);
 			return err_set(e, -EBUSY,
-				       "a drive has requests in flight that "
-				       "don't end; try again when its disk "
-				       "answers");
+				       "the %s %s has something in flight that "
+				       "does not end; try again when the host "
+				       "has answered it",
+				       machine_kind_of(busy),
+				       busy->id ? busy->id : "");
 		}
 		clock_rest();
 	}

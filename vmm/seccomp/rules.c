@@ -105,8 +105,6 @@ static const struct rule loop_rules[] = {
 	IOCTL(KVM_IRQ_LINE, "what is typed; a key of Ctrl-Alt-Del"),
 	/* virtio-net */
 	CALL("readv", "packets from the tap"),
-	IOCTL(TUNSETQUEUE, "how many queues its driver uses"),
-	IOCTL(TUNSETOFFLOAD, "what its driver takes from now on"),
 	CALL("writev", "packets to the tap; bytes to vsock's streams"),
 	/* Unix sockets: the API and vsock */
 	CALL("accept4", "clients"),
@@ -118,9 +116,9 @@ static const struct rule loop_rules[] = {
 	CALL_IF("socket", 0, 0xffffffff, AF_UNIX,
 		"the guest's streams to the host"),
 	CALL("connect", "the guest's streams to the host"),
-	/* threads: vCPUs' at the start, a drive's when it has work for it */
+	/* threads: vCPUs' at the start, a device's when it has work for it */
 	CALL_IF("clone", 0, CLONE_VM | CLONE_THREAD | CLONE_NAMESPACES,
-		CLONE_VM | CLONE_THREAD, "threads of vCPUs and drives"),
+		CLONE_VM | CLONE_THREAD, "threads of vCPUs and devices"),
 	FAILS("clone3", ENOSYS, "the same, see above"),
 	NO_EXEC("mprotect", "their stacks"),
 	CALL("set_robust_list", "their start, in the C library"),
@@ -131,8 +129,9 @@ static const struct rule loop_rules[] = {
 };
 
 /*
- * A drive's thread. It is the loop thread's child and so has its filter on too:
- * what stands here stands there, with what making threads takes.
+ * The thread of a drive, a network interface or a serial port. It is the loop
+ * thread's child and so has its filter on too: what stands here stands there,
+ * with what making threads takes.
  */
 static const struct rule worker_rules[] = {
 	CALL("preadv", "Sync: reads"),
@@ -140,8 +139,12 @@ static const struct rule worker_rules[] = {
 	CALL("fdatasync", "Sync: flushes"),
 	CALL("fallocate", "discard and write zeroes"),
 	IOCTL(BLKDISCARD, "discard, where the disk is a device"),
+	IOCTL(TUNSETQUEUE, "how many queues a network driver uses"),
+	IOCTL(TUNSETOFFLOAD, "what a network driver takes from now on"),
 	CALL("futex", "waiting for work; the lock of the device"),
 	CALL("write", "interrupts, waking the loop thread, log lines"),
+	CALL("ftruncate", "a slow file of the serial port's begins anew"),
+	CALL("newfstatat", "the same: how much is in it"),
 	CALL("clock_gettime", "times of the log, where the vDSO has no clock"),
 	CALL("rt_sigprocmask", "the thread's end"),
 	CALL("madvise",
@@ -190,6 +193,8 @@ static const struct rule state_rules[] = {
 	IOCTL(KVM_SET_DEVICE_ATTR, "a vCPU's clock; interrupts"),
 	IOCTL(KVM_SET_VCPU_EVENTS, "a vCPU's state"),
 	IOCTL(KVM_IOEVENTFD, "drivers that were up, or not"),
+	IOCTL(TUNSETQUEUE, "how many queues their drivers used"),
+	IOCTL(TUNSETOFFLOAD, "what their drivers took"),
 	/* a fork */
 	CALL_IF("fcntl", 1, 0xffffffff, F_ADD_SEALS, "nobody writes to it"),
 	CALL_IF("fcntl", 1, 0xffffffff, F_DUPFD_CLOEXEC,

@@ -17,8 +17,8 @@
 enum filter_kind {
 	FILTER_VCPU,   /* a vCPU's thread, from before it enters the guest */
 	FILTER_LOOP,   /* the loop thread, from just before the guest runs */
-	FILTER_WORKER, /* a drive's thread, made by the loop's, from its start
-			*/
+	FILTER_WORKER, /* a drive's or an interface's thread, made by the
+			  loop's, from its start */
 	FILTER_PAGES,  /* one that records or reads pages of a loaded guest */
 	FILTER_STATE, /* the loop thread where somebody may ask for the state */
 	FILTER_START, /* the loop thread while the API still configures */

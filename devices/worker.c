@@ -1,71 +1,62 @@
-/* The thread of a drive that waits for its disk. */
-#include "devices/block_worker.h"
+/* The thread of a device that waits for the host. */
+#include "devices/worker.h"
 
 #include <errno.h>
 #include <stdio.h>
 
 #include "vmm/base/log.h"
-#include "vmm/base/thread.h"
 
 /* A system call, a log line: there is not much on it. */
 enum { STACK_BYTES = THREAD_STACK(64 * 1024) };
 
-void block_worker_init(struct block_worker *w)
+void worker_init(struct worker *w, const struct worker_ops *ops,
+		 struct device *device)
 {
+	*w = (struct worker){.ops = ops, .device = device};
 	pthread_cond_init(&w->wanted, NULL);
-	w->first = w->last = NULL;
 }
 
-static struct block_request *take(struct block_worker *w)
-	REQUIRES(w->device->lock)
+static struct worker_job *take(struct worker *w) REQUIRES(w->device->lock)
 {
-	struct block_request *r = w->first;
+	struct worker_job *j = w->first;
 
-	w->first = r->next;
+	w->first = j->next;
 	if (!w->first)
 		w->last = NULL;
-	return r;
+	return j;
 }
 
-static void tell(struct block_worker *w, struct block_request *r, int rc)
+static void tell(struct worker *w, struct worker_job *j, int rc)
 	REQUIRES(w->device->lock)
 {
 	w->in_flight--;
-	w->done(w->owner, r, rc);
-}
-
-int block_worker_perform(struct block_worker *w, struct block_request *r)
-{
-	int rc;
-
-	if (w->overlay)
-		return block_overlay_perform(w->overlay, r);
-	rc = block_request_perform(r, w->file);
-	if (!rc && r->syncs)
-		rc = block_file_flush(w->file);
-	return rc;
+	w->ops->done(w->device, j, rc);
 }
 
 /* Nothing of the guest's is done by a thread that could not be confined. */
-static int confine(const struct block_worker *w)
+static int confine(const struct worker *w)
 {
-	const struct device_host *host = w->device->host;
+	const struct device *d = w->device;
+	const struct device_host *host = d->host;
 	struct err e;
 
 	if (!host->confine || !host->confine(host->machine, &e))
 		return 0;
-	log_error("drive %s: %s", w->device->id, e.text);
+	log_error("%s %s: %s", d->name ? d->name : d->ops->name,
+		  d->id ? d->id : "", e.text);
 	return -EPERM;
 }
 
 static void *worker_main(void *arg)
 {
-	struct block_worker *w = arg;
-	struct block_request *r;
+	struct worker *w = arg;
+	const char *id = w->device->id;
+	struct worker_job *j;
 	char name[16];
 	int broken, rc;
 
-	snprintf(name, sizeof(name), "disk %.10s", w->device->id);
+	snprintf(name, sizeof(name), "%s%s%.10s", w->ops->thread, id ? " " : "",
+		 id ? id : "");
 	log_set_thread(name);
 	broken = confine(w);
 	mutex_lock(&w->device->lock);
@@ -74,17 +65,17 @@ static void *worker_main(void *arg)
 			pthread_cond_wait(&w->wanted, &w->device->lock.inner);
 		if (!w->first)
 			break;
-		r = take(w);
+		j = take(w);
 		mutex_unlock(&w->device->lock);
-		rc = broken ? broken : block_worker_perform(w, r);
+		rc = broken ? broken : w->ops->perform(w->device, j);
 		mutex_lock(&w->device->lock);
-		tell(w, r, rc);
+		tell(w, j, rc);
 	}
 	mutex_unlock(&w->device->lock);
 	return NULL;
 }
 
-static int start(struct block_worker *w)
+static int start(struct worker *w)
 {
 	pthread_attr_t attr;
 	int rc;
@@ -97,33 +88,31 @@ static int start(struct block_worker *w)
 	return -rc;
 }
 
-int block_worker_add(struct block_worker *w, struct block_request *r)
+int worker_add(struct worker *w, struct worker_job *j)
 {
 	int rc = w->is_started ? 0 : start(w);
 
 	if (rc)
 		return rc;
-	w->file->is_hurried = false;
-	r->next = NULL;
+	j->next = NULL;
 	if (w->last)
-		w->last->next = r;
+		w->last->next = j;
 	else
-		w->first = r;
-	w->last = r;
+		w->first = j;
+	w->last = j;
 	w->in_flight++;
 	pthread_cond_signal(&w->wanted);
 	return 0;
 }
 
-void block_worker_cancel(struct block_worker *w)
+void worker_cancel(struct worker *w)
 {
 	mutex_held(&w->device->lock);
-	w->file->is_hurried = true;
 	while (w->first)
 		tell(w, take(w), -ECANCELED);
 }
 
-void block_worker_stop(struct block_worker *w)
+void worker_stop(struct worker *w)
 {
 	if (w->is_started) {
 		mutex_lock(&w->device->lock);
