@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "api/ctl/base/erofs.h"
 #include "api/ctl/base/process.h"
 #include "api/ctl/vm/disk.h"
 #include "vmm/base/fd.h"
@@ -123,15 +124,13 @@ int volume_make(struct volume *v, const struct vm *vm, unsigned index,
 		struct err *e)
 {
 	char name[32], image[PATH_MAX];
-	const char *const mkfs[] = {"mkfs.erofs", "--quiet", image, v->path,
-				    NULL};
 	int rc;
 
 	if (v->kind != VOLUME_DIRECTORY)
 		return 0;
 	snprintf(name, sizeof(name), "volume%u.erofs", index);
 	vm_disk_path(vm, name, image);
-	rc = process_run(mkfs, e);
+	rc = erofs_pack(v->path, image, e);
 	if (rc)
 		return err_context(e, "-v %s", v->path);
 	snprintf(v->path, sizeof(v->path), "%s", image);
