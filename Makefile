@@ -108,11 +108,11 @@ JAILER  := main options path root mounts bind userns fds ns cgroup rlimit caps \
 	landlock
 
 # mayctl, room by room.
-CTL_BASE     := capability copy descriptors interrupt pack process signals tar terminal tree untar
+CTL_BASE     := capability copy descriptors erofs erofs_pack interrupt pack process signals tar terminal tree untar
 CTL_AGENT    := attach dial frame session session_ask session_request
-CTL_IMAGE    := archive config entry erofs fetch image import layout layout_make mend model \
+CTL_IMAGE    := archive config entry fetch image import layout layout_make mend model \
 	name progress source store tar tool wall words
-CTL_VM       := cell cell_clone cgroups client end folder forward handed link manifest moment \
+CTL_VM       := cell cell_clone cgroups client disk end folder forward handed link manifest moment \
 	monitor nat network orphan output_log place resolver saving seal shim still sweep uids vm \
 	vm_process vm_remove volume warm warm_make
 CTL_SERVE    := call client front function head histogram instance lane leftover listener \
@@ -500,7 +500,9 @@ EXTRA_pack := api/ctl/base/pack api/ctl/base/untar api/ctl/base/tar \
 	api/ctl/base/tree
 EXTRA_cp_place := api/ctl/commands/cp_place
 EXTRA_vm := $(addprefix api/ctl/,vm/vm vm/vm_remove vm/place vm/vm_process base/process base/interrupt base/tree)
-EXTRA_volume := api/ctl/vm/volume $(EXTRA_vm)
+EXTRA_volume := $(addprefix api/ctl/,vm/volume vm/disk base/erofs base/erofs_pack) $(EXTRA_vm)
+EXTRA_rootfs := $(addprefix api/ctl/,containerd/rootfs base/erofs base/erofs_pack \
+	base/process base/interrupt)
 EXTRA_run_options := api/ctl/commands/run_options api/ctl/commands/run_mounts \
 	api/ctl/commands/values api/ctl/commands/env api/ctl/commands/docker \
 	api/ctl/commands/complain api/ctl/base/capability api/ctl/base/signals $(EXTRA_vm)

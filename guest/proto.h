@@ -94,6 +94,7 @@
 #define PROTO_WINDOW	  (256 << 10) /* of each stream at its beginning */
 #define PROTO_SESSIONS	  128	      /* more connections are closed */
 #define PROTO_FORWARDS	  96	      /* of these; the rest is for control */
+#define PROTO_RESERVED	  8	      /* of these; for what is short */
 #define PROTO_CONTAINERS  64	      /* in one guest, ended ones included */
 #define PROTO_ID_MAX	  64	      /* an id: [A-Za-z0-9_.-], not . or .. */
 #define PROTO_LIST_MAX	  4096	      /* items of a list */
@@ -485,6 +486,10 @@ struct proto_limit {
 
 /*
  * EXEC: one more process in a running container.
+ *
+ * What may take as long as somebody likes (EXEC, LOGS, WAIT, COPY_IN, COPY_OUT,
+ * FORWARD) is refused (EAGAIN) over the last PROTO_RESERVED connections, so
+ * that KILL, SYNC, SHUTDOWN and the like always have one.
  *
  * struct proto_process and what belongs to it, then
  * string: id

@@ -58,6 +58,14 @@ static bool needs_process(uint8_t type)
 	       type == PROTO_PREPARE;
 }
 
+/* What may take as long as who asked for it likes. */
+static bool has_no_end(uint8_t type)
+{
+	return type == PROTO_EXEC || type == PROTO_LOGS || type == PROTO_WAIT ||
+	       type == PROTO_COPY_IN || type == PROTO_COPY_OUT ||
+	       type == PROTO_FORWARD;
+}
+
 /* Those that name no container. */
 static void serve_machine(struct session *s, uint8_t type, struct reader *r)
 {
@@ -103,6 +111,15 @@ void request_serve(struct session *s, uint8_t type, struct reader *r)
 {
 	if (freezer_is_on() && needs_process(type)) {
 		session_error(s, EBUSY, FAILED, "the guest is frozen");
+		return;
+	}
+	if (has_no_end(type) && sessions_are_scarce()) {
+		session_error(
+			s, EAGAIN, FAILED,
+			"the guest has %d connections already, and keeps "
+			"the last %d for those that stop it; end an exec, "
+			"a copy or a connection to a port first",
+			PROTO_SESSIONS - PROTO_RESERVED, PROTO_RESERVED);
 		return;
 	}
 	switch (type) {

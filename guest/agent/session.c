@@ -51,6 +51,11 @@ void session_accept(int fd, session_serve *serve)
 	watch_start(&s->io, fd, EPOLLIN | EPOLLRDHUP, session_ready);
 }
 
+bool sessions_are_scarce(void)
+{
+	return sessions_len > PROTO_SESSIONS - PROTO_RESERVED;
+}
+
 /* The connection has gone; the rest of it is freed by sessions_sweep(). */
 static void session_close(struct session *s)
 {

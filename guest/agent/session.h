@@ -62,6 +62,8 @@ struct session {
 
 /* Takes @fd, which is non-blocking. */
 void session_accept(int fd, session_serve *serve);
+/* Whether what there still is of them is PROTO_RESERVED's. */
+bool sessions_are_scarce(void);
 
 /* Answers ERROR and ends; @error is positive. */
 void session_error(struct session *s, int error, int status, const char *fmt,

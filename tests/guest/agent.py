@@ -1033,6 +1033,34 @@ def t_flood():
     same(sh("echo alive")[1], b"alive\n")
 
 
+def t_reserved():
+    """Execs, as many as there are connections for; what ends one still has one."""
+    held, refusals = [], []
+    try:
+        for _ in range(p.SESSIONS - 1):
+            s = open_session()
+            held.append(s)
+            s.send(p.execute("main", ["sleep", "1000"]))
+            try:
+                s.expect(p.STARTED)
+            except Refused as e:
+                refusals.append(e)
+                break
+        same(len(held) - 1, p.SESSIONS - p.RESERVED)
+        assert "for those that stop it" in refusals[0].sentence, refusals[0].sentence
+        with open_session() as s:
+            same(s.containers()["main"][0], 1)
+            refused(lambda: copy_out("/etc"), word="for those that stop it")
+            refused(lambda: forward(7777), word="for those that stop it")
+            s.ask(p.frame(p.SYNC))
+            s.ask(p.frame(p.KILL, struct.pack("<I", 28) + p.text("main")))
+    finally:
+        for s in held:
+            s.close()
+    time.sleep(0.3)
+    same(sh("echo alive")[1], b"alive\n")
+
+
 def t_many():
     n = 30 if QUICK else 1000
     sh("true")
@@ -1140,6 +1168,7 @@ TESTS = [
     ("rules of the protocol are kept", t_rules),
     ("mutated frames", t_fuzz),
     ("more connections than sessions", t_flood),
+    *([] if QUICK else [("execs leave the last connections to what ends them", t_reserved)]),
     ("many execs leave nothing behind", t_many),
     ("many containers leave nothing behind", t_churn),
     ("kill, the container's own status, files afterwards", t_kill),

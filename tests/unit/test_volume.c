@@ -18,6 +18,8 @@
 
 #include <cmocka.h>
 
+#include "api/ctl/base/process.h"
+
 static char dir[] = "/tmp/test-volume-XXXXXX";
 
 /* A file of that length in dir, with some bytes at an offset. */
@@ -154,6 +156,36 @@ static void refuses_what_leads_nowhere(void **state)
 	close(fd);
 }
 
+/* mkfs.erofs 1.5 would cut it by its last byte. */
+static void a_directory_keeps_long_names(void **state)
+{
+	struct volume_source s = {0};
+	char name[NAME_MAX + 1], from[512], *image = NULL;
+	struct vm vm = {0};
+	struct err e = {0};
+	struct volume v;
+	struct stat st;
+
+	(void)state;
+	vm.state.disk_dir = dir;
+	snprintf(from, sizeof(from), "%s/tree", dir);
+	assert_int_equal(mkdir(from, 0700), 0);
+	s.source = from;
+	assert_int_equal(volume_find(&v, &s, &e), 0);
+	memset(name, 'n', NAME_MAX - 1);
+	memcpy(name + NAME_MAX - 1, "z", 2);
+	snprintf(from, sizeof(from), "%s/tree/%s", dir, name);
+	assert_int_equal(mkdir(from, 0700), 0);
+	if (volume_make(&v, &vm, 7, &e))
+		fail_msg("%s", e.text);
+	assert_non_null(strstr(v.path, "volume7.erofs"));
+	assert_int_equal(stat(v.path, &st), 0);
+	assert_int_equal(process_read_file(v.path, 1 << 20, &image, &e), 0);
+	assert_non_null(memmem(image, (size_t)st.st_size, name, NAME_MAX));
+	free(image);
+	volume_fini(&v);
+}
+
 /* As large as was asked for, as small as what is in it. */
 static void makes_a_disk_to_write_to(void **state)
 {
@@ -201,6 +233,7 @@ int main(void)
 		cmocka_unit_test(a_file_system_is_a_disk),
 		cmocka_unit_test(a_disk_is_locked),
 		cmocka_unit_test(refuses_what_leads_nowhere),
+		cmocka_unit_test(a_directory_keeps_long_names),
 		cmocka_unit_test(makes_a_disk_to_write_to),
 	};
 

@@ -20,6 +20,7 @@
 
 #include "api/ctl/commands/ctl.h"
 #include "api/ctl/vm/cell.h"
+#include "api/ctl/vm/disk.h"
 #include "api/ctl/vm/handed.h"
 #include "api/ctl/vm/monitor.h"
 #include "api/ctl/vm/vm.h"
@@ -116,16 +117,19 @@ static json_t *make_drive(const struct boot *b, unsigned i,
 {
 	const char *file = b->drives[i];
 	size_t len = strlen(file);
-	const int is_read_only = len > 3 && !strcmp(file + len - 3, ":ro");
+	const bool is_read_only = len > 3 && !strcmp(file + len - 3, ":ro");
+	const struct disk_source disk = {"--drive", file, is_read_only};
 	char id[16], path[PATH_MAX];
+	CLEAN_FD int fd = -1;
 	struct handed_name name;
 
 	snprintf(id, sizeof(id), "drive%u", i);
 	if (is_read_only)
 		len -= 3;
 	snprintf(path, sizeof(path), "%.*s", (int)len, file);
-	if (handed_open(handed, path, is_read_only ? O_RDONLY : O_RDWR,
-			FD_REGULAR_OR_BLOCK, "disk", &name, e) < 0)
+	/* The monitor's copy keeps the lock until it ends. */
+	fd = disk_take(path, &disk, e);
+	if (fd < 0 || handed_copy(handed, fd, path, &name, e) < 0)
 		return NULL;
 	return json_pack("{s:s, s:s, s:b, s:b}", "drive_id", id, "path_on_host",
 			 name.text, "is_root_device", i == 0 && !b->initrd,

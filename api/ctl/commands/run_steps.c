@@ -70,7 +70,10 @@ int run_add_network(struct run *r, struct err *e)
 	if (r->options.net == RUN_NET_TAP)
 		rc = network_use(&r->network, &r->options.tap, e);
 	else
-		rc = network_make(&r->network, r->vm.state.id, &claim, e);
+		rc = network_make(&r->network, r->vm.state.id,
+				  r->options.dns.count ? r->options.dns.list
+						       : NULL,
+				  &claim, e);
 	if (!rc)
 		warn_of_no_server(r);
 	use_resolver(r);

@@ -13,7 +13,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "api/ctl/base/process.h"
+#include "api/ctl/base/erofs.h"
 #include "vmm/base/fd.h"
 
 /* Behind what is there, with a comma between; size is enough by its making. */
@@ -105,8 +105,6 @@ static int mount_one(const struct rootfs_mount *m, const char *path,
 
 static int pack(const struct rootfs *r, const char *image, struct err *e)
 {
-	const char *const mkfs[] = {"mkfs.erofs", "--quiet", image, r->path,
-				    NULL};
 	unsigned i;
 	int rc = 0;
 
@@ -116,7 +114,7 @@ static int pack(const struct rootfs *r, const char *image, struct err *e)
 		return err_errno(e, "can't make %.300s", r->path);
 	for (i = 0; i < r->count && !rc; i++)
 		rc = mount_one(&r->mounts[i], r->path, e);
-	return rc ? rc : process_run(mkfs, e);
+	return rc ? rc : erofs_pack(r->path, image, e);
 }
 
 int rootfs_pack(const struct rootfs *r, const char *image, pid_t *pid, int *fd,

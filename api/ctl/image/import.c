@@ -16,10 +16,10 @@
 #include <sys/sysinfo.h>
 #include <unistd.h>
 
+#include "api/ctl/base/erofs.h"
 #include "api/ctl/base/tree.h"
 #include "api/ctl/image/archive.h"
 #include "api/ctl/image/config.h"
-#include "api/ctl/image/erofs.h"
 #include "api/ctl/image/fetch.h"
 #include "api/ctl/image/image.h"
 #include "api/ctl/image/layout.h"
@@ -211,6 +211,11 @@ static int sync_file(struct import *m, const char *path, struct err *e)
 	return 0;
 }
 
+static int check_signal(void *tools, struct err *e)
+{
+	return image_tools_check(tools, e);
+}
+
 /*
  * Reproducible: the identifier is the digest's, and whatever got no time from
  * the layers (folders without an entry) gets the newest time in them.
@@ -227,12 +232,15 @@ static int pack(struct import *m, struct err *e)
 					 "--all-root", "-U",	  uuid,
 					 result_erofs, ROOT,	  NULL};
 	const char *const env[] = {epoch, NULL};
-	const struct image_erofs own = {
+	const struct erofs_tree own = {
+		.folder = m->folder,
 		.root = ROOT,
 		.out = result_erofs,
 		.hex = hex,
 		.newest_s = m->totals.mtime_max_s,
 		.is_all_root = geteuid() != 0,
+		.check = check_signal,
+		.context = &m->tools,
 	};
 	const struct image_tool tool = {
 		.argv = geteuid() ? argv_user : argv_root,
@@ -248,8 +256,13 @@ static int pack(struct import *m, struct err *e)
 	if (mkdirat(m->folder, RESULT, 0700))
 		return err_errno(e, "can't make a folder in %s", m->temp_path);
 	begin_phase(m, "packing", m->totals.bytes, show_written);
-	r = m->totals.has_long_names ? image_erofs_write(&m->tools, &own, e)
-				     : image_tool_run(&m->tools, &tool, e);
+	if (!m->totals.has_long_names)
+		r = image_tool_run(&m->tools, &tool, e);
+	else if ((r = erofs_write(&own, e)) == -ENOSPC)
+		(void)err_set(e, r,
+			      "no space is left in the store's file system; "
+			      "make room, or set MAYFLY_STORE to a larger "
+			      "one");
 	return r ? r : sync_file(m, result_erofs, e);
 }
 

@@ -1,7 +1,8 @@
 /*
  * Rules for a tap. They go into an nftables table of the microVM's own, which
  * goes as one with everything in it. Where there is no nft, iptables does it,
- * with the id in a comment to find each rule by.
+ * with the id in a comment to find each rule by, and ip6tables for IPv6, which
+ * the tap has none of where that is not there either.
  *
  * What one table accepts, another may still drop, and hosts with docker or a
  * firewall do so with all that they do not know: chains of theirs that hang in
@@ -11,6 +12,7 @@
 #include "api/ctl/vm/nat.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <jansson.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -19,8 +21,15 @@
 #include <unistd.h>
 
 #include "api/ctl/base/process.h"
+#include "vmm/base/fd.h"
 
-enum { TEXT_MAX = 2048, WORDS_MAX = 32, ANSWER_MAX = 4 << 20 };
+enum {
+	SERVER_MAX = 80, /* the rule for a name server */
+	SERVERS_MAX = NETWORK_SERVERS_MAX * SERVER_MAX,
+	TEXT_MAX = 2048 + SERVERS_MAX,
+	WORDS_MAX = 32,
+	ANSWER_MAX = 4 << 20,
+};
 
 #define PREFIX "mayfly_"
 
@@ -32,32 +41,30 @@ static void format_address(const uint8_t address[4], char out[16])
 
 /* ---- nft ---------------------------------------------------------------- */
 
-/* The name servers as a set of nft's, "" where there are none. */
-static void format_servers(const struct network *n, char *out, size_t size)
+/* A rule for each name server, of which one may be the host itself. */
+static void format_servers(const struct network *n, char out[SERVERS_MAX + 1])
 {
+	char server[16];
 	size_t len = 0;
-	char **at = n->resolver.servers;
+	unsigned i;
 
 	*out = '\0';
-	for (; at && *at && len < size; at++)
-		/* The guest has no address that reaches others. */
-		if (!strchr(*at, ':'))
-			len += (size_t)snprintf(out + len, size - len, "%s%s",
-						len ? ", " : "", *at);
+	for (i = 0; i < n->server_count; i++) {
+		format_address(n->servers[i], server);
+		len += (size_t)snprintf(out + len, SERVER_MAX + 1,
+					"  meta l4proto { tcp, udp } th dport "
+					"53 ip daddr %s accept\n",
+					server);
+	}
 }
 
 static int make_table(const struct network *n, const char *id, struct err *e)
 {
 	static const char *const nft[] = {"nft", "-f", "-", NULL};
-	char text[TEXT_MAX], dns[400] = "", servers[256], guest[16];
+	char text[TEXT_MAX], servers[SERVERS_MAX + 1], guest[16];
 
 	format_address(n->guest.ip, guest);
-	format_servers(n, servers, sizeof(servers));
-	if (*servers)
-		snprintf(dns, sizeof(dns),
-			 "  meta l4proto { tcp, udp } th dport 53 "
-			 "ip daddr { %s } accept\n",
-			 servers);
+	format_servers(n, servers);
 	snprintf(text, sizeof(text),
 		 "table inet " PREFIX "%s {\n"
 		 " chain input {\n"
@@ -81,14 +88,17 @@ static int make_table(const struct network *n, const char *id, struct err *e)
 		 "  ip saddr %s oifname != \"%s\" masquerade\n"
 		 " }\n"
 		 "}\n",
-		 id, n->tap, dns, n->tap, guest, n->tap, n->tap, n->tap, id,
+		 id, n->tap, servers, n->tap, guest, n->tap, n->tap, n->tap, id,
 		 guest, n->tap);
 	return process_feed(nft, text, e);
 }
 
 /* ---- iptables ----------------------------------------------------------- */
 
-/* Each is put before the ones above it. T is the tap, G the guest. */
+/*
+ * Each is put before the ones above it. T is the tap, G the guest, S a name
+ * server, for each of which there is the rule.
+ */
 static const char *const rules[] = {
 	"nat POSTROUTING -s G ! -o T -j MASQUERADE",
 	"filter FORWARD -o T -j DROP",
@@ -97,9 +107,17 @@ static const char *const rules[] = {
 	"filter FORWARD -i T -j DROP",
 	"filter FORWARD -i T -s G -j ACCEPT",
 	"filter INPUT -i T -j DROP",
-	"filter INPUT -i T -p udp --dport 53 -j ACCEPT",
+	"filter INPUT -i T -p udp -d S --dport 53 -j ACCEPT",
+	"filter INPUT -i T -p tcp -d S --dport 53 -j ACCEPT",
 	"filter INPUT -i T -m conntrack --ctstate ESTABLISHED,RELATED -j "
 	"ACCEPT",
+};
+
+/* Of IPv6 nothing passes. */
+static const char *const rules_of_six[] = {
+	"filter FORWARD -o T -j DROP",
+	"filter FORWARD -i T -j DROP",
+	"filter INPUT -i T -j DROP",
 };
 
 /* What lets a tap through a chain of somebody else's, C. */
@@ -108,26 +126,40 @@ static const char *const passes[] = {
 	"filter C -i T -s G -j ACCEPT",
 };
 
-static int iptables(const char *action, const char *rule, const char *chain,
-		    const struct network *n, const char *id, struct err *e)
+/* What a rule's words of one letter stand for. */
+struct words {
+	const struct network *network;
+	const char *id;
+	const char *chain;
+	const uint8_t *server;
+};
+
+static int change_rule(const char *program, const char *action,
+		       const char *rule, const struct words *w, struct err *e)
 {
-	char copy[160], guest[16], comment[40], *rest = copy, *word;
-	const char *argv[WORDS_MAX] = {"iptables", "-w", "-t"};
+	char copy[160], guest[16], server[16] = "", comment[40];
+	const char *argv[WORDS_MAX] = {program, "-w", "-t"};
+	char *rest = copy, *word;
 	unsigned count = 3;
 
-	format_address(n->guest.ip, guest);
+	format_address(w->network->guest.ip, guest);
+	if (w->server)
+		format_address(w->server, server);
 	snprintf(copy, sizeof(copy), "%s", rule);
-	snprintf(comment, sizeof(comment), PREFIX "%s", id);
+	snprintf(comment, sizeof(comment), PREFIX "%s", w->id);
 	argv[count++] = strsep(&rest, " ");
 	argv[count++] = action;
 	while ((word = strsep(&rest, " "))) {
+		argv[count] = word;
 		if (!strcmp(word, "T"))
-			word = (char *)(uintptr_t)n->tap;
+			argv[count] = w->network->tap;
 		else if (!strcmp(word, "G"))
-			word = guest;
+			argv[count] = guest;
+		else if (!strcmp(word, "S"))
+			argv[count] = server;
 		else if (!strcmp(word, "C"))
-			word = (char *)(uintptr_t)chain;
-		argv[count++] = word;
+			argv[count] = w->chain;
+		count++;
 	}
 	argv[count++] = "-m";
 	argv[count++] = "comment";
@@ -137,24 +169,115 @@ static int iptables(const char *action, const char *rule, const char *chain,
 	return process_run(argv, e);
 }
 
+/* Makes a rule, or as many as there are name servers. */
+static int make_rule(const char *rule, const struct network *n, const char *id,
+		     struct err *e)
+{
+	struct words w = {n, id, NULL, NULL};
+	unsigned i;
+	int rc = 0;
+
+	if (!strstr(rule, " S "))
+		return change_rule("iptables", "-I", rule, &w, e);
+	for (i = 0; i < n->server_count && !rc; i++) {
+		w.server = n->servers[i];
+		rc = change_rule("iptables", "-I", rule, &w, e);
+	}
+	return rc;
+}
+
+/*
+ * An interface without IPv6 takes none from its link: no address, no route, and
+ * Linux drops what comes. That it can't be said of this one means that the host
+ * has no IPv6, for what else is said of a tap could be.
+ */
+static int turn_six_off(const struct network *n)
+{
+	CLEAN_FD int fd = -1;
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/sys/net/ipv6/conf/%s/disable_ipv6",
+		 n->tap);
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	if (fd < 0)
+		return errno == ENOENT ? 0 : -errno;
+	return write(fd, "1", 1) == 1 ? 0 : -errno;
+}
+
+static int wall_six(const struct network *n, const char *id, struct err *e)
+{
+	const struct words w = {n, id, NULL, NULL};
+	unsigned i;
+	int rc = 0;
+
+	for (i = 0; i < sizeof(rules_of_six) / sizeof(rules_of_six[0]) && !rc;
+	     i++)
+		rc = change_rule("ip6tables", "-I", rules_of_six[i], &w, e);
+	if (!rc || rc == -EINTR)
+		return rc;
+	rc = turn_six_off(n);
+	return rc ? err_set(e, rc,
+			    "--net nat: nothing keeps the guest from this host "
+			    "by IPv6: there is no nft, ip6tables does not do "
+			    "it, and %s can't be without (%s); install nft",
+			    n->tap, strerror(-rc))
+		  : 0;
+}
+
 static int make_rules(const struct network *n, const char *id, struct err *e)
 {
 	unsigned i;
 	int rc = 0;
 
 	for (i = 0; i < sizeof(rules) / sizeof(rules[0]) && !rc; i++)
-		rc = iptables("-I", rules[i], NULL, n, id, e);
-	return rc;
+		rc = make_rule(rules[i], n, id, e);
+	if (rc == -ENOENT)
+		return err_set(
+			e, rc,
+			"--net nat needs nft or iptables, and neither is "
+			"installed; install nft");
+	return rc ? rc : wall_six(n, id, e);
+}
+
+/* A rule as it is listed: "-A CHAIN ...". */
+static void remove_rule(const char *program, const char *table, char *line)
+{
+	const char *argv[WORDS_MAX] = {program, "-w", "-t", table, "-D"};
+	unsigned count = 5;
+	char *word;
+
+	(void)strsep(&line, " ");
+	while ((word = strsep(&line, " ")) && count < WORDS_MAX - 1)
+		argv[count++] = word;
+	argv[count] = NULL;
+	if (!word)
+		(void)process_run(argv, NULL);
+}
+
+/* By their comment, for nobody knows by now which name servers there were. */
+static void remove_rules(const char *program, const char *table, const char *id)
+{
+	const char *const list[] = {program, "-w", "-t", table, "-S", NULL};
+	char comment[64], *text = NULL, *rest, *line;
+
+	snprintf(comment, sizeof(comment), " --comment " PREFIX "%s ", id);
+	(void)process_ask(list, ANSWER_MAX, &text, NULL);
+	rest = text;
+	while ((line = strsep(&rest, "\n")))
+		if (strstr(line, comment))
+			remove_rule(program, table, line);
+	free(text);
 }
 
 static int pass_iptables(const char *action, const char *chain,
 			 const struct network *n, const char *id, struct err *e)
 {
+	const struct words w = {n, id, chain, NULL};
 	unsigned i;
 	int rc = 0;
 
 	for (i = 0; i < 2 && (!rc || *action != '-' || action[1] == 'D'); i++)
-		rc = iptables(action, passes[i], chain, n, id, e);
+		rc = change_rule("iptables", action, passes[i], &w, e);
 	return rc;
 }
 
@@ -318,7 +441,6 @@ void nat_remove(const struct network *n, const char *id)
 {
 	static const char *const nft[] = {"nft", "-f", "-", NULL};
 	char text[200];
-	unsigned i;
 
 	/* `delete` fails where there is none; to add one that is there, not. */
 	snprintf(text, sizeof(text),
@@ -331,6 +453,7 @@ void nat_remove(const struct network *n, const char *id)
 		(void)pass_all(n, id, false, NULL);
 		return;
 	}
-	for (i = 0; i < sizeof(rules) / sizeof(rules[0]); i++)
-		(void)iptables("-D", rules[i], NULL, n, id, NULL);
+	remove_rules("iptables", "nat", id);
+	remove_rules("iptables", "filter", id);
+	remove_rules("ip6tables", "filter", id);
 }

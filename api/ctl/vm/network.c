@@ -185,7 +185,20 @@ static int allow_forwarding(const struct network *n, struct err *e)
 		       "net.ipv4.ip_forward=1`");
 }
 
-int network_make(struct network *n, const char *id,
+/*
+ * IPv6 does not get out of the guest, and a loopback is its own. The rules for
+ * these open a port of the host's where one of them is an address of the host.
+ */
+static void set_servers(struct network *n, const char *const *list)
+{
+	uint8_t ip[4];
+
+	for (; list && *list && n->server_count < NETWORK_SERVERS_MAX; list++)
+		if (inet_pton(AF_INET, *list, ip) == 1 && ip[0] != 127)
+			memcpy(n->servers[n->server_count++], ip, sizeof(ip));
+}
+
+int network_make(struct network *n, const char *id, const char *const *dns,
 		 const struct network_claim *claim, struct err *e)
 {
 	int rc;
@@ -204,6 +217,7 @@ int network_make(struct network *n, const char *id,
 	find_dns(n);
 	/* The guest has no address that reaches others. */
 	resolver_keep_ipv4(&n->resolver);
+	set_servers(n, dns ? dns : (const char *const *)n->resolver.servers);
 	rc = allow_forwarding(n, e);
 	return rc ? rc : nat_make(n, id, e);
 }

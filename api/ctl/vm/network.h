@@ -6,6 +6,8 @@
 #include "api/ctl/vm/resolver.h"
 #include "vmm/base/err.h"
 
+enum { NETWORK_SERVERS_MAX = 32 };
+
 /*
  * --net nat: a tap with a /30 of its own out of 10.201.0.0/16, forwarding and
  * masquerade. The address of a tap follows from its name, its name from a free
@@ -19,6 +21,9 @@ struct network {
 	/* The gateway is the host's end, dns its first name server. */
 	struct session_network guest;
 	struct resolver resolver; /* of the host; owned */
+	/* Whom the guest asks for names, of IPv4, the host itself included. */
+	uint8_t servers[NETWORK_SERVERS_MAX][4];
+	unsigned server_count;
 };
 
 /* Keeps a name before anything has it, as a state does. 0 or an error. */
@@ -36,11 +41,12 @@ struct network_tap {
 };
 
 /*
- * Makes the tap, owned by us, and its rules, for the microVM of that id. -EPERM
- * with a sentence where we are not root. What a failure leaves network_remove()
- * removes by the name that the claim was told.
+ * Makes the tap, owned by us, and its rules, for the microVM of that id, whose
+ * name servers are those of dns (ends with NULL), or the host's where it is
+ * NULL. -EPERM with a sentence where we are not root. What a failure leaves
+ * network_remove() removes by the name that the claim was told.
  */
-int network_make(struct network *n, const char *id,
+int network_make(struct network *n, const char *id, const char *const *dns,
 		 const struct network_claim *claim, struct err *e);
 
 /*

@@ -6,11 +6,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "api/ctl/base/erofs.h"
 #include "api/ctl/base/process.h"
+#include "api/ctl/vm/disk.h"
 #include "vmm/base/fd.h"
 
 /* What the agent can mount; where they say so in their first bytes. */
@@ -55,39 +56,19 @@ static int read_file(struct volume *v, int fd, const struct stat *st,
 	return 0;
 }
 
-/* O_EXCL of a block device: not while it is mounted, or a part of another. */
 static int find_disk(struct volume *v, const struct volume_source *asked,
-		     bool is_block, struct err *e)
+		     struct err *e)
 {
-	const int mode = asked->is_read_only ? O_RDONLY
-					     : O_RDWR | (is_block ? O_EXCL : 0);
-	CLEAN_FD int fd = open(v->path, mode | O_CLOEXEC | O_NONBLOCK);
+	const struct disk_source disk = {"-v", asked->source,
+					 asked->is_read_only};
+	const int fd = disk_take(v->path, &disk, e);
 
 	v->kind = VOLUME_DISK;
 	v->is_read_only = asked->is_read_only;
-	if (fd < 0 && errno == EBUSY)
-		return err_set(e, -EBUSY,
-			       "-v %s is in use on this host: unmount it, or "
-			       "add :ro",
-			       asked->source);
 	if (fd < 0)
-		return err_errno(e, "-v %s%s", asked->source,
-				 v->is_read_only
-					 ? ""
-					 : " is to be writable; add :ro to "
-					   "have it read-only");
-	if (!flock(fd, (v->is_read_only ? LOCK_SH : LOCK_EX) | LOCK_NB)) {
-		v->lock_fd = fd_steal(&fd);
-		return 0;
-	}
-	if (errno != EWOULDBLOCK)
-		return err_errno(e, "can't lock %s", asked->source);
-	return err_set(e, -EBUSY,
-		       "-v %s is another microVM's disk%s; two that share one "
-		       "would ruin it",
-		       asked->source,
-		       v->is_read_only ? " to write to"
-				       : ", and would be writable");
+		return fd;
+	v->lock_fd = fd;
+	return 0;
 }
 
 static int look(struct volume *v, const char *source, struct stat *st,
@@ -116,7 +97,7 @@ int volume_find(struct volume *v, const struct volume_source *asked,
 	if (rc)
 		return rc;
 	if (S_ISBLK(st.st_mode))
-		return find_disk(v, asked, true, e);
+		return find_disk(v, asked, e);
 	if (!S_ISDIR(st.st_mode) && !S_ISREG(st.st_mode))
 		return err_set(e, -EINVAL,
 			       "-v %s is a socket, a pipe or a device, which "
@@ -135,7 +116,7 @@ int volume_find(struct volume *v, const struct volume_source *asked,
 	if (!S_ISREG(st.st_mode))
 		return err_set(e, -EAGAIN, "-v %s changes", asked->source);
 	if (has_file_system(fd))
-		return find_disk(v, asked, false, e);
+		return find_disk(v, asked, e);
 	return read_file(v, fd, &st, asked->source, e);
 }
 
@@ -143,15 +124,13 @@ int volume_make(struct volume *v, const struct vm *vm, unsigned index,
 		struct err *e)
 {
 	char name[32], image[PATH_MAX];
-	const char *const mkfs[] = {"mkfs.erofs", "--quiet", image, v->path,
-				    NULL};
 	int rc;
 
 	if (v->kind != VOLUME_DIRECTORY)
 		return 0;
 	snprintf(name, sizeof(name), "volume%u.erofs", index);
 	vm_disk_path(vm, name, image);
-	rc = process_run(mkfs, e);
+	rc = erofs_pack(v->path, image, e);
 	if (rc)
 		return err_context(e, "-v %s", v->path);
 	snprintf(v->path, sizeof(v->path), "%s", image);

@@ -12,12 +12,7 @@
  * -v. A microVM shares no directory with its host: a host directory becomes a
  * read-only EROFS image as it is at this moment (mkfs.erofs), in the directory
  * of the microVM; a block device or a file with a file system in it is given as
- * a disk; any other file is read now and handed over, read-only.
- *
- * A file system has one machine that writes to it, or many that read: a disk is
- * locked (flock) by everyone who has it, exclusively by who may write, and a
- * block device that is mounted on the host is not given to write to at all. The
- * monitor itself locks nothing, for its clients may have their own ways.
+ * a disk (disk.h); any other file is read now and handed over, read-only.
  *
  * And --disk: a disk that the container's own files are written to.
  */

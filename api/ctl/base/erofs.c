@@ -9,7 +9,7 @@
  * Folders are walked level by level, so that each one's entries are one run of
  * nodes.
  */
-#include "api/ctl/image/erofs.h"
+#include "api/ctl/base/erofs.h"
 
 #include <dirent.h>
 #include <endian.h>
@@ -20,6 +20,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
@@ -45,7 +46,8 @@ struct node {
 	uint64_t at;	/* of its inode, bytes */
 	uint64_t block; /* of its data */
 	uint64_t size;
-	uint64_t ino; /* the host's */
+	uint64_t dev, ino; /* the host's */
+	uint64_t rdev;	   /* of a device */
 	int64_t mtime_s;
 	uint32_t mtime_ns, mode, uid, gid;
 	uint32_t xattrs_len;
@@ -53,8 +55,7 @@ struct node {
 };
 
 struct erofs {
-	struct image_tools *tools;
-	const struct image_erofs *how;
+	const struct erofs_tree *how;
 	struct node *nodes; /* owned */
 	uint32_t count, room;
 	uint64_t end; /* of what has its place, bytes */
@@ -158,7 +159,7 @@ static int read_xattrs(const struct erofs *x, struct node *n, const char *path)
 
 	if (x->how->is_all_root || (!S_ISREG(n->mode) && !S_ISDIR(n->mode)))
 		return 0;
-	fd = openat(x->tools->folder, path,
+	fd = openat(x->how->folder, path,
 		    O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 	len = fd < 0 ? -1 : flistxattr(fd, names, sizeof(names));
 	if (len < 0)
@@ -197,10 +198,12 @@ static int add_node(struct erofs *x, uint32_t parent, char *name, struct err *e)
 	*n = (struct node){.name = name, .parent = parent, .same = x->count};
 	x->count++;
 	if (path_of(x, x->count - 1, path) ||
-	    fstatat(x->tools->folder, path, &st, AT_SYMLINK_NOFOLLOW))
+	    fstatat(x->how->folder, path, &st, AT_SYMLINK_NOFOLLOW))
 		return fail(x, "look at a file", e);
 	n->mode = st.st_mode;
+	n->dev = st.st_dev;
 	n->ino = st.st_ino;
+	n->rdev = st.st_rdev;
 	n->links = S_ISDIR(st.st_mode) ? 2 : (uint32_t)st.st_nlink;
 	n->size = S_ISREG(st.st_mode) || S_ISLNK(st.st_mode)
 			  ? (uint64_t)st.st_size
@@ -209,7 +212,8 @@ static int add_node(struct erofs *x, uint32_t parent, char *name, struct err *e)
 	n->gid = x->how->is_all_root ? 0 : st.st_gid;
 	n->mtime_s = st.st_mtim.tv_sec;
 	n->mtime_ns = (uint32_t)st.st_mtim.tv_nsec;
-	if (n->mtime_s >= 0 && (uint64_t)n->mtime_s > x->how->newest_s) {
+	if (!x->how->is_as_it_is && n->mtime_s >= 0 &&
+	    (uint64_t)n->mtime_s > x->how->newest_s) {
 		n->mtime_s = (int64_t)x->how->newest_s;
 		n->mtime_ns = 0;
 	}
@@ -233,7 +237,7 @@ static int add_entries(struct erofs *x, uint32_t node, struct err *e)
 
 	if (path_of(x, node, path))
 		return fail(x, "open a folder", e);
-	fd = openat(x->tools->folder, path,
+	fd = openat(x->how->folder, path,
 		    O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	dir = fd < 0 ? NULL : fdopendir(fd);
 	if (!dir)
@@ -264,7 +268,7 @@ static int add_entries(struct erofs *x, uint32_t node, struct err *e)
 }
 
 struct by_ino {
-	uint64_t ino;
+	uint64_t dev, ino;
 	uint32_t node;
 };
 
@@ -272,6 +276,8 @@ static int compare_inos(const void *a, const void *b)
 {
 	const struct by_ino *p = a, *q = b;
 
+	if (p->dev != q->dev)
+		return p->dev < q->dev ? -1 : 1;
 	if (p->ino != q->ino)
 		return p->ino < q->ino ? -1 : 1;
 	return p->node < q->node ? -1 : p->node > q->node;
@@ -287,10 +293,12 @@ static int join_links(struct erofs *x, struct err *e)
 		return fail(x, "get memory", e);
 	for (i = 0; i < x->count; i++)
 		if (!S_ISDIR(x->nodes[i].mode) && x->nodes[i].links > 1)
-			list[count++] = (struct by_ino){x->nodes[i].ino, i};
+			list[count++] = (struct by_ino){x->nodes[i].dev,
+							x->nodes[i].ino, i};
 	qsort(list, count, sizeof(*list), compare_inos);
 	for (i = 1; i < count; i++)
-		if (list[i].ino == list[i - 1].ino)
+		if (list[i].dev == list[i - 1].dev &&
+		    list[i].ino == list[i - 1].ino)
 			x->nodes[list[i].node].same =
 				x->nodes[list[i - 1].node].same;
 	free(list);
@@ -369,9 +377,22 @@ static unsigned file_type(uint32_t mode)
 		return 1;
 	if (S_ISDIR(mode))
 		return 2;
+	if (S_ISCHR(mode))
+		return 3;
+	if (S_ISBLK(mode))
+		return 4;
 	if (S_ISFIFO(mode))
 		return 5;
 	return S_ISLNK(mode) ? 7 : 6;
+}
+
+/* What stands in a device's inode (Linux, new_encode_dev()). */
+static uint64_t device_number(const struct node *n)
+{
+	const unsigned low = minor(n->rdev) & 0xff;
+	const unsigned high = minor(n->rdev) & ~0xffU;
+
+	return low | major(n->rdev) << 8 | high << 12;
 }
 
 static int write_folder(const struct erofs *x, uint32_t node)
@@ -451,7 +472,9 @@ static int write_inode(const struct erofs *x, uint32_t i)
 		put(inode + 2, (n->xattrs_len - XATTR_HEADER) / 4 + 1, 2);
 	put(inode + 4, n->mode, 2);
 	put(inode + 8, n->size, 8);
-	put(inode + 16, n->block, 4);
+	put(inode + 16,
+	    S_ISCHR(n->mode) || S_ISBLK(n->mode) ? device_number(n) : n->block,
+	    4);
 	put(inode + 20, i + 1, 4);
 	put(inode + 24, n->uid, 4);
 	put(inode + 28, n->gid, 4);
@@ -468,8 +491,8 @@ static int write_file(const struct erofs *x, uint32_t i, const char *path)
 {
 	static unsigned char piece[PIECE];
 	const struct node *n = &x->nodes[i];
-	CLEAN_FD int fd = openat(x->tools->folder, path,
-				 O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	CLEAN_FD int fd =
+		openat(x->how->folder, path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
 	uint64_t at = 0;
 	int r = fd < 0 ? -errno : 0;
 
@@ -501,7 +524,7 @@ static int write_node(const struct erofs *x, uint32_t i)
 		return -errno;
 	if (S_ISREG(n->mode))
 		return write_file(x, i, path);
-	len = readlinkat(x->tools->folder, path, target, sizeof(target));
+	len = readlinkat(x->how->folder, path, target, sizeof(target));
 	if (len < 0 || (uint64_t)len != n->size)
 		return len < 0 ? -errno : -EIO;
 	return fd_pwrite(x->out, target, (size_t)len, n->block * BLOCK);
@@ -517,10 +540,10 @@ static int write_super(const struct erofs *x)
 	put(super + 12, 12, 1);
 	put(super + 14, x->nodes[0].at / NID_SIZE, 2);
 	put(super + 16, x->count, 8);
-	put(super + 24, x->how->newest_s, 8);
+	put(super + 24, x->how->is_as_it_is ? 0 : x->how->newest_s, 8);
 	put(super + 36, x->end / BLOCK, 4);
-	for (i = 0;
-	     i < 16 && sscanf(x->how->hex + (size_t)i * 2, "%2x", &byte) == 1;
+	for (i = 0; i < 16 && x->how->hex &&
+		    sscanf(x->how->hex + (size_t)i * 2, "%2x", &byte) == 1;
 	     i++)
 		super[48 + i] = (unsigned char)byte;
 	return fd_pwrite(x->out, super, sizeof(super), SUPER_AT);
@@ -536,28 +559,23 @@ static int write_all(struct erofs *x, struct err *e)
 	if (ftruncate(x->out, (off_t)x->end))
 		r = -errno;
 	for (i = 0; !r && i < x->count; i++) {
-		if (image_tools_check(x->tools, e))
-			return -EINTR;
+		r = x->how->check ? x->how->check(x->how->context, e) : 0;
+		if (r)
+			return r;
 		if (x->nodes[i].same == i)
 			r = write_node(x, i);
 	}
 	if (!r)
 		r = write_super(x);
-	if (r == -ENOSPC)
-		return err_set(e, r,
-			       "no space is left in the store's file system; "
-			       "make room, or set MAYFLY_STORE to a larger "
-			       "one");
 	return r ? err_set(e, r, "can't pack the image: %s", strerror(-r)) : 0;
 }
 
-int image_erofs_write(struct image_tools *t, const struct image_erofs *how,
-		      struct err *e)
+int erofs_write(const struct erofs_tree *how, struct err *e)
 {
-	CLEAN_FD int out = openat(t->folder, how->out,
+	CLEAN_FD int out = openat(how->folder, how->out,
 				  O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC,
 				  0600);
-	struct erofs x = {.tools = t, .how = how, .out = out};
+	struct erofs x = {.how = how, .out = out};
 	uint32_t i;
 	int r = out < 0 ? fail(&x, "make a file", e) : 0;
 
