@@ -24,8 +24,7 @@
  * Then the host sends requests, and the guest takes up one after the other:
  *
  *	request    answer                              afterwards
- *	CONFIGURE  DONE                                next request
- *	FILE       DONE                                next request
+ *	CONFIGURE  DONE (FILE, PREPARE likewise)       next request
  *	RUN        STARTED, streams, EXITED            next request
  *	EXEC       STARTED, streams, EXITED            next request
  *	ATTACH     STARTED, streams, EXITED            next request
@@ -38,12 +37,8 @@
  *	COPY_OUT   DATA of stream 1, EOF, DONE         next request
  *	FORWARD    STARTED                             raw bytes, see below
  *	SYNC       DONE                                next request
- *	CLOCK      DONE                                next request
- *	IDENTITY   DONE                                next request
- *	FREEZE     DONE                                next request
- *	RENEW      DONE                                next request
- *	THAW       DONE                                next request
- *	PREPARE    DONE                                next request
+ *	CLOCK      DONE (IDENTITY likewise)            next request
+ *	FREEZE     DONE (RENEW, THAW likewise)         next request
  *	SHUTDOWN   DONE                                the machine ends
  *
  * PROGRESS may come, any number of times, before the answer of SYNC, REMOVE and

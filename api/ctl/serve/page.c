@@ -6,7 +6,10 @@
 #include "api/ctl/serve/text.h"
 #include "vmm/base/version.h"
 
-enum { PLOT_WIDTH = 480, PLOT_HEIGHT = 110, PLOT_FOOT = 18 };
+/* Of a plot's picture; its numbers stand below it. */
+#define PLOT_WIDTH  480
+#define PLOT_HEIGHT 110
+#define PLOT_FOOT   18
 
 /* Colours as on the page of mayctl bench. Nothing is fetched, nothing runs. */
 static const char head[] =
