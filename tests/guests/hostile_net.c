@@ -8,6 +8,8 @@
 enum { RX = 0, TX = 1, CTRL = 2 };
 enum { HEADER = 12, ARP = 42, RX_BYTES = 2048, FRAMES = 64 };
 
+enum { CLASS_OFFLOADS = 5, GUEST_CSUM = 2 };
+
 #define NET_F_MQ (1ULL << 22)
 
 static volatile uint8_t header[HEADER];
@@ -324,6 +326,26 @@ static const char *commands_cut(struct device *d)
 	return NULL;
 }
 
+/* Checksums on and off, which asks the host, and nobody stays to hear of it. */
+static const char *commands_left(struct device *d)
+{
+	struct queue *q = &d->queue[CTRL];
+	unsigned i, j;
+
+	for (i = 0; i < 20; i++) {
+		for (j = 0; j < sizeof(command); j++)
+			command[j] = 0;
+		command[0] = CLASS_OFFLOADS;
+		command[2] = i % 2 ? GUEST_CSUM : 0;
+		desc_buffer(&q->desc[0], command, 2 + 8, NEXT, 1);
+		desc_buffer(&q->desc[1], &answer, 1, WRITE, 0);
+		queue_offer(q, 0);
+		queue_kick(d, CTRL);
+		WANT(device_up(d, F_ALL), "it did not come up");
+	}
+	return NULL;
+}
+
 const struct attack net_attacks[] = {
 	{"headers of random bytes", header_rubbish, 0, false},
 	{"headers of random bytes, nothing negotiated", header_rubbish,
@@ -340,5 +362,6 @@ const struct attack net_attacks[] = {
 	{"commands of random bytes", commands_rubbish, 0, false},
 	{"commands nobody knows", commands_unknown, 0, false},
 	{"commands cut short", commands_cut, 0, false},
+	{"commands with a reset behind them", commands_left, 0, false},
 	{0},
 };
