@@ -5,8 +5,12 @@
 #include <string.h>
 
 #include "api/ctl/commands/ctl.h"
+#include "api/ctl/commands/show.h"
 #include "api/ctl/vm/client.h"
 #include "vmm/base/args.h"
+#include "vmm/base/printable.h"
+
+enum { SENTENCE_MAX = 1024 };
 
 /* The sentence of an error answer, or all of it where it has another form. */
 static void print_fault(const struct client_answer *answer)
@@ -14,8 +18,11 @@ static void print_fault(const struct client_answer *answer)
 	json_t *json = json_loads(answer->body, 0, NULL);
 	const char *text =
 		json_string_value(json_object_get(json, "fault_message"));
+	char clean[SENTENCE_MAX];
 
-	ctl_complain("%s", text ? text : answer->body);
+	text = text ? text : answer->body;
+	printable_copy(text, strlen(text), clean, sizeof(clean));
+	ctl_complain("%s", clean);
 	json_decref(json);
 }
 
@@ -79,16 +86,24 @@ int ctl_api(int argc, char **argv)
 	}
 	code = ask(socket, words[0], words[1], words[2], &answer);
 	if (code == CTL_OK && *answer.body)
-		puts(answer.body);
+		show_text(answer.body, stdout);
 	client_answer_fini(&answer);
 	return code;
 }
 
-static const char *text_of(const json_t *json, const char *key)
+struct word {
+	char text[128];
+};
+
+/* Of a monitor's, who may be anybody by now. */
+static struct word text_of(const json_t *json, const char *key)
 {
 	const char *text = json_string_value(json_object_get(json, key));
+	struct word w = {"?"};
 
-	return text ? text : "?";
+	if (text)
+		printable_copy(text, strlen(text), w.text, sizeof(w.text));
+	return w;
 }
 
 static long long number_of(const json_t *json, const char *key)
@@ -112,9 +127,10 @@ int ctl_status(int argc, char **argv)
 		i = json_loads(info.body, 0, NULL);
 		m = json_loads(machine.body, 0, NULL);
 		printf("%s: %s, %lld vCPU, %lld MiB, %s with API %s\n",
-		       text_of(i, "id"), text_of(i, "state"),
+		       text_of(i, "id").text, text_of(i, "state").text,
 		       number_of(m, "vcpu_count"), number_of(m, "mem_size_mib"),
-		       text_of(i, "app_name"), text_of(i, "vmm_version"));
+		       text_of(i, "app_name").text,
+		       text_of(i, "vmm_version").text);
 		json_decref(i);
 		json_decref(m);
 	}
