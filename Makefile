@@ -122,7 +122,7 @@ CTL_BENCH    := axis bench block boot calls clone compare container density disk
 	vsock wire work
 CTL_COMMANDS := main bench complain api boot cp cp_place docker env exec foreground \
 	image jail logs ps run run_disks run_mounts run_options run_plan \
-	run_steps run_warm restore restored serve snapshot stop values
+	run_steps run_warm restore restored serve show snapshot stop values
 CTL_CONTAINERD := main event host machine method process rootfs service spec \
 	spec_mount stdio task
 CTL_TTRPC    := arena client server wire
@@ -499,6 +499,7 @@ EXTRA_bench_report := $(addprefix api/ctl/,bench/report bench/result bench/stats
 EXTRA_pack := api/ctl/base/pack api/ctl/base/untar api/ctl/base/tar \
 	api/ctl/base/tree
 EXTRA_cp_place := api/ctl/commands/cp_place
+EXTRA_show := api/ctl/commands/show
 EXTRA_vm := $(addprefix api/ctl/,vm/vm vm/vm_remove vm/place vm/vm_process base/process base/interrupt base/tree)
 EXTRA_volume := $(addprefix api/ctl/,vm/volume vm/disk base/erofs base/erofs_pack) $(EXTRA_vm)
 EXTRA_rootfs := $(addprefix api/ctl/,containerd/rootfs base/erofs base/erofs_pack \

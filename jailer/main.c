@@ -13,7 +13,6 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "jailer/bind.h"
@@ -27,6 +26,7 @@
 #include "jailer/rlimit.h"
 #include "jailer/root.h"
 #include "jailer/userns.h"
+#include "vmm/base/clock.h"
 #include "vmm/base/fd.h"
 
 struct jail {
@@ -44,7 +44,7 @@ struct jail {
 	bool is_user;  /* the caller is not root */
 	struct bind devices; /* of the host, where is_user */
 	int userfaultfd;
-	uint64_t start_us; /* CLOCK_MONOTONIC */
+	uint64_t start_us; /* of clock_now_ns() */
 	uint64_t cpu_us;   /* CPU time of the first process, where it forked */
 	unsigned left;	   /* of what was made, could not be taken back */
 };
@@ -54,14 +54,6 @@ struct jail {
  * process has done its part and ends well.
  */
 enum { STEP_DONE = 1 };
-
-static uint64_t clock_us(clockid_t clock)
-{
-	struct timespec ts;
-
-	clock_gettime(clock, &ts);
-	return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
-}
 
 /* Closes descriptors from 3 on but those that are to be passed. */
 static int close_others(const struct jail_options *o, struct err *e)
@@ -250,7 +242,7 @@ static int step_process(struct jail *j, struct err *e)
 
 	if (!o->daemonize && !o->new_pid_ns)
 		return root_write_pid(&j->made, o->exec_name, getpid(), e);
-	j->cpu_us = clock_us(CLOCK_PROCESS_CPUTIME_ID);
+	j->cpu_us = clock_cpu_ns() / 1000;
 	rc = ns_fork(&j->ns, o->new_pid_ns, e);
 	if (rc > 0)
 		return watch_child(j, rc, e);
@@ -313,7 +305,7 @@ static int step_exec(struct jail *j, struct err *e)
 			     parent};
 	enum { OWN = sizeof(own) / sizeof(own[0]) };
 	char *none[] = {NULL};
-	const uint64_t cpu_us = clock_us(CLOCK_PROCESS_CPUTIME_ID);
+	const uint64_t cpu_us = clock_cpu_ns() / 1000;
 	char **argv = calloc((size_t)o->extra_count + OWN + 1, sizeof(*argv));
 
 	if (!argv)
@@ -415,7 +407,7 @@ int main(int argc, char **argv)
 	unsigned i;
 	int rc = 0;
 
-	jail.start_us = clock_us(CLOCK_MONOTONIC);
+	jail.start_us = clock_now_ns() / 1000;
 	jail.argc = argc;
 	jail.argv = argv;
 	for (i = 0; i < STEPS; i++) {

@@ -6,12 +6,10 @@
 #include <string.h>
 
 #include "api/ctl/commands/ctl.h"
+#include "api/ctl/commands/show.h"
 #include "api/ctl/vm/client.h"
 #include "vmm/base/args.h"
 #include "vmm/base/printable.h"
-
-/* Of what an answer holds, and of that as it is shown. */
-enum { WORD_MAX = 64, WORD_SIZE = 4 * WORD_MAX + 1 };
 
 /*
  * The sentence of an error answer, or all of it where it has another form. A
@@ -96,20 +94,24 @@ int ctl_api(int argc, char **argv)
 	}
 	code = ask(socket, words[0], words[1], words[2], &answer);
 	if (code == CTL_OK && *answer.body)
-		puts(answer.body);
+		show_text(answer.body, stdout);
 	client_answer_fini(&answer);
 	return code;
 }
 
-static const char *text_of(const json_t *json, const char *key,
-			   char shown[static WORD_SIZE])
+struct word {
+	char text[128];
+};
+
+/* Of a monitor's, who may be anybody by now. */
+static struct word text_of(const json_t *json, const char *key)
 {
 	const char *text = json_string_value(json_object_get(json, key));
+	struct word w = {"?"};
 
-	if (!text)
-		return "?";
-	printable_copy(text, strnlen(text, WORD_MAX), shown, WORD_SIZE);
-	return shown;
+	if (text)
+		printable_copy(text, strlen(text), w.text, sizeof(w.text));
+	return w;
 }
 
 static long long number_of(const json_t *json, const char *key)
@@ -119,7 +121,6 @@ static long long number_of(const json_t *json, const char *key)
 
 int ctl_status(int argc, char **argv)
 {
-	char id[WORD_SIZE], state[WORD_SIZE], app[WORD_SIZE], api[WORD_SIZE];
 	struct client_answer info = {0}, machine = {0};
 	const char *socket;
 	json_t *i, *m;
@@ -134,10 +135,10 @@ int ctl_status(int argc, char **argv)
 		i = json_loads(info.body, 0, NULL);
 		m = json_loads(machine.body, 0, NULL);
 		printf("%s: %s, %lld vCPU, %lld MiB, %s with API %s\n",
-		       text_of(i, "id", id), text_of(i, "state", state),
+		       text_of(i, "id").text, text_of(i, "state").text,
 		       number_of(m, "vcpu_count"), number_of(m, "mem_size_mib"),
-		       text_of(i, "app_name", app),
-		       text_of(i, "vmm_version", api));
+		       text_of(i, "app_name").text,
+		       text_of(i, "vmm_version").text);
 		json_decref(i);
 		json_decref(m);
 	}

@@ -17,6 +17,7 @@
 #include "api/ctl/bench/past.h"
 #include "api/ctl/bench/report.h"
 #include "api/ctl/commands/ctl.h"
+#include "api/ctl/commands/show.h"
 #include "api/json/json.h"
 #include "vmm/base/args.h"
 
@@ -226,9 +227,8 @@ static int tell(const struct words *w, const struct report *r, struct err *e)
 	}
 	if (w->is_json) {
 		full = report_json(r, true);
-		json_dumpf(full, stdout,
-			   JSON_INDENT(1) | JSON_REAL_PRECISION(9));
-		putchar('\n');
+		(void)show_json(full, JSON_INDENT(1) | JSON_REAL_PRECISION(9),
+				stdout);
 		json_decref(full);
 	} else if (w->is_csv) {
 		report_csv(r, stdout);

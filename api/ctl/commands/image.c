@@ -10,6 +10,7 @@
 
 #include "api/ctl/commands/ctl.h"
 #include "api/ctl/commands/run.h"
+#include "api/ctl/commands/show.h"
 #include "api/ctl/image/image.h"
 #include "api/ctl/vm/warm.h"
 #include "vmm/base/args.h"
@@ -124,10 +125,9 @@ static json_t *describe(const struct image *image)
 
 static int print_json(json_t *json)
 {
-	const int r = json ? json_dumpf(json, stdout, JSON_INDENT(2)) : -1;
+	const int r = show_json(json, JSON_INDENT(2), stdout);
 
 	json_decref(json);
-	putchar('\n');
 	if (!r)
 		return CTL_OK;
 	ctl_complain("image: no memory for the answer");

@@ -8,6 +8,7 @@
 
 #include "api/ctl/commands/ctl.h"
 #include "api/ctl/commands/docker.h"
+#include "api/ctl/commands/show.h"
 #include "api/ctl/vm/cell.h"
 #include "api/ctl/vm/orphan.h"
 #include "api/ctl/vm/vm.h"
@@ -138,10 +139,8 @@ int ctl_ps(int argc, char **argv)
 		json_decref(l.json);
 		return CTL_REFUSED;
 	}
-	if (l.json) {
-		json_dumpf(l.json, stdout, JSON_INDENT(2));
-		putchar('\n');
-	}
+	if (l.json)
+		(void)show_json(l.json, JSON_INDENT(2), stdout);
 	json_decref(l.json);
 	return CTL_OK;
 }
@@ -188,8 +187,7 @@ int ctl_inspect(int argc, char **argv)
 	for (i = 1; i < argc; i++)
 		if (inspect_one(argv[i], all))
 			code = CTL_REFUSED;
-	json_dumpf(all, stdout, JSON_INDENT(2));
-	putchar('\n');
+	(void)show_json(all, JSON_INDENT(2), stdout);
 	json_decref(all);
 	return code;
 }

@@ -16,11 +16,11 @@
 #include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "api/ctl/image/wall.h"
 #include "api/ctl/image/words.h"
+#include "vmm/base/clock.h"
 #include "vmm/base/fd.h"
 
 enum { OUTPUT_MAX = 8 << 20, TICK_MS = 100 };
@@ -235,9 +235,8 @@ static int take(struct work *w, int *fd, struct err *e)
 
 static int listen_to(struct work *w, struct err *e)
 {
-	struct timespec now;
-	int64_t next_ms = 0;
-	int64_t ms;
+	uint64_t next_ms = 0;
+	uint64_t ms;
 	int r = 0;
 
 	while (!r && (w->output >= 0 || w->words >= 0)) {
@@ -249,8 +248,7 @@ static int listen_to(struct work *w, struct err *e)
 
 		if (poll(p, 3, TICK_MS) < 0 && errno != EINTR)
 			return err_errno(e, "poll");
-		clock_gettime(CLOCK_MONOTONIC, &now);
-		ms = now.tv_sec * 1000LL + now.tv_nsec / 1000000;
+		ms = clock_now_ns() / 1000000;
 		if (ms >= next_ms) {
 			tick(w);
 			next_ms = ms + TICK_MS;
