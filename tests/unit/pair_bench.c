@@ -46,7 +46,7 @@ unsigned pair_bench_entries(void)
 	return count - 2;
 }
 
-static void die(const char *what, const struct err *e)
+__attribute__((noreturn)) static void die(const char *what, const struct err *e)
 {
 	fprintf(stderr, "%s: %s\n", what, e->text);
 	abort();
