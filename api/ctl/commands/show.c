@@ -12,6 +12,16 @@ int show_json(const json_t *json, size_t flags, FILE *to)
 	return rc;
 }
 
+/* By its first byte; 1 for what begins no character. */
+static size_t length_of(unsigned char first)
+{
+	if (first < 0xc2 || first > 0xf4)
+		return 1;
+	if (first < 0xe0)
+		return 2;
+	return first < 0xf0 ? 3 : 4;
+}
+
 /* The character of UTF-8 at text and its length; a byte that is none is that.
  */
 static uint32_t decode(const char *text, size_t *len)
@@ -20,7 +30,7 @@ static uint32_t decode(const char *text, size_t *len)
 	uint32_t c = *at;
 	size_t i;
 
-	*len = c < 0xc2 || c > 0xf4 ? 1 : c < 0xe0 ? 2 : c < 0xf0 ? 3 : 4;
+	*len = length_of(*at);
 	if (*len > 1)
 		c &= 0x7fU >> *len;
 	for (i = 1; i < *len; i++) {
