@@ -44,6 +44,7 @@ static struct {
 	struct attribute last[4096]; /* in their order */
 	struct kvm_mp_state run;
 	struct kvm_vcpu_events events;
+	unsigned resets;
 } fake;
 
 static struct arch arch;
@@ -128,6 +129,15 @@ static int one_attribute(unsigned long request,
 	}
 	memcpy(&a->value, data, size);
 	fake.last[fake.sets++] = *a;
+	return 0;
+}
+
+/* The model's, which is not here; its registers are lost as KVM loses them. */
+int arm_init_vcpu(const struct arch *a, const struct vcpu *c)
+{
+	assert_ptr_equal(a->vcpus[c->id], c);
+	memset(find(FIRST_ID)->bytes, 0, 256);
+	fake.resets++;
 	return 0;
 }
 
@@ -246,6 +256,23 @@ static void a_vcpu_gets_all_back(void **state)
 	assert_int_equal(fake.run.mp_state, KVM_MP_STATE_STOPPED);
 	assert_int_equal(fake.events.exception.serror_pending, 1);
 	assert_true(vcpu.is_loaded);
+}
+
+/* GICR_ISACTIVER0, whose bit 27 is the virtual timer's. */
+static void a_vcpu_that_serves_a_timer_is_reset_first(void **state)
+{
+	struct attribute *active =
+		attribute_of(KVM_DEV_ARM_VGIC_GRP_REDIST_REGS, 0x10000 + 0x300);
+
+	(void)state;
+	visit_vcpu();
+	active->value = 1U << 26 | 1U << 15; /* neither is one of ours */
+	assert_int_equal(load(visit_vcpu, 0, 0), 0);
+	assert_int_equal(fake.resets, 0);
+	active->value |= 1U << 27;
+	assert_int_equal(load(visit_vcpu, 0, 0), 0);
+	assert_int_equal(fake.resets, 1);
+	assert_int_equal(find(FIRST_ID)->bytes[7], 0x10);
 }
 
 static void what_cannot_be_written_must_be_the_same(void **state)
@@ -392,6 +419,7 @@ int main(void)
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		TEST(a_vcpu_gets_all_back),
+		TEST(a_vcpu_that_serves_a_timer_is_reset_first),
 		TEST(what_cannot_be_written_must_be_the_same),
 		TEST(a_register_that_is_not_there_is_named),
 		TEST(each_changed_byte_ends_well),

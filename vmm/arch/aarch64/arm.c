@@ -246,7 +246,7 @@ static int finish_sve(const struct arch *a, const struct vcpu *vcpu,
 	return 0;
 }
 
-int arch_vcpu_init(struct arch *a, struct vcpu *vcpu, struct err *e)
+int arm_init_vcpu(const struct arch *a, const struct vcpu *vcpu)
 {
 	struct kvm_vcpu_init init = {
 		.target = a->model.target,
@@ -256,8 +256,16 @@ int arch_vcpu_init(struct arch *a, struct vcpu *vcpu, struct err *e)
 	/* All but the boot vCPU wait until the guest turns them on. */
 	if (vcpu->id)
 		init.features[0] |= 1U << KVM_ARM_VCPU_POWER_OFF;
-	if (ioctl(vcpu->fd, KVM_ARM_VCPU_INIT, &init))
-		return err_errno(e, "KVM_ARM_VCPU_INIT on vCPU %u", vcpu->id);
+	return ioctl(vcpu->fd, KVM_ARM_VCPU_INIT, &init) ? -errno : 0;
+}
+
+int arch_vcpu_init(struct arch *a, struct vcpu *vcpu, struct err *e)
+{
+	const int rc = arm_init_vcpu(a, vcpu);
+
+	if (rc)
+		return err_set(e, rc, "KVM_ARM_VCPU_INIT on vCPU %u: %s",
+			       vcpu->id, strerror(-rc));
 	vcpu->where = where_of;
 	a->vcpus[vcpu->id] = vcpu;
 	return HAS(&a->model, KVM_ARM_VCPU_SVE) ? finish_sve(a, vcpu, e) : 0;

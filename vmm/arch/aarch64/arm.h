@@ -33,5 +33,8 @@ struct arch {
 	bool has_plan;
 };
 
+/* KVM_ARM_VCPU_INIT, which a second time resets it. 0 or a negative errno. */
+int arm_init_vcpu(const struct arch *a, const struct vcpu *vcpu);
+
 /* What the caches of a vCPU's processor are; none where KVM does not say. */
 void caches_read(struct tree_caches *c, const struct vcpu *vcpu);

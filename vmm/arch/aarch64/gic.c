@@ -195,6 +195,23 @@ static void visit_distributor(const struct gic *g, struct visitor *v)
 		visit_levels(g, v, 0, intid);
 }
 
+/* Private interrupts stand behind 16 that processors send each other. */
+#define PPI_BIT(n) (1U << (16U + (n)))
+
+bool gic_serves_timer(const struct gic *g, uint32_t cpu)
+{
+	const uint32_t timers = PPI_BIT(LAYOUT_PPI_TIMER_PHYSICAL) |
+				PPI_BIT(LAYOUT_PPI_TIMER_VIRTUAL);
+	const uint64_t base = (uint64_t)gic_affinity(cpu)
+			      << KVM_DEV_ARM_VGIC_V3_MPIDR_SHIFT;
+	uint32_t active = 0;
+
+	return !attr_ioctl(g, KVM_GET_DEVICE_ATTR,
+			   KVM_DEV_ARM_VGIC_GRP_REDIST_REGS,
+			   base + SGI_PAGE + ISACTIVER, &active) &&
+	       active & timers;
+}
+
 static void visit_redistributor(const struct gic *g, struct visitor *v,
 				uint32_t cpu)
 {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "vmm/arch/aarch64/layout.h"
@@ -28,6 +29,9 @@ void gic_close(struct gic *g);
 
 /* All that the guest could tell, for vCPUs that do not run. */
 void gic_visit(struct gic *g, struct visitor *v);
+
+/* Whether a vCPU that does not run has a timer's interrupt that it serves. */
+bool gic_serves_timer(const struct gic *g, uint32_t cpu);
 
 /* Where the redistributors begin; they end at LAYOUT_GICD. */
 static inline uint64_t gic_redistributors(uint32_t cpus)

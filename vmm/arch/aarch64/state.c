@@ -237,13 +237,32 @@ static void visit_call(const struct vcpu *vcpu, struct visitor *v, void *data,
 			   vcpu->id, strerror(errno));
 }
 
+/*
+ * Going back: a timer's interrupt that the guest serves just now is one that it
+ * never began to serve, and so will not end; and KVM, for whom it stands for
+ * one of the host's, leaves it to nobody else (vgic_hw_irq_change_active()). It
+ * would be served for ever, and the vCPU's timer be silent. A vCPU that is
+ * reset is rid of it (kvm_vgic_reset_mapped_irq()), and all else is loaded
+ * after that.
+ */
+static void forget_timer(struct arch *a, struct vcpu *vcpu, struct visitor *v)
+{
+	int rc = gic_serves_timer(&a->gic, vcpu->id) ? arm_init_vcpu(a, vcpu)
+						     : 0;
+
+	if (rc)
+		visit_fail(v, rc, "KVM does not reset vCPU %u: %s", vcpu->id,
+			   strerror(-rc));
+}
+
 void arch_visit_vcpu(struct arch *a, struct vcpu *vcpu, struct visitor *v)
 {
 	struct register_list *list = malloc(sizeof(*list));
 	struct kvm_mp_state run = {0};
 	struct kvm_vcpu_events events = {0};
 
-	(void)a;
+	if (v->is_loading)
+		forget_timer(a, vcpu, v);
 	if (list)
 		visit_registers(vcpu, list, v);
 	else

@@ -22,7 +22,8 @@
 #define HOST_STATE_RULES                                  \
 	IOCTL(KVM_GET_REG_LIST, "a vCPU's state"),        \
 		IOCTL(KVM_GET_ONE_REG, "a vCPU's state"), \
-		IOCTL(KVM_SET_ONE_REG, "a vCPU's state")
+		IOCTL(KVM_SET_ONE_REG, "a vCPU's state"), \
+		IOCTL(KVM_ARM_VCPU_INIT, "a timer's interrupt, going back")
 #define HOST_START_RULES                                              \
 	CALL("getpgid", "whether the terminal is ours"),              \
 		IOCTL(KVM_CREATE_DEVICE, "the interrupt controller"), \
