@@ -20,11 +20,7 @@ static size_t utf8_len(uint8_t first)
 	return first < 0xf0 ? 3 : 4;
 }
 
-/*
- * The length of the character that begins here (RFC 3629: no longer forms than
- * need be, no surrogates, nothing over U+10FFFF), or 0.
- */
-static size_t utf8_take(const uint8_t *b, size_t left, uint32_t *code)
+size_t utf8_take(const uint8_t *b, size_t left, uint32_t *code)
 {
 	static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
 	const size_t len = utf8_len(b[0]);

@@ -1,6 +1,14 @@
 #pragma once
 
 #include <stddef.h>
+#include <stdint.h>
+
+/*
+ * The length of the character of UTF-8 that begins here (RFC 3629: no longer
+ * forms than need be, no surrogates, nothing over U+10FFFF), or 0; left is at
+ * least 1.
+ */
+size_t utf8_take(const uint8_t *b, size_t left, uint32_t *code);
 
 /*
  * Copies text of somebody else's for a terminal. What could move a cursor, end
