@@ -113,17 +113,24 @@ static void refuse_waiting(struct session *s, void *arg)
 		session_error(s, ESRCH, FAILED, "the container is gone");
 }
 
-/* The tree is deleted by a child, after the last mount of it has gone. */
+/* Its id is free at once; a session is answered when its tree is gone. */
 static void container_discard(struct container *c, struct session *s)
 {
-	char id[sizeof(c->id)];
+	char away[ROOT_AWAY];
+	const int error = root_put_away(machine.base, c->id, away);
 
-	memcpy(id, c->id, sizeof(id));
 	if (s)
 		s->container = NULL;
 	sessions_each(refuse_waiting, c);
+	if (!error)
+		child_help(s, PROCESS_HELPER, remove_tree, away, NULL);
+	else if (s && error == ENOENT)
+		session_done(s);
+	else if (s)
+		session_error(s, error, FAILED,
+			      "cannot remove the files of %s: %s", c->id,
+			      strerror(error));
 	container_free(c);
-	child_help(s, PROCESS_HELPER, remove_tree, id, NULL);
 }
 
 /* ---- what happens to them -------------------------------------------------

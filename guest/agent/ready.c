@@ -150,18 +150,21 @@ static _Noreturn void child(int control, const struct root *root)
 
 void ready_drop(void)
 {
+	char away[ROOT_AWAY];
 	siginfo_t info;
 
 	if (!ready.pid)
 		return;
 	syscall(SYS_pidfd_send_signal, ready.pidfd, SIGKILL, NULL, 0);
-	/* Its mounts are gone with it, and another may have its place. */
 	while (waitid(P_PIDFD, (id_t)ready.pidfd, &info, WEXITED) &&
 	       errno == EINTR)
 		;
 	close(ready.pidfd);
 	close(ready.fd);
 	ready.pid = 0;
+	/* It has run nothing, so what it wrote is a few names in /etc. */
+	if (!root_put_away(machine.base, ready.id, away))
+		root_remove(machine.base, away);
 }
 
 static int child_make(void)
