@@ -330,7 +330,7 @@ $(GUEST)/bench-work.initrd: $(GUEST)/bench-work guest/initrd
 # musl brings no kernel headers of its own; the C library's come last.
 AGENT := agent loop wire log file spawn user disk init volume root tar sparse untar \
 	machine network session progress input process child plan container \
-	configure forward freezer shutdown request ready
+	configure forward cgroup freezer group shutdown request ready
 
 $(GUEST)/agent: $(AGENT:%=guest/agent/%.c) $(wildcard guest/*.h guest/agent/*.h)
 	$(Q)mkdir -p $(@D)
