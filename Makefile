@@ -109,7 +109,7 @@ JAILER  := main options path root mounts bind userns fds ns cgroup rlimit caps \
 
 # mayctl, room by room.
 CTL_BASE     := capability copy descriptors erofs erofs_pack interrupt pack process signals tar terminal tree untar
-CTL_AGENT    := attach dial frame session session_ask session_request
+CTL_AGENT    := ask attach dial frame session session_ask session_request
 CTL_IMAGE    := archive config entry fetch image import layout layout_make mend model \
 	name progress source store tar tool wall words
 CTL_VM       := cell cell_clone cgroups client disk end folder forward handed link manifest moment \
@@ -123,10 +123,10 @@ CTL_BENCH    := axis bench block boot calls clone compare container density disk
 CTL_COMMANDS := main bench complain api boot cp cp_place docker env exec foreground \
 	image jail logs ps run run_disks run_mounts run_options run_plan \
 	run_steps run_warm restore restored serve show snapshot stop values
-CTL_CONTAINERD := main event host machine method process rootfs service spec \
-	spec_mount stdio task
+CTL_CONTAINERD := main event host machine method metrics process resources rootfs \
+	service spec spec_mount stdio task usage
 CTL_TTRPC    := arena client server wire
-MESSAGES     := ttrpc task
+MESSAGES     := ttrpc task metrics
 JAILS        := jail_find jail_remove
 
 VMM_SRC := $(BASE:%=vmm/base/%.c) vmm/base/spare.c $(EVENT:%=vmm/event/%.c) \
@@ -210,7 +210,8 @@ $(B)/proto/%.pb-c.o: build/proto/%.pb-c.c
 # qualifiers away.
 MESSAGE_USERS := $(call obj,$(CTL_TTRPC:%=api/ctl/ttrpc/%.c) \
 	$(CTL_CONTAINERD:%=api/ctl/containerd/%.c)) \
-	$(B)/tests/unit/test_ttrpc.o $(B)/tests/unit/test_process.o $(B)/tests/fuzz/fuzz_ttrpc.o
+	$(B)/tests/unit/test_ttrpc.o $(B)/tests/unit/test_process.o $(B)/tests/unit/test_metrics.o \
+	$(B)/tests/fuzz/fuzz_ttrpc.o
 $(MESSAGE_USERS): | $(MESSAGES:%=build/proto/%.pb-c.h)
 $(MESSAGE_USERS): CFLAGS += -Wno-cast-qual
 
@@ -517,8 +518,10 @@ EXTRA_uids := api/ctl/vm/uids api/ctl/base/process api/ctl/base/interrupt
 EXTRA_session := $(addprefix api/ctl/agent/,frame session session_ask session_request)
 TTRPC_PARTS := $(CTL_TTRPC:%=api/ctl/ttrpc/%) $(MESSAGES:%=proto/%.pb-c)
 EXTRA_ttrpc := $(TTRPC_PARTS)
-EXTRA_spec := $(addprefix api/ctl/,containerd/spec containerd/spec_mount \
+EXTRA_spec := $(addprefix api/ctl/,containerd/spec containerd/spec_mount containerd/resources \
 	base/capability base/process base/interrupt)
+EXTRA_resources := api/ctl/containerd/resources
+EXTRA_metrics := api/ctl/containerd/metrics proto/metrics.pb-c api/ctl/agent/ask $(EXTRA_session)
 EXTRA_forward := api/ctl/vm/forward api/ctl/agent/dial $(EXTRA_session)
 EXTRA_process := $(addprefix api/ctl/,containerd/process containerd/stdio agent/attach) \
 	$(EXTRA_spec) $(EXTRA_session) $(TTRPC_PARTS)

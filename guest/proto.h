@@ -3,7 +3,7 @@
 /*
  * The wire between the host and the guest's agent (guest/agent/). It
  * needs nothing else of ours: both ends are built from it. What is said about
- * containers' control groups (GROUP, STATS, PIDS, OOM) is in proto_group.h.
+ * containers' control groups (GROUP, STATS, OOM) is in proto_group.h.
  *
  * Connections
  *
@@ -42,7 +42,6 @@
  *	FREEZE     DONE (RENEW, THAW likewise)         next request
  *	GROUP      DONE                                next request
  *	STATS      USAGE                               next request
- *	PIDS       PROCESSES                           next request
  *	OOM        KILLS, when there are more          next request
  *	SHUTDOWN   DONE                                the machine ends
  *
@@ -145,10 +144,9 @@ enum proto_type {
 	PROTO_THAW = 0x22,   /* nothing */
 	PROTO_RENEW = 0x23,
 	PROTO_PREPARE = 0x24,
-	PROTO_GROUP = 0x25, /* these four: proto_group.h */
+	PROTO_GROUP = 0x25, /* these three: proto_group.h */
 	PROTO_STATS = 0x26,
-	PROTO_PIDS = 0x27,
-	PROTO_OOM = 0x28,
+	PROTO_OOM = 0x27,
 
 	/* host to guest, to the process of this connection's RUN, EXEC, ATTACH
 	 */
@@ -163,8 +161,7 @@ enum proto_type {
 	PROTO_CONTAINER = 0x44, /* struct proto_container; strings, see there */
 	PROTO_PROGRESS = 0x45,	/* struct proto_progress */
 	PROTO_USAGE = 0x46,	/* list of strings, see proto_group.h */
-	PROTO_PROCESSES = 0x47, /* list of struct proto_le32 */
-	PROTO_KILLS = 0x48,	/* struct proto_kills, likewise */
+	PROTO_KILLS = 0x47,	/* struct proto_kills, likewise */
 };
 
 enum proto_stream {

@@ -33,13 +33,6 @@
 #define PROTO_STAT_MAX 8192
 
 /*
- * PIDS: the processes of the container's group, as the agent sees them; of many
- * the first PROTO_LIST_MAX.
- *
- * string: id
- */
-
-/*
  * OOM: KILLS comes as soon as the kernel has killed more than `seen` processes
  * of the group for want of memory; when the container has ended, with as many
  * as there were.

@@ -194,6 +194,12 @@ static void answer_waiting(struct session *s, void *arg)
 	}
 }
 
+/* Who waits for kills hears of them before others hear of the end. */
+static void container_ending(struct container *c)
+{
+	group_ended(c->id);
+}
+
 static void container_ended(struct container *c, uint32_t status,
 			    uint32_t signal)
 {
@@ -201,7 +207,6 @@ static void container_ended(struct container *c, uint32_t status,
 	c->status = status;
 	c->signal = signal;
 	c->ended_ns = machine_realtime_ns();
-	group_ended(c->id);
 	remover = NULL;
 	sessions_each(answer_waiting, c);
 	if (remover)
@@ -225,6 +230,7 @@ static void container_output(struct container *c, uint8_t stream,
 static const struct process_ops container_ops = {
 	.started = container_started,
 	.output = container_output,
+	.ending = container_ending,
 	.ended = container_ended,
 	.failed = container_failed,
 };

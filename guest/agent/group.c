@@ -388,41 +388,6 @@ void group_stats(struct session *s, struct reader *r)
 	session_idle(s);
 }
 
-void group_pids(struct session *s, struct reader *r)
-{
-	const struct group *g = named(s, r);
-	char *text, *at, *end;
-	struct proto_le32 pid;
-	uint32_t n = 0;
-	size_t begin, count_at;
-
-	if (!g)
-		return;
-	text = malloc(PROTO_LIST_MAX * 12);
-	if (!text ||
-	    cgroup_read(g->fd, "cgroup.procs", text, PROTO_LIST_MAX * 12) < 0) {
-		session_error(s, ENOMEM, FAILED, "cannot read its processes");
-		free(text);
-		return;
-	}
-	begin = frame_begin(&s->tx, PROTO_PROCESSES, 0);
-	count_at = writer_len(&s->tx);
-	proto_put32(&pid, 0);
-	writer_add(&s->tx, &pid, sizeof(pid));
-	/* The last line may be cut. */
-	for (at = text; n < PROTO_LIST_MAX && (end = strchr(at, '\n')); n++) {
-		proto_put32(&pid, (uint32_t)strtoul(at, NULL, 10));
-		writer_add(&s->tx, &pid, sizeof(pid));
-		at = end + 1;
-	}
-	free(text);
-	proto_put32(&pid, n);
-	if (!s->tx.is_bad)
-		memcpy(s->tx.buf + s->tx.from + count_at, &pid, sizeof(pid));
-	frame_end(&s->tx, begin);
-	session_idle(s);
-}
-
 void group_oom(struct session *s, struct reader *r)
 {
 	const struct proto_oom *head = reader_take(r, sizeof(*head));

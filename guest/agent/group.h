@@ -6,7 +6,7 @@
 #include <stdint.h>
 
 /*
- * Containers' control groups: what GROUP, STATS, PIDS and OOM of guest/proto.h
+ * Containers' control groups: what GROUP, STATS and OOM of guest/proto.h
  * are about. One is made by GROUP, before its container; without, a container
  * is with all else in the root.
  */
@@ -30,5 +30,4 @@ void groups_fini(void);
 /* The requests. */
 void group_limit(struct session *s, struct reader *r);
 void group_stats(struct session *s, struct reader *r);
-void group_pids(struct session *s, struct reader *r);
 void group_oom(struct session *s, struct reader *r);

@@ -77,9 +77,6 @@ static bool serve_group(struct session *s, uint8_t type, struct reader *r)
 	case PROTO_STATS:
 		group_stats(s, r);
 		return true;
-	case PROTO_PIDS:
-		group_pids(s, r);
-		return true;
 	case PROTO_OOM:
 		group_oom(s, r);
 		return true;

@@ -10,9 +10,9 @@ import time
 HELLO, DATA, EOF, CREDIT = 0x01, 0x02, 0x03, 0x04
 (CONFIGURE, RUN, EXEC, ATTACH, LOGS, WAIT, KILL, REMOVE, LIST, COPY_IN, COPY_OUT,
  FORWARD, SYNC, CLOCK, IDENTITY, SHUTDOWN, FILE, FREEZE, THAW, RENEW, PREPARE) = range(0x10, 0x25)
-GROUP, STATS, PIDS, OOM = range(0x25, 0x29)
+GROUP, STATS, OOM = range(0x25, 0x28)
 SIGNAL, RESIZE = 0x30, 0x31
-STARTED, EXITED, DONE, ERROR, CONTAINER, PROGRESS, USAGE, PROCESSES, KILLS = range(0x40, 0x49)
+STARTED, EXITED, DONE, ERROR, CONTAINER, PROGRESS, USAGE, KILLS = range(0x40, 0x48)
 TTY, INPUT, KEEP, DETACH, NO_NEW_PRIVS, READ_ONLY, UNMASKED, OWN_NETWORK, INIT = (
     1 << n for n in range(9))
 MOUNT_READ_ONLY, MOUNT_FILE, MOUNT_NO_EXEC, MOUNT_NO_SUID, MOUNT_OWNER = (1 << n for n in range(5))
@@ -233,12 +233,6 @@ class Session:
             at += 4 + n
         assert at == len(payload)
         return dict(zip(words[::2], words[1::2]))
-
-    def pids(self, name):
-        payload = self.ask(frame(PIDS, text(name)), PROCESSES)
-        pids = struct.unpack(f"<{len(payload) // 4}I", payload)
-        assert pids[0] == len(pids) - 1
-        return list(pids[1:])
 
     def containers(self):
         self.send(frame(LIST))

@@ -143,3 +143,12 @@ int frame_greet(struct session *s, struct err *e)
 	return frame_send(s, PROTO_HELLO, 0, &hello, sizeof(hello)) ? 0
 								    : -E2BIG;
 }
+
+bool frame_group(struct session *s, const char *const *limits)
+{
+	struct payload p = frame_begin(s);
+
+	frame_string(&p, FRAME_CONTAINER);
+	frame_list(&p, limits);
+	return frame_end(s, &p, PROTO_GROUP, 0);
+}

@@ -54,5 +54,8 @@ bool frame_send(struct session *s, uint8_t type, uint8_t stream,
 int frame_renew(struct session *s, const struct session_identity *who,
 		struct err *e);
 
+/* GROUP of our container, with limits as struct session_plan has them. */
+bool frame_group(struct session *s, const char *const *limits);
+
 /* The first frame of a session. */
 int frame_greet(struct session *s, struct err *e);

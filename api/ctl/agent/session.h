@@ -86,6 +86,10 @@ struct session_plan {
 	bool has_upper;	    /* a disk for what containers write */
 	bool has_no_new_privs;
 	bool is_detached; /* of EXEC: nobody waits for it */
+	/* Limits of a control group, each a file of it and what is written to
+	 * it; ends with NULL. NULL: it has no group, and can't be asked about.
+	 */
+	const char *const *group;
 };
 
 /* What comes from the guest. */
@@ -96,13 +100,16 @@ enum session_event {
 	SESSION_FAILED,	 /* it could not be started: code, text */
 	SESSION_DONE,	 /* a request without a command is done */
 	SESSION_EOF,	 /* of a stream; nothing to do */
+	SESSION_USAGE,	 /* bytes: what a control group says */
+	SESSION_KILLS,	 /* kills of it, for want of memory */
 };
 
 struct session_frame {
 	enum session_event event;
 	int stream; /* 1 or 2 */
 	uint32_t code;
-	uint32_t error;	      /* errno of SESSION_FAILED */
+	uint32_t error; /* errno of SESSION_FAILED */
+	uint64_t kills;
 	const uint8_t *bytes; /* until the next session_next() */
 	size_t len;
 	char text[256];

@@ -330,6 +330,14 @@ static void put_mounts(struct payload *p, const struct session_plan *plan)
 	}
 }
 
+static bool put_group(struct session *s, const struct session_plan *plan)
+{
+	if (!plan->group)
+		return true;
+	s->done_due++;
+	return frame_group(s, plan->group);
+}
+
 static bool run(struct session *s, const struct session_plan *plan)
 {
 	struct payload p = frame_begin(s);
@@ -392,7 +400,8 @@ int session_start(struct session *s, const struct session_plan *plan,
 		rc = rc ? rc : renew(s, plan, e);
 		if (rc)
 			return rc;
-		fits = configure(s, plan) && put_files(s, plan) && run(s, plan);
+		fits = configure(s, plan) && put_group(s, plan) &&
+		       put_files(s, plan) && run(s, plan);
 	} else if (plan->kind == SESSION_EXEC)
 		fits = exec(s, plan);
 	else

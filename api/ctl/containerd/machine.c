@@ -16,6 +16,8 @@
 #include "vmm/base/container.h"
 #include "vmm/base/fd.h"
 
+enum { VCPUS_MAX = 32, GUEST_OWN_MIB = 64 };
+
 static void wait_for(pid_t *pid)
 {
 	while (*pid > 0 && waitpid(*pid, NULL, 0) < 0 && errno == EINTR)
@@ -114,8 +116,8 @@ static int make(struct machine *m, const struct host *h, struct err *e)
 {
 	struct vm_state *state = &m->vm.state;
 	const struct cgroups_limits limits = {
-		.vcpu_count = m->config->vcpus,
-		.memory_mib = m->config->memory_mib,
+		.vcpu_count = m->vcpus,
+		.memory_mib = m->memory_mib,
 	};
 	char id[VM_ID_SIZE];
 	int rc;
@@ -124,8 +126,8 @@ static int make(struct machine *m, const struct host *h, struct err *e)
 	state->image = strdup(h->group);
 	state->command = strdup(h->id);
 	state->is_detached = true;
-	state->vcpu_count = m->config->vcpus;
-	state->memory_mib = m->config->memory_mib;
+	state->vcpu_count = m->vcpus;
+	state->memory_mib = m->memory_mib;
 	rc = cell_choose(&m->cell, m->config->has_jail, m->files.jailer, e);
 	if (rc)
 		return rc;
@@ -138,6 +140,31 @@ static int make(struct machine *m, const struct host *h, struct err *e)
 			       vm_monitor_id(state->name, id), &limits, e);
 	state->limits = strdup(m->cell.cgroups.limits);
 	return rc ? rc : vm_save(&m->vm, e);
+}
+
+void machine_size(struct machine *m, const struct resources *r)
+{
+	const uint64_t host_cpus = (uint64_t)sysconf(_SC_NPROCESSORS_ONLN);
+	const uint64_t host_mib = (uint64_t)sysconf(_SC_PHYS_PAGES) *
+					  (uint64_t)sysconf(_SC_PAGESIZE) >>
+				  20;
+	uint64_t cpus = r->cpus;
+	uint64_t mib = r->memory_bytes >> 20;
+
+	if (cpus > host_cpus)
+		cpus = host_cpus;
+	if (cpus > VCPUS_MAX)
+		cpus = VCPUS_MAX;
+	/* The kernel and the agent need some as well. */
+	mib = mib ? mib + GUEST_OWN_MIB : 0;
+	if (mib > host_mib)
+		mib = host_mib;
+	m->vcpus = m->config->vcpus;
+	m->memory_mib = m->config->memory_mib;
+	if (cpus > m->vcpus)
+		m->vcpus = (uint32_t)cpus;
+	if (mib > m->memory_mib)
+		m->memory_mib = mib;
 }
 
 int machine_begin(struct machine *m, const struct host *h,
@@ -159,8 +186,8 @@ int machine_begin(struct machine *m, const struct host *h,
 		return rc;
 	m->plan.files = &m->files;
 	m->plan.cell = &m->cell;
-	m->plan.vcpu_count = m->config->vcpus;
-	m->plan.memory_mib = m->config->memory_mib;
+	m->plan.vcpu_count = m->vcpus;
+	m->plan.memory_mib = m->memory_mib;
 	vm_disk_path(&m->vm, "image.erofs", m->image);
 	vm_path(&m->vm, "vsock.sock", m->vsock);
 	rc = rootfs_pack(r, m->image, &m->packer_pid, &m->packer_fd, e);

@@ -5,6 +5,7 @@
 #include <sys/types.h>
 
 #include "api/ctl/containerd/host.h"
+#include "api/ctl/containerd/resources.h"
 #include "api/ctl/containerd/rootfs.h"
 #include "api/ctl/vm/cell.h"
 #include "api/ctl/vm/monitor.h"
@@ -23,6 +24,8 @@ struct machine {
 	/* The owner's: its monitor has ended, unasked. */
 	void (*lost)(struct machine *m);
 	const struct host_config *config; /* borrowed */
+	uint32_t vcpus;
+	uint64_t memory_mib;
 	struct monitor_files files;
 	struct monitor_plan plan;
 	struct cell cell;
@@ -38,6 +41,12 @@ struct machine {
 	int ready_fd;		   /* owned; the agent calls there */
 	bool is_made;		   /* there is something to unmake */
 };
+
+/*
+ * How many vCPUs and how much memory it is to have: what is configured, or
+ * where its container may use more than that, so much, as far as the host has.
+ */
+void machine_size(struct machine *m, const struct resources *r);
 
 /* Makes it and begins to pack; made() tells how it went. */
 int machine_begin(struct machine *m, const struct host *h,

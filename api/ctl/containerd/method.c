@@ -11,6 +11,7 @@
 
 #include "api/ctl/containerd/event.h"
 #include "api/ctl/containerd/task.h"
+#include "api/ctl/containerd/usage.h"
 #include "api/ctl/vm/client.h"
 
 enum { PAUSE_S = 10, STATUS_KILLED = 137 };
@@ -369,17 +370,28 @@ static void checkpoint(struct service *s, struct ttrpc_call *c)
 
 static void update(struct service *s, struct ttrpc_call *c)
 {
-	(void)s;
-	ttrpc_refuse(c, TTRPC_UNIMPLEMENTED,
-		     "a microVM keeps the memory and vCPUs it was started "
-		     "with");
+	const Task__UpdateRequest *r = task__update_request__unpack(
+		&c->arena.allocator, c->len, c->payload);
+	struct resources limits = {0};
+	struct err e = {0};
+
+	if (!r || !r->resources)
+		ttrpc_refuse(c, TTRPC_INVALID_ARGUMENT, "no sense in Update");
+	else if (!find_task(s, c, r->id))
+		return;
+	else if (resources_parse(&limits,
+				 (const char *)r->resources->value.data,
+				 r->resources->value.len, &e))
+		ttrpc_refuse_err(c, &e);
+	else
+		usage_limit(s, c, &limits);
+	resources_fini(&limits);
 }
 
 static void stats(struct service *s, struct ttrpc_call *c)
 {
-	(void)s;
-	ttrpc_refuse(c, TTRPC_UNIMPLEMENTED,
-		     "the guest's agent does not tell of its use yet");
+	if (process_named(s, c))
+		usage_tell(s, c);
 }
 
 static void connect_shim(struct service *s, struct ttrpc_call *c)

@@ -2,6 +2,7 @@
 
 #include <stdbool.h>
 
+#include "api/ctl/agent/ask.h"
 #include "api/ctl/containerd/host.h"
 #include "api/ctl/containerd/machine.h"
 #include "api/ctl/containerd/process.h"
@@ -16,6 +17,9 @@ struct task {
 	struct process *execs; /* owned */
 	struct rootfs rootfs;
 	struct ttrpc_call *creating; /* waits for the machine */
+	struct question *questions;  /* owned: see usage.h */
+	struct ask kills; /* for want of memory; kills_seen are told */
+	uint64_t kills_seen;
 	bool is_paused;
 };
 

@@ -266,6 +266,16 @@ static int take_root(struct spec *s, const char *bundle, struct err *e)
 	return 0;
 }
 
+/* It has a group even where nothing bounds it, for Stats. */
+static int take_resources(struct spec *s, struct err *e)
+{
+	const json_t *linux_part = json_object_get(s->json, "linux");
+
+	s->plan.group = (const char *const *)s->resources.words;
+	return resources_take(&s->resources,
+			      json_object_get(linux_part, "resources"), e);
+}
+
 int spec_read(struct spec *s, const char *bundle, struct err *e)
 {
 	int rc;
@@ -279,6 +289,8 @@ int spec_read(struct spec *s, const char *bundle, struct err *e)
 		rc = take_root(s, bundle, e);
 	if (!rc)
 		rc = spec_take_mounts(s, e);
+	if (!rc)
+		rc = take_resources(s, e);
 	s->hostname = json_string_value(json_object_get(s->json, "hostname"));
 	s->plan.hostname = s->hostname && *s->hostname ? s->hostname : "mayfly";
 	s->sandbox = annotation(s->json, "io.kubernetes.cri.sandbox-id");
@@ -291,6 +303,7 @@ void spec_fini(struct spec *s)
 
 	for (i = 0; i < SESSION_MOUNTS_MAX; i++)
 		free(s->files[i]);
+	resources_fini(&s->resources);
 	free(s->argv);
 	free(s->env);
 	free(s->root);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "api/ctl/containerd/event.h"
+#include "api/ctl/containerd/usage.h"
 #include "vmm/base/container.h"
 
 static void answer_pid(struct ttrpc_call *c, uint32_t pid)
@@ -21,6 +22,8 @@ static void has_started(struct process *p)
 	struct ttrpc_call *c = p->starting;
 
 	event_started(s, s->task, p);
+	if (p == &s->task->init)
+		usage_watch(s);
 	p->starting = NULL;
 	if (c)
 		answer_pid(c, p->pid);
@@ -33,6 +36,8 @@ static void has_ended(struct process *p, const char *text)
 	struct process *x;
 
 	p->starting = NULL;
+	if (p == &s->task->init)
+		usage_settle(s);
 	if (c)
 		ttrpc_refuse(c, TTRPC_UNKNOWN, "%s",
 			     text ? text : "it ended before it began");
@@ -89,6 +94,7 @@ void task_drop(struct service *s)
 		process_fini(p);
 		free(p);
 	}
+	usage_drop(s);
 	process_fini(&t->init);
 	machine_end(&s->machine);
 	rootfs_fini(&t->rootfs);
@@ -164,5 +170,6 @@ int task_begin(struct service *s, const Task__CreateRequest *r, struct err *e)
 		.made = machine_made,
 		.lost = machine_lost,
 	};
+	machine_size(&s->machine, &t->init.spec.resources);
 	return machine_begin(&s->machine, s->host, &t->rootfs, e);
 }
