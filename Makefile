@@ -123,7 +123,7 @@ CTL_BENCH    := axis bench block boot calls clone compare container density disk
 CTL_COMMANDS := main bench complain api boot cp cp_place docker env exec foreground \
 	image jail logs ps run run_disks run_mounts run_options run_plan \
 	run_steps run_warm restore restored serve show snapshot stop values
-CTL_CONTAINERD := main event host machine method metrics process resources rootfs \
+CTL_CONTAINERD := main event host machine method metrics packer process resources rootfs \
 	service spec spec_mount stdio task usage
 CTL_TTRPC    := arena client server wire
 MESSAGES     := ttrpc task metrics

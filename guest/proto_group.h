@@ -16,7 +16,8 @@
  *
  * string: id
  * list of strings, two for each limit: a file of the controllers cpu, cpuset,
- *         io, memory, pids or hugetlb ("memory.max"), and what is written to it
+ *         io, memory, pids or hugetlb ("memory.max"), or cgroup.freeze, and
+ * what is written to it
  */
 
 /*

@@ -257,7 +257,7 @@ static struct group *named(struct session *s, struct reader *r)
 	return g;
 }
 
-/* Of a controller, and in the group's own directory. */
+/* Of a controller, or the freezer, and in the group's own directory. */
 static bool is_limit(const char *file)
 {
 	static const char *const controllers[] = {
@@ -266,6 +266,8 @@ static bool is_limit(const char *file)
 	static const char letters[] = "abcdefghijklmnopqrstuvwxyz"
 				      "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._";
 
+	if (!strcmp(file, "cgroup.freeze"))
+		return true;
 	if (strspn(file, letters) != strlen(file) ||
 	    strlen(file) >= CGROUP_NAME)
 		return false;

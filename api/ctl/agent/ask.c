@@ -60,62 +60,70 @@ static void wire_ready(struct loop_watch *w, uint32_t events)
 	ask_look(container_of(w, struct ask, wire));
 }
 
-static int begin(struct ask *a, struct loop *loop, const char *socket,
-		 struct err *e)
+static int begin(struct ask *a, const struct ask_whom *w, struct err *e)
 {
 	int rc;
 
-	a->loop = loop;
+	a->loop = w->loop;
 	a->wire = (struct loop_watch){.fd = -1, .ready = wire_ready};
 	a->deadline = (struct loop_timer){.fire = deadline_fire};
-	rc = session_dial(&a->session, socket, e);
+	rc = session_dial(&a->session, w->socket, e);
 	if (!rc)
 		rc = frame_greet(&a->session, e);
 	if (!rc)
-		rc = loop_add(loop, &a->wire, a->session.fd, EPOLLIN | EPOLLOUT,
-			      e);
+		rc = loop_add(w->loop, &a->wire, a->session.fd,
+			      EPOLLIN | EPOLLOUT, e);
 	if (rc)
 		ask_fini(a);
 	return rc;
 }
 
-static int begin_timed(struct ask *a, struct loop *loop, const char *socket,
-		       struct err *e)
+static int begin_timed(struct ask *a, const struct ask_whom *w, struct err *e)
 {
-	int rc = begin(a, loop, socket, e);
+	int rc = begin(a, w, e);
 
 	if (!rc)
-		loop_arm(loop, &a->deadline, clock_now_ns() + ASK_NS);
+		loop_arm(w->loop, &a->deadline, clock_now_ns() + ASK_NS);
 	return rc;
 }
 
-int ask_limits(struct ask *a, struct loop *loop, const char *socket,
+int ask_limits(struct ask *a, const struct ask_whom *w,
 	       const char *const *limits, struct err *e)
 {
-	int rc = begin_timed(a, loop, socket, e);
+	int rc = begin_timed(a, w, e);
 
-	if (rc || frame_group(&a->session, limits))
+	if (rc || frame_group(&a->session, w->id, limits))
 		return rc;
 	ask_fini(a);
 	return err_set(e, -E2BIG, "there are too many limits");
 }
 
-static void send(struct ask *a, uint8_t type, const void *head, size_t len)
+static void send(struct ask *a, const struct ask_whom *w, uint8_t type,
+		 const void *head, size_t len)
 {
 	struct payload p = frame_begin(&a->session);
 
 	frame_put(&p, head, len);
-	frame_string(&p, FRAME_CONTAINER);
+	frame_container(&p, w->id);
 	(void)frame_end(&a->session, &p, type, 0);
 }
 
-int ask_usage(struct ask *a, struct loop *loop, const char *socket,
-	      struct err *e)
+int ask_usage(struct ask *a, const struct ask_whom *w, struct err *e)
 {
-	int rc = begin_timed(a, loop, socket, e);
+	int rc = begin_timed(a, w, e);
 
 	if (!rc)
-		send(a, PROTO_STATS, NULL, 0);
+		send(a, w, PROTO_STATS, NULL, 0);
+	return rc;
+}
+
+int ask_removal(struct ask *a, const struct ask_whom *w, struct err *e)
+{
+	const struct proto_remove forced = {.force = {{1}}};
+	int rc = begin_timed(a, w, e);
+
+	if (!rc)
+		send(a, w, PROTO_REMOVE, &forced, sizeof(forced));
 	return rc;
 }
 
@@ -168,15 +176,15 @@ int ask_files(const uint8_t *bytes, size_t len,
 		       : 0;
 }
 
-int ask_kills(struct ask *a, struct loop *loop, const char *socket,
-	      uint64_t seen, struct err *e)
+int ask_kills(struct ask *a, const struct ask_whom *w, uint64_t seen,
+	      struct err *e)
 {
 	struct proto_oom head;
-	int rc = begin(a, loop, socket, e);
+	int rc = begin(a, w, e);
 
 	proto_put64(&head.seen, seen);
 	if (!rc)
-		send(a, PROTO_OOM, &head, sizeof(head));
+		send(a, w, PROTO_OOM, &head, sizeof(head));
 	return rc;
 }
 

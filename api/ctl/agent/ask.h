@@ -7,7 +7,7 @@
 #include "vmm/event/loop.h"
 
 /*
- * One question about the container of a microVM, asked of its agent over a
+ * One question about a container, asked of its guest's agent over a
  * connection of its own, in a loop: nothing waits.
  */
 struct ask {
@@ -24,13 +24,22 @@ struct ask {
 	struct loop_timer deadline;
 };
 
+/* Whom a question is asked, and about which container (NULL as in a plan). */
+struct ask_whom {
+	struct loop *loop;
+	const char *socket;
+	const char *id;
+};
+
 /* Gives its control group other limits, as struct session_plan has them. */
-int ask_limits(struct ask *a, struct loop *loop, const char *socket,
+int ask_limits(struct ask *a, const struct ask_whom *w,
 	       const char *const *limits, struct err *e);
 
 /* What its control group has used. */
-int ask_usage(struct ask *a, struct loop *loop, const char *socket,
-	      struct err *e);
+int ask_usage(struct ask *a, const struct ask_whom *w, struct err *e);
+
+/* Ends it, and forgets what it wrote. */
+int ask_removal(struct ask *a, const struct ask_whom *w, struct err *e);
 
 /* Of SESSION_USAGE, the group's files one by one; content has no NUL. */
 int ask_files(const uint8_t *bytes, size_t len,
@@ -43,8 +52,8 @@ int ask_files(const uint8_t *bytes, size_t len,
  * with as many as there were when the container has ended; so it has no end
  * of its own.
  */
-int ask_kills(struct ask *a, struct loop *loop, const char *socket,
-	      uint64_t seen, struct err *e);
+int ask_kills(struct ask *a, const struct ask_whom *w, uint64_t seen,
+	      struct err *e);
 
 /* Looks whether it has been answered: answered() may be called. */
 void ask_look(struct ask *a);

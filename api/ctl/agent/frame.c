@@ -37,6 +37,11 @@ void frame_string(struct payload *p, const char *string)
 	frame_put(p, string, len);
 }
 
+void frame_container(struct payload *p, const char *id)
+{
+	frame_string(p, id ? id : FRAME_CONTAINER);
+}
+
 void frame_list(struct payload *p, const char *const *list)
 {
 	uint32_t n = 0;
@@ -144,11 +149,11 @@ int frame_greet(struct session *s, struct err *e)
 								    : -E2BIG;
 }
 
-bool frame_group(struct session *s, const char *const *limits)
+bool frame_group(struct session *s, const char *id, const char *const *limits)
 {
 	struct payload p = frame_begin(s);
 
-	frame_string(&p, FRAME_CONTAINER);
+	frame_container(&p, id);
 	frame_list(&p, limits);
 	return frame_end(s, &p, PROTO_GROUP, 0);
 }

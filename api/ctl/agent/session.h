@@ -55,6 +55,12 @@ enum session_kind {
 /* What the agent is to do; all strings are borrowed. */
 struct session_plan {
 	enum session_kind kind;
+	/* Which container; NULL: the only one that a microVM of mayctl's has.
+	 */
+	const char *id;
+	/* Of RUN, the serial of the image's disk; NULL: as of the first. */
+	const char *image;
+	bool is_another; /* RUN in a guest that is configured already */
 	const char *hostname;
 	const char *const *argv; /* ends with NULL, as env */
 	const char *const *env;

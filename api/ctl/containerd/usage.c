@@ -11,10 +11,20 @@
 /* A call that waits for the guest. */
 struct question {
 	struct ask ask;
-	struct service *s;
+	struct task *t;
 	struct ttrpc_call *call; /* NULL: nobody waits any more */
-	struct question *next;	 /* the task's */
+	bool is_freeze, is_paused;
+	struct question *next; /* the task's */
 };
+
+struct ask_whom usage_whom(const struct task *t)
+{
+	return (struct ask_whom){
+		.loop = &t->service->loop,
+		.socket = t->service->machine.vsock,
+		.id = t->init.spec.plan.id,
+	};
+}
 
 static void question_free(struct question *q)
 {
@@ -24,7 +34,7 @@ static void question_free(struct question *q)
 
 static void question_end(struct question *q)
 {
-	struct question **at = &q->s->task->questions;
+	struct question **at = &q->t->questions;
 
 	while (*at != q)
 		at = &(*at)->next;
@@ -72,6 +82,10 @@ static void answered(struct ask *a, const struct session_frame *f,
 		answer_usage(q->call, f);
 	else if (q->call)
 		ttrpc_answer(q->call, &empty.base);
+	if (f && q->is_freeze) {
+		q->t->is_paused = q->is_paused;
+		event_paused(q->t->service, q->t, q->is_paused);
+	}
 	question_end(q);
 }
 
@@ -81,15 +95,16 @@ static void call_gone(struct ttrpc_call *c)
 }
 
 /* NULL where nobody can be asked, and c is answered. */
-static struct question *question_make(struct service *s, struct ttrpc_call *c)
+static struct question *question_make(struct task *t, struct ttrpc_call *c,
+				      bool may_be_paused)
 {
 	struct question *q;
 
-	if (s->task->init.stage != PROCESS_RUNNING || s->task->is_paused) {
+	if (t->init.stage != PROCESS_RUNNING ||
+	    (t->is_paused && !may_be_paused)) {
 		ttrpc_refuse(c, TTRPC_FAILED_PRECONDITION,
-			     s->task->is_paused
-				     ? "it is paused; resume it first"
-				     : "it does not run");
+			     t->is_paused ? "it is paused; resume it first"
+					  : "it does not run");
 		return NULL;
 	}
 	q = calloc(1, sizeof(*q));
@@ -99,11 +114,11 @@ static struct question *question_make(struct service *s, struct ttrpc_call *c)
 	}
 	*q = (struct question){
 		.ask.answered = answered,
-		.s = s,
+		.t = t,
 		.call = c,
-		.next = s->task->questions,
+		.next = t->questions,
 	};
-	s->task->questions = q;
+	t->questions = q;
 	return q;
 }
 
@@ -119,38 +134,53 @@ static void question_keep(struct question *q, int rc, const struct err *e)
 	q->call->keeper = q;
 }
 
-void usage_tell(struct service *s, struct ttrpc_call *c)
+void usage_tell(struct task *t, struct ttrpc_call *c)
 {
-	struct question *q = question_make(s, c);
+	const struct ask_whom whom = usage_whom(t);
+	struct question *q = question_make(t, c, false);
 	struct err e = {0};
 
 	if (q)
-		question_keep(
-			q, ask_usage(&q->ask, &s->loop, s->machine.vsock, &e),
-			&e);
+		question_keep(q, ask_usage(&q->ask, &whom, &e), &e);
 }
 
-void usage_limit(struct service *s, struct ttrpc_call *c,
+void usage_limit(struct task *t, struct ttrpc_call *c,
 		 const struct resources *limits)
 {
-	const uint64_t memory = s->machine.memory_mib << 20;
+	const uint64_t mib = t->service->machine.memory_mib;
+	const struct ask_whom whom = usage_whom(t);
 	struct question *q;
 	struct err e = {0};
 
-	if (limits->memory_bytes > memory) {
+	if (limits->memory_bytes > mib << 20) {
 		ttrpc_refuse(c, TTRPC_FAILED_PRECONDITION,
 			     "a microVM keeps the memory it was started with, "
 			     "%llu MiB; start the container anew with more",
-			     (unsigned long long)s->machine.memory_mib);
+			     (unsigned long long)mib);
 		return;
 	}
-	q = question_make(s, c);
+	q = question_make(t, c, false);
 	if (q)
 		question_keep(q,
-			      ask_limits(&q->ask, &s->loop, s->machine.vsock,
+			      ask_limits(&q->ask, &whom,
 					 (const char *const *)limits->words,
 					 &e),
 			      &e);
+}
+
+void usage_freeze(struct task *t, struct ttrpc_call *c, bool is_paused)
+{
+	const char *const limits[] = {"cgroup.freeze", is_paused ? "1" : "0",
+				      NULL};
+	const struct ask_whom whom = usage_whom(t);
+	struct question *q = question_make(t, c, true);
+	struct err e = {0};
+
+	if (!q)
+		return;
+	q->is_freeze = true;
+	q->is_paused = is_paused;
+	question_keep(q, ask_limits(&q->ask, &whom, limits, &e), &e);
 }
 
 /* ---- kills for want of memory ------------------------------------------- */
@@ -160,40 +190,36 @@ static void kills_known(struct ask *a, const struct session_frame *f,
 			const struct err *e)
 {
 	struct task *t = container_of(a, struct task, kills);
-	struct service *s = t->init.owner;
 	const bool has_more = f && f->event == SESSION_KILLS &&
 			      f->kills > t->kills_seen;
 
 	(void)e;
 	if (has_more) {
 		t->kills_seen = f->kills;
-		event_oom(s, t);
+		event_oom(t->service, t);
 	}
 	ask_fini(a);
 	if (has_more && t->init.stage == PROCESS_RUNNING)
-		usage_watch(s);
+		usage_watch(t);
 }
 
-void usage_watch(struct service *s)
+void usage_watch(struct task *t)
 {
-	struct task *t = s->task;
+	const struct ask_whom whom = usage_whom(t);
 	struct err e = {0};
 
 	t->kills.answered = kills_known;
-	(void)ask_kills(&t->kills, &s->loop, s->machine.vsock, t->kills_seen,
-			&e);
+	(void)ask_kills(&t->kills, &whom, t->kills_seen, &e);
 }
 
-void usage_settle(struct service *s)
+void usage_settle(struct task *t)
 {
-	ask_look(&s->task->kills);
-	ask_fini(&s->task->kills);
+	ask_look(&t->kills);
+	ask_fini(&t->kills);
 }
 
-void usage_drop(struct service *s)
+void usage_drop(struct task *t)
 {
-	struct task *t = s->task;
-
 	ask_fini(&t->kills);
 	while (t->questions) {
 		struct question *q = t->questions;

@@ -278,6 +278,9 @@ static int open_files(struct hands *h, const struct monitor_plan *plan,
 				 plan->drives[i].is_read_only ? O_RDONLY
 							      : O_RDWR,
 				 FD_REGULAR_OR_BLOCK, "disk", &h->drives[i], e);
+	for (i = 0; i < plan->drive_count && rc >= 0; i++)
+		if (plan->drives[i].name)
+			*plan->drives[i].name = h->drives[i];
 	if (rc >= 0 && plan->tap)
 		rc = handed_open_tap(to, plan->tap, &h->tap, e);
 	if (rc >= 0)

@@ -4,6 +4,7 @@
 #include <sys/types.h>
 
 #include "api/ctl/vm/cell.h"
+#include "api/ctl/vm/handed.h"
 #include "api/ctl/vm/vm.h"
 #include "vmm/base/err.h"
 
@@ -16,7 +17,10 @@ enum {
 
 struct monitor_drive {
 	const char *path; /* borrowed */
-	const char *id;	  /* borrowed; the guest's serial, NULL: volumeN */
+	/* Gets the path by which the API of the monitor that was started knows
+	 * it; NULL: nobody asks. */
+	struct handed_name *name;
+	const char *id; /* borrowed; the guest's serial, NULL: volumeN */
 	bool is_read_only;
 };
 
