@@ -60,7 +60,6 @@ struct session_plan {
 	const char *id;
 	/* Of RUN, the serial of the image's disk; NULL: as of the first. */
 	const char *image;
-	bool is_another; /* RUN in a guest that is configured already */
 	const char *hostname;
 	const char *const *argv; /* ends with NULL, as env */
 	const char *const *env;
@@ -92,6 +91,7 @@ struct session_plan {
 	bool has_upper;	    /* a disk for what containers write */
 	bool has_no_new_privs;
 	bool is_detached; /* of EXEC: nobody waits for it */
+	bool is_another;  /* of RUN: the guest is configured already */
 	/* Limits of a control group, each a file of it and what is written to
 	 * it; ends with NULL. NULL: it has no group, and can't be asked about.
 	 */

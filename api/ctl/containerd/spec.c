@@ -276,6 +276,28 @@ static int take_resources(struct spec *s, struct err *e)
 			      json_object_get(linux_part, "resources"), e);
 }
 
+/*
+ * A pod's microVM is made with its first container, whose annotations tell what
+ * all of them may use.
+ */
+static void take_pod(struct spec *s)
+{
+	const char *memory =
+		annotation(s->json, "io.kubernetes.cri.sandbox-memory");
+	const char *quota =
+		annotation(s->json, "io.kubernetes.cri.sandbox-cpu-quota");
+	const char *period =
+		annotation(s->json, "io.kubernetes.cri.sandbox-cpu-period");
+	const uint64_t bytes = memory ? strtoull(memory, NULL, 10) : 0;
+	const long long all = quota ? strtoll(quota, NULL, 10) : 0;
+	const long long each = period ? strtoll(period, NULL, 10) : 0;
+
+	if (bytes > s->resources.memory_bytes)
+		s->resources.memory_bytes = bytes;
+	if (all > 0 && each > 0)
+		s->resources.cpus = (uint32_t)((all - 1) / each % 1024 + 1);
+}
+
 int spec_read(struct spec *s, const char *bundle, struct err *e)
 {
 	int rc;
@@ -294,6 +316,8 @@ int spec_read(struct spec *s, const char *bundle, struct err *e)
 	s->hostname = json_string_value(json_object_get(s->json, "hostname"));
 	s->plan.hostname = s->hostname && *s->hostname ? s->hostname : "mayfly";
 	s->sandbox = annotation(s->json, "io.kubernetes.cri.sandbox-id");
+	if (s->sandbox)
+		take_pod(s);
 	return rc;
 }
 
