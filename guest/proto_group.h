@@ -31,7 +31,7 @@
  * USAGE
  * list of strings, two for each file: its name, and what is in it
  */
-#define PROTO_STAT_MAX 8192
+#define PROTO_STAT_MAX 6000 /* so that all are less than PROTO_DATA_MAX */
 
 /*
  * OOM: KILLS comes as soon as the kernel has killed more than `seen` processes

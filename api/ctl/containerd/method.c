@@ -255,12 +255,6 @@ static void state(struct service *s, struct ttrpc_call *c)
 	ttrpc_answer(c, &r.base);
 }
 
-/* What is paused as its machine is can't end in it. */
-static bool is_machine_paused(const struct task *t)
-{
-	return t->is_paused && !t->init.spec.sandbox;
-}
-
 static void kill_process(struct service *s, struct ttrpc_call *c)
 {
 	const Task__KillRequest *r = task__kill_request__unpack(
@@ -280,7 +274,7 @@ static void kill_process(struct service *s, struct ttrpc_call *c)
 		/* A guest may be hung, or not want to; one at rest can't. */
 		if (r->signal == SIGKILL && p == &t->init &&
 		    p->stage != PROCESS_STOPPED)
-			task_kill_in(t, is_machine_paused(t) ? 0 : KILL_NS);
+			task_kill_in(t, task_is_at_rest(t) ? 0 : KILL_NS);
 		answer_empty(c);
 	}
 }

@@ -36,6 +36,15 @@ struct task {
 };
 
 /*
+ * It is paused, and so is its guest: nobody there can be asked, or end. A pod's
+ * other containers run on, so there it is paused in its guest.
+ */
+static inline bool task_is_at_rest(const struct task *t)
+{
+	return t->is_paused && !t->init.spec.sandbox;
+}
+
+/*
  * What a shim is: one loop, who asks for things, and one microVM with the
  * containers of a group in it.
  */

@@ -95,16 +95,15 @@ static void call_gone(struct ttrpc_call *c)
 }
 
 /* NULL where nobody can be asked, and c is answered. */
-static struct question *question_make(struct task *t, struct ttrpc_call *c,
-				      bool may_be_paused)
+static struct question *question_make(struct task *t, struct ttrpc_call *c)
 {
 	struct question *q;
 
-	if (t->init.stage != PROCESS_RUNNING ||
-	    (t->is_paused && !may_be_paused)) {
+	if (t->init.stage != PROCESS_RUNNING || task_is_at_rest(t)) {
 		ttrpc_refuse(c, TTRPC_FAILED_PRECONDITION,
-			     t->is_paused ? "it is paused; resume it first"
-					  : "it does not run");
+			     task_is_at_rest(t)
+				     ? "it is paused; resume it first"
+				     : "it does not run");
 		return NULL;
 	}
 	q = calloc(1, sizeof(*q));
@@ -137,7 +136,7 @@ static void question_keep(struct question *q, int rc, const struct err *e)
 void usage_tell(struct task *t, struct ttrpc_call *c)
 {
 	const struct ask_whom whom = usage_whom(t);
-	struct question *q = question_make(t, c, false);
+	struct question *q = question_make(t, c);
 	struct err e = {0};
 
 	if (q)
@@ -159,7 +158,7 @@ void usage_limit(struct task *t, struct ttrpc_call *c,
 			     (unsigned long long)mib);
 		return;
 	}
-	q = question_make(t, c, false);
+	q = question_make(t, c);
 	if (q)
 		question_keep(q,
 			      ask_limits(&q->ask, &whom,
@@ -173,7 +172,7 @@ void usage_freeze(struct task *t, struct ttrpc_call *c, bool is_paused)
 	const char *const limits[] = {"cgroup.freeze", is_paused ? "1" : "0",
 				      NULL};
 	const struct ask_whom whom = usage_whom(t);
-	struct question *q = question_make(t, c, true);
+	struct question *q = question_make(t, c);
 	struct err e = {0};
 
 	if (!q)
