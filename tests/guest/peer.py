@@ -103,11 +103,12 @@ class Session:
 
     def __init__(self, path, vsock=False, sock=None, greet=True, timeout=60):
         self.sock = sock or socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(timeout)
         self.buf = bytearray()
         self.progress = []  # what was told of it
+        # Before the timeout, with which who finds the queue full does not wait.
         if sock is None:
             self.sock.connect(path)
+        self.sock.settimeout(timeout)
         if vsock and sock is None:
             self.sock.sendall(b"CONNECT 1024\n")
             line = b""
