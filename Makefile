@@ -110,7 +110,7 @@ JAILER  := main options path root mounts bind userns fds ns cgroup rlimit caps \
 # mayctl, room by room.
 CTL_BASE     := capability copy descriptors erofs erofs_pack interrupt pack process signals tar terminal tree untar
 CTL_AGENT    := attach dial frame session session_ask session_request
-CTL_IMAGE    := archive config entry fetch image import layout layout_make mend model \
+CTL_IMAGE    := archive config entry fetch image import layout layout_make mend model platform \
 	name progress source store tar tool wall words
 CTL_VM       := cell cell_clone cgroups client disk end folder forward handed link manifest moment \
 	monitor nat network orphan output_log place resolver saving seal shim still sweep uids vm \
@@ -506,7 +506,8 @@ EXTRA_rootfs := $(addprefix api/ctl/,containerd/rootfs base/erofs base/erofs_pac
 	base/process base/interrupt)
 EXTRA_run_options := api/ctl/commands/run_options api/ctl/commands/run_mounts \
 	api/ctl/commands/values api/ctl/commands/env api/ctl/commands/docker \
-	api/ctl/commands/complain api/ctl/base/capability api/ctl/base/signals $(EXTRA_vm)
+	api/ctl/commands/complain api/ctl/base/capability api/ctl/base/signals api/ctl/image/platform \
+	$(EXTRA_vm)
 EXTRA_values := $(EXTRA_run_options)
 EXTRA_untar := api/ctl/base/untar api/ctl/base/tar api/ctl/base/tree
 EXTRA_resolver := api/ctl/vm/resolver
@@ -531,6 +532,7 @@ FUZZ_EXTRA_message := $(SERVE_HTTP)
 EXTRA_image_tar := api/ctl/image/tar api/ctl/image/entry api/ctl/base/tar
 EXTRA_image_model := api/ctl/image/model
 EXTRA_image_wall := api/ctl/image/wall
+EXTRA_platform := api/ctl/image/platform
 EXTRA_image_config := api/ctl/image/config api/ctl/base/signals
 
 ifeq ($(ARCH),x86_64)
