@@ -341,16 +341,21 @@ static json_t *make_load(const struct hands *h, const struct monitor_plan *plan,
 			drives, json_pack("{s:s, s:s}", "drive_id",
 					  monitor_drive_id(plan, i, id),
 					  "path_on_host", h->drives[i].text));
+	json_t *serial = json_object();
+
+	if (plan->has_console)
+		json_object_set_new(serial, "serial_out_path",
+				    json_string(h->console.text));
 	if (plan->tap)
 		json_array_append_new(nets, json_pack("{s:s, s:s}", "iface_id",
 						      "eth0", "host_dev_name",
 						      h->tap.text));
-	return json_pack("{s:s, s:{s:s, s:s}, s:b, s:o, s:o, s:{s:s}, s:{}}",
+	return json_pack("{s:s, s:{s:s, s:s}, s:b, s:o, s:o, s:{s:s}, s:o}",
 			 "snapshot_path", state->text, "mem_backend",
 			 "backend_type", "File", "backend_path", memory->text,
 			 "resume_vm", 1, "drive_overrides", drives,
 			 "network_overrides", nets, "vsock_override",
-			 "uds_path", VSOCK_IN_JAIL, "serial_override");
+			 "uds_path", VSOCK_IN_JAIL, "serial_override", serial);
 }
 
 static int add_saved(struct hands *h, const struct vm *vm,
