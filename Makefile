@@ -113,7 +113,7 @@ CTL_AGENT    := attach dial frame session session_ask session_request
 CTL_IMAGE    := archive config entry fetch image import layout layout_make mend model platform \
 	name progress source store tar tool wall words
 CTL_VM       := cell cell_clone cgroups client disk end folder forward handed link manifest moment \
-	monitor nat network orphan output_log place resolver saving seal shim still sweep uids vm \
+	monitor monitor_log nat network orphan output_log place resolver saving seal shim still sweep uids vm \
 	vm_process vm_remove volume warm warm_make
 CTL_SERVE    := call client front function head histogram instance lane leftover listener \
 	maker message page serve text
@@ -511,6 +511,7 @@ EXTRA_run_options := api/ctl/commands/run_options api/ctl/commands/run_mounts \
 EXTRA_values := $(EXTRA_run_options)
 EXTRA_untar := api/ctl/base/untar api/ctl/base/tar api/ctl/base/tree
 EXTRA_resolver := api/ctl/vm/resolver
+EXTRA_monitor_log := api/ctl/vm/monitor_log api/ctl/base/process api/ctl/base/interrupt
 EXTRA_copy := api/ctl/base/copy
 EXTRA_seal := api/ctl/vm/seal api/ctl/base/copy
 EXTRA_folder := api/ctl/vm/folder api/ctl/base/tree

@@ -21,6 +21,7 @@
 #include "api/ctl/base/process.h"
 #include "api/ctl/vm/client.h"
 #include "api/ctl/vm/handed.h"
+#include "api/ctl/vm/monitor_log.h"
 #include "vmm/arch/host/host.h"
 #include "vmm/base/fd.h"
 
@@ -487,12 +488,15 @@ int monitor_start(const struct vm *vm, const struct monitor_plan *plan,
 {
 	CLEAN_FD int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	char path[PATH_MAX];
-	CLEAN_FD int log = open_log(vm_path(vm, "monitor.log", path), e);
+	CLEAN_FD int own = -1;
 	struct hands hands = {0};
-	int fds[3] = {null, null, log}, rc;
+	int fds[3] = {null, null, plan->log_fd}, rc;
 
-	if (log < 0)
-		return log;
+	if (!plan->log_fd) {
+		fds[2] = own = open_log(vm_path(vm, MONITOR_LOG_FILE, path), e);
+		if (own < 0)
+			return own;
+	}
 	if (null < 0)
 		return err_errno(e, "can't open /dev/null");
 	rc = hand_over(&hands, vm, plan, e);

@@ -20,6 +20,7 @@
  *	api.sock        the monitor's API
  *	vsock.sock      the guest's ports
  *	monitor.log     what the monitor and the shim had to complain of
+ *			(monitor_log.h)
  *
  * That is memory, mostly. What may be large is in a directory of its id on the
  * disk (place.h):
