@@ -501,8 +501,8 @@ EXTRA_pack := api/ctl/base/pack api/ctl/base/untar api/ctl/base/tar \
 EXTRA_cp_place := api/ctl/commands/cp_place
 EXTRA_show := api/ctl/commands/show
 EXTRA_vm := $(addprefix api/ctl/,vm/vm vm/vm_remove vm/place vm/vm_process base/process base/interrupt base/tree)
-EXTRA_volume := $(addprefix api/ctl/,vm/volume vm/disk base/erofs base/erofs_pack) $(EXTRA_vm)
-EXTRA_rootfs := $(addprefix api/ctl/,containerd/rootfs base/erofs base/erofs_pack \
+EXTRA_volume := tests/unit/own_dir $(addprefix api/ctl/,vm/volume vm/disk base/erofs base/erofs_pack) $(EXTRA_vm)
+EXTRA_rootfs := tests/unit/own_dir $(addprefix api/ctl/,containerd/rootfs base/erofs base/erofs_pack \
 	base/process base/interrupt)
 EXTRA_run_options := api/ctl/commands/run_options api/ctl/commands/run_mounts \
 	api/ctl/commands/values api/ctl/commands/env api/ctl/commands/docker \
@@ -512,9 +512,9 @@ EXTRA_values := $(EXTRA_run_options)
 EXTRA_untar := api/ctl/base/untar api/ctl/base/tar api/ctl/base/tree
 EXTRA_resolver := api/ctl/vm/resolver
 EXTRA_monitor_log := api/ctl/vm/monitor_log api/ctl/base/process api/ctl/base/interrupt
-EXTRA_copy := api/ctl/base/copy
+EXTRA_copy := tests/unit/own_dir api/ctl/base/copy
 EXTRA_seal := api/ctl/vm/seal api/ctl/base/copy
-EXTRA_folder := api/ctl/vm/folder api/ctl/base/tree
+EXTRA_folder := tests/unit/own_dir api/ctl/vm/folder api/ctl/base/tree
 EXTRA_uids := api/ctl/vm/uids api/ctl/base/process api/ctl/base/interrupt
 EXTRA_session := $(addprefix api/ctl/agent/,frame session session_ask session_request)
 TTRPC_PARTS := $(CTL_TTRPC:%=api/ctl/ttrpc/%) $(MESSAGES:%=proto/%.pb-c)
@@ -522,7 +522,7 @@ EXTRA_ttrpc := $(TTRPC_PARTS)
 EXTRA_spec := $(addprefix api/ctl/,containerd/spec containerd/spec_mount \
 	base/capability base/process base/interrupt)
 EXTRA_forward := api/ctl/vm/forward api/ctl/agent/dial $(EXTRA_session)
-EXTRA_process := $(addprefix api/ctl/,containerd/process containerd/stdio agent/attach) \
+EXTRA_process := tests/unit/own_dir $(addprefix api/ctl/,containerd/process containerd/stdio agent/attach) \
 	$(EXTRA_spec) $(EXTRA_session) $(TTRPC_PARTS)
 SERVE_HTTP := $(addprefix api/ctl/serve/,head lane message)
 EXTRA_message := $(SERVE_HTTP)
