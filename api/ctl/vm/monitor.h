@@ -50,6 +50,7 @@ struct monitor_plan {
 	 */
 	int *order_fd;
 	bool is_bound; /* it ends with the process that starts it */
+	int log_fd;    /* its stderr, borrowed; 0: MONITOR_LOG_FILE itself */
 };
 
 /* The request that loads it, in the microVM's directory. */
@@ -81,7 +82,7 @@ int monitor_configure(const struct vm *vm, const struct monitor_plan *plan,
 
 /*
  * Starts the monitor in its cell, as a child of this process, with all that it
- * needs as descriptors. Its stderr goes to monitor.log. Returns 0 and the pid.
+ * needs as descriptors. Returns 0 and the pid.
  */
 int monitor_start(const struct vm *vm, const struct monitor_plan *plan,
 		  pid_t *pid, struct err *e);
