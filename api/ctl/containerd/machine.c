@@ -25,10 +25,38 @@ enum { VCPUS_MAX = 32, GUEST_OWN_MIB = 64 };
 static void monitor_ready(struct loop_watch *w, uint32_t events)
 {
 	struct machine *m = container_of(w, struct machine, monitor);
+	char path[VM_PATH_MAX], why[256];
 
 	(void)events;
 	loop_delete(m->loop, w);
-	m->lost(m);
+	(void)monitor_log_drain(&m->log);
+	monitor_log_said(vm_path(&m->vm, MONITOR_LOG_FILE, path), why,
+			 sizeof(why));
+	m->lost(m, why);
+}
+
+static void words_ready(struct loop_watch *w, uint32_t events)
+{
+	struct machine *m = container_of(w, struct machine, words);
+
+	(void)events;
+	if (monitor_log_drain(&m->log) == -EPIPE)
+		loop_delete(m->loop, w);
+}
+
+/* With its end of the log; ours is watched. */
+static int start_monitor(struct machine *m, struct err *e)
+{
+	char path[VM_PATH_MAX];
+	int rc = monitor_log_open(&m->log,
+				  vm_path(&m->vm, MONITOR_LOG_FILE, path), e);
+
+	m->plan.log_fd = m->log.write_fd;
+	if (!rc)
+		rc = monitor_start(&m->vm, &m->plan, &m->pid, e);
+	fd_close(&m->log.write_fd);
+	return rc ? rc
+		  : loop_add(m->loop, &m->words, m->log.pipe_fd, EPOLLIN, e);
 }
 
 /* It is our child until machine_end() has waited for it, so the id is its. */
@@ -59,7 +87,7 @@ int machine_start(struct machine *m, struct err *e)
 		return rc;
 	/* The monitor looks after nothing. */
 	(void)fcntl(m->vm.owner_fd, F_SETFD, FD_CLOEXEC);
-	rc = monitor_start(&m->vm, &m->plan, &m->pid, e);
+	rc = start_monitor(m, e);
 	if (rc)
 		return rc;
 	rc = m->monitor_fd = process_open(m->pid);
@@ -208,6 +236,8 @@ int machine_make(struct machine *m, const struct host *h, bool is_pod,
 	m->cell.root_fd = m->cell.claim.fd = m->cell.cgroups.clone_fd = -1;
 	m->vm.owner_fd = m->monitor_fd = m->ready_fd = -1;
 	m->monitor = (struct loop_watch){.fd = -1, .ready = monitor_ready};
+	m->words = (struct loop_watch){.fd = -1, .ready = words_ready};
+	m->log = (struct monitor_log){-1, -1, -1};
 	/* What a shim before us has left may have the name. */
 	orphan_sweep();
 	rc = monitor_find(&m->files, m->config->kernel, e);
@@ -229,12 +259,14 @@ void machine_end(struct machine *m)
 		return;
 	m->is_made = false;
 	loop_delete(m->loop, &m->monitor);
+	loop_delete(m->loop, &m->words);
 	machine_kill(m);
 	while (m->pid > 0 && waitpid(m->pid, NULL, 0) < 0 && errno == EINTR)
 		;
 	m->pid = 0;
 	fd_close(&m->monitor_fd);
 	fd_close(&m->ready_fd);
+	monitor_log_close(&m->log);
 	cell_close(&m->cell);
 	cell_remove(m->vm.owner_fd > 0 ? m->vm.dir : "", m->cell.claim.uid);
 	if (m->vm.owner_fd > 0)

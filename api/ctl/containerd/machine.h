@@ -8,6 +8,7 @@
 #include "api/ctl/containerd/resources.h"
 #include "api/ctl/vm/cell.h"
 #include "api/ctl/vm/monitor.h"
+#include "api/ctl/vm/monitor_log.h"
 #include "api/ctl/vm/vm.h"
 #include "vmm/event/loop.h"
 
@@ -31,8 +32,8 @@ struct machine_disk {
 
 struct machine {
 	struct loop *loop; /* borrowed */
-	/* The owner's: its monitor has ended, unasked. */
-	void (*lost)(struct machine *m);
+	/* The owner's: its monitor has ended, unasked; why, as it said. */
+	void (*lost)(struct machine *m, const char *why);
 	const struct host_config *config; /* borrowed */
 	uint32_t vcpus;
 	uint64_t memory_mib;
@@ -43,7 +44,8 @@ struct machine {
 	struct cell cell;
 	struct vm vm;
 	char vsock[VM_PATH_MAX];
-	struct loop_watch monitor;
+	struct loop_watch monitor, words;
+	struct monitor_log log; /* what it complains of */
 	pid_t pid;
 	int monitor_fd; /* owned */
 	int ready_fd;	/* owned; the agent calls there */

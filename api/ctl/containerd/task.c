@@ -229,12 +229,15 @@ static void packed(struct packer *p, const struct err *why)
 	answer_pid(c, t->init.pid);
 }
 
-static void machine_lost(struct machine *m)
+static void machine_lost(struct machine *m, const char *why)
 {
 	struct service *s = container_of(m, struct service, machine);
 
+	/* Of a container that ran nobody is told but by a status. */
+	fprintf(stderr, "containerd-shim-mayfly-v1: %s: %s\n", s->host->id,
+		why);
 	for (struct task *t = s->tasks; t; t = t->next)
-		process_lose(&t->init, "the microVM's monitor has ended");
+		process_lose(&t->init, why);
 }
 
 static int take_rootfs(struct task *t, const Task__CreateRequest *r,
