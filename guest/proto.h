@@ -391,6 +391,9 @@ enum proto_process_flags {
 	/* PID 1 is a small init, which starts the command, passes signals on
 	 * to it, reaps, and ends as the command does. */
 	PROTO_INIT = 1 << 8,
+	/* PID 1 is that init, and the command is not started: the container is
+	 * there for EXECs, until PID 1 gets a signal. */
+	PROTO_IDLE = 1 << 9,
 };
 
 /*

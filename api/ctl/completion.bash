@@ -37,7 +37,7 @@ _mayctl() {
 		boot:*) words='--kernel --initrd --drive --cpus --memory --args --monitor --no-jail' ;;
 		bench:*) words='all compare boot start restore clone fork reset run api block net vsock density jail --rounds --seconds --count --load --drive --prepare --json --csv --html --no-history --quiet --qemu --firecracker --cloud-hypervisor --kvmtool --crun --runc --qemu-kernel --firecracker-kernel' ;;
 		run:*)
-			words='--interactive --tty --detach --rm --name --hostname --env --env-file --workdir --user --entrypoint --init --stop-signal --volume --mount --tmpfs --disk --shm-size --read-only --publish --publish-all --net --network --dns --dns-search --dns-option --add-host --cpus --memory --ulimit --cap-add --cap-drop --security-opt --pull --quiet --platform --restart --no-healthcheck --timeout --start-timeout --kernel --console --no-jail --timing --cold'
+			words='--interactive --tty --detach --rm --name --hostname --env --env-file --workdir --user --entrypoint --init --idle --stop-signal --volume --mount --tmpfs --disk --shm-size --read-only --publish --publish-all --net --network --dns --dns-search --dns-option --add-host --cpus --memory --ulimit --cap-add --cap-drop --security-opt --pull --quiet --platform --restart --no-healthcheck --timeout --start-timeout --kernel --console --no-jail --timing --cold'
 			[[ $word == -* ]] || words=$(mayctl image ls 2>/dev/null | awk 'NR > 1 { print $1 }')
 			;;
 		ps:*) words='--all --quiet --no-trunc --json' ;;

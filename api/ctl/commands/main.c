@@ -72,6 +72,7 @@ static const struct {
 	 "      -u, --user USER[:GROUP]  names of the image, or numbers\n"
 	 "      --entrypoint PROGRAM     instead of the image's; '' for none\n"
 	 "      --init                   a small init before the command\n"
+	 "      --idle                   that alone: start no command; exec does\n"
 	 "      --stop-signal SIGNAL     instead of the image's\n"
 	 "      -v, --volume SOURCE:TARGET[:ro]\n"
 	 "                               a host directory, as a read-only copy made\n"
