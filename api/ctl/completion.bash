@@ -42,7 +42,7 @@ _mayctl() {
 			;;
 		ps:*) words='--all --quiet --no-trunc --json' ;;
 		serve:*)
-			words='--listen --mode --port --max --spare --queue --wait --timeout --start-timeout --drain --memory --cpus --net --no-log --no-jail'
+			words='--listen --mode --port --stdio --type --max --spare --queue --wait --timeout --start-timeout --drain --memory --cpus --net --no-log --no-jail'
 			;;
 		restore:*)
 			words='--name --count --hostname --rm --publish --net --network --timeout --snapshot-key --no-jail --timing'

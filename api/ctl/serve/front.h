@@ -14,8 +14,9 @@ struct client;
 struct client_calls;
 
 struct front {
-	struct loop *loop; /* borrowed */
-	const struct client_calls *calls;
+	struct loop *loop;		  /* borrowed */
+	const struct client_calls *calls; /* of functions that are servers */
+	const struct client_calls *stdio; /* and of programs that are not */
 	struct function *functions;
 	unsigned function_count;
 	struct client *clients; /* owned */

@@ -46,11 +46,23 @@ static unsigned count_all(const struct function *f)
 	return n;
 }
 
+void function_plan_fini(struct function_plan *p)
+{
+	char **word;
+
+	for (word = p->argv; word && *word; word++)
+		free(*word);
+	free(p->argv);
+	free(p->image);
+	p->argv = NULL;
+	p->image = NULL;
+}
+
 /* ---- making ------------------------------------------------------------- */
 
 static bool is_template(const struct function *f)
 {
-	return f->options.mode != FUNCTION_COLD && !f->has_folder;
+	return f->plan.options.mode != FUNCTION_COLD && !f->has_folder;
 }
 
 static void put_run(const struct function *f, const char **words, unsigned *n)
@@ -59,13 +71,15 @@ static void put_run(const struct function *f, const char **words, unsigned *n)
 	words[(*n)++] = "--detach";
 	words[(*n)++] = "--quiet";
 	words[(*n)++] = "--memory";
-	words[(*n)++] = f->options.memory;
+	words[(*n)++] = f->plan.options.memory;
 	words[(*n)++] = "--cpus";
-	words[(*n)++] = f->options.cpus;
+	words[(*n)++] = f->plan.options.cpus;
 	words[(*n)++] = "--net";
-	words[(*n)++] = f->options.net;
-	if (f->options.mode == FUNCTION_COLD)
+	words[(*n)++] = f->plan.options.net;
+	if (f->plan.options.mode == FUNCTION_COLD)
 		words[(*n)++] = "--cold";
+	if (f->plan.is_stdio)
+		words[(*n)++] = "--idle";
 }
 
 static int make_one(struct function *f, struct instance *i, struct err *e)
@@ -78,12 +92,12 @@ static int make_one(struct function *f, struct instance *i, struct err *e)
 		words[n++] = "restore";
 	else
 		put_run(f, words, &n);
-	if (f->options.has_no_jail)
+	if (f->plan.options.has_no_jail)
 		words[n++] = "--no-jail";
 	words[n++] = "--rm";
 	words[n++] = "--name";
 	words[n++] = i->name;
-	words[n++] = f->has_folder ? f->folder : f->image;
+	words[n++] = f->has_folder ? f->folder : f->plan.image;
 	words[n] = NULL;
 	return instance_make(i, words, e);
 }
@@ -97,7 +111,7 @@ static void failed(struct function *f, const char *why)
 {
 	f->failed_count++;
 	snprintf(f->why, sizeof(f->why), "%s", why);
-	log_warn_limited("%s: %s", f->name, why);
+	log_warn_limited("%s: %s", f->plan.name, why);
 	f->again.fire = again_fire;
 	loop_arm(f->loop, &f->again, clock_now_ns() + AGAIN_NS);
 }
@@ -114,8 +128,8 @@ static bool add_one(struct function *f)
 	i->calls = &instance_calls;
 	i->owner = f;
 	i->loop = f->loop;
-	i->port = f->port;
-	i->start_ms = f->options.start_ms;
+	i->port = f->plan.port;
+	i->start_ms = f->plan.options.start_ms;
 	if (make_one(f, i, &e)) {
 		free(i);
 		failed(f, e.text);
@@ -137,7 +151,7 @@ static unsigned count_coming(const struct function *f)
 
 void function_tend(struct function *f)
 {
-	const unsigned want = f->waiting + f->options.spare;
+	const unsigned want = f->waiting + f->plan.options.spare;
 
 	if (f->is_ended || f->again.due_ns)
 		return;
@@ -147,7 +161,7 @@ void function_tend(struct function *f)
 			(void)add_one(f);
 		return;
 	}
-	while (count_coming(f) < want && count_all(f) < f->options.max)
+	while (count_coming(f) < want && count_all(f) < f->plan.options.max)
 		if (!add_one(f))
 			return;
 }
@@ -170,8 +184,8 @@ static void grant(struct function *f, struct instance *i)
 /* More than are wanted before they are needed; a reset's may be soon. */
 static bool is_surplus(const struct function *f)
 {
-	return f->options.mode != FUNCTION_RESET &&
-	       function_count(f, INSTANCE_READY) > f->options.spare;
+	return f->plan.options.mode != FUNCTION_RESET &&
+	       function_count(f, INSTANCE_READY) > f->plan.options.spare;
 }
 
 static void instance_ready(struct instance *i)
@@ -236,7 +250,7 @@ int function_ask(struct function *f, struct waiter *w)
 		if (i->stage == INSTANCE_READY)
 			break;
 	/* Who is served at once does not wait. */
-	if ((!i || f->first) && f->waiting >= f->options.queue) {
+	if ((!i || f->first) && f->waiting >= f->plan.options.queue) {
 		f->refused_count++;
 		return -EAGAIN;
 	}
@@ -268,7 +282,7 @@ void function_release(struct function *f, struct instance *i, const char *why)
 	i->user = NULL;
 	if (i->stage != INSTANCE_BUSY)
 		return;
-	if (why || f->options.mode != FUNCTION_RESET || f->is_ended) {
+	if (why || f->plan.options.mode != FUNCTION_RESET || f->is_ended) {
 		instance_end(i, why);
 	} else {
 		f->reset_count++;
@@ -295,4 +309,5 @@ void function_fini(struct function *f)
 	}
 	if (*f->folder)
 		(void)tree_remove(AT_FDCWD, f->folder, 0, NULL);
+	function_plan_fini(&f->plan);
 }

@@ -20,7 +20,13 @@
  */
 enum function_mode { FUNCTION_COLD, FUNCTION_CLONE, FUNCTION_RESET };
 
-enum { FUNCTION_NAME_MAX = 32, FUNCTION_WORDS = 24 };
+enum {
+	FUNCTION_NAME_MAX = 32,
+	FUNCTION_TYPE_MAX = 63,
+	FUNCTION_WORDS = 24,
+	FUNCTION_MOST = 10000,
+	FUNCTION_QUEUE_MOST = 100000
+};
 
 struct function_options {
 	enum function_mode mode;
@@ -28,9 +34,24 @@ struct function_options {
 	unsigned spare; /* made before they are needed */
 	unsigned queue; /* requests that may wait */
 	uint64_t wait_ms, timeout_ms, start_ms;
-	const char *memory, *cpus, *net; /* as `run` takes them */
+	/* As `run` takes them. */
+	char memory[24], cpus[8], net[8];
+	char type[FUNCTION_TYPE_MAX + 1]; /* of what a program's stdout is */
 	bool has_no_jail;
 };
+
+/* What a function is to be. */
+struct function_plan {
+	char name[FUNCTION_NAME_MAX + 1];
+	char *image;   /* owned; in the store */
+	bool is_stdio; /* there is no server in it (stdio.h) */
+	uint16_t port; /* of the server; 0 where there is none */
+	char **argv;   /* owned: what is started then; ends with NULL */
+	struct function_options options;
+};
+
+/* Accepts a zeroed one. */
+void function_plan_fini(struct function_plan *p);
 
 /* Who wants one; zeroed but for its functions. */
 struct waiter {
@@ -42,10 +63,7 @@ struct waiter {
 };
 
 struct function {
-	char name[FUNCTION_NAME_MAX + 1];
-	const char *image; /* borrowed */
-	uint16_t port;
-	struct function_options options;
+	struct function_plan plan;
 	struct loop *loop;     /* borrowed */
 	const char *prefix;    /* of its microVMs' names; borrowed */
 	unsigned *made;	       /* how many there were, of all; borrowed */
@@ -63,7 +81,7 @@ struct function {
 	struct histogram wait, make, first_byte, whole;
 };
 
-/* Of one whose name, image, port, options, loop, prefix and made are set. */
+/* Of one whose plan, loop, prefix and made are set. */
 void function_init(struct function *f);
 
 /* NAME is letters, digits, - and _; it begins with a letter or digit. */

@@ -18,7 +18,8 @@
  *	              SAVING     └─RESETTING┘
  *
  * and from each of them to ENDING. PROBING asks until the server inside takes a
- * connection. SAVING is the template's alone, of which clones are made.
+ * connection, where there is one: of port 0 it is over at once. SAVING is the
+ * template's alone, of which clones are made.
  */
 enum instance_stage {
 	INSTANCE_MAKING,

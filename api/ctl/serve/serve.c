@@ -24,6 +24,7 @@
 #include "api/ctl/serve/front.h"
 #include "api/ctl/serve/leftover.h"
 #include "api/ctl/serve/listener.h"
+#include "api/ctl/serve/stdio.h"
 #include "api/ctl/vm/place.h"
 #include "vmm/base/clock.h"
 #include "vmm/base/container.h"
@@ -137,7 +138,7 @@ static void signals_ready(struct loop_watch *w, uint32_t events)
 	fd_close(&h->listen_fd);
 	/* Nobody comes any more who would need one at once. */
 	for (i = 0; i < h->front.function_count; i++)
-		h->front.functions[i].options.spare = 0;
+		h->front.functions[i].plan.options.spare = 0;
 	h->drain_until_ns = clock_now_ns() + h->plan->drain_ms * MS_NS;
 	h->drain.fire = drain_fire;
 	loop_arm(&h->loop, &h->drain, clock_now_ns());
@@ -183,25 +184,24 @@ static int make_functions(struct host *h, struct err *e)
 
 	if (rc)
 		return rc;
-	h->front.functions = calloc(plan->image_count, sizeof(struct function));
+	h->front.functions =
+		calloc(plan->function_count, sizeof(struct function));
 	if (!h->front.functions)
 		return err_set(e, -ENOMEM, "no memory for functions");
-	for (i = 0; i < plan->image_count; i++) {
+	for (i = 0; i < plan->function_count; i++) {
 		struct function *f = &h->front.functions[i];
 
-		memcpy(f->name, plan->images[i].name, sizeof(f->name));
-		f->image = plan->images[i].image;
-		f->port = plan->images[i].port;
-		f->options = plan->options;
+		f->plan = plan->functions[i];
+		plan->functions[i] = (struct function_plan){0};
 		f->loop = &h->loop;
 		f->prefix = h->prefix;
 		f->made = &h->made;
-		if (f->options.mode != FUNCTION_COLD)
+		if (f->plan.options.mode != FUNCTION_COLD)
 			snprintf(f->folder, sizeof(f->folder), "%s/%s-%s",
-				 place, h->prefix, f->name);
+				 place, h->prefix, f->plan.name);
 		function_init(f);
 	}
-	h->front.function_count = plan->image_count;
+	h->front.function_count = plan->function_count;
 	return 0;
 }
 
@@ -246,6 +246,7 @@ int serve_run(const struct serve_plan *plan, struct err *e)
 
 	h.front.loop = &h.loop;
 	h.front.calls = &call_calls;
+	h.front.stdio = &stdio_calls;
 	rc = begin(&h, e);
 	rc = rc ? rc : loop_run(&h.loop, e);
 	/* What a client lets go of now is not made anew. */
