@@ -120,7 +120,7 @@ CTL_SERVE    := call cgi client front function head histogram instance lane left
 CTL_BENCH    := axis bench block boot calls clone compare container density disk fork guest host jailed machine \
 	net page parts past peer phases plot program report reset restore result rival rounds spawn start stats \
 	vsock wire work
-CTL_COMMANDS := main bench complain api boot cp cp_place docker env exec foreground functions \
+CTL_COMMANDS := main bench complain api boot cp cp_place docker env exec foreground functions functions_file \
 	image jail logs ps run run_disks run_mounts run_options run_plan \
 	run_steps run_warm restore restored serve show snapshot stop values
 CTL_CONTAINERD := main event host machine method process rootfs service spec \

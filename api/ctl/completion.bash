@@ -7,7 +7,7 @@ _mayctl() {
 
 	if [ "$COMP_CWORD" = 1 ]; then
 		words='api status boot bench jail run exec cp ps inspect logs stop kill rm snapshot restore clone fork mark reset serve image --help --version'
-	elif [[ $before =~ ^--(kernel|initrd|drive|monitor|socket|volume|env-file|snapshot-key|html|qemu|firecracker|cloud-hypervisor|kvmtool|crun|runc|qemu-kernel|firecracker-kernel)$ ]]; then
+	elif [[ $before =~ ^--(kernel|initrd|drive|monitor|socket|volume|env-file|config|snapshot-key|html|qemu|firecracker|cloud-hypervisor|kvmtool|crun|runc|qemu-kernel|firecracker-kernel)$ ]]; then
 		mapfile -t COMPREPLY < <(compgen -f -- "$word")
 		return
 	elif [[ $before =~ ^--(chroot-base-dir|output)$ ]]; then
@@ -42,7 +42,7 @@ _mayctl() {
 			;;
 		ps:*) words='--all --quiet --no-trunc --json' ;;
 		serve:*)
-			words='--listen --mode --port --stdio --type --max --spare --queue --wait --timeout --start-timeout --drain --memory --cpus --net --no-log --no-jail'
+			words='--config --check --listen --mode --port --stdio --type --max --spare --queue --wait --timeout --start-timeout --drain --memory --cpus --net --no-log --no-jail'
 			;;
 		restore:*)
 			words='--name --count --hostname --rm --publish --net --network --timeout --snapshot-key --no-jail --timing'

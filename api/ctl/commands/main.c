@@ -194,9 +194,11 @@ static const struct {
 	 "      place: memory and all; disks that it can write to can't be, and are\n"
 	 "      kept where that is said"},
 	{"serve", ctl_serve,
-	 "serve [OPTIONS] NAME=IMAGE...\n"
+	 "serve [OPTIONS] NAME=IMAGE... | --config FILE\n"
 	 "      answers HTTP requests to /NAME/... by a server in a microVM of IMAGE,\n"
 	 "      each by one that has seen no other request\n"
+	 "      --config FILE            functions, each with limits of its own, as JSON\n"
+	 "      --check                  read that and find all images, and no more\n"
 	 "      --listen ADDRESS         127.0.0.1:8080, [::1]:8080 or unix:PATH\n"
 	 "      --mode MODE              clone of a snapshot of the server (the default),\n"
 	 "                               reset to it after each request, or cold\n"

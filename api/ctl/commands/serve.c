@@ -6,15 +6,15 @@
 #include <unistd.h>
 
 #include "api/ctl/commands/ctl.h"
-#include "api/ctl/commands/functions.h"
+#include "api/ctl/commands/functions_file.h"
 #include "api/ctl/commands/values.h"
 #include "api/ctl/serve/serve.h"
 #include "vmm/base/log.h"
 
 struct words {
 	const char *listen, *max, *spare, *queue, *port, *drain;
-	const char *wait, *timeout, *start_timeout;
-	bool has_no_log;
+	const char *wait, *timeout, *start_timeout, *config;
+	bool has_no_log, is_check;
 	struct function_plan like; /* what all functions have in common */
 	struct functions functions;
 	uint64_t drain_ms;
@@ -63,6 +63,8 @@ static int take_type(const struct args *a, void *into, struct err *e)
 #define AT(member) .offset = offsetof(struct words, member)
 
 static const struct arg table[] = {
+	{"config", "FILE", AT(config)},
+	{"check", AT(is_check)},
 	{"listen", "ADDRESS", AT(listen)},
 	{"mode", "MODE", take_mode},
 	{"max", "N", AT(max)},
@@ -165,10 +167,15 @@ static int add_functions(struct words *w, char *const *words, unsigned count,
 	unsigned i;
 	int rc = 0;
 
-	if (!count)
+	if (count && w->config)
+		return err_set(e, -EINVAL,
+			       "functions are in the file of --config or said "
+			       "as NAME=IMAGE, not both");
+	if (!count && !w->config)
 		return err_set(e, -EINVAL,
 			       "give functions as NAME=IMAGE, such as "
-			       "hello=registry.example/hello:1");
+			       "hello=registry.example/hello:1, or a file of "
+			       "them by --config");
 	for (i = 0; i < count && !rc; i++)
 		rc = add_function(w, words[i], e);
 	return rc;
@@ -198,6 +205,16 @@ static int parse(struct words *w, struct args *a, struct err *e)
 	return rc;
 }
 
+/* The file is no wrong argument: what is in it may change. */
+static int find_functions(struct words *w, struct err *e)
+{
+	int rc = w->config ? functions_file_read(w->config, &w->like, w->spare,
+						 &w->functions, e)
+			   : 0;
+
+	return rc ? rc : functions_find_images(&w->functions, e);
+}
+
 static void listening(const char *where)
 {
 	fprintf(stderr, "mayctl: serving at %s\n", where);
@@ -219,13 +236,14 @@ int ctl_serve(int argc, char **argv)
 	if (parse(&w, &a, &e))
 		return CTL_USAGE;
 	log_set_id("serve");
-	rc = functions_find_images(&w.functions, &e);
+	rc = find_functions(&w, &e);
 	plan.listen = w.listen;
 	plan.functions = w.functions.list;
 	plan.function_count = w.functions.count;
 	plan.drain_ms = w.drain_ms;
 	plan.log_fd = w.has_no_log ? -1 : STDOUT_FILENO;
-	rc = rc ? rc : serve_run(&plan, &e);
+	if (!rc && !w.is_check)
+		rc = serve_run(&plan, &e);
 	functions_fini(&w.functions);
 	if (rc)
 		ctl_complain("%s", e.text);
