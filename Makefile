@@ -116,7 +116,7 @@ CTL_VM       := cell cell_clone cgroups client disk end folder forward handed li
 	monitor nat network orphan output_log place resolver saving seal shim still sweep uids vm \
 	vm_process vm_remove volume warm warm_make
 CTL_SERVE    := call cgi client front function head histogram instance lane leftover listener \
-	maker message page serve stdio text
+	maker message page reload roster serve stdio text
 CTL_BENCH    := axis bench block boot calls clone compare container density disk fork guest host jailed machine \
 	net page parts past peer phases plot program report reset restore result rival rounds spawn start stats \
 	vsock wire work

@@ -27,10 +27,7 @@ static const char *const argv[] = {"sh", "-c", "true", NULL};
 static const char *const env[] = {"A=1", NULL};
 
 static const struct session_plan plan = {
-	.kind = SESSION_EXEC,
-	.argv = argv,
-	.env = env,
-};
+	.kind = SESSION_EXEC, .argv = argv, .env = env};
 
 static int setup(void **state)
 {

@@ -9,6 +9,9 @@
 
 #include "api/ctl/image/image.h"
 
+_Static_assert(FUNCTION_DIGEST_SIZE == (int)IMAGE_DIGEST_SIZE,
+	       "a digest is the store's");
+
 struct function_options functions_usual(void)
 {
 	return (struct function_options){
@@ -199,25 +202,29 @@ static int take_port(struct function_plan *p, const struct image *image,
 		       p->image);
 }
 
-static int find_image(struct function_plan *p, struct err *e)
+static int find_image(struct function_plan *p, bool imports, struct err *e)
 {
-	const struct image_import how = {.ref = p->image};
+	const struct image_import how = {
+		.ref = p->image,
+		.is_local = !imports,
+	};
 	struct image image = {.fd = -1};
 	int rc = image_find_or_import(&how, &image, e);
 
 	if (rc)
 		return rc;
+	memcpy(p->digest, image.digest, sizeof(p->digest));
 	rc = p->is_stdio ? take_command(p, &image, e) : take_port(p, &image, e);
 	image_fini(&image);
 	return rc;
 }
 
-int functions_find_images(struct functions *f, struct err *e)
+int functions_find_images(struct functions *f, bool imports, struct err *e)
 {
 	unsigned i;
 	int rc = 0;
 
 	for (i = 0; i < f->count && !rc; i++)
-		rc = find_image(&f->list[i], e);
+		rc = find_image(&f->list[i], imports, e);
 	return rc;
 }

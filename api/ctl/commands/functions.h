@@ -39,9 +39,10 @@ void functions_settle(struct function_options *o, bool has_spare);
 int functions_judge(const struct function_options *o, struct err *e);
 
 /*
- * Looks for the images, has them imported where they are to be, and finds out
- * what to run in them and where they listen.
+ * Looks for the images, and finds out what to run in them and where they
+ * listen. imports: those that are to be imported and are not there are, which
+ * may take long; else they are missing.
  */
-int functions_find_images(struct functions *f, struct err *e);
+int functions_find_images(struct functions *f, bool imports, struct err *e);
 
 void functions_fini(struct functions *f);

@@ -9,16 +9,18 @@
 #include "api/ctl/commands/functions_file.h"
 #include "api/ctl/commands/values.h"
 #include "api/ctl/serve/serve.h"
+#include "vmm/base/fd.h"
 #include "vmm/base/log.h"
 
-struct words {
+static struct words {
 	const char *listen, *max, *spare, *queue, *port, *drain;
 	const char *wait, *timeout, *start_timeout, *config;
 	bool has_no_log, is_check;
 	struct function_plan like; /* what all functions have in common */
 	struct functions functions;
 	uint64_t drain_ms;
-};
+	int word_count; /* of the command line */
+} serving;
 
 static int take_memory(const struct args *a, void *into, struct err *e)
 {
@@ -171,6 +173,10 @@ static int add_functions(struct words *w, char *const *words, unsigned count,
 		return err_set(e, -EINVAL,
 			       "functions are in the file of --config or said "
 			       "as NAME=IMAGE, not both");
+	/* A reload says them again, and one more. */
+	if (w->config && w->word_count >= MAKER_WORDS_MAX)
+		return err_set(e, -E2BIG, "that is more than %d words",
+			       MAKER_WORDS_MAX);
 	if (!count && !w->config)
 		return err_set(e, -EINVAL,
 			       "give functions as NAME=IMAGE, such as "
@@ -206,13 +212,58 @@ static int parse(struct words *w, struct args *a, struct err *e)
 }
 
 /* The file is no wrong argument: what is in it may change. */
-static int find_functions(struct words *w, struct err *e)
+static int find_functions(struct words *w, bool imports, struct err *e)
 {
 	int rc = w->config ? functions_file_read(w->config, &w->like, w->spare,
 						 &w->functions, e)
 			   : 0;
 
-	return rc ? rc : functions_find_images(&w->functions, e);
+	return rc ? rc : functions_find_images(&w->functions, imports, e);
+}
+
+/* ---- reading the file anew ---------------------------------------------- */
+
+static int reread(struct function_plan *list, unsigned *count, struct err *e)
+{
+	struct functions *f = &serving.functions;
+	int rc;
+
+	f->count = 0;
+	rc = find_functions(&serving, false, e);
+	if (rc) {
+		functions_fini(f);
+		return rc;
+	}
+	memcpy(list, f->list, f->count * sizeof(*list));
+	*count = f->count;
+	f->count = 0;
+	return 0;
+}
+
+/* Nobody may read what we say, and that is no reason to wait. */
+static void reloaded(const struct roster_change *c)
+{
+	char line[120];
+	const int n = snprintf(line, sizeof(line),
+			       "mayctl: functions are read anew: %u added, %u "
+			       "changed, %u removed\n",
+			       c->added, c->changed, c->removed);
+
+	(void)fd_write_ready(STDERR_FILENO, line, (size_t)n);
+}
+
+/* The words that we were started with, and one more. */
+static void plan_reload(struct serve_plan *plan, int argc, char **argv)
+{
+	static const char *trial[MAKER_WORDS_MAX + 1];
+	int i, n = 0;
+
+	for (i = 0; i < argc && n < MAKER_WORDS_MAX - 1; i++)
+		trial[n++] = argv[i];
+	trial[n] = "--check";
+	plan->trial = trial;
+	plan->reread = reread;
+	plan->reloaded = reloaded;
 }
 
 static void listening(const char *where)
@@ -223,28 +274,31 @@ static void listening(const char *where)
 int ctl_serve(int argc, char **argv)
 {
 	struct args a = ARGS(table, 0, argc, argv);
-	static struct words w;
 	struct serve_plan plan = {.listening = listening};
+	struct words *w = &serving;
 	struct err e = {0};
 	int rc;
 
-	w = (struct words){
+	*w = (struct words){
 		.listen = "127.0.0.1:8080",
 		.like.options = functions_usual(),
 		.drain_ms = 30000,
+		.word_count = argc,
 	};
-	if (parse(&w, &a, &e))
+	if (parse(w, &a, &e))
 		return CTL_USAGE;
 	log_set_id("serve");
-	rc = find_functions(&w, &e);
-	plan.listen = w.listen;
-	plan.functions = w.functions.list;
-	plan.function_count = w.functions.count;
-	plan.drain_ms = w.drain_ms;
-	plan.log_fd = w.has_no_log ? -1 : STDOUT_FILENO;
-	if (!rc && !w.is_check)
+	rc = find_functions(w, true, &e);
+	if (w->config)
+		plan_reload(&plan, argc, argv);
+	plan.listen = w->listen;
+	plan.functions = w->functions.list;
+	plan.function_count = w->functions.count;
+	plan.drain_ms = w->drain_ms;
+	plan.log_fd = w->has_no_log ? -1 : STDOUT_FILENO;
+	if (!rc && !w->is_check)
 		rc = serve_run(&plan, &e);
-	functions_fini(&w.functions);
+	functions_fini(&w->functions);
 	if (rc)
 		ctl_complain("%s", e.text);
 	return rc ? CTL_FAILED : CTL_OK;

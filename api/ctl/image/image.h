@@ -105,6 +105,7 @@ struct image_import {
 	const char *ref;  /* oci:…, docker://…, …-archive:…, or a path */
 	const char *name; /* NULL for one made from ref */
 	bool is_quiet;	  /* no progress, even on a terminal */
+	bool is_local;	  /* image_find_or_import() finds, and no more */
 	image_warn *warn; /* may be NULL */
 };
 

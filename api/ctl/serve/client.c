@@ -422,6 +422,16 @@ void client_new(struct front *f, int fd, const char *peer)
 	client_go_on(c);
 }
 
+bool client_has(const struct front *f, const struct function *function)
+{
+	const struct client *c;
+
+	for (c = f->clients; c; c = c->next)
+		if (c->function == function)
+			return true;
+	return false;
+}
+
 void client_drain(struct front *f)
 {
 	struct client *c, *next;

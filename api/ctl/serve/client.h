@@ -109,6 +109,9 @@ void client_break(struct client *c);
 void client_watch(struct client *c, struct loop_watch *w, int fd,
 		  uint32_t events);
 
+/* Whether a request of one is of that function. */
+bool client_has(const struct front *f, const struct function *function);
+
 /* Ends connections that wait for nothing: when we drain. */
 void client_drain(struct front *f);
 

@@ -18,9 +18,9 @@ struct function *front_find(struct front *f, const char *target,
 
 	*path = target + 1 + len;
 	for (i = 0; i < f->function_count; i++)
-		if (strlen(f->functions[i].plan.name) == len &&
-		    !memcmp(f->functions[i].plan.name, target + 1, len))
-			return &f->functions[i];
+		if (strlen(f->functions[i]->plan.name) == len &&
+		    !memcmp(f->functions[i]->plan.name, target + 1, len))
+			return f->functions[i];
 	return NULL;
 }
 
@@ -111,7 +111,7 @@ static void put_phases(struct text *to, const struct front *f)
 	put_head(to, "phase_seconds", "histogram",
 		 "What a request, or the making of a microVM, took.");
 	for (i = 0; i < f->function_count; i++) {
-		const struct function *fn = &f->functions[i];
+		const struct function *fn = f->functions[i];
 
 		put_histogram(to, fn->plan.name, "make", &fn->make);
 		put_histogram(to, fn->plan.name, "wait", &fn->wait);
@@ -130,9 +130,9 @@ static void put_answers(struct text *to, const struct front *f)
 			text_put(to,
 				 "mayfly_serve_requests_total{function=\"%s\","
 				 "class=\"%uxx\"} %llu\n",
-				 f->functions[i].plan.name, c,
+				 f->functions[i]->plan.name, c,
 				 (unsigned long long)f->functions[i]
-					 .by_class[c]);
+					 ->by_class[c]);
 }
 
 static void put_pool(struct text *to, const struct front *f)
@@ -145,13 +145,13 @@ static void put_pool(struct text *to, const struct front *f)
 			text_put(to,
 				 "mayfly_serve_microvms{function=\"%s\","
 				 "stage=\"%s\"} %u\n",
-				 f->functions[i].plan.name,
+				 f->functions[i]->plan.name,
 				 instance_words[stage],
-				 function_count(&f->functions[i], stage));
+				 function_count(f->functions[i], stage));
 	put_head(to, "waiting", "gauge", "Requests that wait for a microVM.");
 	for (i = 0; i < f->function_count; i++)
 		text_put(to, "mayfly_serve_waiting{function=\"%s\"} %u\n",
-			 f->functions[i].plan.name, f->functions[i].waiting);
+			 f->functions[i]->plan.name, f->functions[i]->waiting);
 }
 
 static void put_counts(struct text *to, const struct front *f)
@@ -170,7 +170,7 @@ static void put_counts(struct text *to, const struct front *f)
 		snprintf(name, sizeof(name), "%s_total", names[n]);
 		put_head(to, name, "counter", help[n]);
 		for (i = 0; i < f->function_count; i++) {
-			const struct function *fn = &f->functions[i];
+			const struct function *fn = f->functions[i];
 			const uint64_t counts[] = {
 				fn->made_count, fn->failed_count,
 				fn->reset_count, fn->refused_count};

@@ -50,6 +50,8 @@ struct instance {
 	void *owner; /* borrowed */
 	void *user;  /* borrowed: whose request it serves; the owner's */
 	struct instance *next;
+	struct template *template; /* owned: what it is made of; the owner's */
+	bool is_old;		   /* the owner's: not as one is made now */
 	struct loop *loop;
 	enum instance_stage stage;
 	char name[VM_NAME_MAX + 1];

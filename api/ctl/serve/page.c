@@ -183,7 +183,7 @@ char *page_of(const struct front *f)
 		 (unsigned long long)f->accepted_count,
 		 (unsigned long long)f->bad_count, MAYFLY_VERSION);
 	for (i = 0; i < f->function_count; i++)
-		put_function(&text, &f->functions[i]);
+		put_function(&text, f->functions[i]);
 	text_put(&text, "</main></body></html>\n");
 	if (!text.is_broken)
 		return text.bytes;
