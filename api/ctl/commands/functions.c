@@ -9,7 +9,8 @@
 
 #include "api/ctl/image/image.h"
 
-_Static_assert(FUNCTION_DIGEST_SIZE == (int)IMAGE_DIGEST_SIZE,
+_Static_assert(sizeof(((struct function_plan *)0)->digest) ==
+		       sizeof(((struct image *)0)->digest),
 	       "a digest is the store's");
 
 struct function_options functions_usual(void)

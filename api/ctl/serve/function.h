@@ -43,13 +43,13 @@ struct function_options {
 
 /* What a function is to be. */
 struct function_plan {
-	char name[FUNCTION_NAME_MAX + 1];
-	char *image;			   /* owned; in the store */
-	char digest[FUNCTION_DIGEST_SIZE]; /* of what that was */
-	bool is_stdio; /* there is no server in it (stdio.h) */
-	uint16_t port; /* of the server; 0 where there is none */
-	char **argv;   /* owned: what is started then; ends with NULL */
+	char *image; /* owned; in the store */
+	char **argv; /* owned: what is started there; ends with NULL */
 	struct function_options options;
+	char digest[FUNCTION_DIGEST_SIZE]; /* of what the image was */
+	uint16_t port; /* of the server; 0 where there is none */
+	bool is_stdio; /* there is no server in it (stdio.h) */
+	char name[FUNCTION_NAME_MAX + 1];
 };
 
 /* Accepts a zeroed one. */
