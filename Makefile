@@ -109,11 +109,11 @@ JAILER  := main options path root mounts bind userns fds ns cgroup rlimit caps \
 
 # mayctl, room by room.
 CTL_BASE     := capability copy descriptors erofs erofs_pack interrupt pack process signals tar terminal tree untar
-CTL_AGENT    := attach dial frame session session_ask session_request
-CTL_IMAGE    := archive config entry fetch image import layout layout_make mend model \
+CTL_AGENT    := ask attach dial frame session session_ask session_request
+CTL_IMAGE    := archive config entry fetch image import layout layout_make mend model platform \
 	name progress source store tar tool wall words
 CTL_VM       := cell cell_clone cgroups client disk end folder forward handed link manifest moment \
-	monitor nat network orphan output_log place resolver saving seal shim still sweep uids vm \
+	monitor monitor_log nat network orphan output_log place resolver saving seal shim still sweep uids vm \
 	vm_process vm_remove volume warm warm_make
 CTL_SERVE    := call cgi client front function head histogram instance lane leftover listener \
 	maker message page reload roster serve stdio text
@@ -123,10 +123,10 @@ CTL_BENCH    := axis bench block boot calls clone compare container density disk
 CTL_COMMANDS := main bench complain api boot cp cp_place docker env exec foreground functions functions_file \
 	image jail logs ps run run_disks run_mounts run_options run_plan \
 	run_steps run_warm restore restored serve show snapshot stop values
-CTL_CONTAINERD := main event host machine method process rootfs service spec \
-	spec_mount stdio task
+CTL_CONTAINERD := main event host machine method metrics packer process resources rootfs \
+	service spec spec_mount stdio task usage
 CTL_TTRPC    := arena client server wire
-MESSAGES     := ttrpc task
+MESSAGES     := ttrpc task metrics
 JAILS        := jail_find jail_remove
 
 VMM_SRC := $(BASE:%=vmm/base/%.c) vmm/base/spare.c $(EVENT:%=vmm/event/%.c) \
@@ -210,7 +210,8 @@ $(B)/proto/%.pb-c.o: build/proto/%.pb-c.c
 # qualifiers away.
 MESSAGE_USERS := $(call obj,$(CTL_TTRPC:%=api/ctl/ttrpc/%.c) \
 	$(CTL_CONTAINERD:%=api/ctl/containerd/%.c)) \
-	$(B)/tests/unit/test_ttrpc.o $(B)/tests/unit/test_process.o $(B)/tests/fuzz/fuzz_ttrpc.o
+	$(B)/tests/unit/test_ttrpc.o $(B)/tests/unit/test_process.o $(B)/tests/unit/test_metrics.o \
+	$(B)/tests/fuzz/fuzz_ttrpc.o
 $(MESSAGE_USERS): | $(MESSAGES:%=build/proto/%.pb-c.h)
 $(MESSAGE_USERS): CFLAGS += -Wno-cast-qual
 
@@ -330,7 +331,7 @@ $(GUEST)/bench-work.initrd: $(GUEST)/bench-work guest/initrd
 # musl brings no kernel headers of its own; the C library's come last.
 AGENT := agent loop wire log file spawn user disk init volume root tar sparse untar \
 	machine network session progress input process child plan container \
-	configure forward freezer shutdown request ready
+	configure forward cgroup freezer group shutdown request ready
 
 $(GUEST)/agent: $(AGENT:%=guest/agent/%.c) $(wildcard guest/*.h guest/agent/*.h)
 	$(Q)mkdir -p $(@D)
@@ -501,26 +502,30 @@ EXTRA_pack := api/ctl/base/pack api/ctl/base/untar api/ctl/base/tar \
 EXTRA_cp_place := api/ctl/commands/cp_place
 EXTRA_show := api/ctl/commands/show
 EXTRA_vm := $(addprefix api/ctl/,vm/vm vm/vm_remove vm/place vm/vm_process base/process base/interrupt base/tree)
-EXTRA_volume := $(addprefix api/ctl/,vm/volume vm/disk base/erofs base/erofs_pack) $(EXTRA_vm)
-EXTRA_rootfs := $(addprefix api/ctl/,containerd/rootfs base/erofs base/erofs_pack \
+EXTRA_volume := tests/unit/own_dir $(addprefix api/ctl/,vm/volume vm/disk base/erofs base/erofs_pack) $(EXTRA_vm)
+EXTRA_rootfs := tests/unit/own_dir $(addprefix api/ctl/,containerd/rootfs base/erofs base/erofs_pack \
 	base/process base/interrupt)
 EXTRA_run_options := api/ctl/commands/run_options api/ctl/commands/run_mounts \
 	api/ctl/commands/values api/ctl/commands/env api/ctl/commands/docker \
-	api/ctl/commands/complain api/ctl/base/capability api/ctl/base/signals $(EXTRA_vm)
+	api/ctl/commands/complain api/ctl/base/capability api/ctl/base/signals api/ctl/image/platform \
+	$(EXTRA_vm)
 EXTRA_values := $(EXTRA_run_options)
 EXTRA_untar := api/ctl/base/untar api/ctl/base/tar api/ctl/base/tree
 EXTRA_resolver := api/ctl/vm/resolver
-EXTRA_copy := api/ctl/base/copy
+EXTRA_monitor_log := api/ctl/vm/monitor_log api/ctl/base/process api/ctl/base/interrupt
+EXTRA_copy := tests/unit/own_dir api/ctl/base/copy
 EXTRA_seal := api/ctl/vm/seal api/ctl/base/copy
-EXTRA_folder := api/ctl/vm/folder api/ctl/base/tree
+EXTRA_folder := tests/unit/own_dir api/ctl/vm/folder api/ctl/base/tree
 EXTRA_uids := api/ctl/vm/uids api/ctl/base/process api/ctl/base/interrupt
 EXTRA_session := $(addprefix api/ctl/agent/,frame session session_ask session_request)
 TTRPC_PARTS := $(CTL_TTRPC:%=api/ctl/ttrpc/%) $(MESSAGES:%=proto/%.pb-c)
 EXTRA_ttrpc := $(TTRPC_PARTS)
-EXTRA_spec := $(addprefix api/ctl/,containerd/spec containerd/spec_mount \
+EXTRA_spec := $(addprefix api/ctl/,containerd/spec containerd/spec_mount containerd/resources \
 	base/capability base/process base/interrupt)
+EXTRA_resources := api/ctl/containerd/resources
+EXTRA_metrics := api/ctl/containerd/metrics proto/metrics.pb-c api/ctl/agent/ask $(EXTRA_session)
 EXTRA_forward := api/ctl/vm/forward api/ctl/agent/dial $(EXTRA_session)
-EXTRA_process := $(addprefix api/ctl/,containerd/process containerd/stdio agent/attach) \
+EXTRA_process := tests/unit/own_dir $(addprefix api/ctl/,containerd/process containerd/stdio agent/attach) \
 	$(EXTRA_spec) $(EXTRA_session) $(TTRPC_PARTS)
 SERVE_HTTP := $(addprefix api/ctl/serve/,head lane message)
 EXTRA_message := $(SERVE_HTTP)
@@ -533,6 +538,7 @@ FUZZ_EXTRA_message := $(SERVE_HTTP)
 EXTRA_image_tar := api/ctl/image/tar api/ctl/image/entry api/ctl/base/tar
 EXTRA_image_model := api/ctl/image/model
 EXTRA_image_wall := api/ctl/image/wall
+EXTRA_platform := api/ctl/image/platform
 EXTRA_image_config := api/ctl/image/config api/ctl/base/signals
 
 ifeq ($(ARCH),x86_64)

@@ -256,6 +256,21 @@ int block_new(struct device **out, const struct block_config *config,
 	return 0;
 }
 
+/* What was passed can't be opened anew, but it may have grown. */
+static int look_again(struct block *b, struct err *e)
+{
+	uint64_t size;
+	int rc = block_file_measure(&b->file, b->path, &size, e);
+
+	if (rc)
+		return rc;
+	mutex_lock(&b->virtio.device.lock);
+	b->file.size = b->disk.size = size;
+	virtio_config_changed(&b->virtio);
+	mutex_unlock(&b->virtio.device.lock);
+	return 0;
+}
+
 int block_set_path(struct device *d, const char *path, struct err *e)
 {
 	struct block *b = (struct block *)d;
@@ -268,6 +283,8 @@ int block_set_path(struct device *d, const char *path, struct err *e)
 			       "the drive %s keeps the file that its overlay "
 			       "is of; only its rate_limiter can be changed",
 			       b->id);
+	if (passed_has(b->path) && (!path || !strcmp(path, b->path)))
+		return look_again(b, e);
 	/* To copy a descriptor is more than a running machine may do. */
 	if (passed_has(path ? path : b->path))
 		return err_set(e, -EINVAL,

@@ -59,6 +59,12 @@ int block_file_open(struct block_file *f, const char *path, bool is_read_only,
 	return 0;
 }
 
+int block_file_measure(const struct block_file *f, const char *path,
+		       uint64_t *size, struct err *e)
+{
+	return find_size(f->fd, path, size, e);
+}
+
 void block_file_close(struct block_file *f)
 {
 	fd_close(&f->fd);

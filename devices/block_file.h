@@ -30,6 +30,10 @@ int block_file_open(struct block_file *f, const char *path, bool is_read_only,
 		    struct err *e);
 void block_file_close(struct block_file *f);
 
+/* How many bytes it has now; path is for the error's sentence. */
+int block_file_measure(const struct block_file *f, const char *path,
+		       uint64_t *size, struct err *e);
+
 /*
  * Read or write all of iov at offset. What was transferred is taken off iov,
  * also on failure. 0 or a negative errno; -ENODATA where the file has become

@@ -1,8 +1,9 @@
 #pragma once
 
 /*
- * The wire between the host and the guest's agent (guest/agent/). This header
- * is the whole of it and includes nothing of ours: both ends are built from it.
+ * The wire between the host and the guest's agent (guest/agent/). It
+ * needs nothing else of ours: both ends are built from it. What is said about
+ * containers' control groups (GROUP, STATS, OOM) is in proto_group.h.
  *
  * Connections
  *
@@ -39,6 +40,9 @@
  *	SYNC       DONE                                next request
  *	CLOCK      DONE (IDENTITY likewise)            next request
  *	FREEZE     DONE (RENEW, THAW likewise)         next request
+ *	GROUP      DONE                                next request
+ *	STATS      USAGE                               next request
+ *	OOM        KILLS, when there are more          next request
  *	SHUTDOWN   DONE                                the machine ends
  *
  * PROGRESS may come, any number of times, before the answer of SYNC, REMOVE and
@@ -77,6 +81,8 @@
  * the order given there, and nothing more.
  */
 
+#include "guest/proto_number.h"
+
 #include <stddef.h>
 #include <stdint.h>
 
@@ -98,59 +104,6 @@
 #define PROTO_FILES_MAX                               \
 	(16 << 20) /* of all that wait for their RUN, \
 		    * names included */
-
-/* ---- numbers --------------------------------------------------------------
- */
-
-struct proto_le16 {
-	uint8_t b[2];
-};
-
-struct proto_le32 {
-	uint8_t b[4];
-};
-
-struct proto_le64 {
-	uint8_t b[8];
-};
-
-static inline uint16_t proto_get16(const struct proto_le16 *p)
-{
-	return (uint16_t)(p->b[0] | p->b[1] << 8);
-}
-
-static inline uint32_t proto_get32(const struct proto_le32 *p)
-{
-	return (uint32_t)p->b[0] | (uint32_t)p->b[1] << 8 |
-	       (uint32_t)p->b[2] << 16 | (uint32_t)p->b[3] << 24;
-}
-
-static inline uint64_t proto_get64(const struct proto_le64 *p)
-{
-	uint64_t v = 0;
-
-	for (int i = 7; i >= 0; i--)
-		v = v << 8 | p->b[i];
-	return v;
-}
-
-static inline void proto_put16(struct proto_le16 *p, uint16_t v)
-{
-	p->b[0] = (uint8_t)v;
-	p->b[1] = (uint8_t)(v >> 8);
-}
-
-static inline void proto_put32(struct proto_le32 *p, uint32_t v)
-{
-	for (int i = 0; i < 4; i++)
-		p->b[i] = (uint8_t)(v >> 8 * i);
-}
-
-static inline void proto_put64(struct proto_le64 *p, uint64_t v)
-{
-	for (int i = 0; i < 8; i++)
-		p->b[i] = (uint8_t)(v >> 8 * i);
-}
 
 /* ---- frames ---------------------------------------------------------------
  */
@@ -191,6 +144,9 @@ enum proto_type {
 	PROTO_THAW = 0x22,   /* nothing */
 	PROTO_RENEW = 0x23,
 	PROTO_PREPARE = 0x24,
+	PROTO_GROUP = 0x25, /* these three: proto_group.h */
+	PROTO_STATS = 0x26,
+	PROTO_OOM = 0x27,
 
 	/* host to guest, to the process of this connection's RUN, EXEC, ATTACH
 	 */
@@ -204,6 +160,8 @@ enum proto_type {
 	PROTO_ERROR = 0x43,	/* struct proto_error; sentence */
 	PROTO_CONTAINER = 0x44, /* struct proto_container; strings, see there */
 	PROTO_PROGRESS = 0x45,	/* struct proto_progress */
+	PROTO_USAGE = 0x46,	/* list of strings, see proto_group.h */
+	PROTO_KILLS = 0x47,	/* struct proto_kills, likewise */
 };
 
 enum proto_stream {
@@ -482,9 +440,9 @@ struct proto_limit {
 /*
  * EXEC: one more process in a running container.
  *
- * What may take as long as somebody likes (EXEC, LOGS, WAIT, COPY_IN, COPY_OUT,
- * FORWARD) is refused (EAGAIN) over the last PROTO_RESERVED connections, so
- * that KILL, SYNC, SHUTDOWN and the like always have one.
+ * What may take as long as somebody likes (EXEC, LOGS, WAIT, OOM, COPY_IN,
+ * COPY_OUT, FORWARD) is refused (EAGAIN) over the last PROTO_RESERVED
+ * connections, so that KILL, SYNC, SHUTDOWN and the like always have one.
  *
  * struct proto_process and what belongs to it, then
  * string: id

@@ -78,7 +78,7 @@ _mayctl() {
 			ls) words='--json' ;;
 			esac
 			;;
-		image:*) words='--name --warm --quiet' ;;
+		image:*) words='--name --platform --warm --quiet' ;;
 		esac
 	fi
 	mapfile -t COMPREPLY < <(compgen -W "$words" -- "$word")

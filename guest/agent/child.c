@@ -4,12 +4,14 @@
  */
 #include "guest/agent/child.h"
 
+#include "guest/agent/group.h"
 #include "guest/agent/init.h"
 #include "guest/agent/ready.h"
 #include "guest/agent/tar.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/sched.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -71,6 +73,17 @@ static int status_make(struct process *p, int *theirs)
 	return 0;
 }
 
+/* In the child of a RUN. */
+static void child_enter(const struct spawn *sp, const struct root *root)
+{
+	int rc;
+
+	root_enter(sp, root);
+	rc = sp->group_fd >= 0 ? group_enter() : 0;
+	if (rc)
+		spawn_fail(sp, FAILED, -rc, "cannot mount the control group");
+}
+
 /* In the child of an EXEC, or of one that only needs the container's mounts. */
 static void child_join(const struct spawn *sp)
 {
@@ -78,8 +91,23 @@ static void child_join(const struct spawn *sp)
 
 	if (sp->flags & PROTO_OWN_NETWORK)
 		what |= CLONE_NEWNET;
+	if (sp->group_fd >= 0)
+		what |= CLONE_NEWCGROUP;
 	if (setns(sp->pidfd, what))
 		spawn_fail(sp, FAILED, errno, "cannot join the container");
+}
+
+/* As fork(), into namespaces and a group. */
+static long clone_into(uint64_t flags, int group_fd)
+{
+	struct clone_args args = {.flags = flags, .exit_signal = SIGCHLD};
+
+	/* To move it later would wait for all processors. */
+	if (group_fd >= 0) {
+		args.flags |= CLONE_INTO_CGROUP;
+		args.cgroup = (uint64_t)group_fd;
+	}
+	return syscall(SYS_clone3, &args, sizeof(args));
 }
 
 /*
@@ -92,19 +120,19 @@ static pid_t child_fork(const struct spawn *sp)
 	long pid;
 
 	if (sp->is_init) {
-		long flags = SIGCHLD | CLONE_NEWNS | CLONE_NEWPID |
-			     CLONE_NEWUTS | CLONE_NEWIPC;
+		uint64_t flags = CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWUTS |
+				 CLONE_NEWIPC;
 
 		if (sp->flags & PROTO_OWN_NETWORK)
 			flags |= CLONE_NEWNET;
-		pid = syscall(SYS_clone, flags, 0, NULL, NULL, 0);
+		pid = clone_into(flags, sp->group_fd);
 		return pid < 0 ? -errno : (pid_t)pid;
 	}
 	if (own < 0)
 		own = open("/proc/self/ns/pid", O_RDONLY | O_CLOEXEC);
 	if (own < 0 || setns(sp->pidfd, CLONE_NEWPID))
 		return -errno;
-	pid = fork();
+	pid = clone_into(0, sp->group_fd);
 	if (pid < 0)
 		pid = -errno;
 	if (pid && setns(own, CLONE_NEWPID))
@@ -136,7 +164,7 @@ struct process *child_start(struct session *s, struct spawn *sp,
 	if (p && rc == 0) {
 		prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 		if (sp->is_init)
-			root_enter(sp, root);
+			child_enter(sp, root);
 		else
 			child_join(sp);
 		if (sp->is_init)

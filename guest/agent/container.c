@@ -5,6 +5,7 @@
 
 #include "guest/agent/child.h"
 #include "guest/agent/file.h"
+#include "guest/agent/group.h"
 #include "guest/agent/machine.h"
 #include "guest/agent/plan.h"
 #include "guest/agent/progress.h"
@@ -122,6 +123,7 @@ static void container_discard(struct container *c, struct session *s)
 	if (s)
 		s->container = NULL;
 	sessions_each(refuse_waiting, c);
+	group_remove((struct bytes){c->id, strlen(c->id)});
 	if (!error)
 		child_help(s, PROCESS_HELPER, remove_tree, away, NULL);
 	else if (s && error == ENOENT)
@@ -192,6 +194,12 @@ static void answer_waiting(struct session *s, void *arg)
 	}
 }
 
+/* Who waits for kills hears of them before others hear of the end. */
+static void container_ending(struct container *c)
+{
+	group_ended(c->id);
+}
+
 static void container_ended(struct container *c, uint32_t status,
 			    uint32_t signal)
 {
@@ -222,6 +230,7 @@ static void container_output(struct container *c, uint8_t stream,
 static const struct process_ops container_ops = {
 	.started = container_started,
 	.output = container_output,
+	.ending = container_ending,
 	.ended = container_ended,
 	.failed = container_failed,
 };
@@ -307,6 +316,7 @@ void container_run(struct session *s, struct reader *r)
 	root.id = c->id;
 	root.image = c->image;
 	sp.hostname = c->hostname;
+	sp.group_fd = group_fd(c->id);
 	sp.is_init = true;
 	p = child_start(s, &sp, &root, c, &container_ops, &error);
 	root_fini(&root);
@@ -377,6 +387,7 @@ void container_exec(struct session *s, struct reader *r)
 			sp.capabilities = c->capabilities;
 		sp.hostname = c->hostname;
 		sp.pidfd = c->pidfd;
+		sp.group_fd = group_fd(c->id);
 		sp.flags &= ~(uint32_t)PROTO_OWN_NETWORK;
 		if (c->own_network)
 			sp.flags |= PROTO_OWN_NETWORK;
@@ -462,8 +473,16 @@ void container_kill(struct session *s, struct reader *r)
 void container_remove(struct session *s, struct reader *r)
 {
 	const struct proto_remove *head = reader_take(r, sizeof(*head));
-	struct container *c = container_named(s, r);
+	struct reader again = *r;
+	struct bytes id = reader_string(&again);
+	struct container *c;
 
+	/* A group that has waited for a container in vain. */
+	if (!container_find(id) && group_remove(id)) {
+		session_done(s);
+		return;
+	}
+	c = container_named(s, r);
 	if (!c)
 		return;
 	progress_watch(s);

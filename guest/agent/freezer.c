@@ -10,7 +10,7 @@
  */
 #include "guest/agent/freezer.h"
 
-#include "guest/agent/disk.h"
+#include "guest/agent/cgroup.h"
 #include "guest/agent/machine.h"
 
 #include <ctype.h>
@@ -23,11 +23,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { FAILED = 125, WALKS = 1000, GROUPS = 32, NAME = 64 };
+enum { FAILED = 125, WALKS = 1000, GROUPS = 32, NAME = CGROUP_NAME };
 enum { LOOK_MS = 1, LOOKS = 5000 }; /* what waits for a disk stops later */
 enum { KERNEL_THREAD = 0x200000 };  /* PF_KTHREAD, linux/sched.h */
 
-static int root_fd = -1;
 static char held[NAME]; /* our cgroup's name; "" before there is one */
 static char frozen[GROUPS][NAME]; /* ours and others' that we froze */
 static unsigned frozen_len;
@@ -36,30 +35,13 @@ static struct session *freeze_by;
 static unsigned looks;
 static struct timer timer;
 
-static ssize_t text_read(int dir_fd, const char *path, char *text, size_t size)
-{
-	const int fd = openat(dir_fd, path, O_RDONLY | O_CLOEXEC);
-	const ssize_t n = fd < 0 ? -1 : read(fd, text, size - 1);
-
-	if (fd >= 0)
-		close(fd);
-	text[n > 0 ? n : 0] = '\0';
-	return n;
-}
-
 /* A file of a cgroup; 0 or a negative errno. */
 static int group_write(const char *group, const char *file, const char *text)
 {
 	char path[NAME + 32];
-	int fd, rc;
 
 	snprintf(path, sizeof(path), "%s/%s", group, file);
-	fd = openat(root_fd, path, O_WRONLY | O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	rc = write(fd, text, strlen(text)) < 0 ? -errno : 0;
-	close(fd);
-	return rc;
+	return cgroup_write(cgroup_root(), path, text);
 }
 
 /* "frozen 1" of cgroup.events; one that has gone has nothing that runs. */
@@ -68,7 +50,7 @@ static bool group_is_still(const char *group)
 	char path[NAME + 32], text[256];
 
 	snprintf(path, sizeof(path), "%s/cgroup.events", group);
-	return text_read(root_fd, path, text, sizeof(text)) < 0 ||
+	return cgroup_read(cgroup_root(), path, text, sizeof(text)) < 0 ||
 	       strstr(text, "frozen 1");
 }
 
@@ -82,35 +64,14 @@ static int group_freeze(const char *group)
 		if (!strcmp(frozen[i], group))
 			return 0;
 	snprintf(path, sizeof(path), "%s/cgroup.freeze", group);
-	if (text_read(root_fd, path, text, sizeof(text)) > 0 && *text == '1')
+	if (cgroup_read(cgroup_root(), path, text, sizeof(text)) > 0 &&
+	    *text == '1')
 		return 0;
 	if (frozen_len == GROUPS)
 		return -ENOSPC;
 	rc = group_write(group, "cgroup.freeze", "1");
 	if (!rc)
 		snprintf(frozen[frozen_len++], NAME, "%s", group);
-	return rc;
-}
-
-static int freezer_open(void)
-{
-	int rc = 0;
-
-	if (*held)
-		return 0;
-	if (root_fd < 0)
-		root_fd = mount_detached("cgroup2", "cgroup2", NULL, 0);
-	if (root_fd < 0)
-		return -ENOTSUP;
-	snprintf(held, sizeof(held), "mayfly-%llu",
-		 (unsigned long long)(machine.is_test ? machine_realtime_ns()
-						      : 0));
-	if (mkdirat(root_fd, held, 0755) && errno != EEXIST)
-		rc = -ENOTSUP;
-	else if (faccessat(root_fd, held, X_OK, 0))
-		rc = -errno;
-	if (rc)
-		*held = '\0';
 	return rc;
 }
 
@@ -122,7 +83,7 @@ static bool is_program(int proc_fd, const char *pid)
 	const char *at;
 
 	snprintf(path, sizeof(path), "%s/stat", pid);
-	if (text_read(proc_fd, path, text, sizeof(text)) <= 0)
+	if (cgroup_read(proc_fd, path, text, sizeof(text)) <= 0)
 		return false;
 	at = strrchr(text, ')'); /* names may have any in them */
 	return at &&
@@ -137,7 +98,7 @@ static int group_of(int proc_fd, const char *pid, char group[static NAME])
 	char path[300], text[4096], *at;
 
 	snprintf(path, sizeof(path), "%s/cgroup", pid);
-	if (text_read(proc_fd, path, text, sizeof(text)) <= 0)
+	if (cgroup_read(proc_fd, path, text, sizeof(text)) <= 0)
 		return -ESRCH;
 	at = !strncmp(text, "0::/", 4) ? text : strstr(text, "\n0::/");
 	if (!at)
@@ -197,7 +158,7 @@ static int hold_all(void)
 
 static int freeze(void)
 {
-	int rc = freezer_open();
+	int rc = cgroup_own("mayfly", held);
 
 	if (!rc)
 		rc = group_freeze(held);
@@ -315,5 +276,5 @@ void freezer_fini(void)
 {
 	freezer_release();
 	if (*held)
-		unlinkat(root_fd, held, AT_REMOVEDIR);
+		unlinkat(cgroup_root(), held, AT_REMOVEDIR);
 }

@@ -23,7 +23,7 @@ bool plan_process(struct spawn *sp, struct reader *r)
 {
 	const struct proto_process *head = reader_take(r, sizeof(*head));
 
-	*sp = (struct spawn){.pidfd = -1, .status = -1};
+	*sp = (struct spawn){.pidfd = -1, .group_fd = -1, .status = -1};
 	if (!head)
 		return false;
 	sp->flags = proto_get32(&head->flags);

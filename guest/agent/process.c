@@ -389,6 +389,8 @@ static void process_check(struct process *p)
 		status = (uint32_t)WEXITSTATUS(p->wait_status);
 	}
 	process_input_drop(p);
+	if (p->ops)
+		p->ops->ending(p->container);
 	process_answer(p, status, signal);
 	if (p->ops && p->is_failed)
 		p->ops->failed(p->container);

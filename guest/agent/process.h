@@ -26,6 +26,8 @@ struct process_ops {
 	void (*started)(struct container *c);
 	void (*output)(struct container *c, uint8_t stream, const void *data,
 		       size_t len);
+	/* It is over: nobody has been told yet; its session has. */
+	void (*ending)(struct container *c);
 	void (*ended)(struct container *c, uint32_t status, uint32_t signal);
 	void (*failed)(struct container *c); /* never began */
 };

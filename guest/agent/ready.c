@@ -131,7 +131,8 @@ static _Noreturn void wait_for_order(void)
 
 static _Noreturn void child(int control, const struct root *root)
 {
-	const struct spawn sp = {.status = CONTROL, .hostname = ""};
+	const struct spawn sp = {
+		.status = CONTROL, .group_fd = -1, .hostname = ""};
 
 	/* What it keeps open its ends would not see closed. */
 	dup2(control, CONTROL);
@@ -235,7 +236,8 @@ static bool is_fitting(const struct spawn *sp, const struct root *root)
 		if (*root->mounts[i].serial)
 			return false;
 	return root->request && !(sp->flags & others) && !root->shm_bytes &&
-	       !strcmp(ready.id, root->id) && !strcmp(ready.image, root->image);
+	       sp->group_fd < 0 && !strcmp(ready.id, root->id) &&
+	       !strcmp(ready.image, root->image);
 }
 
 static bool send_all(const void *from, size_t len)

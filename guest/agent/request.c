@@ -9,6 +9,7 @@
 #include "guest/agent/file.h"
 #include "guest/agent/forward.h"
 #include "guest/agent/freezer.h"
+#include "guest/agent/group.h"
 #include "guest/agent/machine.h"
 #include "guest/agent/progress.h"
 #include "guest/agent/ready.h"
@@ -62,8 +63,26 @@ static bool needs_process(uint8_t type)
 static bool has_no_end(uint8_t type)
 {
 	return type == PROTO_EXEC || type == PROTO_LOGS || type == PROTO_WAIT ||
-	       type == PROTO_COPY_IN || type == PROTO_COPY_OUT ||
-	       type == PROTO_FORWARD;
+	       type == PROTO_OOM || type == PROTO_COPY_IN ||
+	       type == PROTO_COPY_OUT || type == PROTO_FORWARD;
+}
+
+/* Those that are about a container's control group. */
+static bool serve_group(struct session *s, uint8_t type, struct reader *r)
+{
+	switch (type) {
+	case PROTO_GROUP:
+		group_limit(s, r);
+		return true;
+	case PROTO_STATS:
+		group_stats(s, r);
+		return true;
+	case PROTO_OOM:
+		group_oom(s, r);
+		return true;
+	default:
+		return false;
+	}
 }
 
 /* Those that name no container. */
@@ -155,6 +174,7 @@ void request_serve(struct session *s, uint8_t type, struct reader *r)
 		container_copy(s, r, type);
 		break;
 	default:
-		serve_machine(s, type, r);
+		if (!serve_group(s, type, r))
+			serve_machine(s, type, r);
 	}
 }

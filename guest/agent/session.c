@@ -198,6 +198,7 @@ void session_idle(struct session *s)
 {
 	s->mode = SESSION_IDLE;
 	s->container = NULL;
+	s->group = NULL;
 	s->ops = NULL;
 	s->wants_progress = false;
 }

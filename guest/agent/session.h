@@ -55,7 +55,8 @@ struct session {
 	struct process *process;     /* borrowed, knows us as well */
 	struct container *container; /* borrowed: LOGS, WAIT */
 	struct forward *forward;     /* owned */
-	uint64_t log_at;
+	struct group *group;	     /* borrowed: OOM, more than seen */
+	uint64_t log_at, seen;
 	bool log_follows, removes, wants_progress;
 	struct session *next;
 };

@@ -7,6 +7,7 @@
 #include "guest/agent/child.h"
 #include "guest/agent/container.h"
 #include "guest/agent/freezer.h"
+#include "guest/agent/group.h"
 #include "guest/agent/machine.h"
 #include "guest/agent/progress.h"
 
@@ -27,6 +28,7 @@ static void power_off(struct timer *t)
 	(void)t;
 	if (machine.is_test) {
 		freezer_fini();
+		groups_fini();
 		_exit(0);
 	}
 	reboot(RB_AUTOBOOT);

@@ -26,9 +26,10 @@ struct spawn {
 	const char *hostname;	     /* borrowed */
 	const struct spawn_limit *limits; /* borrowed: the container's */
 	size_t limits_len;
-	int pidfd;  /* of the container to join, or -1 */
-	int fds[3]; /* the child's ends; -1: /dev/null */
-	int status; /* the socket to report to */
+	int pidfd;    /* of the container to join, or -1 */
+	int group_fd; /* borrowed: the control group to be born in, or -1 */
+	int fds[3];   /* the child's ends; -1: /dev/null */
+	int status;   /* the socket to report to */
 	bool is_init;
 };
 

@@ -10,8 +10,9 @@ import time
 HELLO, DATA, EOF, CREDIT = 0x01, 0x02, 0x03, 0x04
 (CONFIGURE, RUN, EXEC, ATTACH, LOGS, WAIT, KILL, REMOVE, LIST, COPY_IN, COPY_OUT,
  FORWARD, SYNC, CLOCK, IDENTITY, SHUTDOWN, FILE, FREEZE, THAW, RENEW, PREPARE) = range(0x10, 0x25)
+GROUP, STATS, OOM = range(0x25, 0x28)
 SIGNAL, RESIZE = 0x30, 0x31
-STARTED, EXITED, DONE, ERROR, CONTAINER, PROGRESS = range(0x40, 0x46)
+STARTED, EXITED, DONE, ERROR, CONTAINER, PROGRESS, USAGE, KILLS = range(0x40, 0x48)
 TTY, INPUT, KEEP, DETACH, NO_NEW_PRIVS, READ_ONLY, UNMASKED, OWN_NETWORK, INIT, IDLE = (
     1 << n for n in range(10))
 MOUNT_READ_ONLY, MOUNT_FILE, MOUNT_NO_EXEC, MOUNT_NO_SUID, MOUNT_OWNER = (1 << n for n in range(5))
@@ -88,6 +89,11 @@ def file(name, data, mode=0o644, uid=0, gid=0):
     return frame(FILE, struct.pack("<III", mode, uid, gid) + text(name) + text(data))
 
 
+def group(name, limits=()):
+    """limits: pairs of a file and what is written to it."""
+    return frame(GROUP, text(name) + items([word for pair in limits for word in pair]))
+
+
 def execute(name, argv, **kw):
     return frame(EXEC, process(argv, **kw) + text(name))
 
@@ -97,11 +103,12 @@ class Session:
 
     def __init__(self, path, vsock=False, sock=None, greet=True, timeout=60):
         self.sock = sock or socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(timeout)
         self.buf = bytearray()
         self.progress = []  # what was told of it
+        # Before the timeout, with which who finds the queue full does not wait.
         if sock is None:
             self.sock.connect(path)
+        self.sock.settimeout(timeout)
         if vsock and sock is None:
             self.sock.sendall(b"CONNECT 1024\n")
             line = b""
@@ -216,6 +223,17 @@ class Session:
         """(status, stdout, stderr) of a RUN, EXEC or ATTACH."""
         _, payload, out, err = self.stream(request, **kw)
         return struct.unpack("<II", payload)[0], out, err
+
+    def stats(self, name):
+        """{file: content}"""
+        payload, words = self.ask(frame(STATS, text(name)), USAGE), []
+        count, at = struct.unpack_from("<I", payload)[0], 4
+        for _ in range(count):
+            n = struct.unpack_from("<I", payload, at)[0]
+            words.append(payload[at + 4:at + 4 + n].decode())
+            at += 4 + n
+        assert at == len(payload)
+        return dict(zip(words[::2], words[1::2]))
 
     def containers(self):
         self.send(frame(LIST))

@@ -15,9 +15,9 @@
 
 #include <cmocka.h>
 
+#include "tests/unit/own_dir.h"
 #include "vmm/base/fd.h"
 
-static char dir[] = "/tmp/test-copy-XXXXXX";
 static int dir_fd;
 
 static int make(const char *name, off_t length)
@@ -127,6 +127,14 @@ static void only_files_are_opened(void **state)
 	assert_int_equal(copy_make(dir_fd, "link", &e), -EEXIST);
 }
 
+static int open_dir(void **state)
+{
+	if (make_dir(state))
+		return -1;
+	dir_fd = open(own_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return dir_fd < 0 ? -1 : 0;
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -135,13 +143,6 @@ int main(void)
 		cmocka_unit_test(what_became_shorter_is_told),
 		cmocka_unit_test(only_files_are_opened),
 	};
-	char command[64];
-	int rc;
 
-	if (!mkdtemp(dir))
-		return 1;
-	dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	rc = cmocka_run_group_tests(tests, NULL, NULL);
-	snprintf(command, sizeof(command), "rm -rf %s", dir);
-	return rc | system(command);
+	return cmocka_run_group_tests(tests, open_dir, remove_dir);
 }

@@ -16,13 +16,13 @@
 
 #include <cmocka.h>
 
-static char dir[] = "/tmp/test-folder-XXXXXX";
+#include "tests/unit/own_dir.h"
 
 static const char *path_of(const char *name)
 {
 	static char path[64];
 
-	snprintf(path, sizeof(path), "%s/%s", dir, name);
+	snprintf(path, sizeof(path), "%s/%s", own_dir, name);
 	return path;
 }
 
@@ -105,7 +105,7 @@ static void who_lives_is_left_alone(void **state)
 	waitpid(pid, NULL, 0);
 	assert_int_equal(access(dead.path, F_OK), 0);
 	assert_int_equal(mkdir(path_of("x.mayfly-0123"), 0700), 0);
-	folder_sweep(dir);
+	folder_sweep(own_dir);
 	assert_int_equal(access(dead.path, F_OK), -1);
 	assert_int_equal(access(f.path, F_OK), 0);
 	assert_int_equal(access(path_of("x.mayfly-0123"), F_OK), 0);
@@ -133,12 +133,6 @@ int main(void)
 		cmocka_unit_test(who_lives_is_left_alone),
 		cmocka_unit_test(names_that_are_none_are_refused),
 	};
-	char command[64];
-	int rc;
 
-	if (!mkdtemp(dir))
-		return 1;
-	rc = cmocka_run_group_tests(tests, NULL, NULL);
-	snprintf(command, sizeof(command), "rm -rf %s", dir);
-	return rc | system(command);
+	return cmocka_run_group_tests(tests, make_dir, remove_dir);
 }

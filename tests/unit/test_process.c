@@ -21,11 +21,12 @@
 
 #include <cmocka.h>
 
+#include "tests/unit/own_dir.h"
 #include "vmm/base/clock.h"
 
 static struct loop loop;
 static struct process process;
-static char dir[64], fifo[96], out[128];
+static char fifo[96], out[128];
 static int listener;
 static unsigned ends;
 static bool has_begun;
@@ -60,14 +61,12 @@ static int setup(void **state)
 {
 	char ready[96];
 
-	(void)state;
-	snprintf(dir, sizeof(dir), "/tmp/mayfly-test-process.XXXXXX");
-	if (!mkdtemp(dir))
+	if (make_dir(state))
 		return -1;
-	snprintf(fifo, sizeof(fifo), "%s/in", dir);
-	snprintf(ready, sizeof(ready), "%s/ready", dir);
+	snprintf(fifo, sizeof(fifo), "%s/in", own_dir);
+	snprintf(ready, sizeof(ready), "%s/ready", own_dir);
 	listener = listen_at(ready);
-	snprintf(out, sizeof(out), "file://%s/out", dir);
+	snprintf(out, sizeof(out), "file://%s/out", own_dir);
 	ends = 0;
 	has_begun = false;
 	process = (struct process){.started = has_started, .ended = has_ended};
@@ -76,14 +75,10 @@ static int setup(void **state)
 
 static int teardown(void **state)
 {
-	char command[96];
-
-	(void)state;
 	process_fini(&process);
 	loop_close(&loop);
 	close(listener);
-	snprintf(command, sizeof(command), "rm -r %s", dir);
-	return system(command);
+	return remove_dir(state);
 }
 
 static void begin(void)

@@ -16,10 +16,9 @@
 #include <cmocka.h>
 
 #include "api/ctl/base/process.h"
+#include "tests/unit/own_dir.h"
 
-static char dir[] = "/tmp/test-rootfs-XXXXXX";
-
-/* Packs a directory of dir into an image of it; what the packer said. */
+/* Packs a directory of own_dir into an image of it; what the packer said. */
 static const char *pack(const char *name, char image[128])
 {
 	static char said[256];
@@ -30,8 +29,8 @@ static const char *pack(const char *name, char image[128])
 	pid_t pid;
 	int fd;
 
-	snprintf(path, sizeof(path), "%s/%s", dir, name);
-	snprintf(image, 128, "%s/%s.erofs", dir, name);
+	snprintf(path, sizeof(path), "%s/%s", own_dir, name);
+	snprintf(image, 128, "%s/%s.erofs", own_dir, name);
 	r.path = path;
 	if (rootfs_pack(&r, image, &pid, &fd, &e))
 		fail_msg("%s", e.text);
@@ -55,9 +54,9 @@ static void keeps_long_names(void **state)
 		skip();
 	memset(name, 'n', NAME_MAX - 1);
 	memcpy(name + NAME_MAX - 1, "z", 2);
-	snprintf(path, sizeof(path), "%s/tree", dir);
+	snprintf(path, sizeof(path), "%s/tree", own_dir);
 	assert_int_equal(mkdir(path, 0700), 0);
-	snprintf(path, sizeof(path), "%s/tree/%s", dir, name);
+	snprintf(path, sizeof(path), "%s/tree/%s", own_dir, name);
 	assert_int_equal(mkdir(path, 0700), 0);
 	assert_string_equal(pack("tree", image), "");
 	assert_int_equal(stat(image, &st), 0);
@@ -74,21 +73,6 @@ static void says_what_is_not_there(void **state)
 	if (geteuid())
 		skip();
 	assert_non_null(strstr(pack("nothing", image), "mkfs.erofs failed"));
-}
-
-static int make_dir(void **state)
-{
-	(void)state;
-	return mkdtemp(dir) ? 0 : -1;
-}
-
-static int remove_dir(void **state)
-{
-	char command[64];
-
-	(void)state;
-	snprintf(command, sizeof(command), "rm -r %s", dir);
-	return system(command);
 }
 
 int main(void)

@@ -239,6 +239,34 @@ static void a_pod_is_a_group(void **state)
 	assert_string_equal(group, "pod1");
 }
 
+/* With a container it has a group of its own; a pod's first knows of all. */
+static void resources_are_those_of_its_group(void **state)
+{
+	(void)state;
+	assert_int_equal(
+		read_text(
+			"{\"process\":{\"args\":[\"a\"]},\"root\":{\"path\":"
+			"\"r\"},\"linux\":{\"resources\":{\"memory\":{"
+			"\"limit\":4096}}},\"annotations\":{"
+			"\"io.kubernetes.cri.sandbox-id\":\"pod1\","
+			"\"io.kubernetes.cri.sandbox-memory\":\"1073741824\","
+			"\"io.kubernetes.cri.sandbox-cpu-quota\":\"250000\","
+			"\"io.kubernetes.cri.sandbox-cpu-period\":\"100000\"}}"),
+		0);
+	assert_non_null(spec.plan.group);
+	assert_string_equal(spec.plan.group[0], "memory.max");
+	assert_string_equal(spec.plan.group[1], "4096");
+	assert_null(spec.plan.group[2]);
+	assert_int_equal(spec.resources.memory_bytes, 1 << 30);
+	assert_int_equal(spec.resources.cpus, 3);
+	spec_fini(&spec);
+	assert_int_equal(read_text("{\"process\":{\"args\":[\"a\"]},\"root\":{"
+				   "\"path\":\"r\"}}"),
+			 0);
+	assert_non_null(spec.plan.group);
+	assert_null(spec.plan.group[0]);
+}
+
 static void an_exec_is_a_process_alone(void **state)
 {
 	const char text[] = "{\"args\":[\"ls\"],\"cwd\":\"/\"}";
@@ -269,6 +297,8 @@ int main(void)
 						setup, teardown),
 		cmocka_unit_test_setup_teardown(a_pod_is_a_group, setup,
 						teardown),
+		cmocka_unit_test_setup_teardown(
+			resources_are_those_of_its_group, setup, teardown),
 		cmocka_unit_test_setup_teardown(an_exec_is_a_process_alone,
 						setup, teardown),
 	};

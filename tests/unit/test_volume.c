@@ -19,17 +19,16 @@
 #include <cmocka.h>
 
 #include "api/ctl/base/process.h"
+#include "tests/unit/own_dir.h"
 
-static char dir[] = "/tmp/test-volume-XXXXXX";
-
-/* A file of that length in dir, with some bytes at an offset. */
+/* A file of that length in own_dir, with some bytes at an offset. */
 static char *make_file(const char *name, off_t length, off_t at,
 		       const void *bytes, size_t len)
 {
 	static char path[64];
 	int fd;
 
-	snprintf(path, sizeof(path), "%s/%s", dir, name);
+	snprintf(path, sizeof(path), "%s/%s", own_dir, name);
 	fd = open(path, O_RDWR | O_CREAT | O_TRUNC, 0640);
 	assert_true(fd >= 0);
 	assert_int_equal(ftruncate(fd, length), 0);
@@ -91,7 +90,7 @@ static void a_file_system_is_a_disk(void **state)
 	assert_int_equal(volume_find(&v, &s, &e), 0);
 	assert_true(v.is_read_only);
 	volume_fini(&v);
-	s.source = dir;
+	s.source = own_dir;
 	assert_int_equal(volume_find(&v, &s, &e), 0);
 	assert_int_equal(v.kind, VOLUME_DIRECTORY);
 	assert_true(v.is_read_only);
@@ -142,14 +141,15 @@ static void refuses_what_leads_nowhere(void **state)
 	(void)state;
 	refuse(make_file("larger", VOLUME_FILE_MAX + 1, 0, "x", 1),
 	       "give the directory it is in");
-	snprintf(path, sizeof(path), "%s/none", dir);
+	snprintf(path, sizeof(path), "%s/none", own_dir);
 	refuse(path, "No such file");
 	refuse((char[]){"pgdata"}, "no volumes of a name");
 	refuse((char[]){"/dev/null"}, "leads nowhere");
-	snprintf(path, sizeof(path), "%s/fifo", dir);
+	snprintf(path, sizeof(path), "%s/fifo", own_dir);
 	assert_int_equal(mkfifo(path, 0600), 0);
 	refuse(path, "leads nowhere");
-	snprintf(address.sun_path, sizeof(address.sun_path), "%s/socket", dir);
+	snprintf(address.sun_path, sizeof(address.sun_path), "%s/socket",
+		 own_dir);
 	assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof(address)),
 			 0);
 	refuse(address.sun_path, "leads nowhere");
@@ -167,14 +167,14 @@ static void a_directory_keeps_long_names(void **state)
 	struct stat st;
 
 	(void)state;
-	vm.state.disk_dir = dir;
-	snprintf(from, sizeof(from), "%s/tree", dir);
+	vm.state.disk_dir = own_dir;
+	snprintf(from, sizeof(from), "%s/tree", own_dir);
 	assert_int_equal(mkdir(from, 0700), 0);
 	s.source = from;
 	assert_int_equal(volume_find(&v, &s, &e), 0);
 	memset(name, 'n', NAME_MAX - 1);
 	memcpy(name + NAME_MAX - 1, "z", 2);
-	snprintf(from, sizeof(from), "%s/tree/%s", dir, name);
+	snprintf(from, sizeof(from), "%s/tree/%s", own_dir, name);
 	assert_int_equal(mkdir(from, 0700), 0);
 	if (volume_make(&v, &vm, 7, &e))
 		fail_msg("%s", e.text);
@@ -196,7 +196,7 @@ static void makes_a_disk_to_write_to(void **state)
 	struct stat st;
 
 	(void)state;
-	vm.state.disk_dir = dir;
+	vm.state.disk_dir = own_dir;
 	if (volume_make_scratch(&v, &vm, 1 << 30, &e))
 		fail_msg("%s", e.text);
 	assert_int_equal(stat(v.path, &st), 0);
@@ -209,21 +209,6 @@ static void makes_a_disk_to_write_to(void **state)
 	assert_int_equal(found.kind, VOLUME_DISK);
 	volume_fini(&found);
 	assert_int_equal(volume_make_scratch(&v, &vm, 1 << 30, &e), -EEXIST);
-}
-
-static int make_dir(void **state)
-{
-	(void)state;
-	return mkdtemp(dir) ? 0 : -1;
-}
-
-static int remove_dir(void **state)
-{
-	char command[64];
-
-	(void)state;
-	snprintf(command, sizeof(command), "rm -r %s", dir);
-	return system(command);
 }
 
 int main(void)

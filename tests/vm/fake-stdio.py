@@ -10,7 +10,7 @@ def run(env, memory, read, write):
     if what == 'count':
         write(1, b'%d\n' % memory['count'])
     elif what == 'env':
-        write(1, ''.join(f'{k}={v}\n' for k, v in sorted(env.items())).encode('latin-1'))
+        write(1, ''.join(f'{k}={v}\n' for k, v in sorted(env.items())).encode('utf-8', 'surrogateescape'))
     elif what == 'sum':
         sum = hashlib.sha256()
         while data := read():

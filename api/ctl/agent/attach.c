@@ -197,6 +197,10 @@ static void take_frame(struct attach *a)
 		break;
 	case SESSION_EOF:
 		break;
+	case SESSION_USAGE:
+	case SESSION_KILLS:
+		end(a, CTL_FAILED, "the guest's agent sent nonsense");
+		break;
 	}
 }
 

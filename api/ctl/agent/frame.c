@@ -37,6 +37,11 @@ void frame_string(struct payload *p, const char *string)
 	frame_put(p, string, len);
 }
 
+void frame_container(struct payload *p, const char *id)
+{
+	frame_string(p, id ? id : FRAME_CONTAINER);
+}
+
 void frame_list(struct payload *p, const char *const *list)
 {
 	uint32_t n = 0;
@@ -142,4 +147,13 @@ int frame_greet(struct session *s, struct err *e)
 	s->input_room = PROTO_WINDOW;
 	return frame_send(s, PROTO_HELLO, 0, &hello, sizeof(hello)) ? 0
 								    : -E2BIG;
+}
+
+bool frame_group(struct session *s, const char *id, const char *const *limits)
+{
+	struct payload p = frame_begin(s);
+
+	frame_container(&p, id);
+	frame_list(&p, limits);
+	return frame_end(s, &p, PROTO_GROUP, 0);
 }

@@ -13,7 +13,7 @@
  * is to be in it, frame_end().
  */
 
-/* There is one container in a microVM of ours. */
+/* The container of a microVM that has but one. */
 #define FRAME_CONTAINER "main"
 
 /* A payload in the making. What does not fit makes it over. */
@@ -28,6 +28,9 @@ void frame_number(struct payload *p, uint32_t value);
 
 /* NULL is one of no bytes. */
 void frame_string(struct payload *p, const char *string);
+
+/* A container's id as a plan has it. */
+void frame_container(struct payload *p, const char *id);
 
 /* Ends with NULL; NULL is one of no items. */
 void frame_list(struct payload *p, const char *const *list);
@@ -53,6 +56,9 @@ bool frame_send(struct session *s, uint8_t type, uint8_t stream,
 /* RENEW, with fresh random numbers and the time. */
 int frame_renew(struct session *s, const struct session_identity *who,
 		struct err *e);
+
+/* GROUP, with id and limits as struct session_plan has them. */
+bool frame_group(struct session *s, const char *id, const char *const *limits);
 
 /* The first frame of a session. */
 int frame_greet(struct session *s, struct err *e);

@@ -16,7 +16,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "guest/proto.h"
+#include "guest/proto_group.h"
 #include "vmm/base/clock.h"
 #include "vmm/base/fd.h"
 #include "vmm/base/printable.h"
@@ -236,6 +236,19 @@ static int take_exit(struct session_frame *f, const uint8_t *bytes, size_t len,
 	return f->code > 255 ? bad(e, "a status over 255") : 0;
 }
 
+static int take_kills(struct session_frame *f, const uint8_t *bytes, size_t len,
+		      struct err *e)
+{
+	struct proto_kills kills;
+
+	if (len != sizeof(kills))
+		return bad(e, "a number of kills");
+	memcpy(&kills, bytes, sizeof(kills));
+	f->event = SESSION_KILLS;
+	f->kills = proto_get64(&kills.kills);
+	return 0;
+}
+
 /* One frame, read whole. -ENOMSG: there is nothing in it for the caller. */
 static int take_frame(struct session *s, struct session_frame *f,
 		      const struct proto_frame *h, const uint8_t *bytes,
@@ -275,6 +288,13 @@ static int take_frame(struct session *s, struct session_frame *f,
 		return 0;
 	case PROTO_EXITED:
 		return take_exit(f, bytes, len, e);
+	case PROTO_USAGE:
+		f->event = SESSION_USAGE;
+		f->bytes = bytes;
+		f->len = len;
+		return 0;
+	case PROTO_KILLS:
+		return take_kills(f, bytes, len, e);
 	case PROTO_ERROR:
 		return take_error(f, bytes, len, e);
 	default:

@@ -55,6 +55,11 @@ enum session_kind {
 /* What the agent is to do; all strings are borrowed. */
 struct session_plan {
 	enum session_kind kind;
+	/* Which container; NULL: the only one that a microVM of mayctl's has.
+	 */
+	const char *id;
+	/* Of RUN, the serial of the image's disk; NULL: as of the first. */
+	const char *image;
 	const char *hostname;
 	const char *const *argv; /* ends with NULL, as env */
 	const char *const *env;
@@ -87,6 +92,11 @@ struct session_plan {
 	bool has_upper;	    /* a disk for what containers write */
 	bool has_no_new_privs;
 	bool is_detached; /* of EXEC: nobody waits for it */
+	bool is_another;  /* of RUN: the guest is configured already */
+	/* Limits of a control group, each a file of it and what is written to
+	 * it; ends with NULL. NULL: it has no group, and can't be asked about.
+	 */
+	const char *const *group;
 };
 
 /* What comes from the guest. */
@@ -97,13 +107,16 @@ enum session_event {
 	SESSION_FAILED,	 /* it could not be started: code, text */
 	SESSION_DONE,	 /* a request without a command is done */
 	SESSION_EOF,	 /* of a stream; nothing to do */
+	SESSION_USAGE,	 /* bytes: what a control group says */
+	SESSION_KILLS,	 /* kills of it, for want of memory */
 };
 
 struct session_frame {
 	enum session_event event;
 	int stream; /* 1 or 2 */
 	uint32_t code;
-	uint32_t error;	      /* errno of SESSION_FAILED */
+	uint32_t error; /* errno of SESSION_FAILED */
+	uint64_t kills;
 	const uint8_t *bytes; /* until the next session_next() */
 	size_t len;
 	char text[256];

@@ -331,6 +331,14 @@ static void put_mounts(struct payload *p, const struct session_plan *plan)
 	}
 }
 
+static bool put_group(struct session *s, const struct session_plan *plan)
+{
+	if (!plan->group)
+		return true;
+	s->done_due++;
+	return frame_group(s, plan->id, plan->group);
+}
+
 static bool run(struct session *s, const struct session_plan *plan)
 {
 	struct payload p = frame_begin(s);
@@ -340,8 +348,8 @@ static bool run(struct session *s, const struct session_plan *plan)
 	proto_put32(&r.stop_signal, (uint32_t)plan->stop_signal);
 	proto_put64(&r.shm_bytes, plan->shm_bytes);
 	frame_put(&p, &r, sizeof(r));
-	frame_string(&p, FRAME_CONTAINER);
-	frame_string(&p, "");
+	frame_container(&p, plan->id);
+	frame_string(&p, plan->image);
 	frame_string(&p, plan->hostname);
 	put_mounts(&p, plan);
 	frame_number(&p, plan->limit_count);
@@ -363,7 +371,7 @@ static bool exec(struct session *s, const struct session_plan *plan)
 	struct payload p = frame_begin(s);
 
 	put_process(&p, plan);
-	frame_string(&p, FRAME_CONTAINER);
+	frame_container(&p, plan->id);
 	return frame_end(s, &p, PROTO_EXEC, 0);
 }
 
@@ -393,7 +401,8 @@ int session_start(struct session *s, const struct session_plan *plan,
 		rc = rc ? rc : renew(s, plan, e);
 		if (rc)
 			return rc;
-		fits = configure(s, plan) && put_files(s, plan) && run(s, plan);
+		fits = (plan->is_another || configure(s, plan)) &&
+		       put_group(s, plan) && put_files(s, plan) && run(s, plan);
 	} else if (plan->kind == SESSION_EXEC)
 		fits = exec(s, plan);
 	else

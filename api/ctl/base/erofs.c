@@ -572,9 +572,9 @@ static int write_all(struct erofs *x, struct err *e)
 
 int erofs_write(const struct erofs_tree *how, struct err *e)
 {
-	CLEAN_FD int out = openat(how->folder, how->out,
-				  O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC,
-				  0600);
+	CLEAN_FD int out = openat(
+		how->folder, how->out,
+		O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
 	struct erofs x = {.how = how, .out = out};
 	uint32_t i;
 	int r = out < 0 ? fail(&x, "make a file", e) : 0;

@@ -12,7 +12,7 @@
 struct erofs_tree {
 	int folder;	  /* borrowed: paths are from there */
 	const char *root; /* the tree */
-	const char *out;  /* a new file */
+	const char *out;  /* what is there already stays the same file */
 	const char *hex;  /* whose beginning is the identifier; NULL: none */
 	/* No time stamp is newer, unless all are as they are. */
 	uint64_t newest_s;
@@ -28,6 +28,7 @@ int erofs_write(const struct erofs_tree *how, struct err *e);
 
 /*
  * Makes an image of a directory of the host's as it is, by mkfs.erofs or, where
- * that would cut a name, by the above. Heeds signals as process_run() does.
+ * that would cut a name, by the above; a file that is there already is written
+ * anew, and stays the same one. Heeds signals as process_run() does.
  */
 int erofs_pack(const char *dir, const char *image, struct err *e);

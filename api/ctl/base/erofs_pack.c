@@ -10,7 +10,11 @@
 #include "api/ctl/base/interrupt.h"
 #include "api/ctl/base/process.h"
 
-/* 1 where one of the names in a tree has 255 bytes, 0, or a negative errno. */
+/*
+ * 1 where one of the names in a tree has 255 bytes, 0, or a negative errno. A
+ * walk of its own: mkfs.erofs tells nobody of a name that it cuts, and a walk
+ * is a tenth or less of what it takes (20,000 files: 0.1 of 1.3 s).
+ */
 static int has_long_name(const char *dir)
 {
 	char *const roots[] = {(char *)(uintptr_t)dir, NULL};

@@ -12,6 +12,7 @@
 #include "api/ctl/commands/run.h"
 #include "api/ctl/commands/show.h"
 #include "api/ctl/image/image.h"
+#include "api/ctl/image/platform.h"
 #include "api/ctl/vm/warm.h"
 #include "vmm/base/args.h"
 
@@ -70,6 +71,8 @@ static int import(int argc, char **argv)
 {
 	static const struct arg table[] = {
 		{"name", "NAME", NULL, offsetof(struct image_import, name)},
+		{"platform", "PLATFORM", NULL,
+		 offsetof(struct image_import, platform)},
 		{"quiet", NULL, NULL, offsetof(struct image_import, is_quiet)},
 		{"warm", NULL, NULL, offsetof(struct import, is_warm)},
 	};
@@ -79,22 +82,31 @@ static int import(int argc, char **argv)
 	bool was_there;
 	int status = CTL_OK;
 	char size[SIZE_TEXT];
+	char arch[IMAGE_ARCH_SIZE];
 	struct args a = ARGS(table, 0, argc, argv);
 	enum args_found found;
 
 	while ((found = args_next(&a))) {
 		if (found == ARGS_VALUELESS)
-			return usage("--name needs a name");
+			return usage(strcmp(a.arg->name, "name")
+					     ? "--platform needs one, such as "
+					       "linux/arm64"
+					     : "--name needs a name");
 		if (found == ARGS_OPTION)
 			(void)args_set(&a, &words, NULL);
 		else if (found == ARGS_WORD && !words.how.ref)
 			words.how.ref = a.word;
 		else
 			return usage("import takes one REF, --name, "
-				     "--warm and --quiet");
+				     "--platform, --warm and --quiet");
 	}
 	if (!words.how.ref)
 		return usage("import needs a REF");
+	if (words.is_warm &&
+	    !image_platform_parse(words.how.platform, arch, NULL) &&
+	    strcmp(arch, image_platform_host()) != 0)
+		return usage("--warm is for images of this machine's "
+			     "platform; leave it or --platform out");
 	hold_signals();
 	if (image_import(&words.how, &image, &was_there, &e))
 		return refused(&e);
@@ -115,10 +127,11 @@ static int import(int argc, char **argv)
 
 static json_t *describe(const struct image *image)
 {
-	return json_pack("{s:s, s:s, s:s, s:I, s:I, s:s, s:s}", "name",
+	return json_pack("{s:s, s:s, s:s, s:I, s:I, s:o, s:s, s:s}", "name",
 			 image->name, "digest", image->digest, "path",
 			 image->path, "size", (json_int_t)image->size_bytes,
 			 "warm", (json_int_t)warm_bytes(image->path),
+			 "platform", json_sprintf("linux/%s", image->arch),
 			 "architecture", image->arch, "created",
 			 image->created);
 }
@@ -143,12 +156,12 @@ static void print_table(const struct image *list, size_t count)
 	for (i = 0; i < count; i++)
 		if ((int)strlen(list[i].name) > width)
 			width = (int)strlen(list[i].name);
-	printf("%-*s  %-*s  %10s  %s\n", width, "NAME", SHORT_DIGEST, "DIGEST",
-	       "SIZE", "CREATED");
+	printf("%-*s  %-*s  %-11s  %10s  %s\n", width, "NAME", SHORT_DIGEST,
+	       "DIGEST", "PLATFORM", "SIZE", "CREATED");
 	for (i = 0; i < count; i++)
-		printf("%-*s  %.*s  %10s  %.19s\n", width,
+		printf("%-*s  %.*s  linux/%-5s  %10s  %.19s\n", width,
 		       list[i].name[0] ? list[i].name : "-", SHORT_DIGEST,
-		       list[i].digest + strlen("sha256:"),
+		       list[i].digest + strlen("sha256:"), list[i].arch,
 		       size_text(list[i].size_bytes, size),
 		       list[i].created[0] ? list[i].created : "-");
 }

@@ -221,13 +221,14 @@ static const struct {
 	 "      --no-log                 no access log on stdout\n"
 	 "      --no-jail                the monitors run as you, with a warning"},
 	{"image", ctl_image,
-	 "image import REF [--name NAME] [--warm] [--quiet]\n"
+	 "image import REF [--name NAME] [--platform linux/ARCH] [--warm] [--quiet]\n"
 	 "  image ls [--json] | rm NAME... | gc | inspect NAME\n"
 	 "      makes images to run out of container images, and keeps them;\n"
 	 "      REF is docker://HOST/NAME:TAG, oci:PATH[:TAG], oci-archive:FILE,\n"
 	 "      docker-archive:FILE, or a path: one of these, or a root file\n"
-	 "      system as a folder or tar; --warm makes a guest at rest as well,\n"
-	 "      from which run goes on"},
+	 "      system as a folder or tar; of several platforms this machine's\n"
+	 "      is taken, or that of --platform; --warm makes a guest at rest as\n"
+	 "      well, from which run goes on"},
 };
 
 enum { COMMANDS = sizeof(commands) / sizeof(commands[0]) };

@@ -255,6 +255,12 @@ static int plan(struct restored *r, struct err *e)
 	run->monitor.files = &run->files;
 	run->monitor.vcpu_count = o->vcpu_count;
 	run->monitor.memory_mib = o->memory_mib;
+	/* The guest goes on asking those servers, and is let through to them.
+	 */
+	manifest_servers(&r->manifest.dns, o->dns.list);
+	o->dns.count = r->manifest.dns.count;
+	o->has_console = r->manifest.has_console;
+	run->monitor.has_console = o->has_console;
 	run->revive = revive;
 	rc = choose_network(r, e);
 	rc = rc ? rc : open_pair(r, e);

@@ -11,11 +11,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/utsname.h>
 
 #include "api/ctl/base/signals.h"
 #include "api/ctl/commands/docker.h"
 #include "api/ctl/commands/values.h"
+#include "api/ctl/image/platform.h"
 
 enum {
 	MEMORY_MIB = 256,
@@ -347,21 +347,16 @@ static int take_pull(const struct args *a, void *into, struct err *e)
 
 static int take_platform(const struct args *a, void *into, struct err *e)
 {
-	struct utsname host;
-	const char *own, *arch = strncmp(a->value, "linux/", 6) ? a->value
-								: a->value + 6;
+	char arch[IMAGE_ARCH_SIZE];
 
 	(void)into;
-	uname(&host);
-	own = !strcmp(host.machine, "aarch64") ? "arm64" : "amd64";
-	if (!strcmp(a->value, "linux") || !strcmp(arch, own) ||
-	    !strcmp(arch, host.machine) ||
-	    (!strcmp(own, "arm64") && !strcmp(arch, "arm64/v8")))
+	if (!image_platform_parse(a->value, arch, NULL) &&
+	    !strcmp(arch, image_platform_host()))
 		return 0;
 	return err_set(e, -EINVAL,
 		       "--platform %s: a microVM runs on the processor that "
 		       "is there, linux/%s; take an image for that",
-		       a->value, own);
+		       a->value, image_platform_host());
 }
 
 /* ---- all of them -------------------------------------------------------- */

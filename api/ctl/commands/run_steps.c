@@ -134,6 +134,7 @@ int run_fill_state(struct run *r, struct err *e)
 	unsigned i;
 
 	s->is_detached = o->is_detached;
+	s->has_console = o->has_console;
 	s->vcpu_count = o->vcpu_count;
 	s->memory_mib = o->memory_mib;
 	for (i = 0; ports && i < o->port_count; i++) {
@@ -146,7 +147,7 @@ int run_fill_state(struct run *r, struct err *e)
 		s->name = strdup(o->name);
 	if (!ports || (o->name && !s->name))
 		return err_set(e, -ENOMEM, "no memory for a microVM");
-	return 0;
+	return vm_set_servers(&s->dns, o->dns.list, e);
 }
 
 /* The first state that is written tells of it. */

@@ -18,6 +18,7 @@
 #include "api/ctl/base/process.h"
 #include "api/ctl/commands/ctl.h"
 #include "api/ctl/commands/run.h"
+#include "api/ctl/vm/monitor_log.h"
 #include "vmm/base/fd.h"
 
 /* As long as that the first of an image has the processors to itself. */
@@ -51,8 +52,9 @@ int run_choose_warm(struct run *r, struct err *e)
 		run_give_warm_up(r, why.text);
 	r->wants_warm = rc && !is_said("kept");
 	if (*r->broken)
-		(void)process_write_file(vm_path(&r->vm, "monitor.log", path),
-					 r->broken, NULL);
+		(void)process_write_file(
+			vm_path(&r->vm, MONITOR_LOG_FILE, path), r->broken,
+			NULL);
 	if (rc)
 		return 0;
 	r->monitor.state_fd = r->warm.state_fd;

@@ -133,3 +133,8 @@ void event_paused(struct service *s, const struct task *t, bool is_paused)
 	publish_exec(s, t, NULL, is_paused ? "/tasks/paused" : "/tasks/resumed",
 		     is_paused ? "TaskPaused" : "TaskResumed", 0);
 }
+
+void event_oom(struct service *s, const struct task *t)
+{
+	publish_exec(s, t, NULL, "/tasks/oom", "TaskOOM", 0);
+}

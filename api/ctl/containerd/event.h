@@ -15,3 +15,6 @@ void event_deleted(struct service *s, const struct task *t);
 void event_exec_added(struct service *s, const struct task *t,
 		      const struct process *p);
 void event_paused(struct service *s, const struct task *t, bool is_paused);
+
+/* The guest has killed processes of it for want of memory. */
+void event_oom(struct service *s, const struct task *t);

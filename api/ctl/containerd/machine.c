@@ -2,7 +2,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <jansson.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -11,17 +13,12 @@
 
 #include "api/ctl/agent/session.h"
 #include "api/ctl/base/process.h"
+#include "api/ctl/vm/client.h"
 #include "api/ctl/vm/orphan.h"
-#include "vmm/base/clock.h"
 #include "vmm/base/container.h"
 #include "vmm/base/fd.h"
 
-static void wait_for(pid_t *pid)
-{
-	while (*pid > 0 && waitpid(*pid, NULL, 0) < 0 && errno == EINTR)
-		;
-	*pid = 0;
-}
+enum { VCPUS_MAX = 32, GUEST_OWN_MIB = 64 };
 
 /* ---- its monitor -------------------------------------------------------- */
 
@@ -35,33 +32,25 @@ static void monitor_ready(struct loop_watch *w, uint32_t events)
 }
 
 /* It is our child until machine_end() has waited for it, so the id is its. */
-static void deadline_fire(struct loop_timer *t)
+void machine_kill(struct machine *m)
 {
-	struct machine *m = container_of(t, struct machine, deadline);
-
 	if (m->pid > 0)
 		kill(m->pid, SIGKILL);
 }
 
-void machine_kill(struct machine *m, uint64_t in_ns)
-{
-	if (!m->is_made || m->deadline.due_ns)
-		return;
-	m->deadline.fire = deadline_fire;
-	loop_arm(m->loop, &m->deadline, clock_now_ns() + in_ns);
-}
-
-static int start(struct machine *m, struct err *e)
+int machine_start(struct machine *m, struct err *e)
 {
 	struct vm_state *state = &m->vm.state;
 	int rc;
 
-	m->plan.drives[0] = (struct monitor_drive){
-		.path = m->image,
-		.id = SESSION_IMAGE_SERIAL,
-		.is_read_only = true,
-	};
-	m->plan.drive_count = 1;
+	for (unsigned i = 0; i < m->disk_count; i++)
+		m->plan.drives[i] = (struct monitor_drive){
+			.path = m->disks[i].path,
+			.name = &m->disks[i].name,
+			.id = m->disks[i].serial,
+			.is_read_only = true,
+		};
+	m->plan.drive_count = m->disk_count;
 	rc = monitor_configure(&m->vm, &m->plan, e);
 	if (rc)
 		return rc;
@@ -84,28 +73,74 @@ static int start(struct machine *m, struct err *e)
 		  : loop_add(m->loop, &m->monitor, m->monitor_fd, EPOLLIN, e);
 }
 
-/* ---- its root file system ----------------------------------------------- */
+/* ---- its disks ---------------------------------------------------------- */
 
-/* The packer's sentence, or nothing, and then its end. */
-static void packer_ready(struct loop_watch *w, uint32_t events)
+static int make_disks(struct machine *m, bool is_pod, struct err *e)
 {
-	struct machine *m = container_of(w, struct machine, packer);
-	const size_t len = strlen(m->why.text);
-	ssize_t n;
+	m->disk_count = is_pod ? MACHINE_DISKS : 1;
+	for (unsigned i = 0; i < m->disk_count; i++) {
+		struct machine_disk *d = &m->disks[i];
+		char file[24];
+		int fd, rc;
 
-	(void)events;
-	n = read(m->packer_fd, m->why.text + len,
-		 sizeof(m->why.text) - 1 - len);
-	if (n > 0 || (n < 0 && (errno == EINTR || errno == EAGAIN)))
+		*d = (struct machine_disk){0};
+		snprintf(d->serial, sizeof(d->serial),
+			 i ? "slot%u" : SESSION_IMAGE_SERIAL, i);
+		snprintf(file, sizeof(file), "%s.erofs", d->serial);
+		vm_disk_path(&m->vm, file, d->path);
+		fd = open(d->path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC,
+			  0600);
+		rc = fd < 0 || ftruncate(fd, SESSION_SPARE_BYTES)
+			     ? err_errno(e, "can't make %s", d->path)
+			     : 0;
+		fd_close(&fd);
+		if (rc)
+			return rc;
+	}
+	return 0;
+}
+
+int machine_take_disk(struct machine *m, struct err *e)
+{
+	for (unsigned i = 0; i < m->disk_count; i++)
+		if (!m->disks[i].is_taken) {
+			m->disks[i].is_taken = true;
+			return (int)i;
+		}
+	return err_set(e, -ENOSPC,
+		       "the microVM has room for %u containers, and has them",
+		       m->disk_count);
+}
+
+int machine_fill(struct machine *m, unsigned disk, struct err *e)
+{
+	const struct machine_disk *d = &m->disks[disk];
+	char socket[VM_PATH_MAX], path[64], *body;
+	json_t *json = json_pack("{s:s, s:s}", "drive_id", d->serial,
+				 "path_on_host", d->name.text);
+	int rc;
+
+	body = json ? json_dumps(json, JSON_COMPACT) : NULL;
+	json_decref(json);
+	if (!body)
+		return err_set(e, -ENOMEM, "no memory for a request");
+	snprintf(path, sizeof(path), "/drives/%s", d->serial);
+	rc = client_order(vm_path(&m->vm, "api.sock", socket), "PATCH", path,
+			  body, CLIENT_USUAL_S, e);
+	free(body);
+	return rc;
+}
+
+void machine_give_disk(struct machine *m, unsigned disk)
+{
+	struct machine_disk *d = &m->disks[disk];
+	struct err e = {0};
+
+	/* What can't be taken back is used no more. */
+	if (truncate(d->path, 0) || truncate(d->path, SESSION_SPARE_BYTES) ||
+	    (m->pid > 0 && machine_fill(m, disk, &e)))
 		return;
-	loop_delete(m->loop, w);
-	fd_close(&m->packer_fd);
-	wait_for(&m->packer_pid);
-	if (m->why.text[0])
-		m->why.code = -EIO;
-	else
-		(void)start(m, &m->why);
-	m->made(m, &m->why);
+	d->is_taken = false;
 }
 
 /* ---- begin and end ------------------------------------------------------ */
@@ -114,8 +149,8 @@ static int make(struct machine *m, const struct host *h, struct err *e)
 {
 	struct vm_state *state = &m->vm.state;
 	const struct cgroups_limits limits = {
-		.vcpu_count = m->config->vcpus,
-		.memory_mib = m->config->memory_mib,
+		.vcpu_count = m->vcpus,
+		.memory_mib = m->memory_mib,
 	};
 	char id[VM_ID_SIZE];
 	int rc;
@@ -124,8 +159,8 @@ static int make(struct machine *m, const struct host *h, struct err *e)
 	state->image = strdup(h->group);
 	state->command = strdup(h->id);
 	state->is_detached = true;
-	state->vcpu_count = m->config->vcpus;
-	state->memory_mib = m->config->memory_mib;
+	state->vcpu_count = m->vcpus;
+	state->memory_mib = m->memory_mib;
 	rc = cell_choose(&m->cell, m->config->has_jail, m->files.jailer, e);
 	if (rc)
 		return rc;
@@ -140,16 +175,39 @@ static int make(struct machine *m, const struct host *h, struct err *e)
 	return rc ? rc : vm_save(&m->vm, e);
 }
 
-int machine_begin(struct machine *m, const struct host *h,
-		  const struct rootfs *r, struct err *e)
+void machine_size(struct machine *m, const struct resources *r)
+{
+	const uint64_t host_cpus = (uint64_t)sysconf(_SC_NPROCESSORS_ONLN);
+	const uint64_t host_mib = (uint64_t)sysconf(_SC_PHYS_PAGES) *
+					  (uint64_t)sysconf(_SC_PAGESIZE) >>
+				  20;
+	uint64_t cpus = r->cpus;
+	uint64_t mib = r->memory_bytes >> 20;
+
+	if (cpus > host_cpus)
+		cpus = host_cpus;
+	if (cpus > VCPUS_MAX)
+		cpus = VCPUS_MAX;
+	/* The kernel and the agent need some as well. */
+	mib = mib ? mib + GUEST_OWN_MIB : 0;
+	if (mib > host_mib)
+		mib = host_mib;
+	m->vcpus = m->config->vcpus;
+	m->memory_mib = m->config->memory_mib;
+	if (cpus > m->vcpus)
+		m->vcpus = (uint32_t)cpus;
+	if (mib > m->memory_mib)
+		m->memory_mib = mib;
+}
+
+int machine_make(struct machine *m, const struct host *h, bool is_pod,
+		 struct err *e)
 {
 	int rc;
 
 	m->cell.root_fd = m->cell.claim.fd = m->cell.cgroups.clone_fd = -1;
-	m->vm.owner_fd = m->packer_fd = m->monitor_fd = m->ready_fd = -1;
-	m->packer = (struct loop_watch){.fd = -1, .ready = packer_ready};
+	m->vm.owner_fd = m->monitor_fd = m->ready_fd = -1;
 	m->monitor = (struct loop_watch){.fd = -1, .ready = monitor_ready};
-	m->why = (struct err){0};
 	/* What a shim before us has left may have the name. */
 	orphan_sweep();
 	rc = monitor_find(&m->files, m->config->kernel, e);
@@ -159,13 +217,10 @@ int machine_begin(struct machine *m, const struct host *h,
 		return rc;
 	m->plan.files = &m->files;
 	m->plan.cell = &m->cell;
-	m->plan.vcpu_count = m->config->vcpus;
-	m->plan.memory_mib = m->config->memory_mib;
-	vm_disk_path(&m->vm, "image.erofs", m->image);
+	m->plan.vcpu_count = m->vcpus;
+	m->plan.memory_mib = m->memory_mib;
 	vm_path(&m->vm, "vsock.sock", m->vsock);
-	rc = rootfs_pack(r, m->image, &m->packer_pid, &m->packer_fd, e);
-	return rc ? rc
-		  : loop_add(m->loop, &m->packer, m->packer_fd, EPOLLIN, e);
+	return make_disks(m, is_pod, e);
 }
 
 void machine_end(struct machine *m)
@@ -173,16 +228,11 @@ void machine_end(struct machine *m)
 	if (!m->is_made)
 		return;
 	m->is_made = false;
-	loop_delete(m->loop, &m->packer);
 	loop_delete(m->loop, &m->monitor);
-	loop_disarm(m->loop, &m->deadline);
-	if (m->packer_pid > 0)
-		kill(m->packer_pid, SIGKILL);
-	if (m->pid > 0)
-		kill(m->pid, SIGKILL);
-	wait_for(&m->packer_pid);
-	wait_for(&m->pid);
-	fd_close(&m->packer_fd);
+	machine_kill(m);
+	while (m->pid > 0 && waitpid(m->pid, NULL, 0) < 0 && errno == EINTR)
+		;
+	m->pid = 0;
 	fd_close(&m->monitor_fd);
 	fd_close(&m->ready_fd);
 	cell_close(&m->cell);

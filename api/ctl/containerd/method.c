@@ -11,6 +11,7 @@
 
 #include "api/ctl/containerd/event.h"
 #include "api/ctl/containerd/task.h"
+#include "api/ctl/containerd/usage.h"
 #include "api/ctl/vm/client.h"
 
 enum { PAUSE_S = 10, STATUS_KILLED = 137 };
@@ -31,8 +32,10 @@ static void answer_empty(struct ttrpc_call *c)
 static struct task *find_task(struct service *s, struct ttrpc_call *c,
 			      const char *id)
 {
-	if (s->task && !s->task->creating && !strcmp(s->task->id, id))
-		return s->task;
+	struct task *t = task_find(s, id);
+
+	if (t && !t->creating)
+		return t;
 	ttrpc_refuse(c, TTRPC_NOT_FOUND, "there is no container %.80s here",
 		     id);
 	return NULL;
@@ -81,71 +84,73 @@ static void create(struct service *s, struct ttrpc_call *c)
 	const Task__CreateRequest *r = task__create_request__unpack(
 		&c->arena.allocator, c->len, c->payload);
 	struct err e = {0};
+	struct task *t;
 
 	if (!r)
 		ttrpc_refuse(c, TTRPC_INVALID_ARGUMENT, "no sense in Create");
 	else if (!*r->id)
 		ttrpc_refuse(c, TTRPC_INVALID_ARGUMENT, "Create has no id");
-	else if (s->task && !strcmp(s->task->id, r->id))
+	else if (task_find(s, r->id))
 		ttrpc_refuse(c, TTRPC_ALREADY_EXISTS, "%.80s is there already",
 			     r->id);
-	else if (s->task)
-		ttrpc_refuse(c, TTRPC_UNIMPLEMENTED,
-			     "a microVM holds one container as yet, and the "
-			     "pod's has %.80s",
-			     s->task->id);
 	else if (*r->checkpoint)
 		ttrpc_refuse(c, TTRPC_UNIMPLEMENTED,
 			     "containers are not made of checkpoints; mayctl "
 			     "snapshot and restore do it for microVMs");
-	else if (task_begin(s, r, &e)) {
+	else if (task_begin(s, r, &t, &e)) {
 		ttrpc_refuse_err(c, &e);
-		task_drop(s);
+		if (t)
+			task_drop(t);
 	} else
-		s->task->creating = c;
+		t->creating = c;
 }
 
 static void start(struct service *s, struct ttrpc_call *c)
 {
 	struct process *p = process_named(s, c);
-	const bool is_init = p && p == &s->task->init;
 	struct err e = {0};
+	struct task *t;
+	bool is_first;
 
 	if (!p)
 		return;
+	t = p->owner;
 	if (p->stage != PROCESS_CREATED || p->attach.loop) {
 		ttrpc_refuse(c, TTRPC_FAILED_PRECONDITION,
 			     "it was started already");
 		return;
 	}
-	p->pid = s->task->init.pid;
+	/* The agent calls once, for who configures its guest. */
+	is_first = p == &t->init && !p->spec.plan.is_another;
+	t->has_begun = true;
+	p->pid = t->init.pid;
 	p->starting = c;
-	if (!process_begin(p, &s->loop, is_init ? s->machine.ready_fd : -1,
+	if (!process_begin(p, &s->loop, is_first ? s->machine.ready_fd : -1,
 			   s->machine.vsock, &e))
 		return;
 	/* It may have ended on the way, and then c is answered. */
 	process_lose(p, e.text);
 }
 
-/* Whether c is about the container that Create is still busy with. */
-static bool is_of_creation(const struct service *s, struct ttrpc_call *c)
+/* The container that Create is still busy with, if c is about it. */
+static struct task *in_creation(const struct service *s, struct ttrpc_call *c)
 {
 	const Task__ProcessRequest *r = task__process_request__unpack(
 		&c->arena.allocator, c->len, c->payload);
+	struct task *t = r && !*r->exec_id ? task_find(s, r->id) : NULL;
 
-	return r && s->task && s->task->creating && !*r->exec_id &&
-	       !strcmp(s->task->id, r->id);
+	return t && t->creating ? t : NULL;
 }
 
 /* Who has given Create up deletes what it would have made. */
-static void take_back(struct service *s, struct ttrpc_call *c)
+static void take_back(struct task *t, struct ttrpc_call *c)
 {
 	Task__DeleteResponse r = TASK__DELETE_RESPONSE__INIT;
 	Task__Timestamp stamp = TASK__TIMESTAMP__INIT;
 
-	ttrpc_refuse(s->task->creating, TTRPC_UNAVAILABLE,
+	ttrpc_refuse(t->creating, TTRPC_UNAVAILABLE,
 		     "it was deleted before it was made");
-	task_drop(s);
+	task_drop(t);
 	stamp.seconds = time(NULL);
 	r.exit_status = STATUS_KILLED;
 	r.exited_at = &stamp;
@@ -154,26 +159,26 @@ static void take_back(struct service *s, struct ttrpc_call *c)
 
 static void delete(struct service *s, struct ttrpc_call *c)
 {
+	struct task *t = in_creation(s, c);
 	struct process *p;
 
-	if (is_of_creation(s, c)) {
-		take_back(s, c);
+	if (t) {
+		take_back(t, c);
 		return;
 	}
 	p = process_named(s, c);
 	if (!p)
 		return;
+	t = p->owner;
 	if (p->stage == PROCESS_RUNNING ||
 	    (p->stage == PROCESS_CREATED && p->starting)) {
 		ttrpc_refuse(c, TTRPC_FAILED_PRECONDITION,
 			     "it runs; kill it first");
-	} else if (p != &s->task->init) {
+	} else if (p != &t->init) {
 		process_delete(p, c);
 	} else {
 		/* Its clients wait for the end of its output before. */
-		event_deleted(s, s->task);
-		task_answer_delete(p, c);
-		task_drop(s);
+		task_delete(t, c);
 	}
 }
 
@@ -208,7 +213,7 @@ static void exec(struct service *s, struct ttrpc_call *c)
 	if (!p ||
 	    spec_parse_process(&p->spec, (const char *)r->spec->value.data,
 			       r->spec->value.len, &e) ||
-	    (task_own(s, p), process_init(p, &s->loop, &words, &e))) {
+	    (task_own(t, p), process_init(p, &s->loop, &words, &e))) {
 		ttrpc_refuse_err(c, &e);
 		if (p)
 			process_fini(p);
@@ -227,16 +232,18 @@ static void state(struct service *s, struct ttrpc_call *c)
 {
 	const struct process *p = process_named(s, c);
 	Task__StateResponse r = TASK__STATE_RESPONSE__INIT;
+	const struct task *t;
 	Task__Timestamp at;
 
 	if (!p)
 		return;
+	t = p->owner;
 	at = process_exited_at(p);
-	r.id = s->task->id;
-	r.bundle = s->task->bundle;
+	r.id = t->id;
+	r.bundle = t->bundle;
 	r.pid = p->pid;
 	r.status = (Task__Status)p->stage;
-	if (s->task->is_paused && p->stage == PROCESS_RUNNING)
+	if (t->is_paused && p->stage == PROCESS_RUNNING)
 		r.status = TASK__STATUS__PAUSED;
 	r.stdin = p->in;
 	r.stdout = p->out;
@@ -254,6 +261,7 @@ static void kill_process(struct service *s, struct ttrpc_call *c)
 		&c->arena.allocator, c->len, c->payload);
 	struct process *p =
 		find_asked(s, c, r, r ? &r->id : NULL, r ? &r->exec_id : NULL);
+	struct task *t = p ? p->owner : NULL;
 
 	if (!p || !r)
 		return;
@@ -264,10 +272,9 @@ static void kill_process(struct service *s, struct ttrpc_call *c)
 		ttrpc_refuse(c, TTRPC_NOT_FOUND, "process already finished");
 	else {
 		/* A guest may be hung, or not want to; one at rest can't. */
-		if (r->signal == SIGKILL && p == &s->task->init &&
+		if (r->signal == SIGKILL && p == &t->init &&
 		    p->stage != PROCESS_STOPPED)
-			machine_kill(&s->machine,
-				     s->task->is_paused ? 0 : KILL_NS);
+			task_kill_in(t, task_is_at_rest(t) ? 0 : KILL_NS);
 		answer_empty(c);
 	}
 }
@@ -331,11 +338,15 @@ static void set_paused(struct service *s, struct ttrpc_call *c, bool is_paused)
 	const struct process *p = process_named(s, c);
 	char path[VM_PATH_MAX];
 	struct err e = {0};
+	struct task *t;
 
 	if (!p)
 		return;
+	t = p->owner;
 	if (p->stage != PROCESS_RUNNING)
 		ttrpc_refuse(c, TTRPC_FAILED_PRECONDITION, "it does not run");
+	else if (t->init.spec.sandbox)
+		usage_freeze(t, c, is_paused);
 	else if (client_order(vm_path(&s->machine.vm, "api.sock", path),
 			      "PATCH", "/vm",
 			      is_paused ? "{\"state\":\"Paused\"}"
@@ -343,8 +354,8 @@ static void set_paused(struct service *s, struct ttrpc_call *c, bool is_paused)
 			      PAUSE_S, &e))
 		ttrpc_refuse_err(c, &e);
 	else {
-		s->task->is_paused = is_paused;
-		event_paused(s, s->task, is_paused);
+		t->is_paused = is_paused;
+		event_paused(s, t, is_paused);
 		answer_empty(c);
 	}
 }
@@ -369,33 +380,51 @@ static void checkpoint(struct service *s, struct ttrpc_call *c)
 
 static void update(struct service *s, struct ttrpc_call *c)
 {
-	(void)s;
-	ttrpc_refuse(c, TTRPC_UNIMPLEMENTED,
-		     "a microVM keeps the memory and vCPUs it was started "
-		     "with");
+	const Task__UpdateRequest *r = task__update_request__unpack(
+		&c->arena.allocator, c->len, c->payload);
+	struct resources limits = {0};
+	struct err e = {0};
+	struct task *t = NULL;
+
+	if (!r || !r->resources)
+		ttrpc_refuse(c, TTRPC_INVALID_ARGUMENT, "no sense in Update");
+	else
+		t = find_task(s, c, r->id);
+	if (!t)
+		return;
+	if (resources_parse(&limits, (const char *)r->resources->value.data,
+			    r->resources->value.len, &e))
+		ttrpc_refuse_err(c, &e);
+	else
+		usage_limit(t, c, &limits);
+	resources_fini(&limits);
 }
 
 static void stats(struct service *s, struct ttrpc_call *c)
 {
-	(void)s;
-	ttrpc_refuse(c, TTRPC_UNIMPLEMENTED,
-		     "the guest's agent does not tell of its use yet");
+	const struct process *p = process_named(s, c);
+
+	if (p)
+		usage_tell(p->owner, c);
 }
 
 static void connect_shim(struct service *s, struct ttrpc_call *c)
 {
+	const Task__ProcessRequest *q = task__process_request__unpack(
+		&c->arena.allocator, c->len, c->payload);
+	const struct task *t = q ? task_find(s, q->id) : NULL;
 	Task__ConnectResponse r = TASK__CONNECT_RESPONSE__INIT;
 
 	r.shim_pid = (uint32_t)getpid();
-	if (s->task)
-		r.task_pid = s->task->init.pid;
+	if (t)
+		r.task_pid = t->init.pid;
 	ttrpc_answer(c, &r.base);
 }
 
 static void shutdown_shim(struct service *s, struct ttrpc_call *c)
 {
 	/* It is another container's too. */
-	if (!s->task)
+	if (!s->tasks)
 		s->is_over = true;
 	answer_empty(c);
 }

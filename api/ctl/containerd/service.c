@@ -29,7 +29,7 @@ static void last_fire(struct loop_timer *t)
 	struct service *s = container_of(t, struct service, last);
 	static unsigned tries;
 
-	if (s->task)
+	if (s->tasks)
 		s->is_over = false;
 	else if (ttrpc_client_is_idle(&s->events) || ++tries > LAST_TRIES)
 		loop_stop(&s->loop);
@@ -84,7 +84,8 @@ int service_run(const struct host *h, int listen_fd, struct err *e)
 		rc = loop_run(&s.loop, e);
 	/* First, so that nobody who starts a shim now takes us for one. */
 	unlink(h->socket);
-	task_drop(&s);
+	while (s.tasks)
+		task_drop(s.tasks);
 	ttrpc_server_stop(&s.server);
 	ttrpc_client_fini(&s.events);
 	loop_close(&s.loop);

@@ -2,24 +2,52 @@
 
 #include <stdbool.h>
 
+#include "api/ctl/agent/ask.h"
 #include "api/ctl/containerd/host.h"
 #include "api/ctl/containerd/machine.h"
+#include "api/ctl/containerd/packer.h"
 #include "api/ctl/containerd/process.h"
 #include "api/ctl/ttrpc/client.h"
 #include "api/ctl/ttrpc/server.h"
 #include "vmm/event/loop.h"
 
+struct service;
+
 /* A container: its own process, and execs beside it. */
 struct task {
-	char *id, *bundle; /* owned */
+	struct task *next;	 /* the service's */
+	struct service *service; /* borrowed */
+	char *id, *bundle;	 /* owned */
+	char guest_id[16];	 /* what the guest calls it; "": as usual */
+	int disk; /* the machine's, with its image; -1 for none */
 	struct process init;
 	struct process *execs; /* owned */
 	struct rootfs rootfs;
-	struct ttrpc_call *creating; /* waits for the machine */
+	struct packer packer;
+	struct ttrpc_call *creating; /* waits for its image, and the machine */
+	struct ttrpc_call *deleting; /* waits until the guest has removed it */
+	struct ask removal;
+	struct question *questions; /* owned: see usage.h */
+	struct ask kills; /* for want of memory; kills_seen are told */
+	uint64_t kills_seen;
+	struct loop_timer deadline; /* the machine is killed then */
+	bool has_begun;		    /* Start was asked for */
 	bool is_paused;
 };
 
-/* What a shim is: one loop, one microVM, and who asks for things. */
+/*
+ * It is paused, and so is its guest: nobody there can be asked, or end. A pod's
+ * other containers run on, so there it is paused in its guest.
+ */
+static inline bool task_is_at_rest(const struct task *t)
+{
+	return t->is_paused && !t->init.spec.sandbox;
+}
+
+/*
+ * What a shim is: one loop, who asks for things, and one microVM with the
+ * containers of a group in it.
+ */
 struct service {
 	struct loop loop;
 	const struct host *host; /* borrowed */
@@ -27,7 +55,10 @@ struct service {
 	struct ttrpc_server server;
 	struct ttrpc_client events;
 	struct machine machine;
-	struct task *task; /* owned; NULL for none */
+	struct task *tasks; /* owned; the first is the last in the list */
+	unsigned made;	    /* how many containers came after the first */
+	bool is_configured; /* the guest, by its first container */
+	char hostname[72];  /* the first one's, and of all that say none */
 	struct loop_watch signals;
 	int signal_fd; /* owned */
 	bool is_over;  /* Shutdown: when events are delivered */

@@ -266,6 +266,38 @@ static int take_root(struct spec *s, const char *bundle, struct err *e)
 	return 0;
 }
 
+/* It has a group even where nothing bounds it, for Stats. */
+static int take_resources(struct spec *s, struct err *e)
+{
+	const json_t *linux_part = json_object_get(s->json, "linux");
+
+	s->plan.group = (const char *const *)s->resources.words;
+	return resources_take(&s->resources,
+			      json_object_get(linux_part, "resources"), e);
+}
+
+/*
+ * A pod's microVM is made with its first container, whose annotations tell what
+ * all of them may use.
+ */
+static void take_pod(struct spec *s)
+{
+	const char *memory =
+		annotation(s->json, "io.kubernetes.cri.sandbox-memory");
+	const char *quota =
+		annotation(s->json, "io.kubernetes.cri.sandbox-cpu-quota");
+	const char *period =
+		annotation(s->json, "io.kubernetes.cri.sandbox-cpu-period");
+	const uint64_t bytes = memory ? strtoull(memory, NULL, 10) : 0;
+	const long long all = quota ? strtoll(quota, NULL, 10) : 0;
+	const long long each = period ? strtoll(period, NULL, 10) : 0;
+
+	if (bytes > s->resources.memory_bytes)
+		s->resources.memory_bytes = bytes;
+	if (all > 0 && each > 0)
+		s->resources.cpus = (uint32_t)((all - 1) / each % 1024 + 1);
+}
+
 int spec_read(struct spec *s, const char *bundle, struct err *e)
 {
 	int rc;
@@ -279,9 +311,13 @@ int spec_read(struct spec *s, const char *bundle, struct err *e)
 		rc = take_root(s, bundle, e);
 	if (!rc)
 		rc = spec_take_mounts(s, e);
+	if (!rc)
+		rc = take_resources(s, e);
 	s->hostname = json_string_value(json_object_get(s->json, "hostname"));
 	s->plan.hostname = s->hostname && *s->hostname ? s->hostname : "mayfly";
 	s->sandbox = annotation(s->json, "io.kubernetes.cri.sandbox-id");
+	if (s->sandbox)
+		take_pod(s);
 	return rc;
 }
 
@@ -291,6 +327,7 @@ void spec_fini(struct spec *s)
 
 	for (i = 0; i < SESSION_MOUNTS_MAX; i++)
 		free(s->files[i]);
+	resources_fini(&s->resources);
 	free(s->argv);
 	free(s->env);
 	free(s->root);

@@ -5,12 +5,13 @@
 #include <stdint.h>
 
 #include "api/ctl/agent/session.h"
+#include "api/ctl/containerd/resources.h"
 #include "vmm/base/err.h"
 
 /*
  * What the OCI's config.json of a bundle says that the agent is to do. Of it
- * are argv, environment, user, capabilities, limits, terminal, root and mounts;
- * what a machine of its own makes pointless (cgroups, namespaces, devices of
+ * are argv, environment, user, capabilities, limits, resources, terminal, root
+ * and mounts; what a machine of its own makes pointless (namespaces, devices of
  * the host) is not looked at.
  */
 struct spec {
@@ -21,6 +22,7 @@ struct spec {
 	char *root;	      /* owned: the path of the root file system */
 	const char *sandbox;  /* id of the pod's; NULL for none */
 	void *files[SESSION_MOUNTS_MAX]; /* owned */
+	struct resources resources;	 /* what it may use */
 	struct session_plan plan;
 };
 

@@ -1,10 +1,13 @@
 #include "api/ctl/containerd/task.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "api/ctl/containerd/event.h"
+#include "api/ctl/containerd/usage.h"
+#include "vmm/base/clock.h"
 #include "vmm/base/container.h"
 
 static void answer_pid(struct ttrpc_call *c, uint32_t pid)
@@ -15,12 +18,27 @@ static void answer_pid(struct ttrpc_call *c, uint32_t pid)
 	ttrpc_answer(c, &r.base);
 }
 
+struct task *task_find(const struct service *s, const char *id)
+{
+	struct task *t = s->tasks;
+
+	while (t && strcmp(t->id, id) != 0)
+		t = t->next;
+	return t;
+}
+
+/* ---- its processes ------------------------------------------------------ */
+
 static void has_started(struct process *p)
 {
-	struct service *s = p->owner;
+	struct task *t = p->owner;
 	struct ttrpc_call *c = p->starting;
 
-	event_started(s, s->task, p);
+	event_started(t->service, t, p);
+	if (p == &t->init) {
+		t->service->is_configured = true;
+		usage_watch(t);
+	}
 	p->starting = NULL;
 	if (c)
 		answer_pid(c, p->pid);
@@ -28,26 +46,30 @@ static void has_started(struct process *p)
 
 static void has_ended(struct process *p, const char *text)
 {
-	struct service *s = p->owner;
+	struct task *t = p->owner;
 	struct ttrpc_call *c = p->starting;
 	struct process *x;
 
 	p->starting = NULL;
+	if (p == &t->init) {
+		usage_settle(t);
+		loop_disarm(&t->service->loop, &t->deadline);
+	}
 	if (c)
 		ttrpc_refuse(c, TTRPC_UNKNOWN, "%s",
 			     text ? text : "it ended before it began");
 	else
-		event_ended(s, s->task, p);
+		event_ended(t->service, t, p);
 	/* With PID 1 all of its container ends. */
-	for (x = p == &s->task->init ? s->task->execs : NULL; x; x = x->next)
+	for (x = p == &t->init ? t->execs : NULL; x; x = x->next)
 		process_lose(x, "its container has ended");
 }
 
 /* Its output was read, or is not waited for: it goes. */
 static void can_be_deleted(struct process *p, struct ttrpc_call *c)
 {
-	struct service *s = p->owner;
-	struct process **at = &s->task->execs;
+	struct task *t = p->owner;
+	struct process **at = &t->execs;
 
 	while (*at != p)
 		at = &(*at)->next;
@@ -57,12 +79,31 @@ static void can_be_deleted(struct process *p, struct ttrpc_call *c)
 	free(p);
 }
 
-void task_own(struct service *s, struct process *p)
+void task_own(struct task *t, struct process *p)
 {
-	p->owner = s;
+	p->owner = t;
 	p->started = has_started;
 	p->ended = has_ended;
 	p->deletable = can_be_deleted;
+	p->spec.plan.id = t->guest_id[0] ? t->guest_id : NULL;
+}
+
+/* ---- its end ------------------------------------------------------------ */
+
+static void deadline_fire(struct loop_timer *timer)
+{
+	struct task *t = container_of(timer, struct task, deadline);
+
+	machine_kill(&t->service->machine);
+}
+
+void task_kill_in(struct task *t, uint64_t ns)
+{
+	/* Of several the first counts. */
+	if (t->deadline.due_ns)
+		return;
+	t->deadline.fire = deadline_fire;
+	loop_arm(&t->service->loop, &t->deadline, clock_now_ns() + ns);
 }
 
 void task_answer_delete(const struct process *p, struct ttrpc_call *c)
@@ -76,12 +117,14 @@ void task_answer_delete(const struct process *p, struct ttrpc_call *c)
 	ttrpc_answer(c, &r.base);
 }
 
-void task_drop(struct service *s)
+void task_drop(struct task *t)
 {
-	struct task *t = s->task;
+	struct service *s = t->service;
+	struct task **at = &s->tasks;
 
-	if (!t)
-		return;
+	while (*at != t)
+		at = &(*at)->next;
+	*at = t->next;
 	while (t->execs) {
 		struct process *p = t->execs;
 
@@ -89,37 +132,109 @@ void task_drop(struct service *s)
 		process_fini(p);
 		free(p);
 	}
+	packer_end(&t->packer);
+	usage_drop(t);
+	ask_fini(&t->removal);
+	loop_disarm(&s->loop, &t->deadline);
 	process_fini(&t->init);
-	machine_end(&s->machine);
+	if (!s->tasks)
+		machine_end(&s->machine);
 	rootfs_fini(&t->rootfs);
 	free(t->id);
 	free(t->bundle);
 	free(t);
-	s->task = NULL;
 }
 
-static void machine_made(struct machine *m, const struct err *e)
+static void delete_now(struct task *t)
 {
-	struct service *s = container_of(m, struct service, machine);
-	struct ttrpc_call *c = s->task->creating;
+	if (t->deleting) {
+		event_deleted(t->service, t);
+		task_answer_delete(&t->init, t->deleting);
+	}
+	task_drop(t);
+}
 
-	s->task->creating = NULL;
-	if (e->code) {
-		ttrpc_refuse_err(c, e);
-		task_drop(s);
+static void give_disk(const struct task *t)
+{
+	if (t->disk > 0 && t->service->machine.monitor.fd >= 0)
+		machine_give_disk(&t->service->machine, (unsigned)t->disk);
+}
+
+/* The guest has let go of it, or can't; then its disk stays taken. */
+static void was_removed(struct ask *a, const struct session_frame *f,
+			const struct err *e)
+{
+	struct task *t = container_of(a, struct task, removal);
+
+	if (f || e->code == -ENOENT)
+		give_disk(t);
+	delete_now(t);
+}
+
+static void deleter_gone(struct ttrpc_call *c)
+{
+	((struct task *)c->keeper)->deleting = NULL;
+}
+
+void task_delete(struct task *t, struct ttrpc_call *c)
+{
+	const struct ask_whom whom = usage_whom(t);
+	struct err e = {0};
+
+	if (t->removal.loop) {
+		ttrpc_refuse(c, TTRPC_FAILED_PRECONDITION,
+			     "it is being deleted");
 		return;
 	}
-	s->task->init.pid = (uint32_t)m->pid;
-	event_created(s, s->task);
-	answer_pid(c, s->task->init.pid);
+	c->gone = deleter_gone;
+	c->keeper = t;
+	t->deleting = c;
+	t->removal.answered = was_removed;
+	if (!t->has_begun)
+		give_disk(t);
+	/* With the last one its machine goes, and one that is lost has gone. */
+	else if ((t != t->service->tasks || t->next) &&
+		 t->service->machine.monitor.fd >= 0 &&
+		 !ask_removal(&t->removal, &whom, &e))
+		return;
+	delete_now(t);
+}
+
+/* ---- its beginning ------------------------------------------------------ */
+
+/* Its image is there: it can be started once its machine runs. */
+static int come(struct task *t, struct err *e)
+{
+	struct machine *m = &t->service->machine;
+
+	if (t->disk > 0)
+		return machine_fill(m, (unsigned)t->disk, e);
+	return machine_start(m, e);
+}
+
+static void packed(struct packer *p, const struct err *why)
+{
+	struct task *t = container_of(p, struct task, packer);
+	struct ttrpc_call *c = t->creating;
+	struct err e = *why;
+
+	t->creating = NULL;
+	if (e.code || come(t, &e)) {
+		ttrpc_refuse_err(c, &e);
+		task_drop(t);
+		return;
+	}
+	t->init.pid = (uint32_t)t->service->machine.pid;
+	event_created(t->service, t);
+	answer_pid(c, t->init.pid);
 }
 
 static void machine_lost(struct machine *m)
 {
 	struct service *s = container_of(m, struct service, machine);
 
-	if (s->task)
-		process_lose(&s->task->init, "the microVM's monitor has ended");
+	for (struct task *t = s->tasks; t; t = t->next)
+		process_lose(&t->init, "the microVM's monitor has ended");
 }
 
 static int take_rootfs(struct task *t, const Task__CreateRequest *r,
@@ -137,32 +252,76 @@ static int take_rootfs(struct task *t, const Task__CreateRequest *r,
 	return rc;
 }
 
-int task_begin(struct service *s, const Task__CreateRequest *r, struct err *e)
+static int make_machine(struct task *t, struct err *e)
+{
+	struct service *s = t->service;
+	const struct session_plan *plan = &t->init.spec.plan;
+
+	s->machine = (struct machine){
+		.loop = &s->loop,
+		.config = &s->config,
+		.lost = machine_lost,
+	};
+	s->made = 0;
+	s->is_configured = false;
+	snprintf(s->hostname, sizeof(s->hostname), "%s", plan->hostname);
+	machine_size(&s->machine, &t->init.spec.resources);
+	return machine_make(&s->machine, s->host, t->init.spec.sandbox != NULL,
+			    e);
+}
+
+/* A pod's container that is not its first. */
+static int join_machine(struct task *t, struct err *e)
+{
+	struct session_plan *plan = &t->init.spec.plan;
+	const struct service *s = t->service;
+
+	/* The guest is told who it is by its first container. */
+	if (s->machine.monitor.fd < 0 || !s->is_configured)
+		return err_set(e, -EAGAIN,
+			       "the pod's microVM does not run: its first "
+			       "container has to be started first");
+	plan->is_another = true;
+	if (!t->init.spec.hostname || !*t->init.spec.hostname)
+		plan->hostname = s->hostname;
+	return 0;
+}
+
+int task_begin(struct service *s, const Task__CreateRequest *r,
+	       struct task **out, struct err *e)
 {
 	const struct process_words words = {"", r->stdin, r->stdout, r->stderr,
 					    r->terminal};
-	struct task *t = s->task = calloc(1, sizeof(*t));
+	struct task *t = *out = calloc(1, sizeof(*t));
+	struct machine *m = &s->machine;
 	int rc;
 
 	if (!t)
 		return err_set(e, -ENOMEM, "no memory for a container");
+	t->service = s;
+	t->disk = -1;
+	t->next = s->tasks;
+	s->tasks = t;
 	t->id = strdup(r->id);
 	t->bundle = strdup(r->bundle);
-	task_own(s, &t->init);
 	if (!t->id || !t->bundle)
 		return err_set(e, -ENOMEM, "no memory for a container");
+	if (t->next)
+		snprintf(t->guest_id, sizeof(t->guest_id), "c%u", ++s->made);
 	rc = spec_read(&t->init.spec, t->bundle, e);
+	task_own(t, &t->init);
 	if (!rc)
 		rc = process_init(&t->init, &s->loop, &words, e);
 	if (!rc)
 		rc = take_rootfs(t, r, e);
-	if (rc)
+	if (!rc)
+		rc = t->next ? join_machine(t, e) : make_machine(t, e);
+	if (!rc)
+		rc = t->disk = machine_take_disk(m, e);
+	if (rc < 0)
 		return rc;
-	s->machine = (struct machine){
-		.loop = &s->loop,
-		.config = &s->config,
-		.made = machine_made,
-		.lost = machine_lost,
-	};
-	return machine_begin(&s->machine, s->host, &t->rootfs, e);
+	t->init.spec.plan.image = m->disks[t->disk].serial;
+	t->packer.packed = packed;
+	return packer_begin(&t->packer, &s->loop, &t->rootfs,
+			    m->disks[t->disk].path, e);
 }

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "api/ctl/base/tree.h"
 #include "api/ctl/image/wall.h"
 #include "vmm/base/fd.h"
 
@@ -40,7 +41,7 @@ int image_fetch_ask(struct image_tools *t, struct image_source *s,
 
 	if (r)
 		return r;
-	r = image_layout_choose(text, len, hex, e);
+	r = image_layout_choose(text, len, s->arch, hex, e);
 	if (!r) {
 		r = image_file_write(t->folder, "asked", text, len);
 		r = r ? err_set(e, r, "can't write a manifest: %s",
@@ -57,39 +58,62 @@ int image_fetch_ask(struct image_tools *t, struct image_source *s,
 struct known {
 	const struct image_store *store;
 	const char *asked;
+	const char *arch;
 	char *hex;
 };
+
+static json_t *facts_of(const struct image_store *s, const char *hex)
+{
+	char path[128];
+	char *text;
+	json_t *facts;
+
+	snprintf(path, sizeof(path), "images/%s/" IMAGE_FACTS, hex);
+	text = image_file_read(s->fd, path, FACTS_MAX, NULL);
+	facts = text ? json_loads(text, 0, NULL) : NULL;
+	free(text);
+	return facts;
+}
+
+static bool is_of(const json_t *facts, const char *arch)
+{
+	const char *text = json_string_value(json_object_get(facts, "arch"));
+
+	return text && !strcmp(text, arch);
+}
 
 static int on_image(void *ctx, const char *hex)
 {
 	const struct known *k = ctx;
-	char path[128];
-	char *text;
-	json_t *facts;
-	const char *asked;
-	int is_it;
+	json_t *facts = facts_of(k->store, hex);
+	const char *asked = json_string_value(json_object_get(facts, "asked"));
+	const bool is_it =
+		is_of(facts, k->arch) &&
+		(!strcmp(hex, k->asked) || (asked && !strcmp(asked, k->asked)));
 
-	snprintf(path, sizeof(path), "images/%s/" IMAGE_FACTS, hex);
-	text = image_file_read(k->store->fd, path, FACTS_MAX, NULL);
-	facts = text ? json_loads(text, 0, NULL) : NULL;
-	asked = json_string_value(json_object_get(facts, "asked"));
-	is_it = !strcmp(hex, k->asked) || (asked && !strcmp(asked, k->asked));
-	if (facts && is_it)
+	if (is_it)
 		memcpy(k->hex, hex, IMAGE_HEX_SIZE);
-	else
-		is_it = 0;
 	json_decref(facts);
-	free(text);
 	return is_it;
 }
 
 bool image_fetch_known(const struct image_store *s, const char *asked,
-		       char hex[IMAGE_HEX_SIZE])
+		       const char *arch, char hex[IMAGE_HEX_SIZE])
 {
-	struct known k = {s, asked, hex};
+	struct known k = {s, asked, arch, hex};
 	struct err ignored;
 
 	return image_store_images(s, on_image, &k, &ignored) == 1;
+}
+
+bool image_fetch_is_for(const struct image_store *s, const char *hex,
+			const char *arch)
+{
+	json_t *facts = facts_of(s, hex);
+	const bool is_it = is_of(facts, arch);
+
+	json_decref(facts);
+	return is_it;
 }
 
 /* ---- copying ----------------------------------------------------------- */
@@ -98,8 +122,8 @@ bool image_fetch_known(const struct image_store *s, const char *asked,
  * Layers without compression needn't get any, but only OCI's media types say
  * so: of Docker's, skopeo 1.9 calls all gzip, and must then make that true.
  */
-static int copy(struct image_tools *t, const char *ref, bool is_plain,
-		struct err *e)
+static int copy(struct image_tools *t, const struct image_source *s,
+		const char *ref, struct err *e)
 {
 	const bool is_oci = !strncmp(ref, "oci", 3);
 	const char *const argv[] = {
@@ -109,13 +133,14 @@ static int copy(struct image_tools *t, const char *ref, bool is_plain,
 		"--override-os",
 		"linux",
 		"--override-arch",
-		image_layout_arch(),
+		s->arch,
 		"copy",
 		"--quiet",
 		"--remove-signatures",
 		is_oci ? "--dest-oci-accept-uncompressed-layers"
 		       : "--retry-times=0",
-		is_plain ? "--src-tls-verify=false" : "--src-tls-verify=true",
+		s->is_plain ? "--src-tls-verify=false"
+			    : "--src-tls-verify=true",
 		ref,
 		layout_ref,
 		NULL};
@@ -186,9 +211,9 @@ int image_fetch_file(struct image_tools *t, const struct image_tool *how,
 }
 
 /* A tool's output becomes the one layer of a new image. */
-static int take_in(struct image_tools *t, const char *const *argv,
-		   const char *input, struct image_tar_totals *limits,
-		   struct err *e)
+static int take_in(struct image_tools *t, const struct image_source *s,
+		   const char *const *argv, const char *input,
+		   struct image_tar_totals *limits, struct err *e)
 {
 	struct intake in = {.is_judged = true, .max = limits->raw_max};
 	const struct image_tool tool = {.argv = argv, .input = input};
@@ -201,30 +226,90 @@ static int take_in(struct image_tools *t, const char *const *argv,
 	if (!r && !limits->entries)
 		r = err_set(e, -EINVAL, "the archive is empty");
 	image_tar_fini(&in.tar);
-	return r ? r : image_layout_make(t, "layer", e);
+	return r ? r : image_layout_make(t, "layer", s->arch, e);
+}
+
+#define UNPACKED "unpacked"
+#define PICKED	 "picked"
+
+/*
+ * skopeo takes the first of an index's manifests that has the tag, and knows
+ * architectures by one name only: which one it is, is our own choice.
+ */
+static int copy_layout(struct image_tools *t, const struct image_source *s,
+		       const char *path, struct err *e)
+{
+	const char *tag = *s->tag ? s->tag + 1 : "";
+	char ref[sizeof(s->path) + sizeof(s->tag) + sizeof("oci:")];
+	json_t *manifest;
+	int r = image_layout_pick(path, tag, s->arch, &manifest, e);
+
+	snprintf(ref, sizeof(ref), "oci:%s%s",
+		 path == s->path ? path : UNPACKED, s->tag);
+	if (r > 0) {
+		snprintf(ref, sizeof(ref), "oci:" PICKED ":" IMAGE_LAYOUT_TAG);
+		r = image_layout_borrow(t, PICKED, path, manifest, e);
+	}
+	return r ? r : copy(t, s, ref, e);
+}
+
+/* A folder of it first, as skopeo would make one. */
+static int copy_oci_archive(struct image_tools *t, const struct image_source *s,
+			    const char *file, struct err *e)
+{
+	const char *const argv[] = {
+		"tar",	       "--extract", "--file", file, "--no-same-owner",
+		"--directory", UNPACKED,    NULL};
+	const struct image_tool tool = {
+		.argv = argv,
+		.walls = IMAGE_WALL_WRITES | IMAGE_WALL_USER,
+	};
+	char path[PATH_MAX];
+	int r;
+
+	if (mkdirat(t->folder, UNPACKED, 0700))
+		return err_errno(e, "can't make a folder in %s", t->temp);
+	r = image_tool_run(t, &tool, e);
+	snprintf(path, sizeof(path), "%s/" UNPACKED, t->temp);
+	if (!r)
+		r = copy_layout(t, s, path, e);
+	(void)tree_remove(t->folder, UNPACKED, 0, NULL);
+	return r;
+}
+
+static int copy_docker_archive(struct image_tools *t,
+			       const struct image_source *s, const char *file,
+			       struct err *e)
+{
+	char ref[sizeof(s->path) + sizeof(s->tag) + sizeof(s->transport)];
+	/* skopeo would split a path with a colon. */
+	const bool is_split = strchr(file, ':');
+
+	if (is_split && symlinkat(file, t->folder, "archive"))
+		return err_errno(e, "can't make a link in %s", t->temp);
+	snprintf(ref, sizeof(ref), "docker-archive:%s%s",
+		 is_split ? "archive" : file, s->tag);
+	return copy(t, s, ref, e);
 }
 
 /* skopeo 1.9 reads no docker-archive that is compressed as a whole. */
 static int copy_archive(struct image_tools *t, const struct image_source *s,
 			struct image_tar_totals *limits, struct err *e)
 {
-	char ref[sizeof(s->path) + sizeof(s->tag) + sizeof(s->transport)];
 	const char *const argv[] = {s->unpacker, "-dc", NULL};
 	const struct image_tool tool = {.argv = argv, .input = s->path};
-	/* skopeo would split a path with a colon. */
-	const bool is_split = strchr(s->path, ':');
+	const char *file = s->unpacker ? "archive" : s->path;
 	int r = 0;
 
+	if (!strcmp(s->transport, "oci"))
+		return copy_layout(t, s, s->path, e);
 	if (s->unpacker)
-		r = image_fetch_file(t, &tool, "archive", limits->raw_max, e);
-	else if (is_split && symlinkat(s->path, t->folder, "archive"))
-		r = err_errno(e, "can't make a link in %s", t->temp);
-
+		r = image_fetch_file(t, &tool, file, limits->raw_max, e);
 	if (r)
 		return r;
-	snprintf(ref, sizeof(ref), "%s:%s%s", s->transport,
-		 s->unpacker || is_split ? "archive" : s->path, s->tag);
-	return copy(t, ref, false, e);
+	return strcmp(s->transport, "oci-archive")
+		       ? copy_docker_archive(t, s, file, e)
+		       : copy_oci_archive(t, s, file, e);
 }
 
 static int take_tar(struct image_tools *t, const struct image_source *s,
@@ -233,7 +318,7 @@ static int take_tar(struct image_tools *t, const struct image_source *s,
 	const char *const argv[] = {s->unpacker ? s->unpacker : "cat",
 				    s->unpacker ? "-dc" : NULL, NULL};
 
-	return take_in(t, argv, s->path, limits, e);
+	return take_in(t, s, argv, s->path, limits, e);
 }
 
 static const char pax_option[] =
@@ -261,7 +346,7 @@ static int take_folder(struct image_tools *t, const struct image_source *s,
 		argv[n++] = "--group=0";
 	}
 	argv[n] = ".";
-	return take_in(t, argv, NULL, limits, e);
+	return take_in(t, s, argv, NULL, limits, e);
 }
 
 int image_fetch(struct image_tools *t, const struct image_source *s,
@@ -269,7 +354,7 @@ int image_fetch(struct image_tools *t, const struct image_source *s,
 {
 	switch (s->kind) {
 	case SOURCE_REGISTRY:
-		return copy(t, s->ref, s->is_plain, e);
+		return copy(t, s, s->ref, e);
 	case SOURCE_SKOPEO:
 		return copy_archive(t, s, limits, e);
 	case SOURCE_TAR:

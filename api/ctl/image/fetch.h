@@ -9,15 +9,22 @@
 #include "api/ctl/image/tool.h"
 
 /*
- * Asks the registry for the manifest of this machine's image and pins the
+ * Asks the registry for the manifest of the source's architecture and pins the
  * source to it: from then on its tag may move. hex is its digest there.
  */
 int image_fetch_ask(struct image_tools *t, struct image_source *s,
 		    char hex[IMAGE_HEX_SIZE], struct err *e);
 
-/* Whether an image of the store came from that manifest, and which. */
+/*
+ * Whether an image of the store, of that architecture, came from that manifest,
+ * and which.
+ */
 bool image_fetch_known(const struct image_store *s, const char *asked,
-		       char hex[IMAGE_HEX_SIZE]);
+		       const char *arch, char hex[IMAGE_HEX_SIZE]);
+
+/* Whether an image of the store is of that architecture. */
+bool image_fetch_is_for(const struct image_store *s, const char *hex,
+			const char *arch);
 
 /*
  * Makes the private layout in the import's folder out of any source. A root

@@ -102,11 +102,12 @@ int image_gc(struct image_gc_report *out, struct err *e);
 typedef void image_warn(const char *sentence);
 
 struct image_import {
-	const char *ref;  /* oci:…, docker://…, …-archive:…, or a path */
-	const char *name; /* NULL for one made from ref */
-	bool is_quiet;	  /* no progress, even on a terminal */
-	bool is_local;	  /* image_find_or_import() finds, and no more */
-	image_warn *warn; /* may be NULL */
+	const char *ref;      /* oci:…, docker://…, …-archive:…, or a path */
+	const char *name;     /* NULL for one made from ref */
+	const char *platform; /* "linux/arm64", "arm64"; NULL: the host's */
+	bool is_quiet;	      /* no progress, even on a terminal */
+	bool is_local;	      /* image_find_or_import() finds, and no more */
+	image_warn *warn;     /* may be NULL */
 };
 
 /*
@@ -121,6 +122,7 @@ int image_import(const struct image_import *how, struct image *out,
 		 bool *was_there, struct err *e);
 
 /*
+ * For who runs it: -ENOEXEC where it is another architecture's.
  * image_find() of how->ref; and where that is docker://… and no image has the
  * name that an import would give it, image_import().
  */

@@ -25,6 +25,7 @@
 #include "api/ctl/image/layout.h"
 #include "api/ctl/image/mend.h"
 #include "api/ctl/image/model.h"
+#include "api/ctl/image/platform.h"
 #include "api/ctl/image/progress.h"
 #include "api/ctl/image/source.h"
 #include "api/ctl/image/store.h"
@@ -281,7 +282,7 @@ static int write_facts(struct import *m, struct err *e)
 	if (r)
 		return r;
 	facts = json_pack("{s:s, s:s, s:s*, s:s*, s:O*}", "arch",
-			  image_layout_arch(), "source", m->how->ref, "asked",
+			  m->layout.arch, "source", m->how->ref, "asked",
 			  m->asked[0] ? m->asked : NULL, "created",
 			  json_string_value(json_object_get(config, "created")),
 			  "config", json_object_get(config, "config"));
@@ -386,7 +387,7 @@ static int ask(struct import *m, bool *is_known, struct err *e)
 		r = claim(m, m->asked, e);
 	if (r)
 		return r;
-	if (image_fetch_known(&m->store, m->asked, hex)) {
+	if (image_fetch_known(&m->store, m->asked, m->source.arch, hex)) {
 		r = commit(m, hex, false, e);
 		*is_known = !r;
 	}
@@ -409,7 +410,8 @@ static int get(struct import *m, bool *is_known, struct err *e)
 	begin_phase(m, "fetching", 0, show_written);
 	r = image_fetch(&m->tools, &m->source, &m->totals, e);
 	if (!r)
-		r = image_layout_read(m->folder, &m->layout, m->how->warn, e);
+		r = image_layout_read(m->folder, &m->layout, m->source.arch,
+				      m->how->warn, e);
 	return r;
 }
 
@@ -427,6 +429,15 @@ static int work(struct import *m, struct err *e)
 	if (r)
 		return r;
 	if (image_store_has(&m->store, m->layout.hex)) {
+		/* Only one that names none itself can be of two. */
+		if (!image_fetch_is_for(&m->store, m->layout.hex,
+					m->layout.arch))
+			return err_set(e, -EEXIST,
+				       "the store has this image for another "
+				       "architecture, since it names none "
+				       "itself; `mayctl image rm sha256:%.12s` "
+				       "makes room for it",
+				       m->layout.hex);
 		r = commit(m, m->layout.hex, false, e);
 		m->was_there = !r;
 		if (r != -EAGAIN)
@@ -452,6 +463,8 @@ static int begin(struct import *m, struct err *e)
 {
 	int r = image_source_parse(m->how->ref, &m->source, e);
 
+	if (!r)
+		r = image_platform_parse(m->how->platform, m->source.arch, e);
 	if (!r)
 		r = choose_name(m, e);
 	if (!r)
@@ -517,6 +530,23 @@ int image_import(const struct image_import *how, struct image *out,
 	return r;
 }
 
+/* No microVM runs another machine's programs. */
+static int find_own(const char *name, struct image *out, struct err *e)
+{
+	int r = image_find(name, out, e);
+
+	if (r || !strcmp(out->arch, image_platform_host()))
+		return r;
+	r = err_set(e, -ENOEXEC,
+		    "the image %s is for linux/%s, and a microVM runs on the "
+		    "processor that is there, linux/%s; import it for that: "
+		    "mayctl image import REF --platform linux/%s",
+		    name, out->arch, image_platform_host(),
+		    image_platform_host());
+	image_fini(out);
+	return r;
+}
+
 int image_find_or_import(const struct image_import *how, struct image *out,
 			 struct err *e)
 {
@@ -525,10 +555,10 @@ int image_find_or_import(const struct image_import *how, struct image *out,
 	int r;
 
 	if (strncmp(name, "docker://", strlen("docker://")) != 0)
-		return image_find(name, out, e);
+		return find_own(name, out, e);
 	r = image_source_parse(name, &source, e);
 	if (!r && source.name[0])
-		r = image_find(source.name, out, e);
+		r = find_own(source.name, out, e);
 	else if (!r)
 		r = err_set(e, -ENOENT, "%s has no name to find it by", name);
 	return r == -ENOENT && !how->is_local ? image_import(how, out, NULL, e)

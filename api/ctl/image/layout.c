@@ -4,14 +4,15 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/stat.h>
-#include <sys/utsname.h>
 #include <unistd.h>
 
+#include "api/ctl/image/platform.h"
 #include "vmm/base/fd.h"
 
 enum { MANIFEST_MAX = 4 << 20, CONFIG_MAX = 8 << 20 };
@@ -21,15 +22,6 @@ static const char *text_of(const json_t *object, const char *key)
 	const char *text = json_string_value(json_object_get(object, key));
 
 	return text ? text : "";
-}
-
-const char *image_layout_arch(void)
-{
-	struct utsname u;
-
-	if (!uname(&u) && !strcmp(u.machine, "aarch64"))
-		return "arm64";
-	return "amd64";
 }
 
 /* "sha256:HEX" to HEX: it becomes a part of a path. */
@@ -174,44 +166,36 @@ static int read_layers(int folder, const json_t *manifest,
 	return r;
 }
 
-/* Names that builders give, as OCI spells them. */
-static const char *plain_arch(const char *arch)
+/* Builders leave both out at times; linux and what is asked for are meant. */
+static int check_platform(struct image_layout *l, const char *asked,
+			  image_warn *warn, struct err *e)
 {
-	static const char *const same[][2] = {
-		{"x86_64", "amd64"}, {"x86-64", "amd64"},  {"x64", "amd64"},
-		{"amd64", "amd64"},  {"aarch64", "arm64"}, {"arm64", "arm64"},
-	};
-	unsigned i;
+	const char *arch =
+		image_platform_plain(text_of(l->config, "architecture"));
+	const char *os = text_of(l->config, "os");
+	char words[64];
 
-	for (i = 0; i < sizeof(same) / sizeof(same[0]); i++)
-		if (!strcasecmp(arch, same[i][0]))
-			return same[i][1];
-	return arch;
-}
-
-/* Builders leave both out at times; linux and this machine are meant. */
-static int check_platform(const json_t *config, image_warn *warn, struct err *e)
-{
-	const char *arch = plain_arch(text_of(config, "architecture"));
-	const char *os = text_of(config, "os");
-
+	snprintf(l->arch, sizeof(l->arch), "%s", *arch ? arch : asked);
 	if (*os && strcasecmp(os, "linux") != 0)
 		return err_set(e, -ENOEXEC,
 			       "the image is made for %.16s, not for linux",
 			       os);
 	if (!*arch && warn)
-		warn("the image's configuration is odd: it names no "
-		     "architecture; this machine's is taken");
-	if (*arch && strcmp(arch, image_layout_arch()) != 0)
+		warn(strcmp(asked, image_platform_host())
+			     ? "the image's configuration is odd: it names no "
+			       "architecture; that of --platform is taken"
+			     : "the image's configuration is odd: it names no "
+			       "architecture; this machine's is taken");
+	if (*arch && strcmp(arch, asked) != 0)
 		return err_set(e, -ENOEXEC,
-			       "the image is made for %.16s, not for this "
-			       "machine's %s; import one made for it",
-			       arch, image_layout_arch());
+			       "the image is made for linux/%.16s, not for "
+			       "%s; import one made for it",
+			       arch, image_platform_words(asked, words));
 	return 0;
 }
 
-int image_layout_read(int folder, struct image_layout *l, image_warn *warn,
-		      struct err *e)
+int image_layout_read(int folder, struct image_layout *l, const char *arch,
+		      image_warn *warn, struct err *e)
 {
 	json_t *index;
 	json_t *manifest = NULL;
@@ -233,7 +217,7 @@ int image_layout_read(int folder, struct image_layout *l, image_warn *warn,
 		l->config = read_blob(folder,
 				      json_object_get(manifest, "config"),
 				      CONFIG_MAX, "configuration", e);
-		r = l->config ? check_platform(l->config, warn, e) : -EINVAL;
+		r = l->config ? check_platform(l, arch, warn, e) : -EINVAL;
 	}
 	json_decref(manifest);
 	json_decref(index);
@@ -248,66 +232,133 @@ void image_layout_fini(struct image_layout *l)
 
 /* ---- choosing ---------------------------------------------------------- */
 
-/* The variant every machine of an architecture runs. */
-static bool is_base(const char *variant)
-{
-	return !*variant || !strcasecmp(variant, "v1") ||
-	       !strcasecmp(variant, "v8") || !strcmp(variant, "8");
-}
-
-static bool is_for_us(const json_t *item, bool is_any_variant)
-{
-	const json_t *platform = json_object_get(item, "platform");
-
-	return !strcasecmp(text_of(platform, "os"), "linux") &&
-	       !strcmp(plain_arch(text_of(platform, "architecture")),
-		       image_layout_arch()) &&
-	       (is_any_variant || is_base(text_of(platform, "variant")));
-}
-
-static int choose(const json_t *manifests, char hex[IMAGE_HEX_SIZE],
-		  struct err *e)
-{
-	const size_t count = json_array_size(manifests);
-	char others[160] = "";
-	size_t i;
-	size_t at = 0;
-
-	/* First without variants, which this machine might not be. */
-	for (i = 0; i < 2 * count; i++) {
-		const json_t *item = json_array_get(manifests, i % count);
-
-		if (is_for_us(item, i >= count))
-			return read_digest(item, hex, e) ?: 1;
-	}
-	for (i = 0; i < count; i++) {
-		const json_t *platform = json_object_get(
-			json_array_get(manifests, i), "platform");
-		const char *arch = text_of(platform, "architecture");
-
-		/* Attestations are for an architecture "unknown". */
-		if (strcmp(arch, "unknown") != 0 && at + 32 < sizeof(others))
-			at += (size_t)snprintf(others + at, sizeof(others) - at,
-					       "%s%.12s/%.12s", at ? ", " : "",
-					       text_of(platform, "os"), arch);
-	}
-	return err_set(e, -ENOEXEC,
-		       "the image is not made for this machine's linux/%s, "
-		       "but for %s",
-		       image_layout_arch(), at ? others : "nothing");
-}
-
-int image_layout_choose(const char *manifest, size_t len,
+int image_layout_choose(const char *manifest, size_t len, const char *arch,
 			char hex[IMAGE_HEX_SIZE], struct err *e)
 {
 	json_t *json = parse(manifest, len, "manifest", e);
 	const json_t *manifests = json_object_get(json, "manifests");
+	const json_t *item;
 	int r = 0;
 
 	if (!json)
 		return -EINVAL;
-	if (json_is_array(manifests))
-		r = choose(manifests, hex, e);
+	if (json_is_array(manifests)) {
+		item = image_platform_choose(manifests, arch, e);
+		r = item ? read_digest(item, hex, e) ?: 1 : -ENOEXEC;
+	}
 	json_decref(json);
+	return r;
+}
+
+/* The descriptors that a tag means, all of them without one; owned. */
+static json_t *tagged(const json_t *list, const char *tag)
+{
+	json_t *out = json_array();
+	size_t i;
+
+	for (i = 0; i < json_array_size(list); i++) {
+		json_t *item = json_array_get(list, i);
+		const json_t *notes = json_object_get(item, "annotations");
+
+		if (!*tag ||
+		    !strcmp(tag, text_of(notes,
+					 "org.opencontainers.image.ref.name")))
+			json_array_append(out, item);
+	}
+	return out;
+}
+
+/* An index may hold indexes, which are trees as long as digests are. */
+enum { DEPTH_MAX = 4 };
+
+/* Whether there is a platform to choose by. */
+static bool has_platform(const json_t *list)
+{
+	size_t i;
+
+	for (i = 0; i < json_array_size(list); i++)
+		if (json_object_get(json_array_get(list, i), "platform"))
+			return true;
+	return false;
+}
+
+/*
+ * Goes down from the candidates to the manifest of that architecture, which is
+ * in *list then: 1. 0 where there is nothing to choose.
+ */
+static int descend(const char *path, json_t **list, const char *arch,
+		   struct err *e)
+{
+	char hex[IMAGE_HEX_SIZE];
+	char blob[PATH_MAX + 128];
+	bool is_chosen = false;
+	unsigned depth;
+
+	for (depth = 0; depth < DEPTH_MAX; depth++) {
+		const json_t *item = json_array_get(*list, 0);
+		json_t *index;
+
+		if (json_array_size(*list) > 1) {
+			item = image_platform_choose(*list, arch, e);
+			if (!item)
+				return -ENOEXEC;
+			is_chosen = true;
+		}
+		if (!strstr(text_of(item, "mediaType"), "index") &&
+		    !strstr(text_of(item, "mediaType"), "manifest.list")) {
+			json_t *one = json_pack("[O]", item);
+
+			json_decref(*list);
+			*list = one;
+			return one ? is_chosen
+				   : err_set(e, -ENOMEM,
+					     "no memory for an "
+					     "index");
+		}
+		if (read_digest(item, hex, e))
+			return -EINVAL;
+		snprintf(blob, sizeof(blob), "%s/blobs/sha256/%s", path, hex);
+		index = read_json(AT_FDCWD, blob, MANIFEST_MAX, "index", e);
+		if (!index)
+			return -EINVAL;
+		is_chosen = true;
+		json_decref(*list);
+		*list = json_incref(json_object_get(index, "manifests"));
+		json_decref(index);
+		if (!json_array_size(*list))
+			return err_set(e, -EINVAL,
+				       "the image is damaged: its index is "
+				       "empty");
+	}
+	return err_set(e, -EINVAL,
+		       "the image is damaged: its index holds an index %d "
+		       "times over",
+		       DEPTH_MAX);
+}
+
+int image_layout_pick(const char *path, const char *tag, const char *arch,
+		      json_t **out, struct err *e)
+{
+	char name[PATH_MAX + 16];
+	json_t *index;
+	json_t *list;
+	size_t len = 0;
+	char *text;
+	int r;
+
+	*out = NULL;
+	snprintf(name, sizeof(name), "%s/index.json", path);
+	text = image_file_read(AT_FDCWD, name, MANIFEST_MAX, &len);
+	index = text ? json_loadb(text, len, 0, NULL) : NULL;
+	free(text);
+	list = tagged(json_object_get(index, "manifests"), tag);
+	json_decref(index);
+	/* What is wrong with it is for the tool to say. */
+	r = json_array_size(list) == 1 || has_platform(list)
+		    ? descend(path, &list, arch, e)
+		    : 0;
+	if (r == 1)
+		*out = json_incref(json_array_get(list, 0));
+	json_decref(list);
 	return r;
 }

@@ -4,6 +4,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "api/ctl/image/image.h"
 #include "api/ctl/image/store.h"
 #include "api/ctl/image/tool.h"
 
@@ -35,16 +36,17 @@ struct image_layout {
 	char hex[IMAGE_HEX_SIZE]; /* the manifest's digest */
 	struct image_layer layers[IMAGE_LAYERS_MAX];
 	unsigned layer_count;
-	uint64_t size;	/* of all layers */
-	json_t *config; /* owned; the OCI image configuration */
+	uint64_t size;		    /* of all layers */
+	char arch[IMAGE_ARCH_SIZE]; /* as OCI spells it */
+	json_t *config;		    /* owned; the OCI image configuration */
 };
 
 /*
- * Reads it from the import's folder. image_layout_fini() whatever it says;
- * warn may be NULL.
+ * Reads it from the import's folder, and refuses what is for another
+ * architecture. image_layout_fini() whatever it says; warn may be NULL.
  */
-int image_layout_read(int folder, struct image_layout *l, image_warn *warn,
-		      struct err *e);
+int image_layout_read(int folder, struct image_layout *l, const char *arch,
+		      image_warn *warn, struct err *e);
 void image_layout_fini(struct image_layout *l);
 
 /* Where a layer's blob is, from the import's folder. */
@@ -57,23 +59,30 @@ const char *const *image_layer_unpacker(const struct image_layer *layer);
 /* Its kind's media type. */
 const char *image_layer_type(enum image_layer_kind kind);
 
-/* "amd64", "arm64": this machine, as OCI spells it. */
-const char *image_layout_arch(void);
-
 /*
  * Makes an image of one layer in a new layout: the archive is the file `path`
  * in the import's folder, which moves. The same archive makes the same digests
  * every time.
  */
-int image_layout_make(struct image_tools *t, const char *path, struct err *e);
+int image_layout_make(struct image_tools *t, const char *path, const char *arch,
+		      struct err *e);
 
 /*
  * Chooses from a manifest, as a registry gave it: 1 where it is an index, with
- * the digest of the manifest for this machine in hex; 0 where it is a manifest;
- * -ENOEXEC and a sentence where an index has none for this machine.
+ * the digest of the manifest for the architecture in hex; 0 where it is a
+ * manifest; -ENOEXEC and a sentence where an index has none for it.
  */
-int image_layout_choose(const char *manifest, size_t len,
+int image_layout_choose(const char *manifest, size_t len, const char *arch,
 			char hex[IMAGE_HEX_SIZE], struct err *e);
+
+/*
+ * The same for somebody's layout, the folder path: 1 where its index, or one
+ * that is in there, lists several platforms, with the descriptor, owned by the
+ * caller, of the manifest that is for the architecture; 0 where there is
+ * nothing to choose. tag is "" where none is named.
+ */
+int image_layout_pick(const char *path, const char *tag, const char *arch,
+		      json_t **out, struct err *e);
 
 /*
  * The same in steps, for more layers: begin, a blob for each, end. A blob is a
@@ -90,6 +99,13 @@ json_t *image_layout_descriptor(const char *type, const char *hex,
 				uint64_t size);
 int image_layout_end(struct image_tools *t, const char *layout, json_t *config,
 		     json_t *layers, struct err *e);
+
+/*
+ * A layout of one manifest whose blobs are those of the folder path: what
+ * image_layout_pick() has found. Takes the reference.
+ */
+int image_layout_borrow(struct image_tools *t, const char *layout,
+			const char *path, json_t *manifest, struct err *e);
 
 /* The SHA-256 of a file in the import's folder. */
 int image_layout_hash(struct image_tools *t, const char *path,

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -152,7 +153,25 @@ int image_layout_end(struct image_tools *t, const char *layout, json_t *config,
 	return manifest ? add_index(t, layout, manifest, e) : -EIO;
 }
 
-int image_layout_make(struct image_tools *t, const char *path, struct err *e)
+int image_layout_borrow(struct image_tools *t, const char *layout,
+			const char *path, json_t *manifest, struct err *e)
+{
+	char from[PATH_MAX + 8];
+	char to[128];
+	int r;
+
+	snprintf(from, sizeof(from), "%s/blobs", path);
+	snprintf(to, sizeof(to), "%s/blobs", layout);
+	if (!mkdirat(t->folder, layout, 0700) &&
+	    !symlinkat(from, t->folder, to))
+		return add_index(t, layout, manifest, e);
+	r = err_errno(e, "can't make the import's folders");
+	json_decref(manifest);
+	return r;
+}
+
+int image_layout_make(struct image_tools *t, const char *path, const char *arch,
+		      struct err *e)
 {
 	char hex[IMAGE_HEX_SIZE];
 	struct stat st;
@@ -167,9 +186,8 @@ int image_layout_make(struct image_tools *t, const char *path, struct err *e)
 	return image_layout_end(
 		t, IMAGE_LAYOUT,
 		json_pack("{s:s, s:s, s:{}, s:{s:s, s:[o]}}", "architecture",
-			  image_layout_arch(), "os", "linux", "config",
-			  "rootfs", "type", "layers", "diff_ids",
-			  json_sprintf("sha256:%s", hex)),
+			  arch, "os", "linux", "config", "rootfs", "type",
+			  "layers", "diff_ids", json_sprintf("sha256:%s", hex)),
 		json_pack("[o]",
 			  image_layout_descriptor(
 				  "application/vnd.oci.image.layer.v1.tar", hex,

@@ -274,7 +274,7 @@ int image_mend(struct image_tools *t, const struct image_layout *l,
 		return r;
 	}
 	config = json_pack("{s:s, s:s, s:{}, s:{s:s, s:o}}", "architecture",
-			   image_layout_arch(), "os", "linux", "config",
-			   "rootfs", "type", "layers", "diff_ids", m.diff_ids);
+			   l->arch, "os", "linux", "config", "rootfs", "type",
+			   "layers", "diff_ids", m.diff_ids);
 	return image_layout_end(t, IMAGE_LAYOUT_MENDED, config, m.layers, e);
 }

@@ -16,9 +16,10 @@ enum image_source_kind {
 struct image_source {
 	enum image_source_kind kind;
 	char ref[PATH_MAX];
-	char transport[16];  /* "oci", "oci-archive", "docker-archive" */
-	char path[PATH_MAX]; /* absolute */
-	char tag[256];	     /* with its colon; "" for none */
+	char transport[16];	    /* "oci", "oci-archive", "docker-archive" */
+	char path[PATH_MAX];	    /* absolute */
+	char tag[256];		    /* with its colon; "" for none */
+	char arch[IMAGE_ARCH_SIZE]; /* that is asked for; set by who imports */
 	/* What takes the file's compression off, NULL for none. */
 	const char *unpacker;
 	bool is_plain; /* a registry on loopback, where TLS isn't asked for */

@@ -1,5 +1,6 @@
 #include "api/ctl/vm/manifest.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -83,6 +84,14 @@ static const struct field fields[] = {
 	 .flags = FIELD_REQUIRED,
 	 .words = network_words,
 	 FIELD_AT(struct manifest, network)},
+	{.name = "has_console",
+	 .type = FIELD_BOOL,
+	 FIELD_AT(struct manifest, has_console)},
+	{.name = "dns",
+	 .type = FIELD_ARRAY,
+	 .max = VM_SERVERS_MAX,
+	 .element = &vm_server_element,
+	 FIELD_AT(struct manifest, dns)},
 	{.name = "drives",
 	 .type = FIELD_ARRAY,
 	 .flags = FIELD_REQUIRED,
@@ -93,6 +102,17 @@ static const struct field fields[] = {
 
 static const struct field_table table =
 	FIELD_TABLE(MANIFEST_FILE, struct manifest, fields);
+
+void manifest_servers(const struct field_array *dns,
+		      const char *list[VM_SERVERS_MAX + 1])
+{
+	char *const *items = dns->items;
+	uint32_t i;
+
+	for (i = 0; i < dns->count && i < VM_SERVERS_MAX; i++)
+		list[i] = items[i];
+	list[i] = NULL;
+}
 
 bool manifest_is_image(const struct manifest_drive *d)
 {
@@ -162,10 +182,20 @@ static int take_config(struct manifest *m, const struct vm *vm, char **paths,
 	return rc;
 }
 
+static int take_servers(struct manifest *m, const struct field_array *dns,
+			struct err *e)
+{
+	const char *list[VM_SERVERS_MAX + 1];
+
+	manifest_servers(dns, list);
+	return vm_set_servers(&m->dns, list, e);
+}
+
 int manifest_of(struct manifest *m, const struct vm *vm, char **paths,
 		struct err *e)
 {
 	const struct vm_state *s = &vm->state;
+	int rc;
 
 	*m = (struct manifest){
 		.version = MANIFEST_VERSION,
@@ -175,10 +205,12 @@ int manifest_of(struct manifest *m, const struct vm *vm, char **paths,
 		.stop_signal = s->stop_signal ? strdup(s->stop_signal) : NULL,
 		.vcpu_count = s->vcpu_count,
 		.memory_mib = s->memory_mib,
+		.has_console = s->has_console,
 	};
-	if (!m->image || !m->digest)
-		return err_set(e, -ENOMEM, "no memory for a microVM");
-	return take_config(m, vm, paths, e);
+	rc = take_servers(m, &s->dns, e);
+	if (!rc && (!m->image || !m->digest))
+		rc = err_set(e, -ENOMEM, "no memory for a microVM");
+	return rc ? rc : take_config(m, vm, paths, e);
 }
 
 int manifest_write(const struct manifest *m, int dir, bool is_synced,
@@ -237,6 +269,14 @@ static bool is_digest(const char *text)
 	       strspn(text + 7, "0123456789abcdef") == 64;
 }
 
+static bool is_address(const char *text)
+{
+	uint8_t address[sizeof(struct in6_addr)];
+
+	return text && (inet_pton(AF_INET, text, address) == 1 ||
+			inet_pton(AF_INET6, text, address) == 1);
+}
+
 static bool is_printable(const char *text)
 {
 	for (; text && *text; text++)
@@ -269,6 +309,12 @@ static int judge(const struct manifest *m, struct err *e)
 	if (!is_printable(m->image) || !is_printable(m->stop_signal))
 		return err_set(e, -EINVAL,
 			       "it has text that no terminal should see");
+	for (i = 0; i < m->dns.count; i++)
+		if (!is_address(((char *const *)m->dns.items)[i]))
+			return err_set(e, -EINVAL,
+				       "dns[%u] is no address of a name "
+				       "server in numbers",
+				       i);
 	for (i = 0; i < m->drives.count && !rc; i++)
 		rc = judge_drive(m, i, e);
 	return rc;

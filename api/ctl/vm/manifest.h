@@ -49,11 +49,17 @@ struct manifest {
 	uint32_t vcpu_count;
 	uint64_t memory_mib;
 	int network;		   /* enum manifest_network */
+	bool has_console;	   /* the kernel's messages were kept */
+	struct field_array dns;	   /* char *: the name servers of --dns */
 	struct field_array drives; /* struct manifest_drive, vda first */
 };
 
 /* Whether it is the image, which is in the store and not in the folder. */
 bool manifest_is_image(const struct manifest_drive *d);
+
+/* The strings of a dns, which stay its own, as a list that ends with NULL. */
+void manifest_servers(const struct field_array *dns,
+		      const char *list[VM_SERVERS_MAX + 1]);
 
 /* ID.disk. Returns out. */
 const char *manifest_file(const struct manifest_drive *d,

@@ -21,6 +21,7 @@
 #include "api/ctl/base/process.h"
 #include "api/ctl/vm/client.h"
 #include "api/ctl/vm/handed.h"
+#include "api/ctl/vm/monitor_log.h"
 #include "vmm/arch/host/host.h"
 #include "vmm/base/fd.h"
 
@@ -278,6 +279,9 @@ static int open_files(struct hands *h, const struct monitor_plan *plan,
 				 plan->drives[i].is_read_only ? O_RDONLY
 							      : O_RDWR,
 				 FD_REGULAR_OR_BLOCK, "disk", &h->drives[i], e);
+	for (i = 0; i < plan->drive_count && rc >= 0; i++)
+		if (plan->drives[i].name)
+			*plan->drives[i].name = h->drives[i];
 	if (rc >= 0 && plan->tap)
 		rc = handed_open_tap(to, plan->tap, &h->tap, e);
 	if (rc >= 0)
@@ -341,16 +345,21 @@ static json_t *make_load(const struct hands *h, const struct monitor_plan *plan,
 			drives, json_pack("{s:s, s:s}", "drive_id",
 					  monitor_drive_id(plan, i, id),
 					  "path_on_host", h->drives[i].text));
+	json_t *serial = json_object();
+
+	if (plan->has_console)
+		json_object_set_new(serial, "serial_out_path",
+				    json_string(h->console.text));
 	if (plan->tap)
 		json_array_append_new(nets, json_pack("{s:s, s:s}", "iface_id",
 						      "eth0", "host_dev_name",
 						      h->tap.text));
-	return json_pack("{s:s, s:{s:s, s:s}, s:b, s:o, s:o, s:{s:s}, s:{}}",
+	return json_pack("{s:s, s:{s:s, s:s}, s:b, s:o, s:o, s:{s:s}, s:o}",
 			 "snapshot_path", state->text, "mem_backend",
 			 "backend_type", "File", "backend_path", memory->text,
 			 "resume_vm", 1, "drive_overrides", drives,
 			 "network_overrides", nets, "vsock_override",
-			 "uds_path", VSOCK_IN_JAIL, "serial_override");
+			 "uds_path", VSOCK_IN_JAIL, "serial_override", serial);
 }
 
 static int add_saved(struct hands *h, const struct vm *vm,
@@ -482,12 +491,15 @@ int monitor_start(const struct vm *vm, const struct monitor_plan *plan,
 {
 	CLEAN_FD int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	char path[PATH_MAX];
-	CLEAN_FD int log = open_log(vm_path(vm, "monitor.log", path), e);
+	CLEAN_FD int own = -1;
 	struct hands hands = {0};
-	int fds[3] = {null, null, log}, rc;
+	int fds[3] = {null, null, plan->log_fd}, rc;
 
-	if (log < 0)
-		return log;
+	if (!plan->log_fd) {
+		fds[2] = own = open_log(vm_path(vm, MONITOR_LOG_FILE, path), e);
+		if (own < 0)
+			return own;
+	}
 	if (null < 0)
 		return err_errno(e, "can't open /dev/null");
 	rc = hand_over(&hands, vm, plan, e);

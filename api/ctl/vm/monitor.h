@@ -4,6 +4,7 @@
 #include <sys/types.h>
 
 #include "api/ctl/vm/cell.h"
+#include "api/ctl/vm/handed.h"
 #include "api/ctl/vm/vm.h"
 #include "vmm/base/err.h"
 
@@ -16,7 +17,10 @@ enum {
 
 struct monitor_drive {
 	const char *path; /* borrowed */
-	const char *id;	  /* borrowed; the guest's serial, NULL: volumeN */
+	/* Gets the path by which the API of the monitor that was started knows
+	 * it; NULL: nobody asks. */
+	struct handed_name *name;
+	const char *id; /* borrowed; the guest's serial, NULL: volumeN */
 	bool is_read_only;
 };
 
@@ -46,6 +50,7 @@ struct monitor_plan {
 	 */
 	int *order_fd;
 	bool is_bound; /* it ends with the process that starts it */
+	int log_fd;    /* its stderr, borrowed; 0: MONITOR_LOG_FILE itself */
 };
 
 /* The request that loads it, in the microVM's directory. */
@@ -77,7 +82,7 @@ int monitor_configure(const struct vm *vm, const struct monitor_plan *plan,
 
 /*
  * Starts the monitor in its cell, as a child of this process, with all that it
- * needs as descriptors. Its stderr goes to monitor.log. Returns 0 and the pid.
+ * needs as descriptors. Returns 0 and the pid.
  */
 int monitor_start(const struct vm *vm, const struct monitor_plan *plan,
 		  pid_t *pid, struct err *e);

@@ -28,13 +28,13 @@
 #include "api/ctl/base/interrupt.h"
 #include "api/ctl/base/process.h"
 #include "api/ctl/vm/forward.h"
+#include "api/ctl/vm/monitor_log.h"
 #include "api/ctl/vm/network.h"
 #include "api/ctl/vm/orphan.h"
 #include "api/ctl/vm/output_log.h"
 #include "vmm/base/clock.h"
 #include "vmm/base/container.h"
 #include "vmm/base/fd.h"
-#include "vmm/base/printable.h"
 #include "vmm/event/loop.h"
 
 enum { HEIR_TRIES = 100, HEIR_PAUSE_NS = 100000000, ADOPT_MS = 5000 };
@@ -44,12 +44,14 @@ struct shim {
 	struct loop loop;
 	struct loop_watch control;
 	struct loop_watch monitor;
+	struct loop_watch words; /* the monitor's */
 	struct loop_watch signals;
 	struct loop_timer timeout;
 	struct loop_timer start; /* until the guest has called */
 	struct forward forward;
 	struct attach attach; /* of -d */
 	struct output_log output;
+	struct monitor_log log;
 	char vsock[VM_PATH_MAX];
 	int control_fd; /* owned; -1 when mayctl is gone */
 	int monitor_fd; /* owned; a pidfd */
@@ -142,38 +144,31 @@ static void control_ready(struct loop_watch *w, uint32_t events)
 		inherit(s);
 }
 
-/* The last line of the monitor's, as the best reason there is: a stranger's. */
-static void monitor_said(const struct vm *vm, char *out, size_t size)
-{
-	char path[VM_PATH_MAX], words[300], *text = NULL, *line;
-
-	snprintf(out, size, "the monitor ended");
-	if (process_read_file(vm_path(vm, "monitor.log", path), 1 << 20, &text,
-			      NULL))
-		return;
-	for (line = text + strlen(text); line > text && line[-1] == '\n';)
-		*--line = '\0';
-	line = strrchr(text, '\n');
-	line = line ? line + 1 : text;
-	if (printable_copy(line, strlen(line), words, sizeof(words)))
-		snprintf(out, size, "the monitor ended: %s", words);
-	free(text);
-}
-
 static void monitor_ready(struct loop_watch *w, uint32_t events)
 {
 	struct shim *s = container_of(w, struct shim, monitor);
 	struct shim_message m;
-	char text[380];
+	char path[VM_PATH_MAX], text[380];
 
 	(void)events;
 	/* The command's status may have been on its way. */
 	while (s->control_fd >= 0 && !s->has_code &&
 	       recv(s->control_fd, &m, sizeof(m), MSG_PEEK | MSG_DONTWAIT) > 0)
 		control_ready(&s->control, EPOLLIN);
+	(void)monitor_log_drain(&s->log);
 	if (!s->has_code)
-		monitor_said(s->plan->vm, text, sizeof(text));
+		monitor_log_said(vm_path(s->plan->vm, MONITOR_LOG_FILE, path),
+				 text, sizeof(text));
 	finish(s, CTL_FAILED, text);
+}
+
+static void words_ready(struct loop_watch *w, uint32_t events)
+{
+	struct shim *s = container_of(w, struct shim, words);
+
+	(void)events;
+	if (monitor_log_drain(&s->log) == -EPIPE)
+		loop_delete(&s->loop, w);
 }
 
 static void signals_ready(struct loop_watch *w, uint32_t events)
@@ -357,12 +352,7 @@ static void begin_restored(struct shim *s)
  */
 static void let_go(struct shim *s)
 {
-	char path[VM_PATH_MAX];
-	CLEAN_FD int log = open(vm_path(s->plan->vm, "monitor.log", path),
-				O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC,
-				0600);
-
-	process_leave_streams(log);
+	process_leave_streams(s->log.fd);
 	if (chdir("/"))
 		return;
 	prctl(PR_SET_NAME, "mayctl-shim");
@@ -385,11 +375,19 @@ static int watch_signals(struct shim *s, struct err *e)
 static int begin_monitor(struct shim *s, struct err *e)
 {
 	struct vm_state *state = &s->plan->vm->state;
+	struct monitor_plan plan = *s->plan->monitor;
+	char path[VM_PATH_MAX];
 	int rc;
 
+	rc = monitor_log_open(&s->log,
+			      vm_path(s->plan->vm, MONITOR_LOG_FILE, path), e);
+	if (rc)
+		return rc;
+	plan.log_fd = s->log.write_fd;
 	/* The monitor looks after nothing. */
 	(void)fcntl(s->plan->vm->owner_fd, F_SETFD, FD_CLOEXEC);
-	rc = monitor_start(s->plan->vm, s->plan->monitor, &s->pid, e);
+	rc = monitor_start(s->plan->vm, &plan, &s->pid, e);
+	fd_close(&s->log.write_fd);
 	if (rc)
 		return rc;
 	s->monitor_fd = process_open(s->pid);
@@ -463,6 +461,9 @@ static int begin(struct shim *s, struct err *e)
 	s->monitor.ready = monitor_ready;
 	if (!rc)
 		rc = loop_add(&s->loop, &s->monitor, s->monitor_fd, EPOLLIN, e);
+	s->words.ready = words_ready;
+	if (!rc)
+		rc = loop_add(&s->loop, &s->words, s->log.pipe_fd, EPOLLIN, e);
 	s->control.ready = control_ready;
 	if (!rc)
 		rc = loop_add(&s->loop, &s->control, s->control_fd, EPOLLIN, e);
@@ -516,6 +517,8 @@ static void end(struct shim *s)
 	if (!vm->state.is_kept)
 		gone = !vm_remove(vm, NULL);
 	wait_monitor(s);
+	(void)monitor_log_drain(&s->log);
+	monitor_log_close(&s->log);
 	/* Once the folder has gone, another may have its name, and a jail. */
 	cell_remove(gone ? "" : vm->dir, vm->state.uid);
 	/* Where the monitor was in the way until now. */
@@ -548,6 +551,8 @@ static void shim_main(struct shim_plan *plan, int control)
 		.control.fd = -1,
 		.monitor.fd = -1,
 		.signals.fd = -1,
+		.words.fd = -1,
+		.log = {.fd = -1, .pipe_fd = -1, .write_fd = -1},
 		.output = {.fd = -1, .dir_fd = -1},
 	};
 	struct err e = {0};

@@ -70,6 +70,13 @@ static const struct field port_element = {
 	.size = sizeof(struct vm_port),
 };
 
+const struct field vm_server_element = {
+	.name = "a name server",
+	.type = FIELD_STRING,
+	.max = VM_ADDRESS_MAX,
+	.size = sizeof(char *),
+};
+
 #define TEXT(label, member)    \
 	{.name = (label),      \
 	 .type = FIELD_STRING, \
@@ -118,6 +125,12 @@ static const struct field state_fields[] = {
 	NUMBER("memory_mib", memory_mib),
 	FLAG("is_kept", is_kept),
 	FLAG("is_detached", is_detached),
+	FLAG("has_console", has_console),
+	{.name = "dns",
+	 .type = FIELD_ARRAY,
+	 .element = &vm_server_element,
+	 .max = VM_SERVERS_MAX,
+	 FIELD_AT(struct vm_state, dns)},
 	{.name = "ports",
 	 .type = FIELD_ARRAY,
 	 .element = &port_element,
@@ -507,6 +520,20 @@ json_t *vm_dump(const struct vm *vm)
 		json_object_set_new(json, "status",
 				    json_string(vm_status_word(vm_status(vm))));
 	return json;
+}
+
+int vm_set_servers(struct field_array *dns, const char *const *list,
+		   struct err *e)
+{
+	char **items = calloc(VM_SERVERS_MAX, sizeof(*items));
+
+	*dns = (struct field_array){.items = items};
+	for (; items && list && *list && dns->count < VM_SERVERS_MAX; list++) {
+		items[dns->count] = strdup(*list);
+		if (!items[dns->count++])
+			items = NULL;
+	}
+	return items ? 0 : err_set(e, -ENOMEM, "no memory for name servers");
 }
 
 void vm_fini(struct vm *vm)

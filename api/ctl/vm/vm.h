@@ -20,6 +20,7 @@
  *	api.sock        the monitor's API
  *	vsock.sock      the guest's ports
  *	monitor.log     what the monitor and the shim had to complain of
+ *			(monitor_log.h)
  *
  * That is memory, mostly. What may be large is in a directory of its id on the
  * disk (place.h):
@@ -46,6 +47,8 @@ enum {
 	VM_ID_SIZE = 65,
 	VM_PATH_MAX = 108,
 	VM_PORTS_MAX = 64,
+	VM_SERVERS_MAX = 32,
+	VM_ADDRESS_MAX = 45, /* the longest of IPv6 */
 	/* That a monitor has interrupts for: the image's disk, vsock, the
 	 * network's, and what is left for volumes. */
 	VM_DEVICES_MAX = 19,
@@ -89,7 +92,9 @@ struct vm_state {
 	char *limits; /* what its cgroups limit: "memory cpu pids" */
 	bool is_kept; /* not --rm: the directory stays when it has ended */
 	bool is_detached;
+	bool has_console;	  /* the kernel's messages are kept */
 	struct field_array ports; /* struct vm_port */
+	struct field_array dns;	  /* char *: the name servers of --dns */
 };
 
 struct vm {
@@ -200,6 +205,13 @@ int vm_remove(const struct vm *vm, struct err *e);
  * the owner.
  */
 void vm_forget(const struct vm *vm);
+
+/* An element of dns, here and in what is saved. */
+extern const struct field vm_server_element;
+
+/* Makes a dns of a list that ends with NULL; of none it is none. */
+int vm_set_servers(struct field_array *dns, const char *const *list,
+		   struct err *e);
 
 /* Frees the strings. Accepts a zeroed struct. */
 void vm_fini(struct vm *vm);

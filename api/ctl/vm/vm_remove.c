@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "api/ctl/base/tree.h"
+#include "api/ctl/vm/monitor_log.h"
 #include "api/ctl/vm/vm.h"
 
 /* Empties a directory of ours, but for what is kept. */
@@ -33,7 +34,7 @@ static int remove_files(const char *path, const char *const *kept,
 void vm_forget(const struct vm *vm)
 {
 	static const char *const kept[] = {VM_STATE_FILE, "config.json",
-					   "monitor.log", NULL};
+					   MONITOR_LOG_FILE, NULL};
 	static const char *const on_disk[] = {"console.log", "output",
 					      "output.1", NULL};
 

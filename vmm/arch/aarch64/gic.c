@@ -116,6 +116,12 @@ void gic_close(struct gic *g)
 	fd_close(&g->fd);
 }
 
+/* Where the registers of a vCPU begin, of whatever group they are. */
+static uint64_t place_of(uint32_t cpu)
+{
+	return (uint64_t)gic_affinity(cpu) << KVM_DEV_ARM_VGIC_V3_MPIDR_SHIFT;
+}
+
 /* One register of 32 bits. */
 static void move(const struct gic *g, struct visitor *v, uint32_t group,
 		 uint64_t attr, uint32_t *value)
@@ -168,14 +174,13 @@ static void visit_rows(const struct gic *g, struct visitor *v, uint32_t group,
 }
 
 /* Of the lines of 32 interrupts, which are high. */
-static void visit_levels(const struct gic *g, struct visitor *v,
-			 uint64_t affinity, uint32_t first)
+static void visit_levels(const struct gic *g, struct visitor *v, uint64_t base,
+			 uint32_t first)
 {
 	const uint64_t info = (uint64_t)VGIC_LEVEL_INFO_LINE_LEVEL
 			      << KVM_DEV_ARM_VGIC_LINE_LEVEL_INFO_SHIFT;
 
-	visit_one(g, v, KVM_DEV_ARM_VGIC_GRP_LEVEL_INFO,
-		  affinity << KVM_DEV_ARM_VGIC_V3_MPIDR_SHIFT | info | first);
+	visit_one(g, v, KVM_DEV_ARM_VGIC_GRP_LEVEL_INFO, base | info | first);
 }
 
 static void visit_distributor(const struct gic *g, struct visitor *v)
@@ -202,13 +207,11 @@ bool gic_serves_timer(const struct gic *g, uint32_t cpu)
 {
 	const uint32_t timers = PPI_BIT(LAYOUT_PPI_TIMER_PHYSICAL) |
 				PPI_BIT(LAYOUT_PPI_TIMER_VIRTUAL);
-	const uint64_t base = (uint64_t)gic_affinity(cpu)
-			      << KVM_DEV_ARM_VGIC_V3_MPIDR_SHIFT;
 	uint32_t active = 0;
 
 	return !attr_ioctl(g, KVM_GET_DEVICE_ATTR,
 			   KVM_DEV_ARM_VGIC_GRP_REDIST_REGS,
-			   base + SGI_PAGE + ISACTIVER, &active) &&
+			   place_of(cpu) + SGI_PAGE + ISACTIVER, &active) &&
 	       active & timers;
 }
 
@@ -216,21 +219,18 @@ static void visit_redistributor(const struct gic *g, struct visitor *v,
 				uint32_t cpu)
 {
 	const uint32_t group = KVM_DEV_ARM_VGIC_GRP_REDIST_REGS;
-	const uint64_t affinity = gic_affinity(cpu);
-	const uint64_t base = affinity << KVM_DEV_ARM_VGIC_V3_MPIDR_SHIFT;
+	const uint64_t base = place_of(cpu);
 
 	visit_one(g, v, group, base + CTLR);
 	visit_one(g, v, group, base + WAKER);
 	visit_rows(g, v, group, base + SGI_PAGE, 0, LAYOUT_INTID_SPI);
-	visit_levels(g, v, affinity, 0);
+	visit_levels(g, v, base, 0);
 }
 
 static uint64_t visit_icc(const struct gic *g, struct visitor *v, uint32_t cpu,
 			  uint32_t name)
 {
-	const uint64_t attr = (uint64_t)gic_affinity(cpu)
-				      << KVM_DEV_ARM_VGIC_V3_MPIDR_SHIFT |
-			      name;
+	const uint64_t attr = place_of(cpu) | name;
 	const uint32_t group = KVM_DEV_ARM_VGIC_GRP_CPU_SYSREGS;
 	uint64_t value = 0;
 
