@@ -115,12 +115,12 @@ CTL_IMAGE    := archive config entry fetch image import layout layout_make mend 
 CTL_VM       := cell cell_clone cgroups client disk end folder forward handed link manifest moment \
 	monitor monitor_log nat network orphan output_log place resolver saving seal shim still sweep uids vm \
 	vm_process vm_remove volume warm warm_make
-CTL_SERVE    := call client front function head histogram instance lane leftover listener \
-	maker message page serve text
+CTL_SERVE    := call cgi client front function head histogram instance lane leftover listener \
+	maker message page reload roster serve stdio text
 CTL_BENCH    := axis bench block boot calls clone compare container density disk fork guest host jailed machine \
 	net page parts past peer phases plot program report reset restore result rival rounds spawn start stats \
 	vsock wire work
-CTL_COMMANDS := main bench complain api boot cp cp_place docker env exec foreground \
+CTL_COMMANDS := main bench complain api boot cp cp_place docker env exec foreground functions functions_file \
 	image jail logs ps run run_disks run_mounts run_options run_plan \
 	run_steps run_warm restore restored serve show snapshot stop values
 CTL_CONTAINERD := main event host machine method metrics packer process resources rootfs \
@@ -529,8 +529,10 @@ EXTRA_process := tests/unit/own_dir $(addprefix api/ctl/,containerd/process cont
 	$(EXTRA_spec) $(EXTRA_session) $(TTRPC_PARTS)
 SERVE_HTTP := $(addprefix api/ctl/serve/,head lane message)
 EXTRA_message := $(SERVE_HTTP)
+EXTRA_cgi := $(SERVE_HTTP) api/ctl/serve/cgi
 # Before the library, which has functions of the same names for the API.
 LINK_message = -Wl,-u,http_parser_execute $(HTTP_LIB)
+LINK_cgi = $(LINK_message)
 FUZZ_LINK_message = $(LINK_message)
 FUZZ_EXTRA_message := $(SERVE_HTTP)
 EXTRA_image_tar := api/ctl/image/tar api/ctl/image/entry api/ctl/base/tar

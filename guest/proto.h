@@ -346,9 +346,9 @@ enum proto_process_flags {
 	PROTO_READ_ONLY = 1 << 5,   /* the root */
 	PROTO_UNMASKED = 1 << 6,    /* all of /proc and /sys, writable */
 	PROTO_OWN_NETWORK = 1 << 7, /* nothing but its own lo */
-	/* PID 1 is a small init, which starts the command, passes signals on
-	 * to it, reaps, and ends as the command does. */
+	/* PID 1 is an init: passes signals on, reaps, ends as the command. */
 	PROTO_INIT = 1 << 8,
+	PROTO_IDLE = 1 << 9, /* no command: PID 1 waits for a signal */
 };
 
 /*

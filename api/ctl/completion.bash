@@ -7,7 +7,7 @@ _mayctl() {
 
 	if [ "$COMP_CWORD" = 1 ]; then
 		words='api status boot bench jail run exec cp ps inspect logs stop kill rm snapshot restore clone fork mark reset serve image --help --version'
-	elif [[ $before =~ ^--(kernel|initrd|drive|monitor|socket|volume|env-file|snapshot-key|html|qemu|firecracker|cloud-hypervisor|kvmtool|crun|runc|qemu-kernel|firecracker-kernel)$ ]]; then
+	elif [[ $before =~ ^--(kernel|initrd|drive|monitor|socket|volume|env-file|config|snapshot-key|html|qemu|firecracker|cloud-hypervisor|kvmtool|crun|runc|qemu-kernel|firecracker-kernel)$ ]]; then
 		mapfile -t COMPREPLY < <(compgen -f -- "$word")
 		return
 	elif [[ $before =~ ^--(chroot-base-dir|output)$ ]]; then
@@ -37,12 +37,12 @@ _mayctl() {
 		boot:*) words='--kernel --initrd --drive --cpus --memory --args --monitor --no-jail' ;;
 		bench:*) words='all compare boot start restore clone fork reset run api block net vsock density jail --rounds --seconds --count --load --drive --prepare --json --csv --html --no-history --quiet --qemu --firecracker --cloud-hypervisor --kvmtool --crun --runc --qemu-kernel --firecracker-kernel' ;;
 		run:*)
-			words='--interactive --tty --detach --rm --name --hostname --env --env-file --workdir --user --entrypoint --init --stop-signal --volume --mount --tmpfs --disk --shm-size --read-only --publish --publish-all --net --network --dns --dns-search --dns-option --add-host --cpus --memory --ulimit --cap-add --cap-drop --security-opt --pull --quiet --platform --restart --no-healthcheck --timeout --start-timeout --kernel --console --no-jail --timing --cold'
+			words='--interactive --tty --detach --rm --name --hostname --env --env-file --workdir --user --entrypoint --init --idle --stop-signal --volume --mount --tmpfs --disk --shm-size --read-only --publish --publish-all --net --network --dns --dns-search --dns-option --add-host --cpus --memory --ulimit --cap-add --cap-drop --security-opt --pull --quiet --platform --restart --no-healthcheck --timeout --start-timeout --kernel --console --no-jail --timing --cold'
 			[[ $word == -* ]] || words=$(mayctl image ls 2>/dev/null | awk 'NR > 1 { print $1 }')
 			;;
 		ps:*) words='--all --quiet --no-trunc --json' ;;
 		serve:*)
-			words='--listen --mode --port --max --spare --queue --wait --timeout --start-timeout --drain --memory --cpus --net --no-log --no-jail'
+			words='--config --check --listen --mode --port --stdio --type --max --spare --queue --wait --timeout --start-timeout --drain --memory --cpus --net --no-log --no-jail'
 			;;
 		restore:*)
 			words='--name --count --hostname --rm --publish --net --network --timeout --snapshot-key --no-jail --timing'

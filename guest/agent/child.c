@@ -167,8 +167,8 @@ struct process *child_start(struct session *s, struct spawn *sp,
 			child_enter(sp, root);
 		else
 			child_join(sp);
-		if (sp->is_init && sp->flags & PROTO_INIT)
-			init_fork(sp);
+		if (sp->is_init)
+			init_begin(sp);
 		spawn_exec(sp);
 	}
 	for (int i = 0; i < 3; i++)

@@ -4,6 +4,8 @@
  */
 #include "guest/agent/init.h"
 
+#include "guest/proto.h"
+
 #include <errno.h>
 #include <linux/capability.h>
 #include <signal.h>
@@ -29,6 +31,18 @@ static int reap(pid_t command)
 	return status;
 }
 
+/* Whatever comes from now on waits, even before there is a command: what is
+ * blocked is not lost to a PID 1. */
+static sigset_t hold_signals(void)
+{
+	sigset_t all;
+
+	sigfillset(&all);
+	sigprocmask(SIG_BLOCK, &all, NULL);
+	return all;
+}
+
+/* command 0: there is none. */
 static _Noreturn void init_be(pid_t command, const sigset_t *all)
 {
 	const uint64_t kill_only = 1ULL << CAP_KILL;
@@ -44,24 +58,37 @@ static _Noreturn void init_be(pid_t command, const sigset_t *all)
 
 		if (signal == SIGCHLD)
 			status = reap(command);
-		else if (signal > 0)
+		else if (signal > 0 && command)
 			kill(command, signal);
+		else if (signal > 0)
+			status = 128 + signal;
 	}
 	_exit(status);
 }
 
-void init_fork(const struct spawn *sp)
+static void init_fork(const struct spawn *sp)
 {
-	sigset_t all;
-	pid_t pid;
+	const sigset_t all = hold_signals();
+	const pid_t pid = fork();
 
-	/* Whatever comes from now on waits, even before there is a command:
-	 * what is blocked is not lost to a PID 1. */
-	sigfillset(&all);
-	sigprocmask(SIG_BLOCK, &all, NULL);
-	pid = fork();
 	if (pid < 0)
 		spawn_fail(sp, FAILED, errno, "cannot make the init");
 	if (pid)
 		init_be(pid, &all);
+}
+
+static _Noreturn void init_idle(void)
+{
+	const sigset_t all = hold_signals();
+
+	setsid();
+	init_be(0, &all);
+}
+
+void init_begin(const struct spawn *sp)
+{
+	if (sp->flags & PROTO_IDLE)
+		init_idle();
+	if (sp->flags & PROTO_INIT)
+		init_fork(sp);
 }

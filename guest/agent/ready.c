@@ -111,8 +111,7 @@ static _Noreturn void become(const struct order *o, const int fds[static FDS],
 	sp.hostname = c.hostname;
 	close(CONTROL);
 	root_finish(&sp, &root);
-	if (sp.flags & PROTO_INIT)
-		init_fork(&sp);
+	init_begin(&sp);
 	spawn_exec(&sp);
 }
 

@@ -349,6 +349,23 @@ def t_init():
     same(once("init", "tty; [ -t 1 ] && cat /dev/null", flags=p.INIT | p.TTY)[1].strip(), b"/dev/pts/0")
 
 
+def t_idle():
+    """A container without a command: EXECs come, orphans are reaped, a signal ends it."""
+    with open_session() as s:
+        s.send(p.run("idle", ["nosuch"], env=["COLOUR=red"], flags=p.IDLE | p.DETACH))
+        s.expect(p.STARTED)
+    with open_session() as s:
+        same(s.run(p.execute("idle", ["/bin/sh", "-c", "cat /proc/1/comm; echo $$ $PPID $COLOUR $METHOD; cat; exit 9"],
+                             env=["METHOD=POST"], flags=p.INPUT), stdin=b"in"), (9, b"init\n2 0 red POST\nin", b""))
+        same(s.run(p.execute("idle", ["/bin/sh", "-c", "(sleep 0.2 & exec true); sleep 0.6; ps -o stat | grep -c Z"]))[1], b"0\n")
+        refused(lambda: s.run(p.execute("idle", ["nosuch"])), 127, "nosuch")
+    with open_session() as s:
+        s.ask(p.frame(p.KILL, struct.pack("<I", 15) + p.text("idle")))
+        s.send(p.frame(p.WAIT, p.text("idle")))
+        same(struct.unpack("<II", s.expect(p.EXITED))[0], 143)
+        s.ask(p.frame(p.REMOVE, struct.pack("<I", 0) + p.text("idle")))
+
+
 def t_ready():
     """PREPARE, and then a RUN: as one without, to the byte; and where it does not fit, all the same."""
     def prepare(name="ready", image=IMAGE):
@@ -1227,6 +1244,7 @@ TESTS = [
     ("users, groups, capabilities, no_new_privs", t_users),
     ("standard streams belong to the user", t_stdio_owner),
     ("a small init", t_init),
+    ("a container without a command", t_idle),
     ("what was prepared is as what was not", t_ready),
     ("limits, the size of /dev/shm, capabilities that EXEC inherits", t_limits),
     ("a control group: its limits, what it uses, its kills", t_group),

@@ -108,6 +108,8 @@ static const struct {
 	{"run --no-such image", "no option '--no-such'"},
 	{"run --name _x image", "no name of a microVM"},
 	{"run --rm=maybe image", "is on or off"},
+	{"run --idle -i image", "no command"},
+	{"run --idle -t image", "`mayctl exec`"},
 	{"run --cpus 0 image", "--cpus"},
 	{"run --cpus 33 image", "--cpus"},
 	{"run --cpus 1x image", "--cpus"},

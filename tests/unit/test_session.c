@@ -27,10 +27,7 @@ static const char *const argv[] = {"sh", "-c", "true", NULL};
 static const char *const env[] = {"A=1", NULL};
 
 static const struct session_plan plan = {
-	.kind = SESSION_EXEC,
-	.argv = argv,
-	.env = env,
-};
+	.kind = SESSION_EXEC, .argv = argv, .env = env};
 
 static int setup(void **state)
 {
@@ -164,8 +161,9 @@ static void get_mount(uint32_t flags, uint32_t mode, uint64_t bytes,
 static void get_run(uint64_t capabilities)
 {
 	get_frame(PROTO_RUN);
-	assert_int_equal(get_number(),
-			 PROTO_INIT | PROTO_READ_ONLY | PROTO_NO_NEW_PRIVS);
+	assert_int_equal(get_number(), PROTO_INIT | PROTO_IDLE |
+					       PROTO_READ_ONLY |
+					       PROTO_NO_NEW_PRIVS);
 	get_number(); /* rows and columns */
 	assert_int_equal(get_long(), capabilities);
 	assert_int_equal(get_long(), 0);
@@ -259,6 +257,7 @@ static void runs_with_all_there_is(void **state)
 		.cap_drop = UINT64_MAX,
 		.shm_bytes = 4096,
 		.has_init = true,
+		.is_idle = true,
 		.is_read_only = true,
 		.has_upper = true,
 		.has_no_new_privs = true,

@@ -87,6 +87,7 @@ struct session_plan {
 	uint64_t cap_add, cap_drop;
 	uint64_t shm_bytes; /* 0: half of memory */
 	bool has_init;	    /* a small one is PID 1 */
+	bool is_idle;	    /* and argv is not started: EXECs come */
 	bool is_read_only;  /* the root */
 	bool has_upper;	    /* a disk for what containers write */
 	bool has_no_new_privs;

@@ -206,6 +206,7 @@ static void put_process(struct payload *p, const struct session_plan *plan)
 			    (plan->is_detached ? PROTO_DETACH : 0u) |
 			    (plan->has_no_new_privs ? PROTO_NO_NEW_PRIVS : 0u) |
 			    (plan->has_init ? PROTO_INIT : 0u) |
+			    (plan->is_idle ? PROTO_IDLE : 0u) |
 			    (plan->is_read_only ? PROTO_READ_ONLY : 0u));
 	if (plan->has_tty) {
 		proto_put16(&process.rows, plan->size.rows);

@@ -393,6 +393,7 @@ static const struct arg table[] = {
 	 AT(dns_options)},
 	{"add-host", "NAME:ADDRESS", take_host},
 	{"init", AT(has_init)},
+	{"idle", AT(is_idle)},
 	{"ulimit", "NAME=SOFT[:HARD]", take_limit},
 	{"cap-add", "CAPABILITY", take_capability, AT(cap_add)},
 	{"cap-drop", "CAPABILITY", take_capability, AT(cap_drop)},
@@ -426,6 +427,10 @@ static int judge(const struct run_options *o, struct err *e)
 		return err_set(e, -EINVAL,
 			       "-w takes a path from / on, not '%s'",
 			       o->workdir);
+	if (o->is_idle && (o->has_tty || o->is_interactive))
+		return err_set(e, -EINVAL,
+			       "--idle starts no command that -i or -t could "
+			       "be for; give them to `mayctl exec`");
 	return run_judge_mounts(o, e);
 }
 

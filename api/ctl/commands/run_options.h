@@ -39,6 +39,7 @@ struct run_options {
 	bool has_no_jail;
 	bool is_read_only; /* the root */
 	bool has_init;	   /* before the command */
+	bool is_idle;	   /* there is no command but those of exec */
 	bool has_no_new_privs;
 	bool publishes_all;	 /* ports that the image exposes */
 	bool is_quiet;		 /* no progress of an import */

@@ -107,6 +107,7 @@ static void add_options(struct session_plan *s, const struct run_options *o)
 	s->cap_drop = o->cap_drop;
 	s->shm_bytes = o->shm_bytes;
 	s->has_init = o->has_init;
+	s->is_idle = o->is_idle;
 	s->is_read_only = o->is_read_only;
 	s->has_no_new_privs = o->has_no_new_privs;
 }

@@ -2,24 +2,25 @@
 #include <errno.h>
 #include <stddef.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "api/ctl/commands/ctl.h"
+#include "api/ctl/commands/functions_file.h"
 #include "api/ctl/commands/values.h"
-#include "api/ctl/image/image.h"
-#include "api/ctl/serve/front.h"
 #include "api/ctl/serve/serve.h"
+#include "vmm/base/fd.h"
+#include "vmm/base/log.h"
 
-struct words {
-	const char *listen, *max, *spare, *queue, *mode, *port;
-	const char *wait, *timeout, *start_timeout, *drain;
-	bool has_no_log;
-	struct serve_plan plan;
-	struct serve_image images[FRONT_FUNCTIONS_MAX];
-	char memory[24], cpus[8];
-};
+static struct words {
+	const char *listen, *max, *spare, *queue, *port, *drain;
+	const char *wait, *timeout, *start_timeout, *config;
+	bool has_no_log, is_check;
+	struct function_plan like; /* what all functions have in common */
+	struct functions functions;
+	uint64_t drain_ms;
+	int word_count; /* of the command line */
+} serving;
 
 static int take_memory(const struct args *a, void *into, struct err *e)
 {
@@ -27,8 +28,8 @@ static int take_memory(const struct args *a, void *into, struct err *e)
 	uint64_t mib = 0;
 	const int rc = value_memory(a->value, &mib, e);
 
-	snprintf(w->memory, sizeof(w->memory), "%llum",
-		 (unsigned long long)mib);
+	snprintf(w->like.options.memory, sizeof(w->like.options.memory),
+		 "%llum", (unsigned long long)mib);
 	return rc;
 }
 
@@ -38,31 +39,42 @@ static int take_cpus(const struct args *a, void *into, struct err *e)
 	unsigned count = 0;
 	const int rc = value_cpus(a->value, &count, e);
 
-	snprintf(w->cpus, sizeof(w->cpus), "%u", count);
+	snprintf(w->like.options.cpus, sizeof(w->like.options.cpus), "%u",
+		 count);
 	return rc;
 }
 
-/* A tap can't be several microVMs'. */
 static int take_net(const struct args *a, void *into, struct err *e)
 {
-	struct words *w = into;
+	return functions_net(a->value, ((struct words *)into)->like.options.net,
+			     e);
+}
 
-	if (strcmp(a->value, "none") != 0 && strcmp(a->value, "nat") != 0)
-		return err_set(e, -EINVAL, "--net is none or nat, not '%s'",
-			       a->value);
-	w->plan.options.net = a->value;
-	return 0;
+static int take_mode(const struct args *a, void *into, struct err *e)
+{
+	return functions_mode(a->value,
+			      &((struct words *)into)->like.options.mode, e);
+}
+
+static int take_type(const struct args *a, void *into, struct err *e)
+{
+	return functions_type(a->value,
+			      ((struct words *)into)->like.options.type, e);
 }
 
 #define AT(member) .offset = offsetof(struct words, member)
 
 static const struct arg table[] = {
+	{"config", "FILE", AT(config)},
+	{"check", AT(is_check)},
 	{"listen", "ADDRESS", AT(listen)},
-	{"mode", "MODE", AT(mode)},
+	{"mode", "MODE", take_mode},
 	{"max", "N", AT(max)},
 	{"spare", "N", AT(spare)},
 	{"queue", "N", AT(queue)},
 	{"port", "PORT", AT(port)},
+	{"stdio", AT(like.is_stdio)},
+	{"type", "TYPE", take_type},
 	{"memory", "SIZE", take_memory, .letter = 'm'},
 	{"cpus", "N", take_cpus},
 	{"net", "NET", take_net},
@@ -71,7 +83,7 @@ static const struct arg table[] = {
 	{"start-timeout", "TIME", AT(start_timeout)},
 	{"drain", "TIME", AT(drain)},
 	{"no-log", AT(has_no_log)},
-	{"no-jail", AT(plan.options.has_no_jail)},
+	{"no-jail", AT(like.options.has_no_jail)},
 };
 
 /* ---- what it says ------------------------------------------------------- */
@@ -91,25 +103,9 @@ static int read_count(const char *option, const char *text, uint64_t least,
 	return 0;
 }
 
-static int read_mode(struct words *w, struct err *e)
-{
-	static const char *const modes[] = {"cold", "clone", "reset"};
-	unsigned i;
-
-	for (i = 0; w->mode && i < 3; i++)
-		if (!strcmp(w->mode, modes[i])) {
-			w->plan.options.mode = (enum function_mode)i;
-			return 0;
-		}
-	return w->mode ? err_set(e, -EINVAL,
-				 "--mode is cold, clone or reset, not '%s'",
-				 w->mode)
-		       : 0;
-}
-
 static int read_times(struct words *w, struct err *e)
 {
-	struct function_options *o = &w->plan.options;
+	struct function_options *o = &w->like.options;
 	const struct {
 		const char *text;
 		uint64_t *ms;
@@ -117,7 +113,7 @@ static int read_times(struct words *w, struct err *e)
 		{w->wait, &o->wait_ms},
 		{w->timeout, &o->timeout_ms},
 		{w->start_timeout, &o->start_ms},
-		{w->drain, &w->plan.drain_ms},
+		{w->drain, &w->drain_ms},
 	};
 	unsigned i;
 	int rc = 0;
@@ -130,111 +126,144 @@ static int read_times(struct words *w, struct err *e)
 
 static int judge(struct words *w, struct err *e)
 {
-	struct function_options *o = &w->plan.options;
-	int rc = read_mode(w, e);
+	struct function_options *o = &w->like.options;
+	unsigned port = 0;
+	int rc = read_times(w, e);
 
-	o->spare = o->mode != FUNCTION_COLD;
-	rc = rc ? rc : read_times(w, e);
-	rc = rc ? rc : read_count("max", w->max, 1, 10000, &o->max, e);
-	rc = rc ? rc : read_count("spare", w->spare, 0, 10000, &o->spare, e);
-	rc = rc ? rc : read_count("queue", w->queue, 0, 100000, &o->queue, e);
-	if (!rc && o->spare > o->max)
-		return err_set(e, -EINVAL, "--spare is at most --max, %u",
-			       o->max);
-	if (!rc && !w->plan.image_count)
-		return err_set(e, -EINVAL,
-			       "give functions as NAME=IMAGE, such as "
-			       "hello=registry.example/hello:1");
-	return rc;
+	rc = rc ? rc : read_count("max", w->max, 1, FUNCTION_MOST, &o->max, e);
+	rc = rc ? rc
+		: read_count("spare", w->spare, 0, FUNCTION_MOST, &o->spare, e);
+	rc = rc ? rc
+		: read_count("queue", w->queue, 0, FUNCTION_QUEUE_MOST,
+			     &o->queue, e);
+	rc = rc ? rc : read_count("port", w->port, 1, UINT16_MAX, &port, e);
+	w->like.port = (uint16_t)port;
+	functions_settle(o, w->spare);
+	if (!rc && w->like.is_stdio && port)
+		return err_set(
+			e, -EINVAL,
+			"--port is of a server, and --stdio of a program "
+			"that is none; leave one of them out");
+	return rc ? rc : functions_judge(o, e);
 }
 
 /* "NAME=IMAGE" */
 static int add_function(struct words *w, const char *word, struct err *e)
 {
-	struct serve_image *i = &w->images[w->plan.image_count];
+	char name[FUNCTION_NAME_MAX + 2] = "";
 	const char *equals = strchr(word, '=');
-	unsigned n;
 
-	if (w->plan.image_count == FRONT_FUNCTIONS_MAX)
-		return err_set(e, -E2BIG, "at most %d functions",
-			       FRONT_FUNCTIONS_MAX);
-	*i = (struct serve_image){0};
-	if (equals && (size_t)(equals - word) < sizeof(i->name))
-		memcpy(i->name, word, (size_t)(equals - word));
-	if (!equals || !equals[1] || !function_is_name(i->name))
+	if (equals && (size_t)(equals - word) < sizeof(name))
+		memcpy(name, word, (size_t)(equals - word));
+	if (!equals || !equals[1] || !function_is_name(name))
 		return err_set(e, -EINVAL,
 			       "'%s' is not NAME=IMAGE, with a name of at most "
 			       "%d letters, digits, - and _",
 			       word, FUNCTION_NAME_MAX);
-	if (!strcmp(i->name, "metrics"))
-		return err_set(e, -EINVAL,
-			       "/metrics is the host's own; call the function "
-			       "something else");
-	for (n = 0; n < w->plan.image_count; n++)
-		if (!strcmp(w->images[n].name, i->name))
-			return err_set(e, -EEXIST, "there are two functions %s",
-				       i->name);
-	i->image = equals + 1;
-	w->plan.image_count++;
-	return 0;
+	return functions_add(&w->functions, &w->like, name, equals + 1, e);
 }
 
+static int add_functions(struct words *w, char *const *words, unsigned count,
+			 struct err *e)
+{
+	unsigned i;
+	int rc = 0;
+
+	if (count && w->config)
+		return err_set(e, -EINVAL,
+			       "functions are in the file of --config or said "
+			       "as NAME=IMAGE, not both");
+	/* A reload says them again, and one more. */
+	if (w->config && w->word_count >= MAKER_WORDS_MAX)
+		return err_set(e, -E2BIG, "that is more than %d words",
+			       MAKER_WORDS_MAX);
+	if (!count && !w->config)
+		return err_set(e, -EINVAL,
+			       "give functions as NAME=IMAGE, such as "
+			       "hello=registry.example/hello:1, or a file of "
+			       "them by --config");
+	for (i = 0; i < count && !rc; i++)
+		rc = add_function(w, words[i], e);
+	return rc;
+}
+
+/* Options count for all functions, wherever they stand among them. */
 static int parse(struct words *w, struct args *a, struct err *e)
 {
 	enum args_found found;
+	unsigned count = 0;
 	int rc = 0;
 
 	while (!rc &&
 	       ((found = args_next(a)) == ARGS_OPTION || found == ARGS_WORD))
-		rc = found == ARGS_WORD ? add_function(w, a->word, e)
-					: args_set(a, w, e);
+		if (found == ARGS_WORD)
+			a->argv[1 + count++] = a->word;
+		else
+			rc = args_set(a, w, e);
 	if (!rc && found != ARGS_END) {
 		ctl_complain_of(a);
 		return -EINVAL;
 	}
 	rc = rc ? rc : judge(w, e);
+	rc = rc ? rc : add_functions(w, a->argv + 1, count, e);
 	if (rc)
 		ctl_complain("serve: %s", e->text);
 	return rc;
 }
 
-/* ---- its images --------------------------------------------------------- */
-
-/* The first TCP port that the image exposes. */
-static unsigned long exposed_port(const struct image *image)
+/* The file is no wrong argument: what is in it may change. */
+static int find_functions(struct words *w, bool imports, struct err *e)
 {
-	char *const *port = image->config.exposed_ports;
-	char *end;
+	int rc = w->config ? functions_file_read(w->config, &w->like, w->spare,
+						 &w->functions, e)
+			   : 0;
 
-	for (; *port; port++) {
-		const unsigned long n = strtoul(*port, &end, 10);
+	return rc ? rc : functions_find_images(&w->functions, imports, e);
+}
 
-		if (n && n <= UINT16_MAX && (!*end || !strcmp(end, "/tcp")))
-			return n;
+/* ---- reading the file anew ---------------------------------------------- */
+
+static int reread(struct function_plan *list, unsigned *count, struct err *e)
+{
+	struct functions *f = &serving.functions;
+	int rc;
+
+	f->count = 0;
+	rc = find_functions(&serving, false, e);
+	if (rc) {
+		functions_fini(f);
+		return rc;
 	}
+	memcpy(list, f->list, f->count * sizeof(*list));
+	*count = f->count;
+	f->count = 0;
 	return 0;
 }
 
-static int find_image(const struct words *w, struct serve_image *i,
-		      struct err *e)
+/* Nobody may read what we say, and that is no reason to wait. */
+static void reloaded(const struct roster_change *c)
 {
-	const struct image_import how = {.ref = i->image};
-	struct image image = {.fd = -1};
-	unsigned port = 0;
-	int rc = image_find_or_import(&how, &image, e);
+	char line[120];
+	const int n = snprintf(line, sizeof(line),
+			       "mayctl: functions are read anew: %u added, %u "
+			       "changed, %u removed\n",
+			       c->added, c->changed, c->removed);
 
-	if (rc)
-		return rc;
-	port = (unsigned)exposed_port(&image);
-	image_fini(&image);
-	rc = read_count("port", w->port, 1, UINT16_MAX, &port, e);
-	if (!rc && !port)
-		return err_set(e, -EINVAL,
-			       "%s exposes no TCP port; say by --port where "
-			       "its server listens",
-			       i->image);
-	i->port = (uint16_t)port;
-	return rc;
+	(void)fd_write_ready(STDERR_FILENO, line, (size_t)n);
+}
+
+/* The words that we were started with, and one more. */
+static void plan_reload(struct serve_plan *plan, int argc, char **argv)
+{
+	static const char *trial[MAKER_WORDS_MAX + 1];
+	int i, n = 0;
+
+	for (i = 0; i < argc && n < MAKER_WORDS_MAX - 1; i++)
+		trial[n++] = argv[i];
+	trial[n] = "--check";
+	plan->trial = trial;
+	plan->reread = reread;
+	plan->reloaded = reloaded;
 }
 
 static void listening(const char *where)
@@ -245,35 +274,31 @@ static void listening(const char *where)
 int ctl_serve(int argc, char **argv)
 {
 	struct args a = ARGS(table, 0, argc, argv);
-	static struct words w;
+	struct serve_plan plan = {.listening = listening};
+	struct words *w = &serving;
 	struct err e = {0};
-	unsigned i;
-	int rc = 0;
+	int rc;
 
-	w = (struct words){
-		.memory = "256m",
-		.cpus = "1",
+	*w = (struct words){
 		.listen = "127.0.0.1:8080",
-		.plan = {.options = {.mode = FUNCTION_CLONE,
-				     .max = 8,
-				     .queue = 64,
-				     .wait_ms = 30000,
-				     .timeout_ms = 60000,
-				     .start_ms = 120000,
-				     .net = "none"},
-			 .drain_ms = 30000},
+		.like.options = functions_usual(),
+		.drain_ms = 30000,
+		.word_count = argc,
 	};
-	if (parse(&w, &a, &e))
+	if (parse(w, &a, &e))
 		return CTL_USAGE;
-	for (i = 0; i < w.plan.image_count && !rc; i++)
-		rc = find_image(&w, &w.images[i], &e);
-	w.plan.listen = w.listen;
-	w.plan.images = w.images;
-	w.plan.options.memory = w.memory;
-	w.plan.options.cpus = w.cpus;
-	w.plan.log_fd = w.has_no_log ? -1 : STDOUT_FILENO;
-	w.plan.listening = listening;
-	rc = rc ? rc : serve_run(&w.plan, &e);
+	log_set_id("serve");
+	rc = find_functions(w, true, &e);
+	if (w->config)
+		plan_reload(&plan, argc, argv);
+	plan.listen = w->listen;
+	plan.functions = w->functions.list;
+	plan.function_count = w->functions.count;
+	plan.drain_ms = w->drain_ms;
+	plan.log_fd = w->has_no_log ? -1 : STDOUT_FILENO;
+	if (!rc && !w->is_check)
+		rc = serve_run(&plan, &e);
+	functions_fini(&w->functions);
 	if (rc)
 		ctl_complain("%s", e.text);
 	return rc ? CTL_FAILED : CTL_OK;

@@ -106,6 +106,7 @@ struct image_import {
 	const char *name;     /* NULL for one made from ref */
 	const char *platform; /* "linux/arm64", "arm64"; NULL: the host's */
 	bool is_quiet;	      /* no progress, even on a terminal */
+	bool is_local;	      /* image_find_or_import() finds, and no more */
 	image_warn *warn;     /* may be NULL */
 };
 

@@ -560,6 +560,7 @@ int image_find_or_import(const struct image_import *how, struct image *out,
 	if (!r && source.name[0])
 		r = find_own(source.name, out, e);
 	else if (!r)
-		r = -ENOENT;
-	return r == -ENOENT ? image_import(how, out, NULL, e) : r;
+		r = err_set(e, -ENOENT, "%s has no name to find it by", name);
+	return r == -ENOENT && !how->is_local ? image_import(how, out, NULL, e)
+					      : r;
 }

@@ -170,21 +170,6 @@ static void end_answer(struct client *c)
 	client_answered(c);
 }
 
-static size_t least(size_t a, size_t b)
-{
-	return a < b ? a : b;
-}
-
-/* As much as its framing leaves room for. */
-static size_t may_feed(const struct lane *from, const struct lane *to)
-{
-	const size_t room = lane_room(to);
-
-	return room <= MESSAGE_FRAMING_MAX
-		       ? 0
-		       : least(from->len, room - MESSAGE_FRAMING_MAX);
-}
-
 static bool feed_answer(struct client *c)
 {
 	struct message *m = &c->answer;
@@ -198,7 +183,7 @@ static bool feed_answer(struct client *c)
 		return true;
 	}
 	n = message_feed(m, c->from_guest.bytes + c->from_guest.at,
-			 may_feed(&c->from_guest, &c->out), &e);
+			 message_may_feed(&c->from_guest, &c->out), &e);
 	if (n > 0)
 		lane_take(&c->from_guest, (size_t)n);
 	if (n >= 0 &&
@@ -214,42 +199,12 @@ static bool feed_answer(struct client *c)
 
 /* ---- both ways ---------------------------------------------------------- */
 
-static bool feed_request(struct client *c)
-{
-	struct err e = {0};
-	ssize_t n;
-
-	if (!c->is_open || c->request.stage != MESSAGE_BODY)
-		return false;
-	n = message_feed(&c->request, c->in.bytes + c->in.at,
-			 may_feed(&c->in, &c->to_guest), &e);
-	if (n >= 0) {
-		lane_take(&c->in, (size_t)n);
-		if (!n && c->is_eof && !c->in.len)
-			call_fail(c, 400, "the request ended in the middle");
-		return n > 0;
-	}
-	c->front->bad_count++;
-	call_fail(c, 400, "the request's body is no HTTP");
-	return true;
-}
-
-static bool pass(struct lane *from, struct lane *to)
-{
-	const size_t n = least(from->len, lane_room(to));
-
-	if (!n || !lane_put(to, from->bytes + from->at, n))
-		return false;
-	lane_take(from, n);
-	return true;
-}
-
 /* An end that hangs up is told to the other once all has gone there. */
 static bool move_tunnel(struct client *c)
 {
-	bool moved = pass(&c->in, &c->to_guest);
+	bool moved = lane_pass(&c->in, &c->to_guest);
 
-	moved |= pass(&c->from_guest, &c->out);
+	moved |= lane_pass(&c->from_guest, &c->out);
 	if (c->is_eof && !c->in.len && !c->to_guest.len && !c->is_guest_shut) {
 		c->is_guest_shut = true;
 		(void)shutdown(c->guest_fd, SHUT_WR);
@@ -263,8 +218,8 @@ static bool move_tunnel(struct client *c)
 	/* Quiet for so long that nobody may be there any more. */
 	if (moved)
 		loop_arm(c->front->loop, &c->timer,
-			 clock_now_ns() +
-				 c->function->options.timeout_ms * 1000000);
+			 clock_now_ns() + c->function->plan.options.timeout_ms *
+						  1000000);
 	return moved;
 }
 
@@ -277,7 +232,7 @@ static bool call_move(struct client *c)
 	if (c->stage == CLIENT_TUNNEL) {
 		moved = move_tunnel(c);
 	} else {
-		moved = feed_request(c);
+		moved = client_take_body(c);
 		if (c->stage == CLIENT_CALLING)
 			moved |= feed_answer(c);
 	}

@@ -59,7 +59,7 @@ static void client_free(struct client *c)
 	c->front->client_count--;
 	if (c->function)
 		function_forget(c->function, &c->waiter);
-	c->front->calls->end(c, "its client is gone");
+	c->calls->end(c, "its client is gone");
 	loop_disarm(c->front->loop, &c->timer);
 	loop_delete(c->front->loop, &c->watch);
 	fd_close(&c->fd);
@@ -76,7 +76,7 @@ void client_break(struct client *c)
 	if (c->status && c->stage != CLIENT_CLOSING &&
 	    c->stage != CLIENT_DEAD) {
 		/* While it is known whose the microVM is. */
-		c->front->calls->end(c, "its client is gone");
+		c->calls->end(c, "its client is gone");
 		client_answered(c);
 	}
 	c->stage = CLIENT_DEAD;
@@ -163,8 +163,10 @@ static void granted(struct waiter *w, struct instance *i)
 	struct client *c = container_of(w, struct client, waiter);
 
 	c->instance = i;
-	arm(c, c->function->options.timeout_ms * MS_NS);
-	c->front->calls->begin(c);
+	c->calls = c->function->plan.is_stdio ? c->front->stdio
+					      : c->front->calls;
+	arm(c, c->function->plan.options.timeout_ms * MS_NS);
+	c->calls->begin(c);
 	client_go_on(c);
 }
 
@@ -173,7 +175,7 @@ static void lost(struct waiter *w)
 	struct client *c = container_of(w, struct client, waiter);
 
 	c->instance = NULL;
-	c->front->calls->fail(c, 502, "the function's microVM ended");
+	c->calls->fail(c, 502, "the function's microVM ended");
 	client_go_on(c);
 }
 
@@ -209,7 +211,7 @@ static void begin_request(struct client *c)
 	c->function = f;
 	c->waiter = (struct waiter){.granted = granted, .lost = lost};
 	c->stage = CLIENT_WAITING;
-	arm(c, f->options.wait_ms * MS_NS);
+	arm(c, f->plan.options.wait_ms * MS_NS);
 	if (function_ask(f, &c->waiter))
 		client_answer(c, 429, 1, "text/plain",
 			      "too many wait for this function\n");
@@ -241,6 +243,27 @@ static bool feed_head(struct client *c)
 	return n > 0;
 }
 
+bool client_take_body(struct client *c)
+{
+	struct err e = {0};
+	ssize_t n;
+
+	if (c->request.stage != MESSAGE_BODY)
+		return false;
+	n = message_feed(&c->request, c->in.bytes + c->in.at,
+			 message_may_feed(&c->in, &c->to_guest), &e);
+	if (n >= 0) {
+		lane_take(&c->in, (size_t)n);
+		if (!n && c->is_eof && !c->in.len)
+			c->calls->fail(c, 400,
+				       "the request ended in the middle");
+		return n > 0;
+	}
+	c->front->bad_count++;
+	c->calls->fail(c, 400, "the request's body is no HTTP");
+	return true;
+}
+
 /* ---- going on ----------------------------------------------------------- */
 
 static void timer_fire(struct loop_timer *t)
@@ -262,8 +285,7 @@ static void timer_fire(struct loop_timer *t)
 		break;
 	case CLIENT_CALLING:
 	case CLIENT_TUNNEL:
-		c->front->calls->fail(c, 504,
-				      "the function did not answer in time\n");
+		c->calls->fail(c, 504, "the function did not answer in time\n");
 		break;
 	default:
 		client_break(c);
@@ -349,13 +371,13 @@ void client_go_on(struct client *c)
 		moved = feed_rest(c);
 		moved |= c->stage == CLIENT_HEAD && feed_head(c);
 		if (c->stage == CLIENT_CALLING || c->stage == CLIENT_TUNNEL)
-			moved |= c->front->calls->move(c);
+			moved |= c->calls->move(c);
 		moved |= write_client(c);
 	} while (moved && c->stage != CLIENT_DEAD);
 	end_writing(c);
 	c->is_inside = false;
 	if (c->stage != CLIENT_DEAD) {
-		c->front->calls->watch(c);
+		c->calls->watch(c);
 		client_watch(c, &c->watch, c->fd,
 			     (wants(c) ? (uint32_t)EPOLLIN : 0) |
 				     (c->out.len ? (uint32_t)EPOLLOUT : 0));
@@ -385,6 +407,7 @@ void client_new(struct front *f, int fd, const char *peer)
 		return;
 	}
 	c->front = f;
+	c->calls = f->calls;
 	c->fd = fd;
 	snprintf(c->peer, sizeof(c->peer), "%s", peer);
 	c->watch = (struct loop_watch){.fd = -1, .ready = client_ready};
@@ -397,6 +420,16 @@ void client_new(struct front *f, int fd, const char *peer)
 	f->accepted_count++;
 	arm(c, idle_ns);
 	client_go_on(c);
+}
+
+bool client_has(const struct front *f, const struct function *function)
+{
+	const struct client *c;
+
+	for (c = f->clients; c; c = c->next)
+		if (c->function == function)
+			return true;
+	return false;
 }
 
 void client_drain(struct front *f)

@@ -8,6 +8,7 @@
 #include "api/ctl/serve/front.h"
 #include "api/ctl/serve/lane.h"
 #include "api/ctl/serve/message.h"
+#include "api/ctl/serve/stdio.h"
 #include "vmm/event/loop.h"
 
 /* A client's connection, one request of it at a time, and who answers it. */
@@ -45,6 +46,7 @@ struct client {
 	int status;	 /* 0 until there is an answer's head */
 	bool is_kept;	 /* another request may follow */
 	unsigned dialed; /* how often */
+	const struct client_calls *calls; /* how its microVM is spoken to */
 
 	/* The connection to the server in the microVM: */
 	struct loop_watch guest;
@@ -55,9 +57,10 @@ struct client {
 	bool is_guest_shut;
 	struct lane to_guest, from_guest;
 	struct message answer;
+	struct stdio stdio; /* of a function that is no server */
 };
 
-/* What answers a request of a function's (call.h). */
+/* What answers a request of a function's (call.h, stdio.h). */
 struct client_calls {
 	/* A microVM is there: a connection to the server in it is made. */
 	void (*begin)(struct client *c);
@@ -83,6 +86,12 @@ void client_new(struct front *f, int fd, const char *peer);
 /* Does what can be done; the client may be freed by it. */
 void client_go_on(struct client *c);
 
+/*
+ * Brings what has come of the request's body to the guest's lane; whether it
+ * did anything. Fails the call where the body is not HTTP, or ends early.
+ */
+bool client_take_body(struct client *c);
+
 /* Answers by ourselves, and ends what is left of a call. */
 void client_answer(struct client *c, int status, unsigned retry_s,
 		   const char *type, const char *text);
@@ -99,6 +108,9 @@ void client_break(struct client *c);
  */
 void client_watch(struct client *c, struct loop_watch *w, int fd,
 		  uint32_t events);
+
+/* Whether a request of one is of that function. */
+bool client_has(const struct front *f, const struct function *function);
 
 /* Ends connections that wait for nothing: when we drain. */
 void client_drain(struct front *f);

@@ -18,9 +18,9 @@ struct function *front_find(struct front *f, const char *target,
 
 	*path = target + 1 + len;
 	for (i = 0; i < f->function_count; i++)
-		if (strlen(f->functions[i].name) == len &&
-		    !memcmp(f->functions[i].name, target + 1, len))
-			return &f->functions[i];
+		if (strlen(f->functions[i]->plan.name) == len &&
+		    !memcmp(f->functions[i]->plan.name, target + 1, len))
+			return f->functions[i];
 	return NULL;
 }
 
@@ -111,12 +111,12 @@ static void put_phases(struct text *to, const struct front *f)
 	put_head(to, "phase_seconds", "histogram",
 		 "What a request, or the making of a microVM, took.");
 	for (i = 0; i < f->function_count; i++) {
-		const struct function *fn = &f->functions[i];
+		const struct function *fn = f->functions[i];
 
-		put_histogram(to, fn->name, "make", &fn->make);
-		put_histogram(to, fn->name, "wait", &fn->wait);
-		put_histogram(to, fn->name, "first_byte", &fn->first_byte);
-		put_histogram(to, fn->name, "whole", &fn->whole);
+		put_histogram(to, fn->plan.name, "make", &fn->make);
+		put_histogram(to, fn->plan.name, "wait", &fn->wait);
+		put_histogram(to, fn->plan.name, "first_byte", &fn->first_byte);
+		put_histogram(to, fn->plan.name, "whole", &fn->whole);
 	}
 }
 
@@ -130,9 +130,9 @@ static void put_answers(struct text *to, const struct front *f)
 			text_put(to,
 				 "mayfly_serve_requests_total{function=\"%s\","
 				 "class=\"%uxx\"} %llu\n",
-				 f->functions[i].name, c,
+				 f->functions[i]->plan.name, c,
 				 (unsigned long long)f->functions[i]
-					 .by_class[c]);
+					 ->by_class[c]);
 }
 
 static void put_pool(struct text *to, const struct front *f)
@@ -145,12 +145,13 @@ static void put_pool(struct text *to, const struct front *f)
 			text_put(to,
 				 "mayfly_serve_microvms{function=\"%s\","
 				 "stage=\"%s\"} %u\n",
-				 f->functions[i].name, instance_words[stage],
-				 function_count(&f->functions[i], stage));
+				 f->functions[i]->plan.name,
+				 instance_words[stage],
+				 function_count(f->functions[i], stage));
 	put_head(to, "waiting", "gauge", "Requests that wait for a microVM.");
 	for (i = 0; i < f->function_count; i++)
 		text_put(to, "mayfly_serve_waiting{function=\"%s\"} %u\n",
-			 f->functions[i].name, f->functions[i].waiting);
+			 f->functions[i]->plan.name, f->functions[i]->waiting);
 }
 
 static void put_counts(struct text *to, const struct front *f)
@@ -169,13 +170,14 @@ static void put_counts(struct text *to, const struct front *f)
 		snprintf(name, sizeof(name), "%s_total", names[n]);
 		put_head(to, name, "counter", help[n]);
 		for (i = 0; i < f->function_count; i++) {
-			const struct function *fn = &f->functions[i];
+			const struct function *fn = f->functions[i];
 			const uint64_t counts[] = {
 				fn->made_count, fn->failed_count,
 				fn->reset_count, fn->refused_count};
 
 			text_put(to, "mayfly_serve_%s{function=\"%s\"} %llu\n",
-				 name, fn->name, (unsigned long long)counts[n]);
+				 name, fn->plan.name,
+				 (unsigned long long)counts[n]);
 		}
 	}
 }

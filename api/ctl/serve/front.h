@@ -14,9 +14,11 @@ struct client;
 struct client_calls;
 
 struct front {
-	struct loop *loop; /* borrowed */
-	const struct client_calls *calls;
-	struct function *functions;
+	struct loop *loop;		  /* borrowed */
+	const struct client_calls *calls; /* of functions that are servers */
+	const struct client_calls *stdio; /* and of programs that are not */
+	/* Owned by the roster (roster.h). */
+	struct function *functions[FRONT_FUNCTIONS_MAX];
 	unsigned function_count;
 	struct client *clients; /* owned */
 	unsigned client_count;

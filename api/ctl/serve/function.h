@@ -20,7 +20,14 @@
  */
 enum function_mode { FUNCTION_COLD, FUNCTION_CLONE, FUNCTION_RESET };
 
-enum { FUNCTION_NAME_MAX = 32, FUNCTION_WORDS = 24 };
+enum {
+	FUNCTION_NAME_MAX = 32,
+	FUNCTION_TYPE_MAX = 63,
+	FUNCTION_WORDS = 24,
+	FUNCTION_DIGEST_SIZE = 72,
+	FUNCTION_MOST = 10000,
+	FUNCTION_QUEUE_MOST = 100000
+};
 
 struct function_options {
 	enum function_mode mode;
@@ -28,9 +35,29 @@ struct function_options {
 	unsigned spare; /* made before they are needed */
 	unsigned queue; /* requests that may wait */
 	uint64_t wait_ms, timeout_ms, start_ms;
-	const char *memory, *cpus, *net; /* as `run` takes them */
+	/* As `run` takes them. */
+	char memory[24], cpus[8], net[8];
+	char type[FUNCTION_TYPE_MAX + 1]; /* of what a program's stdout is */
 	bool has_no_jail;
 };
+
+/* What a function is to be. */
+struct function_plan {
+	char *image; /* owned; in the store */
+	char **argv; /* owned: what is started there; ends with NULL */
+	struct function_options options;
+	char digest[FUNCTION_DIGEST_SIZE]; /* of what the image was */
+	uint16_t port; /* of the server; 0 where there is none */
+	bool is_stdio; /* there is no server in it (stdio.h) */
+	char name[FUNCTION_NAME_MAX + 1];
+};
+
+/* Accepts a zeroed one. */
+void function_plan_fini(struct function_plan *p);
+
+/* Whether a microVM that was made by one is as good as one of the other. */
+bool function_plan_is_same(const struct function_plan *a,
+			   const struct function_plan *b);
 
 /* Who wants one; zeroed but for its functions. */
 struct waiter {
@@ -42,16 +69,15 @@ struct waiter {
 };
 
 struct function {
-	char name[FUNCTION_NAME_MAX + 1];
-	const char *image; /* borrowed */
-	uint16_t port;
-	struct function_options options;
-	struct loop *loop;     /* borrowed */
-	const char *prefix;    /* of its microVMs' names; borrowed */
-	unsigned *made;	       /* how many there were, of all; borrowed */
-	char folder[PATH_MAX]; /* the snapshot's */
-	bool has_folder;       /* it is there */
-	bool is_ended;	       /* it makes no more */
+	struct function_plan plan;
+	struct function *next;	   /* the roster's */
+	struct loop *loop;	   /* borrowed */
+	const char *prefix;	   /* of its microVMs' names; borrowed */
+	unsigned *made;		   /* how many there were, of all; borrowed */
+	const char *place;	   /* of snapshots' folders; borrowed */
+	struct template *template; /* what clones are made of; NULL: none yet */
+	bool is_ended;		   /* it makes no more */
+	bool is_leaving;	   /* it makes them for who waits alone */
 	struct instance *instances;
 	struct waiter *first, **last;
 	unsigned waiting;
@@ -63,7 +89,7 @@ struct function {
 	struct histogram wait, make, first_byte, whole;
 };
 
-/* Of one whose name, image, port, options, loop, prefix and made are set. */
+/* Of one whose plan, loop, prefix, place and made are set. */
 void function_init(struct function *f);
 
 /* NAME is letters, digits, - and _; it begins with a letter or digit. */
@@ -83,6 +109,22 @@ void function_forget(struct function *f, struct waiter *w);
  * with another, of whatever mode.
  */
 void function_release(struct function *f, struct instance *i, const char *why);
+
+/*
+ * It is to be what p says from now on, and takes what p owns. Where microVMs
+ * differ by it the old ones end, those that serve a request after it, and who
+ * waits gets a new one.
+ */
+void function_change(struct function *f, struct function_plan *p);
+
+/*
+ * Nobody comes any more: what waits for nobody ends, and the rest when those
+ * who are there have been served.
+ */
+void function_leave(struct function *f);
+
+/* Nothing is left of it. */
+bool function_is_idle(const struct function *f);
 
 /* Makes what is wanting. */
 void function_tend(struct function *f);

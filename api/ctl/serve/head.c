@@ -28,8 +28,7 @@ static bool put_text(struct lane *out, const char *text)
 	return lane_put(out, text, strlen(text));
 }
 
-/* Of one connection, or said by us. */
-static bool is_dropped(const struct message *m, const char *name)
+bool head_is_dropped(const struct message *m, const char *name)
 {
 	static const char *const own[] = {
 		"Connection",
@@ -64,7 +63,7 @@ static bool put_fields(struct lane *out, const struct message *m)
 	for (i = 0; i < m->field_count && is_put; i++) {
 		const struct message_field *f = &m->fields[i];
 
-		if (is_dropped(m, f->name))
+		if (head_is_dropped(m, f->name))
 			continue;
 		is_put = put_text(out, f->name) && put_text(out, ": ") &&
 			 put_text(out, f->value) && put_text(out, "\r\n");
@@ -134,14 +133,20 @@ bool head_put_answer(struct lane *out, const struct message *m,
 bool head_put_own(struct lane *out, int status, const char *type,
 		  size_t body_len, unsigned retry_s, bool is_kept_alive)
 {
-	char text[400], retry[48] = "";
+	char text[400], retry[48] = "", length[48] = "";
 
+	if (body_len == HEAD_CHUNKED)
+		snprintf(length, sizeof(length),
+			 "Transfer-Encoding: chunked\r\n");
+	else if (body_len != HEAD_OPEN_ENDED)
+		snprintf(length, sizeof(length), "Content-Length: %zu\r\n",
+			 body_len);
 	if (retry_s)
 		snprintf(retry, sizeof(retry), "Retry-After: %u\r\n", retry_s);
 	snprintf(text, sizeof(text),
 		 "HTTP/1.1 %d %s\r\nContent-Type: %s\r\n"
-		 "Content-Length: %zu\r\n%sConnection: %s\r\n\r\n",
-		 status, head_reason(status), type, body_len, retry,
+		 "%s%sConnection: %s\r\n\r\n",
+		 status, head_reason(status), type, length, retry,
 		 is_kept_alive ? "keep-alive" : "close");
 	return put_text(out, text);
 }

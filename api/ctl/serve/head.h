@@ -27,9 +27,19 @@ struct head_answer {
 bool head_put_answer(struct lane *out, const struct message *m,
 		     const struct head_answer *how);
 
-/* An answer of ours; type "text/plain", say. retry_s 0: nothing of that. */
+/* Instead of a body's length: it comes in chunks, or ends with all. */
+#define HEAD_CHUNKED	((size_t)-1)
+#define HEAD_OPEN_ENDED ((size_t)-2)
+
+/*
+ * An answer of ours; type "text/plain", say. retry_s 0: nothing of that. All of
+ * it or, where there is no room, nothing.
+ */
 bool head_put_own(struct lane *out, int status, const char *type,
 		  size_t body_len, unsigned retry_s, bool is_kept_alive);
+
+/* Whether a field of m concerns one connection alone, or is said by us. */
+bool head_is_dropped(const struct message *m, const char *name);
 
 /* "Not Found" */
 const char *head_reason(int status);

@@ -161,6 +161,16 @@ static void probe_again(struct instance *i)
 	loop_arm(i->loop, &i->timer, now + PROBE_PAUSE_NS);
 }
 
+static void got_ready(struct instance *i)
+{
+	close_probe(i);
+	loop_disarm(i->loop, &i->timer);
+	if (!i->made_ns)
+		i->made_ns = clock_now_ns() - i->begun_ns;
+	i->stage = INSTANCE_READY;
+	i->calls->ready(i);
+}
+
 static void probe_ready(struct loop_watch *w, uint32_t events)
 {
 	struct instance *i = container_of(w, struct instance, probe);
@@ -172,12 +182,7 @@ static void probe_ready(struct loop_watch *w, uint32_t events)
 		probe_again(i);
 		return;
 	}
-	close_probe(i);
-	loop_disarm(i->loop, &i->timer);
-	if (!i->made_ns)
-		i->made_ns = clock_now_ns() - i->begun_ns;
-	i->stage = INSTANCE_READY;
-	i->calls->ready(i);
+	got_ready(i);
 }
 
 static void probe(struct loop_timer *t)
@@ -186,6 +191,11 @@ static void probe(struct loop_timer *t)
 
 	/* Also for one whose agent never answers. */
 	close_probe(i);
+	/* mayctl has ended when the agent had answered. */
+	if (!i->port) {
+		got_ready(i);
+		return;
+	}
 	if (clock_now_ns() >= i->due_ns) {
 		probe_again(i);
 		return;

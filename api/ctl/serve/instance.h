@@ -18,7 +18,8 @@
  *	              SAVING     └─RESETTING┘
  *
  * and from each of them to ENDING. PROBING asks until the server inside takes a
- * connection. SAVING is the template's alone, of which clones are made.
+ * connection, where there is one: of port 0 it is over at once. SAVING is the
+ * template's alone, of which clones are made.
  */
 enum instance_stage {
 	INSTANCE_MAKING,
@@ -49,6 +50,8 @@ struct instance {
 	void *owner; /* borrowed */
 	void *user;  /* borrowed: whose request it serves; the owner's */
 	struct instance *next;
+	struct template *template; /* owned: what it is made of; the owner's */
+	bool is_old;		   /* the owner's: not as one is made now */
 	struct loop *loop;
 	enum instance_stage stage;
 	char name[VM_NAME_MAX + 1];

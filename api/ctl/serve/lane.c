@@ -40,6 +40,17 @@ void lane_take(struct lane *l, size_t len)
 		l->at = 0;
 }
 
+bool lane_pass(struct lane *from, struct lane *to)
+{
+	const size_t room = lane_room(to),
+		     n = from->len < room ? from->len : room;
+
+	if (!n || !lane_put(to, from->bytes + from->at, n))
+		return false;
+	lane_take(from, n);
+	return true;
+}
+
 ssize_t lane_read(struct lane *l, int fd)
 {
 	ssize_t n;

@@ -26,6 +26,9 @@ bool lane_put(struct lane *l, const void *bytes, size_t len);
 /* The first len bytes have been used. */
 void lane_take(struct lane *l, size_t len);
 
+/* Brings what there is room for from one to the other; whether it was any. */
+bool lane_pass(struct lane *from, struct lane *to);
+
 /* Reads what there is room for. 0 at the end, -EAGAIN, or another error. */
 ssize_t lane_read(struct lane *l, int fd);
 

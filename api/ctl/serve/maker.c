@@ -95,8 +95,13 @@ int maker_start(struct maker *m, struct loop *loop, const char *const *words,
 	unsigned i;
 	int ends[2], rc;
 
-	for (i = 0; i < MAKER_WORDS_MAX && words[i]; i++)
+	for (i = 0; words[i]; i++) {
+		if (i == MAKER_WORDS_MAX)
+			return err_set(e, -E2BIG,
+				       "mayctl has more than %d words",
+				       MAKER_WORDS_MAX);
 		argv[i + 1] = words[i];
+	}
 	m->loop = loop;
 	m->watch = (struct loop_watch){.fd = -1, .ready = ready};
 	m->fd = -1;

@@ -12,7 +12,7 @@
  * front waits for nothing, so all of it is done by children that are mayctl
  * themselves: what they leave when they die, the next mayctl tidies up.
  */
-enum { MAKER_WORDS_MAX = 32, MAKER_SAID_MAX = 400 };
+enum { MAKER_WORDS_MAX = 64, MAKER_SAID_MAX = 400 };
 
 struct maker {
 	struct loop *loop; /* borrowed */

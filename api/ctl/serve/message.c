@@ -317,6 +317,17 @@ ssize_t message_feed(struct message *m, const void *bytes, size_t len,
 		       http_errno_description(why));
 }
 
+size_t message_may_feed(const struct lane *from, const struct lane *to)
+{
+	const size_t room = lane_room(to);
+
+	if (room <= MESSAGE_FRAMING_MAX)
+		return 0;
+	return from->len < room - MESSAGE_FRAMING_MAX
+		       ? from->len
+		       : room - MESSAGE_FRAMING_MAX;
+}
+
 void message_open(struct message *m, struct lane *sink, bool is_chunked)
 {
 	m->stage = MESSAGE_BODY;

@@ -70,6 +70,12 @@ void message_init(struct message *m, enum http_parser_type type);
 ssize_t message_feed(struct message *m, const void *bytes, size_t len,
 		     struct err *e);
 
+/*
+ * How much of from message_feed() may be given, so that there is room in to for
+ * it, however it is framed.
+ */
+size_t message_may_feed(const struct lane *from, const struct lane *to);
+
 /* The body may come: into sink, in chunks or as it is. */
 void message_open(struct message *m, struct lane *sink, bool is_chunked);
 

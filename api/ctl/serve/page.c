@@ -141,11 +141,13 @@ static void put_function(struct text *to, const struct function *f)
 					      "5xx"};
 	unsigned i;
 
-	text_put(to, "<section><h2>/%s/</h2><p>", f->name);
-	put_text(to, f->image);
-	text_put(to, ", %s, at most %u microVMs, %u to spare, %u may wait</p>",
-		 modes[f->options.mode], f->options.max, f->options.spare,
-		 f->options.queue);
+	text_put(to, "<section><h2>/%s/</h2><p>", f->plan.name);
+	put_text(to, f->plan.image);
+	text_put(to,
+		 ", %s%s, at most %u microVMs, %u to spare, %u may wait</p>",
+		 f->plan.is_stdio ? "stdio, " : "", modes[f->plan.options.mode],
+		 f->plan.options.max, f->plan.options.spare,
+		 f->plan.options.queue);
 	if (*f->why) {
 		text_put(to, "<p class=\"bad\">");
 		put_text(to, f->why);
@@ -181,7 +183,7 @@ char *page_of(const struct front *f)
 		 (unsigned long long)f->accepted_count,
 		 (unsigned long long)f->bad_count, MAYFLY_VERSION);
 	for (i = 0; i < f->function_count; i++)
-		put_function(&text, &f->functions[i]);
+		put_function(&text, f->functions[i]);
 	text_put(&text, "</main></body></html>\n");
 	if (!text.is_broken)
 		return text.bytes;

@@ -24,6 +24,9 @@
 #include "api/ctl/serve/front.h"
 #include "api/ctl/serve/leftover.h"
 #include "api/ctl/serve/listener.h"
+#include "api/ctl/serve/reload.h"
+#include "api/ctl/serve/roster.h"
+#include "api/ctl/serve/stdio.h"
 #include "api/ctl/vm/place.h"
 #include "vmm/base/clock.h"
 #include "vmm/base/container.h"
@@ -45,8 +48,8 @@ struct host {
 	struct loop_timer again;  /* where no descriptor was left */
 	int listen_fd, signal_fd; /* owned */
 	struct front front;
-	char prefix[LEFTOVER_PREFIX];
-	unsigned made;
+	struct roster roster;
+	struct reload reload;
 	uint64_t drain_until_ns;
 };
 
@@ -120,27 +123,52 @@ static void drain_fire(struct loop_timer *t)
 }
 
 /* Who asks twice does not want to wait. */
-static void signals_ready(struct loop_watch *w, uint32_t events)
+static void begin_end(struct host *h)
 {
-	struct host *h = container_of(w, struct host, signals);
-	struct signalfd_siginfo info;
-	unsigned i;
-
-	(void)events;
-	if (read(h->signal_fd, &info, sizeof(info)) != sizeof(info))
-		return;
 	if (h->drain_until_ns) {
 		loop_stop(&h->loop);
 		return;
 	}
 	loop_delete(&h->loop, &h->listener);
 	fd_close(&h->listen_fd);
-	/* Nobody comes any more who would need one at once. */
-	for (i = 0; i < h->front.function_count; i++)
-		h->front.functions[i].options.spare = 0;
+	roster_leave(&h->roster);
 	h->drain_until_ns = clock_now_ns() + h->plan->drain_ms * MS_NS;
 	h->drain.fire = drain_fire;
 	loop_arm(&h->loop, &h->drain, clock_now_ns());
+}
+
+static int reread(struct reload *r, struct err *e)
+{
+	struct function_plan list[FRONT_FUNCTIONS_MAX] = {0};
+	struct host *h = container_of(r, struct host, reload);
+	struct roster_change change = {0};
+	unsigned count = 0, i;
+	int rc;
+
+	if (h->drain_until_ns)
+		return 0;
+	rc = h->plan->reread(list, &count, e);
+	if (!rc)
+		rc = roster_set(&h->roster, list, count, &change, e);
+	for (i = 0; i < count; i++)
+		function_plan_fini(&list[i]);
+	if (!rc)
+		h->plan->reloaded(&change);
+	return rc;
+}
+
+static void signals_ready(struct loop_watch *w, uint32_t events)
+{
+	struct host *h = container_of(w, struct host, signals);
+	struct signalfd_siginfo info;
+
+	(void)events;
+	if (read(h->signal_fd, &info, sizeof(info)) != sizeof(info))
+		return;
+	if (info.ssi_signo != SIGHUP || !h->plan->trial)
+		begin_end(h);
+	else if (!h->drain_until_ns)
+		reload_ask(&h->reload);
 }
 
 /* ---- begin -------------------------------------------------------------- */
@@ -166,7 +194,8 @@ static int watch_signals(struct host *h, struct err *e)
 	sigemptyset(&set);
 	/* One that nohup has us ignore would come by the signalfd. */
 	for (i = 0; i < sizeof(ending) / sizeof(ending[0]); i++)
-		if (!interrupt_is_ignored(ending[i]))
+		if (!interrupt_is_ignored(ending[i]) ||
+		    (ending[i] == SIGHUP && h->plan->trial))
 			sigaddset(&set, ending[i]);
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	signal(SIGPIPE, SIG_IGN);
@@ -176,39 +205,20 @@ static int watch_signals(struct host *h, struct err *e)
 
 static int make_functions(struct host *h, struct err *e)
 {
-	const struct serve_plan *plan = h->plan;
-	char place[PATH_MAX - 80];
-	unsigned i;
-	int rc = place_disk(place, sizeof(place), e);
+	struct roster_change change;
+	const int rc = roster_init(&h->roster, &h->front, &h->loop, e);
 
-	if (rc)
-		return rc;
-	h->front.functions = calloc(plan->image_count, sizeof(struct function));
-	if (!h->front.functions)
-		return err_set(e, -ENOMEM, "no memory for functions");
-	for (i = 0; i < plan->image_count; i++) {
-		struct function *f = &h->front.functions[i];
-
-		memcpy(f->name, plan->images[i].name, sizeof(f->name));
-		f->image = plan->images[i].image;
-		f->port = plan->images[i].port;
-		f->options = plan->options;
-		f->loop = &h->loop;
-		f->prefix = h->prefix;
-		f->made = &h->made;
-		if (f->options.mode != FUNCTION_COLD)
-			snprintf(f->folder, sizeof(f->folder), "%s/%s-%s",
-				 place, h->prefix, f->name);
-		function_init(f);
-	}
-	h->front.function_count = plan->image_count;
-	return 0;
+	h->reload.loop = &h->loop;
+	h->reload.words = h->plan->trial;
+	h->reload.read = reread;
+	return rc ? rc
+		  : roster_set(&h->roster, h->plan->functions,
+			       h->plan->function_count, &change, e);
 }
 
 static int begin(struct host *h, struct err *e)
 {
 	char where[160];
-	unsigned i;
 	int rc = loop_open(&h->loop, e);
 
 	if (!rc)
@@ -217,18 +227,14 @@ static int begin(struct host *h, struct err *e)
 		return rc;
 	raise_limit();
 	leftover_sweep();
-	leftover_prefix(h->prefix);
 	rc = watch_signals(h, e);
 	rc = rc ? rc : make_functions(h, e);
 	h->listener.ready = listener_ready;
 	rc = rc ? rc
 		: loop_add(&h->loop, &h->listener, h->listen_fd, EPOLLIN, e);
-	if (rc)
-		return rc;
-	for (i = 0; i < h->front.function_count; i++)
-		function_tend(&h->front.functions[i]);
-	h->plan->listening(where);
-	return 0;
+	if (!rc)
+		h->plan->listening(where);
+	return rc;
 }
 
 int serve_run(const struct serve_plan *plan, struct err *e)
@@ -241,20 +247,18 @@ int serve_run(const struct serve_plan *plan, struct err *e)
 		.signal_fd = -1,
 		.front.log_fd = plan->log_fd,
 	};
-	unsigned i;
 	int rc;
 
 	h.front.loop = &h.loop;
 	h.front.calls = &call_calls;
+	h.front.stdio = &stdio_calls;
 	rc = begin(&h, e);
 	rc = rc ? rc : loop_run(&h.loop, e);
 	/* What a client lets go of now is not made anew. */
-	for (i = 0; i < h.front.function_count; i++)
-		h.front.functions[i].is_ended = true;
+	reload_fini(&h.reload);
+	roster_stop(&h.roster);
 	client_free_all(&h.front);
-	for (i = 0; i < h.front.function_count; i++)
-		function_fini(&h.front.functions[i]);
-	free(h.front.functions);
+	roster_fini(&h.roster);
 	loop_delete(&h.loop, &h.listener);
 	loop_delete(&h.loop, &h.signals);
 	fd_close(&h.listen_fd);
