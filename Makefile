@@ -123,7 +123,7 @@ CTL_BENCH    := axis bench block boot calls clone compare container density disk
 CTL_COMMANDS := main bench complain api boot cp cp_place docker env exec foreground functions functions_file \
 	image jail logs ps run run_disks run_mounts run_options run_plan \
 	run_steps run_warm restore restored serve show snapshot stop values
-CTL_CONTAINERD := main event host machine method metrics packer process resources rootfs \
+CTL_CONTAINERD := main event host machine method metrics netns packer process resources rootfs \
 	service spec spec_mount stdio task usage
 CTL_TTRPC    := arena client server wire
 MESSAGES     := ttrpc task metrics
@@ -329,7 +329,7 @@ $(GUEST)/bench-work.initrd: $(GUEST)/bench-work guest/initrd
 	$(call say,GUEST,$@)guest/initrd $@ $<
 
 # musl brings no kernel headers of its own; the C library's come last.
-AGENT := agent loop wire log file spawn user disk init volume root tar sparse untar \
+AGENT := agent loop wire log file spawn user disk init volume root tree tar sparse untar \
 	machine network session progress input process child plan container \
 	configure forward cgroup freezer group shutdown request ready
 
@@ -521,7 +521,7 @@ EXTRA_session := $(addprefix api/ctl/agent/,frame session session_ask session_re
 TTRPC_PARTS := $(CTL_TTRPC:%=api/ctl/ttrpc/%) $(MESSAGES:%=proto/%.pb-c)
 EXTRA_ttrpc := $(TTRPC_PARTS)
 EXTRA_spec := $(addprefix api/ctl/,containerd/spec containerd/spec_mount containerd/resources \
-	base/capability base/process base/interrupt)
+	base/capability base/pack base/process base/interrupt)
 EXTRA_resources := api/ctl/containerd/resources
 EXTRA_metrics := api/ctl/containerd/metrics proto/metrics.pb-c api/ctl/agent/ask $(EXTRA_session)
 EXTRA_forward := api/ctl/vm/forward api/ctl/agent/dial $(EXTRA_session)

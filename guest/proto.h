@@ -243,7 +243,7 @@ struct proto_progress {
  *         struct proto_interface
  *         string: name; empty: the first that is not lo
  *         list of strings: addresses, "192.0.2.2/24" or "2001:db8::2/64"
- *         string: gateway of IPv4 ("192.0.2.1")
+ *         string: gateway of IPv4 ("192.0.2.1"), on the link if in no subnet
  *         string: gateway of IPv6
  * list of strings: name servers, addresses, in the order they are asked
  * list of strings: search domains
@@ -396,8 +396,9 @@ struct proto_file {
  * string: hostname, as in CONFIGURE; empty: the id's first 12 characters
  * list of mounts, at most PROTO_MOUNTS, each:
  *         struct proto_mount
- *         struct proto_owner, with PROTO_MOUNT_OWNER: of a tmpfs
- *         string: serial of a block device, or a FILE's name; empty: a tmpfs
+ *         struct proto_owner, with PROTO_MOUNT_OWNER: of a tmpfs, of what is
+ * shared string: serial of a block device, or as the flags have it; empty: a
+ *         tmpfs
  *         string: path in the container; made if it is missing
  * list of limits, which EXEC's processes have as well, each:
  *         struct proto_limit
@@ -419,11 +420,17 @@ enum proto_mount_flags {
 	PROTO_MOUNT_NO_EXEC = 1 << 2,
 	PROTO_MOUNT_NO_SUID = 1 << 3,
 	PROTO_MOUNT_OWNER = 1 << 4, /* struct proto_owner follows */
+	/*
+	 * The string names, as an id is named, a directory that all containers
+	 * share who name it. The first makes it, with mode and owner as those
+	 * of a tmpfs, and what is in the FILE of that name, a tar archive.
+	 */
+	PROTO_MOUNT_SHARED = 1 << 5,
 };
 
 struct proto_mount {
 	struct proto_le32 flags;     /* enum proto_mount_flags */
-	struct proto_le32 mode;	     /* of a tmpfs; 0: 1777 */
+	struct proto_le32 mode;	     /* of a tmpfs, likewise; 0: 1777 */
 	struct proto_le64 tmp_bytes; /* of a tmpfs; 0: half of memory */
 };
 

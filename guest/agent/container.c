@@ -11,6 +11,7 @@
 #include "guest/agent/progress.h"
 #include "guest/agent/root.h"
 #include "guest/agent/tar.h"
+#include "guest/agent/tree.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -105,7 +106,7 @@ static int remove_tree(void *arg, int in, int out, char *sentence, size_t len)
 	(void)out;
 	(void)len;
 	sentence[0] = '\0';
-	return root_remove(machine.base, arg);
+	return tree_remove(machine.base, arg);
 }
 
 static void refuse_waiting(struct session *s, void *arg)
@@ -117,8 +118,8 @@ static void refuse_waiting(struct session *s, void *arg)
 /* Its id is free at once; a session is answered when its tree is gone. */
 static void container_discard(struct container *c, struct session *s)
 {
-	char away[ROOT_AWAY];
-	const int error = root_put_away(machine.base, c->id, away);
+	char away[TREE_AWAY];
+	const int error = tree_put_away(machine.base, c->id, away);
 
 	if (s)
 		s->container = NULL;

@@ -164,6 +164,20 @@ static int route4(int fd, char *name, const char *gateway)
 	if (inet_pton(AF_INET, gateway, &sin.sin_addr) != 1)
 		return -EINVAL;
 	memcpy(&r.rt_gateway, &sin, sizeof(sin));
+	if (!ioctl(fd, SIOCADDRT, &r))
+		return 0;
+	if (errno != ENETUNREACH)
+		return -errno;
+	/* One that is in no subnet of ours, as of many pods, is on the link. */
+	r.rt_flags = RTF_UP | RTF_HOST;
+	memcpy(&r.rt_dst, &sin, sizeof(sin));
+	memset(&r.rt_gateway, 0, sizeof(r.rt_gateway));
+	if (ioctl(fd, SIOCADDRT, &r))
+		return -errno;
+	r.rt_flags = RTF_UP | RTF_GATEWAY;
+	memcpy(&r.rt_gateway, &sin, sizeof(sin));
+	sin.sin_addr.s_addr = 0;
+	memcpy(&r.rt_dst, &sin, sizeof(sin));
 	return ioctl(fd, SIOCADDRT, &r) ? -errno : 0;
 }
 

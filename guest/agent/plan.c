@@ -69,7 +69,10 @@ static void mounts_read(struct root *root, struct reader *r)
 			return;
 		m->serial = reader_copy(r);
 		m->path = reader_copy(r);
-		if (!m->path || m->path[0] != '/')
+		if (!m->path || m->path[0] != '/' ||
+		    (m->flags & PROTO_MOUNT_SHARED &&
+		     (!m->serial ||
+		      !plan_id_is_good(m->serial, strlen(m->serial)))))
 			r->is_bad = true;
 	}
 }

@@ -12,6 +12,7 @@
 #include "guest/agent/init.h"
 #include "guest/agent/machine.h"
 #include "guest/agent/plan.h"
+#include "guest/agent/tree.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -150,7 +151,7 @@ static _Noreturn void child(int control, const struct root *root)
 
 void ready_drop(void)
 {
-	char away[ROOT_AWAY];
+	char away[TREE_AWAY];
 	siginfo_t info;
 
 	if (!ready.pid)
@@ -163,8 +164,8 @@ void ready_drop(void)
 	close(ready.fd);
 	ready.pid = 0;
 	/* It has run nothing, so what it wrote is a few names in /etc. */
-	if (!root_put_away(machine.base, ready.id, away))
-		root_remove(machine.base, away);
+	if (!tree_put_away(machine.base, ready.id, away))
+		tree_remove(machine.base, away);
 }
 
 static int child_make(void)

@@ -47,14 +47,4 @@ void root_enter(const struct spawn *sp, const struct root *root);
 void root_begin(const struct spawn *sp, const struct root *root);
 void root_finish(const struct spawn *sp, const struct root *root);
 
-/*
- * What a container wrote goes in two steps, for a tree takes its time and the
- * next container of this @id may begin at once: the agent moves it away, and a
- * child deletes it. Both give 0 or a positive errno; ENOENT if there is none.
- */
-enum { ROOT_AWAY = 12 };
-int root_put_away(const char *base, const char *id,
-		  char away[static ROOT_AWAY]);
-int root_remove(const char *base, const char *away);
-
 void root_fini(struct root *root);

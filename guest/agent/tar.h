@@ -49,5 +49,8 @@ struct copy {
 	const char *path;
 };
 
+/* An archive into a directory, for who has entered nothing. */
+int tar_unpack(int dir, int in, uint32_t flags, char *sentence, size_t len);
+
 int tar_write(void *arg, int in, int out, char *sentence, size_t len);
 int tar_read(void *arg, int in, int out, char *sentence, size_t len);

@@ -455,6 +455,31 @@ static int place_open(struct in *a, const char *path)
 	return a->dir < 0 ? in_errno(a) : 0;
 }
 
+static int archive_read(struct in *a)
+{
+	int rc = 0;
+
+	a->name[0] = '\0';
+	while (!rc)
+		rc = archive_next(a);
+	/* Writers pad an archive; they need not see a broken pipe. */
+	while (rc == -1 && tar_read_full(a->fd, a->chunk, CHUNK) > 0)
+		;
+	return rc == -1 ? 0 : rc;
+}
+
+int tar_unpack(int dir, int in, uint32_t flags, char *sentence, size_t len)
+{
+	static struct in a;
+
+	a.fd = in;
+	a.dir = dir;
+	a.flags = flags;
+	a.sentence = sentence;
+	a.sentence_len = len;
+	return archive_read(&a);
+}
+
 int tar_read(void *arg, int in, int out, char *sentence, size_t len)
 {
 	static struct in a;
@@ -470,11 +495,5 @@ int tar_read(void *arg, int in, int out, char *sentence, size_t len)
 		return rc;
 	snprintf(a.name, sizeof(a.name), "%s", copy->path);
 	rc = place_open(&a, copy->path);
-	a.name[0] = '\0';
-	while (!rc)
-		rc = archive_next(&a);
-	/* Writers pad an archive; they need not see a broken pipe. */
-	while (rc == -1 && tar_read_full(in, a.chunk, CHUNK) > 0)
-		;
-	return rc == -1 ? 0 : rc;
+	return rc ? rc : archive_read(&a);
 }

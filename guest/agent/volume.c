@@ -1,22 +1,29 @@
 /*
- * What is mounted into a container: disks, tmpfs, and single files, which lie
- * in a tmpfs of which nothing else can be seen.
+ * What is mounted into a container: disks, tmpfs, single files, which lie in a
+ * tmpfs of which nothing else can be seen, and directories that containers
+ * share, which lie beside what they write.
  */
 #include "guest/agent/volume.h"
 
 #include "guest/agent/disk.h"
 #include "guest/agent/file.h"
+#include "guest/agent/tar.h"
+#include "guest/agent/tree.h"
 #include "guest/proto.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <linux/mount.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/random.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
-enum { FAILED = 125, PLACE = 600 };
+enum { FAILED = 125, PLACE = 600, SENTENCE = 200 };
 
 static uint64_t attributes_of(const struct spawn *sp,
 			      const struct root_mount *m)
@@ -96,6 +103,94 @@ static int file_open(int files, const struct root_mount *m, uint64_t attributes)
 	return mount_clone(files, name, attributes);
 }
 
+/* What came by FILE, as something that can be read. */
+static int file_as_input(const struct file *f)
+{
+	const int fd = memfd_create("file", MFD_CLOEXEC);
+	int rc;
+
+	if (fd < 0)
+		return -errno;
+	rc = file_write(fd, f);
+	if (!rc && lseek(fd, 0, SEEK_SET))
+		rc = -errno;
+	if (!rc)
+		return fd;
+	close(fd);
+	return rc;
+}
+
+static int shared_fill(const struct root_mount *m, int dir,
+		       char sentence[static SENTENCE])
+{
+	const struct file *f = file_find(m->serial);
+	int in, rc;
+
+	if (fchown(dir, m->uid, m->gid) ||
+	    fchmod(dir, m->mode ? m->mode & 07777 : 01777))
+		return -errno;
+	if (!f)
+		return 0;
+	in = file_as_input(f);
+	if (in < 0)
+		return in;
+	rc = tar_unpack(dir, in, 0, sentence, SENTENCE);
+	close(in);
+	return -rc;
+}
+
+/* It has its name when it is whole: '~' is in no name. */
+static int shared_make(const struct spawn *sp, const struct root_mount *m,
+		       int all, const char *path)
+{
+	char made[PROTO_ID_MAX + 24], sentence[SENTENCE] = "";
+	unsigned long long number;
+	int dir, rc;
+
+	if (!faccessat(all, m->serial, F_OK, AT_SYMLINK_NOFOLLOW))
+		return 0;
+	/* Each container's first process is number 1. */
+	if (getrandom(&number, sizeof(number), 0) != sizeof(number))
+		return -EAGAIN;
+	snprintf(made, sizeof(made), "%s~%llx", m->serial, number);
+	if (mkdirat(all, made, 0700))
+		return -errno;
+	dir = openat(all, made, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	rc = dir < 0 ? -errno : shared_fill(m, dir, sentence);
+	if (dir >= 0)
+		close(dir);
+	/* Two that begin at once make one each, and share the first. */
+	if (!rc &&
+	    syscall(SYS_renameat2, all, made, all, m->serial, RENAME_NOREPLACE))
+		rc = errno == EEXIST ? 0 : -errno;
+	else if (!rc)
+		return 0;
+	tree_remove(path, made);
+	if (rc && sentence[0])
+		spawn_fail(sp, FAILED, -rc, "cannot fill %.100s: %s", m->path,
+			   sentence);
+	return rc;
+}
+
+static int shared_open(const struct spawn *sp, const struct root *root,
+		       const struct root_mount *m, uint64_t attributes)
+{
+	char path[PLACE];
+	int all, rc;
+
+	snprintf(path, sizeof(path), "%s/~shared", root->base);
+	if (mkdir(path, 0700) && errno != EEXIST)
+		return -errno;
+	all = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (all < 0)
+		return -errno;
+	rc = shared_make(sp, m, all, path);
+	if (!rc)
+		rc = mount_clone(all, m->serial, attributes);
+	close(all);
+	return rc;
+}
+
 void volumes_open(const struct spawn *sp, const struct root *root,
 		  const char *dir, int fds[static ROOT_MOUNTS])
 {
@@ -107,7 +202,9 @@ void volumes_open(const struct spawn *sp, const struct root *root,
 
 		if (m->flags & PROTO_MOUNT_FILE && files < 0)
 			files = files_mount(dir);
-		if (m->flags & PROTO_MOUNT_FILE)
+		if (m->flags & PROTO_MOUNT_SHARED)
+			fds[i] = shared_open(sp, root, m, attributes);
+		else if (m->flags & PROTO_MOUNT_FILE)
 			fds[i] = files < 0 ? files
 					   : file_open(files, m, attributes);
 		else if (*m->serial)

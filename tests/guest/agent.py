@@ -567,6 +567,41 @@ def t_files():
     same(once("files", "true")[0], 0)
 
 
+def t_shared():
+    """Directories that containers share, filled by the first that names one."""
+    def archive(**files):
+        data = io.BytesIO()
+        with tarfile.open(fileobj=data, mode="w", format=tarfile.PAX_FORMAT) as tar:
+            for name, content in files.items():
+                entry = tarfile.TarInfo(name)
+                entry.mode, entry.uid, entry.size = 0o640, 7, len(content)
+                tar.addfile(entry, io.BytesIO(content))
+            link = tarfile.TarInfo("link")
+            link.type, link.linkname = tarfile.SYMTYPE, "key"
+            tar.addfile(link)
+        return data.getvalue()
+
+    fixed = p.MOUNT_SHARED | p.MOUNT_READ_ONLY
+    look = "cat /conf/link; stat -c '%a %u' /conf/key /conf; echo x 2>/dev/null >/conf/key || echo fixed"
+    want = b"word640 7\n750 0\nfixed\n"
+    same(once("one", look, mounts=[("conf", "/conf", fixed, 0, 0o750)], files=[p.file("conf", archive(key=b"word"))])[1], want)
+    # What the second brings is not looked at, it may be any.
+    same(once("two", look, mounts=[("conf", "/conf", fixed, 0, 0o777)], files=[p.file("conf", b"nonsense")])[1], want)
+    mounts = [("room", "/room", p.MOUNT_SHARED | p.MOUNT_OWNER, 0, 0o770, 3, 4)]
+    with open_session() as s:
+        s.send(p.run("keeper", ["/bin/sleep", "1000"], mounts=mounts, flags=p.DETACH))
+        s.expect(p.STARTED)
+        same(once("guest", "stat -c '%a %u %g' /room; echo hello >/room/word", mounts=mounts)[1], b"770 3 4\n")
+        same(sh("cat /room/word", name="keeper")[1], b"hello\n")
+        s.ask(p.frame(p.REMOVE, struct.pack("<I", 1) + p.text("keeper")))
+    same(once("later", "cat /room/word; ls /", mounts=mounts)[1].split()[0], b"hello")
+    for name in ("a/b", "..", "", "x" * 65):
+        refused(lambda: once("bad", "true", mounts=[(name, "/x", p.MOUNT_SHARED, 0)]), 125, "proto.h")
+    for bad in (b"nonsense", archive(key=b"word")[:-9000], archive(**{"../x": b"word"})):
+        refused(lambda: once("bad", "true", mounts=[("fresh", "/x", p.MOUNT_SHARED, 0)], files=[p.file("fresh", bad)]), 125, "cannot fill /x")
+    same(once("good", "cat /x/key", mounts=[("fresh", "/x", p.MOUNT_SHARED, 0)], files=[p.file("fresh", archive(key=b"whole"))])[1], b"whole")
+
+
 def t_devices():
     """No node that a container makes is a device, wherever it is."""
     script = ("for d in /tmp /dev /root /vol; do mknod $d/n c 1 3 && mknod $d/b b 7 0 || echo none; "
@@ -1255,6 +1290,7 @@ TESTS = [
     ("a read-only root with a tmpfs in it", t_read_only),
     ("mounts in one another, with their options", t_mounts),
     ("single files as volumes", t_files),
+    ("directories that containers share", t_shared),
     ("a network of its own", t_own_network),
     *([("volumes by serial", t_volumes), ("a network without DHCP", t_network)] if VSOCK else []),
     ("attach, wait, logs, followed logs", t_attach_logs),

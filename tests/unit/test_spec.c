@@ -50,7 +50,7 @@ static int read_text(const char *text)
 		abort();
 	fputs(text, f);
 	fclose(f);
-	return spec_read(&spec, bundle, &err);
+	return spec_read(&spec, bundle, false, &err);
 }
 
 /* What a tmpfs of this size becomes; 0 is as is usual. */
@@ -190,6 +190,72 @@ static void a_file_is_copied(void **state)
 	assert_memory_equal(spec.plan.mounts[0].bytes, text, strlen(text));
 }
 
+/* A directory of the kubelet's, below the bundle, with a file in it. */
+static void make_volume(char out[static 160], const char *kind)
+{
+	char command[512];
+
+	snprintf(out, 160, "%s/volumes/kubernetes.io~%s/v", bundle, kind);
+	snprintf(command, sizeof(command),
+		 "mkdir -p -m 750 %s && echo word >%s/key", out, out);
+	assert_int_equal(system(command), 0);
+}
+
+static int read_mount(const char *source)
+{
+	char text[512];
+
+	snprintf(text, sizeof(text),
+		 "{\"process\":{\"args\":[\"a\"]},\"root\":{\"path\":\"/r\"},"
+		 "\"mounts\":[{\"destination\":\"/v\",\"type\":\"bind\","
+		 "\"source\":\"%s\",\"options\":[\"rbind\",\"ro\"]}]}",
+		 source);
+	return read_text(text);
+}
+
+static void a_directory_is_shared_or_copied(void **state)
+{
+	const struct session_mount *m = &spec.plan.mounts[0];
+	char source[160], first[32], command[128];
+	static const char *const copied[] = {"configmap", "secret", "projected",
+					     "downward-api"};
+
+	(void)state;
+	make_volume(source, "empty-dir");
+	assert_int_equal(read_mount(source), 0);
+	assert_int_equal(m->kind, SESSION_SHARED);
+	assert_true(m->is_read_only && !m->bytes && m->mode == 0750);
+	snprintf(first, sizeof(first), "%s", m->shared);
+	assert_int_equal(strlen(first), 24);
+	spec_fini(&spec);
+	for (size_t i = 0; i < 4; i++) {
+		make_volume(source, copied[i]);
+		assert_int_equal(read_mount(source), 0);
+		assert_int_equal(m->kind, SESSION_SHARED);
+		assert_string_not_equal(m->shared, first);
+		/* A tar archive with the file. */
+		assert_true(m->len >= 1024 && m->len % 512 == 0);
+		assert_non_null(memmem(m->bytes, m->len, "key", 3));
+		assert_non_null(memmem(m->bytes, m->len, "word\n", 5));
+		spec_fini(&spec);
+	}
+	/* Others where that is said. */
+	make_volume(source, "host");
+	assert_int_equal(read_mount(source), -ENOTSUP);
+	assert_non_null(strstr(err.text, "\"directories\": \"copy\""));
+	spec_fini(&spec);
+	assert_int_equal(spec_read(&spec, bundle, true, &err), 0);
+	assert_true(m->kind == SESSION_SHARED && m->bytes);
+	spec_fini(&spec);
+	snprintf(command, sizeof(command),
+		 "truncate -s 5M %s/volumes/kubernetes.io~host/v/big", bundle);
+	assert_int_equal(system(command), 0);
+	assert_int_equal(spec_read(&spec, bundle, true, &err), -EFBIG);
+	assert_non_null(strstr(err.text, "4 MiB"));
+	snprintf(command, sizeof(command), "rm -r %s/volumes", bundle);
+	assert_int_equal(system(command), 0);
+}
+
 static void what_cannot_be_is_refused(void **state)
 {
 	static const struct {
@@ -267,6 +333,30 @@ static void resources_are_those_of_its_group(void **state)
 	assert_null(spec.plan.group[0]);
 }
 
+static void its_network_is_a_path(void **state)
+{
+	static const char form[] =
+		"{\"process\":{\"args\":[\"a\"]},\"root\":{\"path\":\"r\"},"
+		"\"linux\":{\"namespaces\":[{\"type\":\"pid\",\"path\":\"/p\"},"
+		"%s]}}";
+	char text[256];
+
+	(void)state;
+	snprintf(text, sizeof(text), form,
+		 "{\"type\":\"network\",\"path\":\"/run/netns/pod\"}");
+	assert_int_equal(read_text(text), 0);
+	assert_string_equal(spec.netns, "/run/netns/pod");
+	spec_fini(&spec);
+	/* One of its own has nothing in it. */
+	snprintf(text, sizeof(text), form, "{\"type\":\"network\"}");
+	assert_int_equal(read_text(text), 0);
+	assert_null(spec.netns);
+	spec_fini(&spec);
+	snprintf(text, sizeof(text), form, "{\"path\":7},3");
+	assert_int_equal(read_text(text), 0);
+	assert_null(spec.netns);
+}
+
 static void an_exec_is_a_process_alone(void **state)
 {
 	const char text[] = "{\"args\":[\"ls\"],\"cwd\":\"/\"}";
@@ -293,12 +383,16 @@ int main(void)
 						teardown),
 		cmocka_unit_test_setup_teardown(a_file_is_copied, setup,
 						teardown),
+		cmocka_unit_test_setup_teardown(a_directory_is_shared_or_copied,
+						setup, teardown),
 		cmocka_unit_test_setup_teardown(what_cannot_be_is_refused,
 						setup, teardown),
 		cmocka_unit_test_setup_teardown(a_pod_is_a_group, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(
 			resources_are_those_of_its_group, setup, teardown),
+		cmocka_unit_test_setup_teardown(its_network_is_a_path, setup,
+						teardown),
 		cmocka_unit_test_setup_teardown(an_exec_is_a_process_alone,
 						setup, teardown),
 	};

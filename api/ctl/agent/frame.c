@@ -56,13 +56,20 @@ void frame_list(struct payload *p, const char *const *list)
 void frame_interface(struct payload *p, const struct session_network *n,
 		     const char *mac)
 {
-	const struct proto_interface none = {0};
+	struct proto_interface head;
 	char text[32];
 
-	frame_put(p, &none, sizeof(none));
+	proto_put32(&head.mtu, n->mtu);
+	frame_put(p, &head, sizeof(head));
 	if (mac)
 		frame_string(p, mac);
 	frame_string(p, "");
+	if (n->addresses) {
+		frame_list(p, n->addresses);
+		frame_string(p, n->gateway4);
+		frame_string(p, n->gateway6);
+		return;
+	}
 	if (!n->prefix) {
 		/* A tap of the user's: who gives it addresses is theirs. */
 		frame_number(p, 0);

@@ -19,9 +19,12 @@ enum {
 	SESSION_FILES_MAX = (16 << 20) - (64 << 10), /* bytes of all files */
 };
 
-/* One disk, tmpfs or file of the container's. Zeroes are what is usual. */
+/* One mount of the container's. Zeroes are what is usual. */
 struct session_mount {
-	enum { SESSION_DISK, SESSION_TMPFS, SESSION_FILE } kind;
+	enum { SESSION_DISK, SESSION_TMPFS, SESSION_FILE, SESSION_SHARED } kind;
+	/* Of what is shared, by the containers of a guest that name it: as an
+	 * id; of its archive, bytes, the first makes it. */
+	char shared[32];
 	unsigned volume;    /* a disk's number */
 	const char *target; /* borrowed */
 	bool is_read_only;
@@ -29,7 +32,7 @@ struct session_mount {
 	uint32_t mode;	    /* of a tmpfs, 0: 1777; of a file */
 	uint64_t tmp_bytes; /* of a tmpfs; 0: half of memory */
 	uint32_t uid, gid;  /* of both; 0: root */
-	const void *bytes;  /* of a file: what is in it, borrowed */
+	const void *bytes;  /* of a file: what is in it, borrowed; or NULL */
 	size_t len;	    /* of all files at most PROTO_FILES_MAX */
 };
 
@@ -38,8 +41,14 @@ struct session_limit {
 	uint64_t soft, hard; /* ~0: none */
 };
 
-/* How the guest is to call itself on its network; IPv4. */
+/*
+ * How the guest is to call itself on its network: IPv4, or whatever is in the
+ * words, which are borrowed.
+ */
 struct session_network {
+	const char *const *addresses;	 /* "10.0.0.2/24", ends with NULL */
+	const char *gateway4, *gateway6; /* with addresses; NULL for none */
+	uint32_t mtu;			 /* with addresses; 0: leave it */
 	uint8_t ip[4];
 	uint8_t gateway[4]; /* 0.0.0.0 for none */
 	uint8_t dns[4];	    /* a name server; 0.0.0.0 for none */

@@ -232,6 +232,14 @@ static void name_mount(const struct session_plan *plan, unsigned i,
 		snprintf(name, 32, SESSION_VOLUME_SERIAL, m->volume);
 	else if (m->kind == SESSION_FILE)
 		snprintf(name, 32, "%u", i);
+	else if (m->kind == SESSION_SHARED)
+		snprintf(name, 32, "%s", m->shared);
+}
+
+static bool has_file(const struct session_mount *m)
+{
+	return m->kind == SESSION_FILE ||
+	       (m->kind == SESSION_SHARED && m->bytes);
 }
 
 /* What is in the files, before the RUN that has them; a file of nothing is one
@@ -246,7 +254,7 @@ static bool put_files(struct session *s, const struct session_plan *plan)
 		char name[32];
 		size_t done = 0;
 
-		if (m->kind != SESSION_FILE)
+		if (!has_file(m))
 			continue;
 		proto_put32(&head.mode, m->mode);
 		proto_put32(&head.uid, m->uid);
@@ -278,7 +286,7 @@ static int make_room(struct session *s, const struct session_plan *plan,
 	uint8_t *out;
 
 	for (unsigned i = 0; i < plan->mount_count; i++) {
-		if (plan->mounts[i].kind != SESSION_FILE)
+		if (!has_file(&plan->mounts[i]))
 			continue;
 		if (plan->mounts[i].len > SESSION_FILES_MAX - len)
 			return err_set(e, -E2BIG,
@@ -304,7 +312,8 @@ static void put_mounts(struct payload *p, const struct session_plan *plan)
 	frame_number(p, plan->mount_count);
 	for (unsigned i = 0; i < plan->mount_count; i++) {
 		const struct session_mount *m = &plan->mounts[i];
-		const bool has_owner = m->kind == SESSION_TMPFS &&
+		const bool has_owner = (m->kind == SESSION_TMPFS ||
+					m->kind == SESSION_SHARED) &&
 				       (m->uid || m->gid);
 		struct proto_mount mount = {0};
 		struct proto_owner owner;
@@ -316,8 +325,11 @@ static void put_mounts(struct payload *p, const struct session_plan *plan)
 				    (m->is_no_suid ? PROTO_MOUNT_NO_SUID : 0u) |
 				    (m->kind == SESSION_FILE ? PROTO_MOUNT_FILE
 							     : 0u) |
+				    (m->kind == SESSION_SHARED
+					     ? PROTO_MOUNT_SHARED
+					     : 0u) |
 				    (has_owner ? PROTO_MOUNT_OWNER : 0u));
-		if (m->kind == SESSION_TMPFS)
+		if (m->kind == SESSION_TMPFS || m->kind == SESSION_SHARED)
 			proto_put32(&mount.mode, m->mode);
 		proto_put64(&mount.tmp_bytes, m->tmp_bytes);
 		frame_put(p, &mount, sizeof(mount));

@@ -58,6 +58,8 @@ int host_place(struct host *h, struct err *e)
 
 /* ---- its configuration -------------------------------------------------- */
 
+static const char *const directory_words[] = {"refuse", "copy", NULL};
+
 static const struct field config_fields[] = {
 	{.name = "vcpus",
 	 .type = FIELD_INTEGER,
@@ -74,6 +76,10 @@ static const struct field config_fields[] = {
 	{.name = "jail",
 	 .type = FIELD_BOOL,
 	 FIELD_AT(struct host_config, has_jail)},
+	{.name = "directories",
+	 .type = FIELD_WORD,
+	 FIELD_AT(struct host_config, directories),
+	 .words = directory_words},
 };
 
 static const struct field_table config_table =

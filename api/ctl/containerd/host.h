@@ -29,6 +29,8 @@ struct host_config {
 	uint64_t memory_mib;
 	char *kernel; /* owned; NULL: as installed */
 	bool has_jail;
+	/* What becomes of the host's directories that are no kubelet's. */
+	enum { DIRECTORIES_REFUSED, DIRECTORIES_COPIED } directories;
 };
 
 /* Fills in socket and vm_name from the words. */

@@ -228,12 +228,26 @@ void machine_size(struct machine *m, const struct resources *r)
 		m->memory_mib = mib;
 }
 
+/* Before there is a state that says so: what is made goes with us. */
+static int make_network(struct machine *m, const char *netns, struct err *e)
+{
+	int rc = netns ? netns_open(&m->net, netns, e) : 0;
+
+	if (rc || m->net.tap_fd < 0)
+		return rc;
+	m->plan.tap = m->net.name;
+	m->plan.tap_fd = &m->net.tap_fd;
+	m->plan.mac = m->net.mac;
+	return 0;
+}
+
 int machine_make(struct machine *m, const struct host *h, bool is_pod,
-		 struct err *e)
+		 const char *netns, struct err *e)
 {
 	int rc;
 
 	m->cell.root_fd = m->cell.claim.fd = m->cell.cgroups.clone_fd = -1;
+	m->net.tap_fd = -1;
 	m->vm.owner_fd = m->monitor_fd = m->ready_fd = -1;
 	m->monitor = (struct loop_watch){.fd = -1, .ready = monitor_ready};
 	m->words = (struct loop_watch){.fd = -1, .ready = words_ready};
@@ -250,7 +264,8 @@ int machine_make(struct machine *m, const struct host *h, bool is_pod,
 	m->plan.vcpu_count = m->vcpus;
 	m->plan.memory_mib = m->memory_mib;
 	vm_path(&m->vm, "vsock.sock", m->vsock);
-	return make_disks(m, is_pod, e);
+	rc = make_network(m, netns, e);
+	return rc ? rc : make_disks(m, is_pod, e);
 }
 
 void machine_end(struct machine *m)
@@ -267,6 +282,7 @@ void machine_end(struct machine *m)
 	fd_close(&m->monitor_fd);
 	fd_close(&m->ready_fd);
 	monitor_log_close(&m->log);
+	netns_close(&m->net);
 	cell_close(&m->cell);
 	cell_remove(m->vm.owner_fd > 0 ? m->vm.dir : "", m->cell.claim.uid);
 	if (m->vm.owner_fd > 0)

@@ -5,6 +5,7 @@
 #include <sys/types.h>
 
 #include "api/ctl/containerd/host.h"
+#include "api/ctl/containerd/netns.h"
 #include "api/ctl/containerd/resources.h"
 #include "api/ctl/vm/cell.h"
 #include "api/ctl/vm/monitor.h"
@@ -37,6 +38,7 @@ struct machine {
 	const struct host_config *config; /* borrowed */
 	uint32_t vcpus;
 	uint64_t memory_mib;
+	struct netns net;
 	struct machine_disk disks[MACHINE_DISKS];
 	unsigned disk_count;
 	struct monitor_files files;
@@ -58,9 +60,12 @@ struct machine {
  */
 void machine_size(struct machine *m, const struct resources *r);
 
-/* Makes it, for one container or a pod of them; it does not run yet. */
+/*
+ * Makes it, for one container or a pod of them, with the network of a namespace
+ * (NULL for none); it does not run yet.
+ */
 int machine_make(struct machine *m, const struct host *h, bool is_pod,
-		 struct err *e);
+		 const char *netns, struct err *e);
 
 /* Once there is an image on its first disk. */
 int machine_start(struct machine *m, struct err *e);

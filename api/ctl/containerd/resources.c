@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* What cpu.max has where nobody says; more processors than any guest has. */
-enum { PERIOD_US = 100000, CPUS_MAX = 1024 };
+/* More processors than any guest has. */
+enum { CPUS_MAX = 1024 };
 
 static int add(struct resources *r, const char *file, const char *value,
 	       struct err *e)
@@ -34,35 +34,36 @@ static int add_number(struct resources *r, const char *file, double n,
 	return add(r, file, text, e);
 }
 
-/* NULL where it is not there; what is no number is an error. */
-static const json_t *number_in(const json_t *object, const char *name,
-			       struct err *e)
+/* *out is what is there, 0 for nothing; what is no number is an error. */
+static int number_in(const json_t *object, const char *name, double *out,
+		     struct err *e)
 {
 	const json_t *n = json_object_get(object, name);
 
+	*out = 0;
 	if (!n || json_is_null(n))
-		return NULL;
-	if (!json_is_number(n) || json_number_value(n) > 1e19) {
-		err_set(e, -EINVAL, "the limit \"%s\" is no number", name);
-		return NULL;
-	}
-	return n;
+		return 0;
+	if (!json_is_number(n) || json_number_value(n) > 1e19)
+		return err_set(e, -EINVAL, "the limit \"%s\" is no number",
+			       name);
+	*out = json_number_value(n);
+	return 0;
 }
 
+/* 0 is what clients send for no word about it. */
 static int take_memory(struct resources *r, const json_t *memory, struct err *e)
 {
-	const json_t *limit = number_in(memory, "limit", e);
-	const json_t *low = number_in(memory, "reservation", e);
-	int rc = e->code;
+	double limit, low;
+	int rc = number_in(memory, "limit", &limit, e);
 
-	/* 0 is what clients send for no word about it. */
-	if (!rc && limit && json_number_value(limit) != 0) {
-		rc = add_number(r, "memory.max", json_number_value(limit), e);
-		if (json_number_value(limit) > 0)
-			r->memory_bytes = (uint64_t)json_number_value(limit);
-	}
-	if (!rc && low && json_number_value(low) != 0)
-		rc = add_number(r, "memory.low", json_number_value(low), e);
+	if (!rc)
+		rc = number_in(memory, "reservation", &low, e);
+	if (!rc && limit != 0)
+		rc = add_number(r, "memory.max", limit, e);
+	if (!rc && limit > 0)
+		r->memory_bytes = (uint64_t)limit;
+	if (!rc && low != 0)
+		rc = add_number(r, "memory.low", low, e);
 	return rc;
 }
 
@@ -80,22 +81,20 @@ static double weight_of(double shares)
 	       (double)(uint64_t)((bounded - least) * 9999 / (most - least));
 }
 
-static int take_quota(struct resources *r, const json_t *quota,
-		      const json_t *period, struct err *e)
+static int take_quota(struct resources *r, double quota, double period,
+		      struct err *e)
 {
-	const double us = period && json_number_value(period) > 0
-				  ? json_number_value(period)
-				  : PERIOD_US;
+	const double usual = 100000; /* µs, the kernel's */
+	const double us = period > 0 ? period : usual;
 	char text[64];
 
-	if (quota && json_number_value(quota) > 0) {
-		const double fills = json_number_value(quota) / us;
+	if (quota > 0) {
+		const double fills = quota / us;
 
-		r->cpus = fills < CPUS_MAX ? (uint32_t)fills : CPUS_MAX;
+		r->cpus = fills < (double)CPUS_MAX ? (uint32_t)fills : CPUS_MAX;
 		if ((double)r->cpus < fills && r->cpus < CPUS_MAX)
 			r->cpus++;
-		snprintf(text, sizeof(text), "%.0f %.0f",
-			 json_number_value(quota), us);
+		snprintf(text, sizeof(text), "%.0f %.0f", quota, us);
 	} else {
 		snprintf(text, sizeof(text), "max %.0f", us);
 	}
@@ -104,16 +103,16 @@ static int take_quota(struct resources *r, const json_t *quota,
 
 static int take_cpu(struct resources *r, const json_t *cpu, struct err *e)
 {
-	const json_t *shares = number_in(cpu, "shares", e);
-	const json_t *quota = number_in(cpu, "quota", e);
-	const json_t *period = number_in(cpu, "period", e);
-	int rc = e->code;
+	double shares, quota, period;
+	int rc = number_in(cpu, "shares", &shares, e);
 
-	if (!rc && shares && json_number_value(shares) != 0)
-		rc = add_number(r, "cpu.weight",
-				weight_of(json_number_value(shares)), e);
-	if (!rc && ((quota && json_number_value(quota) != 0) ||
-		    (period && json_number_value(period) != 0)))
+	if (!rc)
+		rc = number_in(cpu, "quota", &quota, e);
+	if (!rc)
+		rc = number_in(cpu, "period", &period, e);
+	if (!rc && shares != 0)
+		rc = add_number(r, "cpu.weight", weight_of(shares), e);
+	if (!rc && (quota != 0 || period != 0))
 		rc = take_quota(r, quota, period, e);
 	return rc;
 }
@@ -121,20 +120,19 @@ static int take_cpu(struct resources *r, const json_t *cpu, struct err *e)
 int resources_take(struct resources *r, const json_t *json, struct err *e)
 {
 	json_t *unified = json_object_get(json, "unified"), *value;
-	const json_t *pids;
 	const char *file;
+	double pids;
 	int rc;
 
 	*r = (struct resources){0};
 	rc = take_memory(r, json_object_get(json, "memory"), e);
 	if (!rc)
 		rc = take_cpu(r, json_object_get(json, "cpu"), e);
-	if (rc)
-		return rc;
-	pids = number_in(json_object_get(json, "pids"), "limit", e);
-	rc = e->code;
-	if (!rc && pids && json_number_value(pids) != 0)
-		rc = add_number(r, "pids.max", json_number_value(pids), e);
+	if (!rc)
+		rc = number_in(json_object_get(json, "pids"), "limit", &pids,
+			       e);
+	if (!rc && pids != 0)
+		rc = add_number(r, "pids.max", pids, e);
 	/* Those of version 2 as they are; the guest looks at their names. */
 	json_object_foreach(unified, file, value)
 	{

@@ -276,6 +276,24 @@ static int take_resources(struct spec *s, struct err *e)
 			      json_object_get(linux_part, "resources"), e);
 }
 
+static const char *network_of(const json_t *json)
+{
+	const json_t *linux_part = json_object_get(json, "linux");
+	const json_t *space;
+	size_t i;
+
+	json_array_foreach(json_object_get(linux_part, "namespaces"), i, space)
+	{
+		const char *type =
+			json_string_value(json_object_get(space, "type"));
+
+		if (type && !strcmp(type, "network"))
+			return json_string_value(
+				json_object_get(space, "path"));
+	}
+	return NULL;
+}
+
 /*
  * A pod's microVM is made with its first container, whose annotations tell what
  * all of them may use.
@@ -298,11 +316,15 @@ static void take_pod(struct spec *s)
 		s->resources.cpus = (uint32_t)((all - 1) / each % 1024 + 1);
 }
 
-int spec_read(struct spec *s, const char *bundle, struct err *e)
+int spec_read(struct spec *s, const char *bundle, bool copies_directories,
+	      struct err *e)
 {
 	int rc;
 
-	*s = (struct spec){.plan = {.kind = SESSION_RUN, .is_kept = true}};
+	*s = (struct spec){
+		.copies_directories = copies_directories,
+		.plan = {.kind = SESSION_RUN, .is_kept = true},
+	};
 	s->json = load(bundle, e);
 	if (!s->json)
 		return e->code;
@@ -316,6 +338,7 @@ int spec_read(struct spec *s, const char *bundle, struct err *e)
 	s->hostname = json_string_value(json_object_get(s->json, "hostname"));
 	s->plan.hostname = s->hostname && *s->hostname ? s->hostname : "mayfly";
 	s->sandbox = annotation(s->json, "io.kubernetes.cri.sandbox-id");
+	s->netns = network_of(s->json);
 	if (s->sandbox)
 		take_pod(s);
 	return rc;

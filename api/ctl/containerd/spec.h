@@ -22,12 +22,19 @@ struct spec {
 	char *root;	      /* owned: the path of the root file system */
 	const char *sandbox;  /* id of the pod's; NULL for none */
 	void *files[SESSION_MOUNTS_MAX]; /* owned */
-	struct resources resources;	 /* what it may use */
+	bool copies_directories;
+	const char *netns;	    /* path of its network; NULL for none */
+	struct resources resources; /* what it may use */
 	struct session_plan plan;
 };
 
-/* Reads BUNDLE/config.json. spec_fini() frees it, also after a failure. */
-int spec_read(struct spec *s, const char *bundle, struct err *e);
+/*
+ * Reads BUNDLE/config.json, and what is copied of the host's files; directories
+ * that are no kubelet's only where copies_directories. spec_fini() frees it,
+ * also after a failure.
+ */
+int spec_read(struct spec *s, const char *bundle, bool copies_directories,
+	      struct err *e);
 
 /* The group of the container in BUNDLE: its pod's id, or "" for its own. */
 int spec_group(const char *bundle, char *out, size_t size, struct err *e);

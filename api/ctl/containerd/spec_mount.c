@@ -2,10 +2,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sha2.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
+#include "api/ctl/base/pack.h"
 #include "vmm/base/fd.h"
 
 enum { FILE_MAX = 4 << 20 };
@@ -69,6 +72,97 @@ static void take_options(struct session_mount *m, const json_t *options)
 	}
 }
 
+/* ---- directories of the host's ------------------------------------------ */
+
+/* Whether a part of the path begins with one of the kubelet's words. */
+static bool is_kubelets(const char *source, const char *kind)
+{
+	char part[48];
+
+	snprintf(part, sizeof(part), "/kubernetes.io~%s/", kind);
+	return strstr(source, part) != NULL;
+}
+
+static bool is_config(const char *source)
+{
+	return is_kubelets(source, "configmap") ||
+	       is_kubelets(source, "secret") ||
+	       is_kubelets(source, "projected") ||
+	       is_kubelets(source, "downward-api");
+}
+
+/* Containers that are given one directory are to see one. */
+static void name_shared(struct session_mount *m, const char *source)
+{
+	char hex[SHA256_DIGEST_STRING_LENGTH];
+
+	SHA256Data((const uint8_t *)source, strlen(source), hex);
+	snprintf(m->shared, sizeof(m->shared), "%.24s", hex);
+}
+
+struct archive {
+	uint8_t *bytes; /* owned */
+	size_t len;
+};
+
+static int archive_add(void *ctx, const void *bytes, size_t len, struct err *e)
+{
+	struct archive *a = ctx;
+	uint8_t *more;
+
+	if (len > FILE_MAX - a->len)
+		return err_set(e, -EFBIG, "it has more than %d MiB",
+			       FILE_MAX >> 20);
+	more = realloc(a->bytes, a->len + len);
+	if (!more)
+		return err_set(e, -ENOMEM, "no memory");
+	memcpy(more + a->len, bytes, len);
+	a->bytes = more;
+	a->len += len;
+	return 0;
+}
+
+static int take_archive(struct spec *s, struct session_mount *m,
+			const char *source, struct err *e)
+{
+	struct archive a = {0};
+	const struct pack_sink sink = {archive_add, &a};
+	int rc = pack_tree(AT_FDCWD, source, ".", true, &sink, e);
+
+	s->files[s->plan.mount_count] = a.bytes;
+	m->bytes = a.bytes;
+	m->len = a.len;
+	return rc ? err_context(e, "can't copy %.200s into the microVM", source)
+		  : 0;
+}
+
+/*
+ * An emptyDir is the guest's own. What else there is has to be copied: what the
+ * kubelet puts together is small; of others the host's administrator says so.
+ */
+static int take_directory(struct spec *s, struct session_mount *m,
+			  const char *source, const struct stat *st,
+			  struct err *e)
+{
+	m->kind = SESSION_SHARED;
+	m->mode = st->st_mode & 07777;
+	m->uid = st->st_uid;
+	m->gid = st->st_gid;
+	name_shared(m, source);
+	if (is_kubelets(source, "empty-dir"))
+		return 0;
+	if (is_config(source) || s->copies_directories)
+		return take_archive(s, m, source, e);
+	return err_set(e, -ENOTSUP,
+		       "%.200s is a directory of the host, which a microVM has "
+		       "no way to share; give it a volume of another kind, or "
+		       "have such copied: \"directories\": \"copy\" in "
+		       "/etc/mayfly/shim.json",
+		       source);
+}
+
+/* ---- files -------------------------------------------------------------- */
+
 static int take_file(struct spec *s, struct session_mount *m,
 		     const char *source, struct err *e)
 {
@@ -78,11 +172,7 @@ static int take_file(struct spec *s, struct session_mount *m,
 	int rc;
 
 	if (!stat(source, &st) && S_ISDIR(st.st_mode))
-		return err_set(e, -ENOTSUP,
-			       "%.200s is a directory of the host, which a "
-			       "microVM has no way to share; give it a volume "
-			       "of another kind",
-			       source);
+		return take_directory(s, m, source, &st, e);
 	fd = fd_open_stat(source, O_RDONLY, FD_REGULAR, "mount", &st, e);
 	if (fd < 0)
 		return fd;

@@ -259,6 +259,7 @@ static int make_machine(struct task *t, struct err *e)
 {
 	struct service *s = t->service;
 	const struct session_plan *plan = &t->init.spec.plan;
+	int rc;
 
 	s->machine = (struct machine){
 		.loop = &s->loop,
@@ -269,8 +270,11 @@ static int make_machine(struct task *t, struct err *e)
 	s->is_configured = false;
 	snprintf(s->hostname, sizeof(s->hostname), "%s", plan->hostname);
 	machine_size(&s->machine, &t->init.spec.resources);
-	return machine_make(&s->machine, s->host, t->init.spec.sandbox != NULL,
-			    e);
+	rc = machine_make(&s->machine, s->host, t->init.spec.sandbox != NULL,
+			  t->init.spec.netns, e);
+	if (!rc && s->machine.net.name[0])
+		t->init.spec.plan.network = &s->machine.net.guest;
+	return rc;
 }
 
 /* A pod's container that is not its first. */
@@ -311,7 +315,8 @@ int task_begin(struct service *s, const Task__CreateRequest *r,
 		return err_set(e, -ENOMEM, "no memory for a container");
 	if (t->next)
 		snprintf(t->guest_id, sizeof(t->guest_id), "c%u", ++s->made);
-	rc = spec_read(&t->init.spec, t->bundle, e);
+	rc = spec_read(&t->init.spec, t->bundle,
+		       s->config.directories == DIRECTORIES_COPIED, e);
 	task_own(t, &t->init);
 	if (!rc)
 		rc = process_init(&t->init, &s->loop, &words, e);

@@ -140,8 +140,14 @@ int handed_open_tap(struct handed *h, const char *tap, struct handed_name *name,
 	if (rc)
 		return err_set(e, rc, "can't open the tap %s: %s", tap,
 			       strerror(-rc));
-	/* The interface's, which is no file. */
-	return add_named(h, fd_steal(&fd), name, false, e);
+	return handed_take_tap(h, fd_steal(&fd), name, e);
+}
+
+/* The interface's, which is no file. */
+int handed_take_tap(struct handed *h, int fd, struct handed_name *name,
+		    struct err *e)
+{
+	return add_named(h, fd, name, false, e);
 }
 
 int handed_write(struct handed *h, const char *text, struct handed_name *name,

@@ -45,6 +45,10 @@ int handed_open_kvm(struct handed *h, struct err *e);
 int handed_open_tap(struct handed *h, const char *tap, struct handed_name *name,
 		    struct err *e);
 
+/* One that is open already, and is the struct's from here on. */
+int handed_take_tap(struct handed *h, int fd, struct handed_name *name,
+		    struct err *e);
+
 /* A file of memory with text in it, which can only be read. */
 int handed_write(struct handed *h, const char *text, struct handed_name *name,
 		 struct err *e);

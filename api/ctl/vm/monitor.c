@@ -282,7 +282,9 @@ static int open_files(struct hands *h, const struct monitor_plan *plan,
 	for (i = 0; i < plan->drive_count && rc >= 0; i++)
 		if (plan->drives[i].name)
 			*plan->drives[i].name = h->drives[i];
-	if (rc >= 0 && plan->tap)
+	if (rc >= 0 && plan->tap_fd)
+		rc = handed_take_tap(to, fd_steal(plan->tap_fd), &h->tap, e);
+	else if (rc >= 0 && plan->tap)
 		rc = handed_open_tap(to, plan->tap, &h->tap, e);
 	if (rc >= 0)
 		rc = h->kvm = handed_open_kvm(to, e);

@@ -40,6 +40,7 @@ struct monitor_plan {
 	unsigned vcpu_count;
 	uint64_t memory_mib;
 	const char *tap; /* NULL for none */
+	int *tap_fd;	 /* of it, taken over where it is open; or NULL */
 	const char *mac;
 	bool has_console; /* the kernel's messages go to console.log */
 	/* What it is loaded of instead of being booted; borrowed, 0: booted. */
