@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <sha2.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,7 +16,7 @@
 #include "api/json/json.h"
 #include "vmm/base/fd.h"
 
-enum { DIGITS = 24, CONFIG_MAX = 64 << 10 };
+enum { DIGITS = 24, CONFIG_MAX = 64 << 10, ANSWER_MS = 1000 };
 
 static const char *runtime_dir(void)
 {
@@ -117,15 +118,27 @@ int host_read_config(struct host_config *c, struct err *e)
 
 /* ---- its socket --------------------------------------------------------- */
 
-static bool somebody_listens(const struct sockaddr_un *a)
+bool host_answers(const struct host *h)
 {
+	/* A request of ttrpc's, the first, for a method that has no name: it is
+	 * refused by whoever is there. */
+	static const uint8_t request[10] = {0, 0, 0, 0, 0, 0, 0, 1, 1, 0};
+	struct sockaddr_un a = {.sun_family = AF_UNIX};
 	CLEAN_FD int fd =
 		socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	struct pollfd p = {.fd = fd, .events = POLLIN};
+	uint8_t byte;
 
+	memcpy(a.sun_path, h->socket, sizeof(a.sun_path));
+	if (fd < 0 || (connect(fd, (const struct sockaddr *)&a, sizeof(a)) &&
+		       errno != EAGAIN))
+		return false;
 	/* One that is behind with its work is there: its queue is full. */
-	return fd >= 0 &&
-	       (!connect(fd, (const struct sockaddr *)a, sizeof(*a)) ||
-		errno == EAGAIN);
+	if (send(fd, request, sizeof(request), MSG_NOSIGNAL) < 0)
+		return errno == ENOTCONN;
+	if (poll(&p, 1, ANSWER_MS) == 0)
+		return true;
+	return recv(fd, &byte, 1, 0) > 0;
 }
 
 /* Two that start at once must not take each other's socket for a dead one's. */
@@ -154,7 +167,7 @@ int host_listen(const struct host *h, int *fd, struct err *e)
 	held = lock(dir, e);
 	if (held < 0)
 		return held;
-	if (somebody_listens(&a))
+	if (host_answers(h))
 		return 1;
 	unlink(h->socket);
 	made = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);

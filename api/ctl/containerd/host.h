@@ -45,3 +45,10 @@ void host_config_fini(struct host_config *c);
  * shim of this group does already.
  */
 int host_listen(const struct host *h, int *fd, struct err *e);
+
+/*
+ * Whether this group's shim lives: it answers, or takes longer than a second to
+ * do so. To be connected to is no sign: one that is being ended is, for a
+ * while.
+ */
+bool host_answers(const struct host *h);

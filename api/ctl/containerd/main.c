@@ -93,11 +93,12 @@ static int delete(struct host *h, struct err *e)
 	size_t len;
 
 	/* A shim that lives is the pod's, and not ours to end. */
-	if (!host_listen(h, &fd, NULL)) {
+	if (!host_answers(h)) {
 		if (!vm_load(&vm, h->vm_name, NULL))
 			orphan_find(vm.state.name, vm.state.id, ADOPT_MS);
 		vm_fini(&vm);
-		unlink(h->socket);
+		if (!host_listen(h, &fd, NULL))
+			unlink(h->socket);
 	}
 	at.seconds = time(NULL);
 	r.exit_status = STATUS_KILLED;

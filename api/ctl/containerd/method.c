@@ -125,6 +125,10 @@ static void start(struct service *s, struct ttrpc_call *c)
 	t->has_begun = true;
 	p->pid = t->init.pid;
 	p->starting = c;
+	if (t->is_paused) {
+		process_lose(p, "its container is paused; resume it first");
+		return;
+	}
 	if (!process_begin(p, &s->loop, is_first ? s->machine.ready_fd : -1,
 			   s->machine.vsock, &e))
 		return;
