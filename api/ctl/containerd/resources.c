@@ -53,7 +53,7 @@ static int number_in(const json_t *object, const char *name, double *out,
 /* 0 is what clients send for no word about it. */
 static int take_memory(struct resources *r, const json_t *memory, struct err *e)
 {
-	double limit, low;
+	double limit = 0, low = 0;
 	int rc = number_in(memory, "limit", &limit, e);
 
 	if (!rc)
@@ -103,7 +103,7 @@ static int take_quota(struct resources *r, double quota, double period,
 
 static int take_cpu(struct resources *r, const json_t *cpu, struct err *e)
 {
-	double shares, quota, period;
+	double shares = 0, quota = 0, period = 0;
 	int rc = number_in(cpu, "shares", &shares, e);
 
 	if (!rc)
@@ -121,7 +121,7 @@ int resources_take(struct resources *r, const json_t *json, struct err *e)
 {
 	json_t *unified = json_object_get(json, "unified"), *value;
 	const char *file;
-	double pids;
+	double pids = 0;
 	int rc;
 
 	*r = (struct resources){0};
