@@ -396,9 +396,8 @@ struct proto_file {
  * string: hostname, as in CONFIGURE; empty: the id's first 12 characters
  * list of mounts, at most PROTO_MOUNTS, each:
  *         struct proto_mount
- *         struct proto_owner, with PROTO_MOUNT_OWNER: of a tmpfs, of what is
- * shared string: serial of a block device, or as the flags have it; empty: a
- *         tmpfs
+ *         struct proto_owner, with PROTO_MOUNT_OWNER: of what it makes
+ *         string: a disk's serial, or as the flags have it; empty: a tmpfs
  *         string: path in the container; made if it is missing
  * list of limits, which EXEC's processes have as well, each:
  *         struct proto_limit

@@ -15,9 +15,9 @@
  * those before the one that is refused count.
  *
  * string: id
- * list of strings, two for each limit: a file of the controllers cpu, cpuset,
- *         io, memory, pids or hugetlb ("memory.max"), or cgroup.freeze, and
- * what is written to it
+ * list of strings, two for each limit: its file ("memory.max") and what is
+ *         written there; files of the controllers cpu, cpuset, io, memory,
+ *         pids and hugetlb, and cgroup.freeze
  */
 
 /*

@@ -82,6 +82,7 @@ static void child_enter(const struct spawn *sp, const struct root *root)
 	rc = sp->group_fd >= 0 ? group_enter() : 0;
 	if (rc)
 		spawn_fail(sp, FAILED, -rc, "cannot mount the control group");
+	init_begin(sp);
 }
 
 /* In the child of an EXEC, or of one that only needs the container's mounts. */
@@ -167,8 +168,6 @@ struct process *child_start(struct session *s, struct spawn *sp,
 			child_enter(sp, root);
 		else
 			child_join(sp);
-		if (sp->is_init)
-			init_begin(sp);
 		spawn_exec(sp);
 	}
 	for (int i = 0; i < 3; i++)

@@ -20,7 +20,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 enum { FAILED = 125, WALKS = 1000, GROUPS = 32, NAME = CGROUP_NAME };

@@ -11,7 +11,6 @@
 #include "guest/agent/volume.h"
 #include "guest/proto.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/mount.h>

@@ -31,6 +31,11 @@ static void deadline_fire(struct loop_timer *t)
 	answer(a, NULL, &e);
 }
 
+static int nonsense(struct err *e)
+{
+	return err_set(e, -EPROTO, "the guest's agent sent nonsense");
+}
+
 void ask_look(struct ask *a)
 {
 	struct session_frame f;
@@ -50,7 +55,7 @@ void ask_look(struct ask *a)
 		rc = err_set(&e, f.error ? -(int)f.error : -EIO, "%s", f.text);
 	else if (!rc && f.event != SESSION_DONE && f.event != SESSION_USAGE &&
 		 f.event != SESSION_KILLS)
-		rc = err_set(&e, -EPROTO, "the guest's agent sent nonsense");
+		rc = nonsense(&e);
 	answer(a, rc ? NULL : &f, &e);
 }
 
@@ -158,7 +163,7 @@ int ask_files(const uint8_t *bytes, size_t len,
 	uint32_t n;
 
 	if (len < sizeof(count))
-		return err_set(e, -EPROTO, "the guest's agent sent nonsense");
+		return nonsense(e);
 	memcpy(&count, at, sizeof(count));
 	at += sizeof(count);
 	left -= sizeof(count);
@@ -171,9 +176,7 @@ int ask_files(const uint8_t *bytes, size_t len,
 			 (int)(name_len < sizeof(text) ? name_len : 0), name);
 		file(arg, text, content, content_len);
 	}
-	return n || left
-		       ? err_set(e, -EPROTO, "the guest's agent sent nonsense")
-		       : 0;
+	return n || left ? nonsense(e) : 0;
 }
 
 int ask_kills(struct ask *a, const struct ask_whom *w, uint64_t seen,

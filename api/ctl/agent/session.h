@@ -64,8 +64,7 @@ enum session_kind {
 /* What the agent is to do; all strings are borrowed. */
 struct session_plan {
 	enum session_kind kind;
-	/* Which container; NULL: the only one that a microVM of mayctl's has.
-	 */
+	/* Which container; NULL: the one that mayctl's microVMs have. */
 	const char *id;
 	/* Of RUN, the serial of the image's disk; NULL: as of the first. */
 	const char *image;
@@ -103,8 +102,7 @@ struct session_plan {
 	bool is_detached; /* of EXEC: nobody waits for it */
 	bool is_another;  /* of RUN: the guest is configured already */
 	/* Limits of a control group, each a file of it and what is written to
-	 * it; ends with NULL. NULL: it has no group, and can't be asked about.
-	 */
+	 * it; ends with NULL. NULL: it has no group. */
 	const char *const *group;
 };
 

@@ -33,11 +33,10 @@ struct function_options functions_usual(void)
 
 int functions_mode(const char *text, enum function_mode *mode, struct err *e)
 {
-	static const char *const modes[] = {"cold", "clone", "reset"};
 	unsigned i;
 
-	for (i = 0; i < 3; i++) {
-		if (strcmp(text, modes[i]) != 0)
+	for (i = FUNCTION_COLD; i <= FUNCTION_RESET; i++) {
+		if (strcmp(text, function_modes[i]) != 0)
 			continue;
 		*mode = (enum function_mode)i;
 		return 0;

@@ -30,7 +30,6 @@ struct file {
 	struct field_array functions; /* struct entry */
 };
 
-static const char *const mode_words[] = {"cold", "clone", "reset", NULL};
 static const char *const net_words[] = {"none", "nat", NULL};
 
 #define TEXT(key, member) \
@@ -58,7 +57,7 @@ static const struct field entry_fields[] = {
 	 FIELD_AT(struct entry, image)},
 	{.name = "mode",
 	 .type = FIELD_WORD,
-	 .words = mode_words,
+	 .words = function_modes,
 	 GIVEN(has_mode),
 	 FIELD_AT(struct entry, mode)},
 	{.name = "net",

@@ -14,6 +14,8 @@
 #include "vmm/base/fd.h"
 #include "vmm/base/log.h"
 
+const char *const function_modes[] = {"cold", "clone", "reset", NULL};
+
 enum { AGAIN_NS = 1000000000 };
 
 bool function_is_name(const char *name)

@@ -20,6 +20,9 @@
  */
 enum function_mode { FUNCTION_COLD, FUNCTION_CLONE, FUNCTION_RESET };
 
+/* What they are called; ends with NULL. */
+extern const char *const function_modes[];
+
 enum {
 	FUNCTION_NAME_MAX = 32,
 	FUNCTION_TYPE_MAX = 63,

@@ -136,7 +136,6 @@ static void put_number(struct text *to, const char *name, uint64_t n)
 
 static void put_function(struct text *to, const struct function *f)
 {
-	static const char *const modes[] = {"cold", "clone", "reset"};
 	static const char *const classes[] = {"1xx", "2xx", "3xx", "4xx",
 					      "5xx"};
 	unsigned i;
@@ -145,9 +144,9 @@ static void put_function(struct text *to, const struct function *f)
 	put_text(to, f->plan.image);
 	text_put(to,
 		 ", %s%s, at most %u microVMs, %u to spare, %u may wait</p>",
-		 f->plan.is_stdio ? "stdio, " : "", modes[f->plan.options.mode],
-		 f->plan.options.max, f->plan.options.spare,
-		 f->plan.options.queue);
+		 f->plan.is_stdio ? "stdio, " : "",
+		 function_modes[f->plan.options.mode], f->plan.options.max,
+		 f->plan.options.spare, f->plan.options.queue);
 	if (*f->why) {
 		text_put(to, "<p class=\"bad\">");
 		put_text(to, f->why);
