@@ -37,23 +37,28 @@ enum { FIELD_STRING_MAX = 4095 };
 struct field_table;
 
 /*
+ * Small, since what holds pointers is written to at each start, and so is memory
+ * of each process of its own.
+ *
  * null stands for "not there" in every field that isn't required, but for those
  * of FIELD_NO_NULL. Unless a field is there, what the struct holds stays as it
  * was.
  */
 struct field {
 	const char *name;
-	enum field_type type;
-	uint32_t flags;
-	uint32_t offset; /* in the struct, bytes */
-	uint32_t size;	 /* of the member, bytes */
-	uint32_t given;	 /* offset of a bool, with FIELD_GIVEN */
-	uint64_t min;
-	uint64_t max;		  /* 0 for as much as the member holds */
-	const char *const *words; /* ends with NULL */
-	const struct field_table *nested;
-	const struct field *element; /* offset 0 in its item */
-	const char *refusal;
+	union { /* by the type */
+		const char *const *words; /* ends with NULL */
+		const struct field_table *nested;
+		const struct field *element; /* offset 0 in its item */
+		const char *refusal;
+	};
+	uint32_t min;
+	uint32_t max;	 /* 0 for as much as the member holds */
+	uint16_t offset; /* in the struct, bytes */
+	uint16_t size;	 /* of the member, bytes */
+	uint16_t given;	 /* offset of a bool, with FIELD_GIVEN */
+	uint8_t type;	 /* enum field_type */
+	uint8_t flags;
 };
 
 struct field_table {

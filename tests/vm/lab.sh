@@ -181,10 +181,17 @@ lab_autopsy() {
 		sleep 1
 	done 2>/dev/null
 	[ -d $trace/events ] || mount -t tracefs tracefs $trace
+	# All is stopped before events are taken away one by one, else the last ones are of
+	# those that go last alone.
 	echo 1 >$trace/events/kvm/enable
 	sleep 0.5
+	echo 0 >$trace/tracing_on
 	echo 0 >$trace/events/kvm/enable
+	[ -z "${MAYFLY_OUT-}" ] || cat $trace/trace >"$MAYFLY_OUT/trace.$lab_pid"
+	grep -v '^#' $trace/trace | awk '{ for (i = 1; i <= NF; i++) if ($i ~ /^kvm_.*:$/) ++n[$i] }
+		END { for (event in n) print "lab:", event, n[event], "times in half a second" }'
 	grep -v '^#' $trace/trace | tail -n 40 | cut -c 1-150
+	echo 1 >$trace/tracing_on
 }
 
 # Waits for the guest's end: its output in $out, its job's status in $status.
