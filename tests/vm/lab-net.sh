@@ -29,6 +29,21 @@ lab_end() {
 	lab_ends+=($!)
 }
 
+# lab_listener PORT COMMAND...: one that listens there when this returns. A guest asks
+# once, and what is started beside load may be slower than a guest's boot.
+lab_listener() {
+	local port=$1 end=$((SECONDS + 60))
+	shift
+	lab_end "$@"
+	until in_ns ss -Htln "sport = :$port" | grep -q .; do
+		[ "$SECONDS" -lt "$end" ] || {
+			not_ok "$1 listens on port $port" "$(tail -n 5 "$scratch/ends")"
+			return 1
+		}
+		sleep 0.05
+	done
+}
+
 lab_stop_ends() {
 	[ ${#lab_ends[@]} = 0 ] && return
 	kill "${lab_ends[@]}" 2>/dev/null

@@ -26,13 +26,13 @@ def tell(path):
         time.sleep(0.1)
 
 
-def accept(address, port):
-    with socket.create_server((address, port)) as listener:
+def accept(listener):
+    with listener:
         return listener.accept()[0]
 
 
-def take(address, port):
-    s = accept(address, port)
+def take(listener):
+    s = accept(listener)
     rest = b""
     while some := s.recv(TURN):
         *lines, rest = (rest + some).split(b"\n")
@@ -45,8 +45,8 @@ def take(address, port):
     wrong.append("the guest ended the stream that it sends")
 
 
-def give(address, port):
-    s = accept(address, port)
+def give(listener):
+    s = accept(listener)
     number = 1
     try:
         while True:
@@ -62,8 +62,9 @@ def give(address, port):
 def main():
     address, port, path = sys.argv[1], int(sys.argv[2]), sys.argv[3]
     for end, at in ((take, port), (give, port + 1)):
-        threading.Thread(target=end, args=(address, at), daemon=True).start()
-    tell(path)
+        listener = socket.create_server((address, at))
+        threading.Thread(target=end, args=(listener,), daemon=True).start()
+    tell(path)  # so who finds that file can connect
 
 
 main()
