@@ -1,8 +1,8 @@
 /*
  * Watches a guest's clocks while it is saved and restored, until SIGINT: a
  * thread on each processor reads the monotonic clock and the time-stamp
- *counter, and compares with what any other read before; one counts the ticks of
- *a timer. What they found is printed in the end:
+ * counter, and compares with what any other read before; one counts the ticks of
+ * a timer. What they found is printed in the end:
  *
  *	reads N warps N tsc_warps N real_warps N ticks N of N
  */
@@ -89,9 +89,13 @@ static void *count(void *arg)
 
 	(void)arg;
 	timerfd_settime(fd, 0, &every, NULL);
-	while (!is_over && read(fd, &n, sizeof(n)) == sizeof(n))
+	/* Due by when it asks: after that it may not run for a while. */
+	while (!is_over) {
+		ticks_due = (now_ns(CLOCK_MONOTONIC) - begin) / TICK_NS;
+		if (read(fd, &n, sizeof(n)) != sizeof(n))
+			break;
 		ticks += n;
-	ticks_due = (now_ns(CLOCK_MONOTONIC) - begin) / TICK_NS;
+	}
 	return NULL;
 }
 
