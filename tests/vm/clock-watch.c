@@ -1,8 +1,8 @@
 /*
  * Watches a guest's clocks while it is saved and restored, until SIGINT: a
  * thread on each processor reads the monotonic clock and the time-stamp
- * counter, and compares with what any other read before; one counts the ticks of
- * a timer. What they found is printed in the end:
+ * counter, and compares with what any other read before; one counts the ticks
+ *of a timer. What they found is printed in the end:
  *
  *	reads N warps N tsc_warps N real_warps N ticks N of N
  */
