@@ -6,6 +6,7 @@
 #include "guest/agent/child.h"
 #include "guest/agent/file.h"
 #include "guest/agent/group.h"
+#include "guest/agent/join.h"
 #include "guest/agent/machine.h"
 #include "guest/agent/plan.h"
 #include "guest/agent/progress.h"
@@ -276,40 +277,25 @@ static void container_hold(struct container *c, struct process *p)
 	c->mntfd = open(path, O_RDONLY | O_CLOEXEC);
 }
 
-/* One whose namespace is to be shared; -1 for none, or -2 and s is answered. */
-static int shared_fd(struct session *s, const char *id)
-{
-	const struct container *c;
-
-	if (!*id)
-		return -1;
-	c = container_find((struct bytes){id, strlen(id)});
-	if (c && c->init && c->init->is_started)
-		return c->pidfd;
-	session_error(s, ESRCH, FAILED,
-		      "the container %.64s, whose namespaces it is to share, "
-		      "does not run; start it first",
-		      id);
-	return -2;
-}
-
 /* False where s is answered. */
 static bool walls_fit(struct session *s, struct container *c, struct spawn *sp,
 		      const struct walls *w)
 {
-	if (!w)
-		return true;
-	if (w->devices.rules_len && group_fd(c->id) < 0) {
+	const char *missing = w ? join_plan(containers, sp, w) : NULL;
+
+	c->shares_pids = sp->pid_fd >= 0;
+	if (missing)
+		session_error(s, ESRCH, FAILED,
+			      "the container %.64s, whose namespaces it is to "
+			      "share, does not run; start it first",
+			      missing);
+	else if (w && w->devices.rules_len && group_fd(c->id) < 0)
 		session_error(s, EINVAL, FAILED,
 			      "rules for devices are of a control group; GROUP "
 			      "comes first");
-		return false;
-	}
-	sp->ipc_fd = shared_fd(s, w->ipc);
-	sp->uts_fd = sp->ipc_fd < -1 ? -2 : shared_fd(s, w->uts);
-	sp->pid_fd = sp->uts_fd < -1 ? -2 : shared_fd(s, w->pid);
-	c->shares_pids = sp->pid_fd >= 0;
-	return sp->pid_fd >= -1;
+	else
+		return true;
+	return false;
 }
 
 static void fork_failed(struct session *s, int error)

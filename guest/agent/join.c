@@ -11,6 +11,30 @@
 
 enum { FAILED = 125 };
 
+/* -1 for nobody; false where there is somebody who does not run. */
+static bool find(const struct container *all, const char *id, int *fd)
+{
+	*fd = -1;
+	if (!*id)
+		return true;
+	while (all && strcmp(all->id, id) != 0)
+		all = all->next;
+	if (!all || !all->init || !all->init->is_started)
+		return false;
+	*fd = all->pidfd;
+	return *fd >= 0;
+}
+
+const char *join_plan(const struct container *all, struct spawn *sp,
+		      const struct walls *w)
+{
+	if (!find(all, w->ipc, &sp->ipc_fd))
+		return w->ipc;
+	if (!find(all, w->uts, &sp->uts_fd))
+		return w->uts;
+	return find(all, w->pid, &sp->pid_fd) ? NULL : w->pid;
+}
+
 static void join(const struct spawn *sp, int fd, int what, const char *name)
 {
 	if (fd >= 0 && setns(fd, what))

@@ -1,6 +1,15 @@
 #pragma once
 
+#include "guest/agent/container.h"
 #include "guest/agent/spawn.h"
+#include "guest/agent/walls.h"
+
+/*
+ * Which of @all, a list, are those whose namespaces are to be shared; the id of
+ * one that does not run, or NULL.
+ */
+const char *join_plan(const struct container *all, struct spawn *sp,
+		      const struct walls *w);
 
 /*
  * Namespaces of another container: in the child that is to be a container's

@@ -29,8 +29,8 @@ enum { SESSION_MAKE = 1, SESSION_READ = 2, SESSION_WRITE = 4 };
 
 struct session_rule {
 	enum {
-		SESSION_RULE_ANY,
-		SESSION_RULE_CHAR,
+		SESSION_RULE_ANY = 0,
+		SESSION_RULE_CHAR = 1,
 		SESSION_RULE_BLOCK = 3
 	} kind;
 	uint32_t major, minor;

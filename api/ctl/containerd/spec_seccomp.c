@@ -285,7 +285,7 @@ static int take_rule(struct profile *p, const json_t *json, struct err *e)
 {
 	const json_t *names = json_object_get(json, "names"), *item;
 	struct conditions conditions;
-	uint32_t action;
+	uint32_t action = 0;
 	size_t i;
 	int rc = take_action(json, "action", &action, e);
 
