@@ -282,7 +282,9 @@ static void a_privileged_one_has_what_the_guest_has(void **state)
 	(void)state;
 	assert_int_equal(
 		read_linux("\"devices\":[{\"path\":\"/dev/sda\",\"type\":\"b\","
-			   "\"major\":8,\"minor\":0},{\"path\":\"/dev/kvm\","
+			   "\"major\":8,\"minor\":0},{\"path\":\"/dev/ptmx\","
+			   "\"type\":\"c\",\"major\":5,\"minor\":2},"
+			   "{\"path\":\"/dev/kvm\","
 			   "\"type\":\"c\",\"major\":10,\"minor\":232}],"
 			   "\"resources\":{\"devices\":[{\"allow\":false},"
 			   "{\"allow\":true,\"access\":\"rwm\"}]}"),

@@ -176,6 +176,9 @@ static int take_node(struct spec *s, const json_t *json, bool is_all,
 		.mode = 0666,
 		.is_optional = is_all,
 	};
+	/* Each container has terminals of its own. */
+	if (!strcmp(path, "/dev/ptmx"))
+		return 0;
 	if (type && !strcmp(type, "p"))
 		d->kind = SESSION_FIFO;
 	else if (is_all && type && !strcmp(type, "b"))
