@@ -163,6 +163,7 @@ static void sweep(unsigned number)
 {
 	static unsigned left[PROTO_CONTAINERS];
 	char path[PATH];
+	int rc;
 
 	for (size_t i = 0; i < PROTO_CONTAINERS; i++) {
 		if (!left[i]) {
@@ -170,8 +171,8 @@ static void sweep(unsigned number)
 			number = 0;
 		}
 		place(left[i], path);
-		if (left[i] && (!unlinkat(cgroup_root(), path, AT_REMOVEDIR) ||
-				errno == ENOENT))
+		rc = left[i] ? cgroup_remove(cgroup_root(), path) : 0;
+		if (!rc || rc == -ENOENT)
 			left[i] = 0;
 	}
 }

@@ -480,6 +480,12 @@ def t_group():
         same(struct.unpack("<Q", waits.expect(p.KILLS)), (0,))
         waits.close()
     until(lambda: groups_left() == before)
+    # Groups that it makes in its own, where it may, go with it.
+    with open_session() as s:
+        s.ask(p.group("grouped"))
+    same(once("grouped", "mkdir -p /sys/fs/cgroup/a/b /sys/fs/cgroup/c && echo made; cat /proc/self/cgroup | tail -n 1; "
+              "ls -d /sys/fs/cgroup/a/b", security=p.walls(flags=p.GROUPS))[1].split(), [b"made", b"0::/", b"/sys/fs/cgroup/a/b"])
+    until(lambda: groups_left() == before)
     def ask(request):
         with open_session() as s:
             s.ask(request)
