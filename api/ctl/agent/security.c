@@ -3,19 +3,19 @@
 #include "api/ctl/agent/frame.h"
 #include "guest/proto_security.h"
 
-_Static_assert((int)SESSION_CHAR == (int)PROTO_DEVICE_CHAR &&
-		       (int)SESSION_FIFO == (int)PROTO_DEVICE_FIFO &&
-		       (int)SESSION_RULE_CHAR == (int)PROTO_DEVICE_CHAR &&
-		       (int)SESSION_RULE_BLOCK == (int)PROTO_DEVICE_BLOCK &&
-		       (int)SESSION_MAKE == (int)PROTO_MAKE &&
-		       (int)SESSION_READ == (int)PROTO_READ &&
-		       (int)SESSION_WRITE == (int)PROTO_WRITE &&
+_Static_assert(+SESSION_CHAR == +PROTO_DEVICE_CHAR &&
+		       +SESSION_FIFO == +PROTO_DEVICE_FIFO &&
+		       +SESSION_RULE_CHAR == +PROTO_DEVICE_CHAR &&
+		       +SESSION_RULE_BLOCK == +PROTO_DEVICE_BLOCK &&
+		       +SESSION_MAKE == +PROTO_MAKE &&
+		       +SESSION_READ == +PROTO_READ &&
+		       +SESSION_WRITE == +PROTO_WRITE &&
 		       SESSION_ANY == PROTO_ANY,
 	       "as the agent has them");
-_Static_assert((int)SESSION_PATHS_MAX == PROTO_PATHS &&
-		       (int)SESSION_DEVICES_MAX == PROTO_DEVICES &&
-		       (int)SESSION_RULES_MAX == PROTO_DEVICE_RULES &&
-		       (int)SESSION_FILTER_MAX == PROTO_FILTER_MAX,
+_Static_assert(SESSION_PATHS_MAX == PROTO_PATHS &&
+		       SESSION_DEVICES_MAX == PROTO_DEVICES &&
+		       SESSION_RULES_MAX == PROTO_DEVICE_RULES &&
+		       SESSION_FILTER_MAX == PROTO_FILTER_MAX,
 	       "as many as the agent takes");
 
 void frame_rights(struct payload *p, const struct session_security *s)
