@@ -109,7 +109,7 @@ JAILER  := main options path root mounts bind userns fds ns cgroup rlimit caps \
 
 # mayctl, room by room.
 CTL_BASE     := capability copy descriptors erofs erofs_pack interrupt pack process signals tar terminal tree untar
-CTL_AGENT    := ask attach dial frame session session_ask session_request
+CTL_AGENT    := ask attach dial frame security session session_ask session_request
 CTL_IMAGE    := archive config entry fetch image import layout layout_make mend model platform \
 	name progress source store tar tool wall words
 CTL_VM       := cell cell_clone cgroups client disk end folder forward handed link manifest moment \
@@ -124,7 +124,7 @@ CTL_COMMANDS := main bench complain api boot cp cp_place docker env exec foregro
 	image jail logs ps run run_disks run_mounts run_options run_plan \
 	run_steps run_warm restore restored serve show snapshot stop values
 CTL_CONTAINERD := main event host machine method metrics netns packer process resources rootfs \
-	service spec spec_mount stdio task usage
+	service spec spec_device spec_mount spec_seccomp spec_walls stdio task usage
 CTL_TTRPC    := arena client server wire
 MESSAGES     := ttrpc task metrics
 JAILS        := jail_find jail_remove
@@ -329,7 +329,8 @@ $(GUEST)/bench-work.initrd: $(GUEST)/bench-work guest/initrd
 	$(call say,GUEST,$@)guest/initrd $@ $<
 
 # musl brings no kernel headers of its own; the C library's come last.
-AGENT := agent loop wire log file spawn user disk init volume root tree tar sparse untar \
+AGENT := agent loop wire log file rights spawn user disk init volume device walls join root \
+	tree tar sparse untar \
 	machine network session progress input process child plan container \
 	configure forward cgroup freezer group shutdown request ready
 
@@ -517,11 +518,14 @@ EXTRA_copy := tests/unit/own_dir api/ctl/base/copy
 EXTRA_seal := api/ctl/vm/seal api/ctl/base/copy
 EXTRA_folder := tests/unit/own_dir api/ctl/vm/folder api/ctl/base/tree
 EXTRA_uids := api/ctl/vm/uids api/ctl/base/process api/ctl/base/interrupt
-EXTRA_session := $(addprefix api/ctl/agent/,frame session session_ask session_request)
+EXTRA_session := $(addprefix api/ctl/agent/,frame security session session_ask session_request)
 TTRPC_PARTS := $(CTL_TTRPC:%=api/ctl/ttrpc/%) $(MESSAGES:%=proto/%.pb-c)
 EXTRA_ttrpc := $(TTRPC_PARTS)
-EXTRA_spec := $(addprefix api/ctl/,containerd/spec containerd/spec_mount containerd/resources \
+EXTRA_spec := $(addprefix api/ctl/,containerd/spec containerd/spec_device containerd/spec_mount \
+	containerd/spec_seccomp containerd/spec_walls containerd/resources \
 	base/capability base/pack base/process base/interrupt)
+EXTRA_spec_walls := $(EXTRA_spec)
+EXTRA_security := $(EXTRA_session)
 EXTRA_resources := api/ctl/containerd/resources
 EXTRA_metrics := api/ctl/containerd/metrics proto/metrics.pb-c api/ctl/agent/ask $(EXTRA_session)
 EXTRA_forward := api/ctl/vm/forward api/ctl/agent/dial $(EXTRA_session)

@@ -3,7 +3,8 @@
 /*
  * The wire between the host and the guest's agent (guest/agent/). It
  * needs nothing else of ours: both ends are built from it. What is said about
- * containers' control groups (GROUP, STATS, OOM) is in proto_group.h.
+ * containers' control groups (GROUP, STATS, OOM) is in proto_group.h, about
+ * their walls in proto_security.h.
  *
  * Connections
  *
@@ -349,6 +350,8 @@ enum proto_process_flags {
 	/* PID 1 is an init: passes signals on, reaps, ends as the command. */
 	PROTO_INIT = 1 << 8,
 	PROTO_IDLE = 1 << 9, /* no command: PID 1 waits for a signal */
+	/* of both again: the end is as proto_security.h has it */
+	PROTO_SECURITY = 1 << 10,
 };
 
 /*
@@ -402,6 +405,7 @@ struct proto_file {
  * list of limits, which EXEC's processes have as well, each:
  *         struct proto_limit
  * list of strings: lines for /etc/hosts, "192.0.2.7 db db.example.com"
+ * with PROTO_SECURITY: see proto_security.h
  *
  * Mounts are made in the order of their paths' depths, so that one may be in
  * another. Device nodes in any of them are not devices, nor are those that the
@@ -452,6 +456,7 @@ struct proto_limit {
  *
  * struct proto_process and what belongs to it, then
  * string: id
+ * with PROTO_SECURITY: see proto_security.h
  */
 
 /*

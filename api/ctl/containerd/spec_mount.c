@@ -28,11 +28,7 @@ static bool is_usual(const char *target)
 	return false;
 }
 
-/*
- * "size=65536k", as tmpfs has it: 0, which is as is usual, for shares of the
- * memory ("50%") and for what makes no sense.
- */
-static uint64_t bytes_of(const char *text)
+uint64_t spec_mount_bytes(const char *text)
 {
 	static const char units[] = "kmgt";
 	uint64_t n, bytes;
@@ -66,7 +62,7 @@ static void take_options(struct session_mount *m, const json_t *options)
 		m->is_no_exec = m->is_no_exec || !strcmp(o, "noexec");
 		m->is_no_suid = m->is_no_suid || !strcmp(o, "nosuid");
 		if (!strncmp(o, "size=", 5))
-			m->tmp_bytes = bytes_of(o + 5);
+			m->tmp_bytes = spec_mount_bytes(o + 5);
 		if (!strncmp(o, "mode=", 5))
 			m->mode = (uint32_t)strtoul(o + 5, NULL, 8) & 07777;
 	}

@@ -294,6 +294,85 @@ static int join_machine(struct task *t, struct err *e)
 	return 0;
 }
 
+/* ---- what a pod's containers share -------------------------------------- */
+
+/* What containerd calls the first, whose pod it is, by the pid it was told. */
+static bool is_of_pod(const struct task *t, const char *path, const char *type)
+{
+	char own[64];
+
+	snprintf(own, sizeof(own), "/proc/%d/ns/%s",
+		 (int)t->service->machine.pid, type);
+	return t->next && !strcmp(path, own);
+}
+
+/* The first one has no name but the usual one. */
+static const char *name_of(const struct task *t)
+{
+	return t->guest_id[0] ? t->guest_id : SESSION_CONTAINER;
+}
+
+/*
+ * All of a pod's have one pid, its microVM's. In a pod whose containers share
+ * their processes, all but the first say so; where some do not, the one that
+ * does is there to look into one of them, which is told by no more than that.
+ */
+static const char *whose_pids(const struct task *t, struct err *e)
+{
+	const struct task *found = NULL;
+
+	for (const struct task *x = t->next; x; x = x->next) {
+		if (!x->next || x->init.spec.pid ||
+		    x->init.stage != PROCESS_RUNNING)
+			continue;
+		if (found) {
+			err_set(e, -ENOTSUP,
+				"it is to share the processes of a container "
+				"of its pod, and several have their own: have "
+				"the pod share them (shareProcessNamespace)");
+			return NULL;
+		}
+		found = x;
+	}
+	if (found)
+		return name_of(found);
+	for (found = t; found->next;)
+		found = found->next;
+	return name_of(found);
+}
+
+static int take_shared(struct task *t, struct err *e)
+{
+	struct spec *s = &t->init.spec;
+	const struct {
+		const char *type, *path;
+		const char **whose;
+	} kinds[] = {
+		{"ipc", s->ipc, &s->security.ipc},
+		{"uts", s->uts, &s->security.uts},
+		{"pid", s->pid, &s->security.pid},
+	};
+
+	for (size_t i = 0; i < 3; i++) {
+		if (!kinds[i].path)
+			continue;
+		if (!is_of_pod(t, kinds[i].path, kinds[i].type))
+			return err_set(e, -ENOTSUP,
+				       "%.100s is a namespace of the host's, "
+				       "which a microVM has no way to share; "
+				       "leave it out, or name one of the "
+				       "container's pod by the pid of its task",
+				       kinds[i].path);
+		if (kinds[i].whose == &s->security.pid)
+			*kinds[i].whose = whose_pids(t, e);
+		else
+			*kinds[i].whose = SESSION_CONTAINER;
+		if (!*kinds[i].whose)
+			return e->code;
+	}
+	return 0;
+}
+
 int task_begin(struct service *s, const Task__CreateRequest *r,
 	       struct task **out, struct err *e)
 {
@@ -318,6 +397,8 @@ int task_begin(struct service *s, const Task__CreateRequest *r,
 	rc = spec_read(&t->init.spec, t->bundle,
 		       s->config.directories == DIRECTORIES_COPIED, e);
 	task_own(t, &t->init);
+	if (!rc)
+		rc = take_shared(t, e);
 	if (!rc)
 		rc = process_init(&t->init, &s->loop, &words, e);
 	if (!rc)
