@@ -9,6 +9,7 @@
 #include "api/ctl/containerd/usage.h"
 #include "vmm/base/clock.h"
 #include "vmm/base/container.h"
+#include "vmm/base/fd.h"
 
 static void answer_pid(struct ttrpc_call *c, uint32_t pid)
 {
@@ -219,6 +220,9 @@ static void packed(struct packer *p, const struct err *why)
 	struct err e = *why;
 
 	t->creating = NULL;
+	if (p->found)
+		machine_lend(&t->service->machine, p->found,
+			     fd_steal(&p->found_fd));
 	if (e.code || come(t, &e)) {
 		ttrpc_refuse_err(c, &e);
 		task_drop(t);
@@ -330,6 +334,9 @@ int task_begin(struct service *s, const Task__CreateRequest *r,
 		return rc;
 	t->init.spec.plan.image = m->disks[t->disk].serial;
 	t->packer.packed = packed;
+	t->rootfs.kept_bytes = s->config.images_mib << 20;
+	/* A slot's file is the monitor's already. */
+	t->rootfs.is_handed = !t->disk;
 	return packer_begin(&t->packer, &s->loop, &t->rootfs,
 			    m->disks[t->disk].path, e);
 }
