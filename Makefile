@@ -124,7 +124,7 @@ CTL_COMMANDS := main bench complain api boot cp cp_place docker env exec foregro
 	image jail logs ps run run_disks run_mounts run_options run_plan \
 	run_steps run_warm restore restored serve show snapshot stop values
 CTL_CONTAINERD := main disk event host key machine method metrics netns packer process resources rootfs \
-	service spec spec_mount stdio task usage
+	service share spec spec_mount stdio task usage
 CTL_TTRPC    := arena client server wire
 MESSAGES     := ttrpc task metrics
 JAILS        := jail_find jail_remove
@@ -332,7 +332,7 @@ $(GUEST)/bench-work.initrd: $(GUEST)/bench-work guest/initrd
 # musl brings no kernel headers of its own; the C library's come last.
 AGENT := agent loop wire log file spawn user disk init volume root tree tar sparse untar \
 	machine network session progress input process child plan container \
-	configure forward cgroup freezer group shutdown request ready
+	configure forward cgroup freezer group share shutdown request ready
 
 $(GUEST)/agent: $(AGENT:%=guest/agent/%.c) $(wildcard guest/*.h guest/agent/*.h)
 	$(Q)mkdir -p $(@D)

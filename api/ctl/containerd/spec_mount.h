@@ -8,3 +8,6 @@
  * refused.
  */
 int spec_take_mounts(struct spec *s, struct err *e);
+
+/* What is copied of one mount. */
+enum { SPEC_COPY_MAX = 4 << 20 };
