@@ -390,7 +390,10 @@ void share_leave(struct shares *all, const char *name)
 {
 	struct share *h = find(all, name);
 
-	if (h && h->users && !--h->users)
+	if (!h || !h->users)
+		return;
+	h->users--;
+	if (!h->users)
 		unwatch(h);
 }
 

@@ -176,9 +176,9 @@ static int make(const struct image_store *s, const char *key,
 	int rc;
 
 	sweep(s);
-	rc = folder = image_store_temp(s, temp, e);
-	if (rc < 0)
-		return rc;
+	folder = image_store_temp(s, temp, e);
+	if (folder < 0)
+		return folder;
 	snprintf(from, sizeof(from), "%s/" IMAGE_EROFS, temp);
 	snprintf(path, sizeof(path), "%s/%s", s->path, from);
 	rc = how->write(how->ctx, path, e);
