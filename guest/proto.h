@@ -36,6 +36,7 @@
  *	REMOVE     DONE                                next request
  *	LIST       CONTAINER, any number; DONE         next request
  *	COPY_IN    CREDIT, as the data is used; DONE   next request
+ *	SHARED     likewise                            next request
  *	COPY_OUT   DATA of stream 1, EOF, DONE         next request
  *	FORWARD    STARTED                             raw bytes, see below
  *	SYNC       DONE                                next request
@@ -148,6 +149,7 @@ enum proto_type {
 	PROTO_GROUP = 0x25, /* these three: proto_group.h */
 	PROTO_STATS = 0x26,
 	PROTO_OOM = 0x27,
+	PROTO_SHARED = 0x28,
 
 	/* host to guest, to the process of this connection's RUN, EXEC, ATTACH
 	 */
@@ -555,6 +557,19 @@ enum proto_copy_flags {
 struct proto_copy {
 	struct proto_le32 flags; /* enum proto_copy_flags */
 };
+
+/*
+ * SHARED: a directory that containers share (PROTO_MOUNT_SHARED) becomes what
+ * DATA and EOF of stream 0, a tar archive as COPY_IN's, have of it. Nothing of
+ * it is there before all has come. An archive with a link "..data" is one of
+ * kubelet's volumes: the directory that the link leads to is there before it,
+ * all changes with the link, by one rename, and what led through it and is not
+ * in the archive, with directories whose names begin with "..", goes. Of others
+ * each file is replaced by itself, and none goes. ENOENT where no container has
+ * it.
+ *
+ * string: its name
+ */
 
 /*
  * FORWARD: a TCP connection to `address` in the guest. After STARTED there are

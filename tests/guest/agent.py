@@ -608,6 +608,66 @@ def t_shared():
     same(once("good", "cat /x/key", mounts=[("fresh", "/x", p.MOUNT_SHARED, 0)], files=[p.file("fresh", archive(key=b"whole"))])[1], b"whole")
 
 
+def volume(stamp, keys, flat=()):
+    """A kubelet's volume as an archive: COPY_IN's of its directory."""
+    link = {"type": tarfile.SYMTYPE}
+    return archive_of([(f"..{stamp}", {"type": tarfile.DIRTYPE, "mode": 0o755}, b"")] +
+                      [(f"..{stamp}/{key}", {"mode": 0o644}, value) for key, value in keys.items()] +
+                      [(key, {**link, "linkname": f"..data/{key}"}, b"") for key in keys] +
+                      [("..data", {**link, "linkname": f"..{stamp}"}, b"")] +
+                      [(key, {"mode": 0o644}, value) for key, value in flat])
+
+
+def t_shared_anew():
+    """What has become of a shared directory comes at once, or not at all."""
+    def anew(archive, name="vol"):
+        with open_session() as s:
+            s.stream(p.frame(p.SHARED, p.text(name)), stdin=archive)
+
+    fixed = p.MOUNT_SHARED | p.MOUNT_READ_ONLY
+    look = "cd /conf; ls -A | sort; cat a b c 2>/dev/null; true"
+    first = volume("1", {"a": b"old\n", "b": b"old\n"})
+    refused(lambda: anew(first), word="No such file")
+    with open_session() as s:
+        s.ask(p.file("vol", first))
+        # Both of a pass are of one time, whenever it looks.
+        s.send(p.run("vol", ["/bin/sh", "-c", "while :; do cd /conf/..data/ && echo $(cat a) $(cat a) >>/seen; cd /; done"],
+                     mounts=[("vol", "/conf", fixed, 0), ("vol", "/wide", p.MOUNT_SHARED, 0)], flags=p.DETACH))
+        s.expect(p.STARTED)
+    same(sh(look, name="vol")[1], b"..1\n..data\na\nb\nold\nold\n")
+    anew(volume("2", {"a": b"new\n", "c": b"new\n"}))
+    want = b"..2\n..data\na\nc\nnew\nnew\n"
+    same(sh(look, name="vol")[1], want)
+    # What is the same stays as it is; what is not whole is not there.
+    inode = sh("stat -c %i /conf/a /conf/..2", name="vol")[1]
+    anew(volume("2", {"a": b"new\n", "c": b"new\n"}))
+    same(sh("stat -c %i /conf/a /conf/..2", name="vol")[1], inode)
+    for bad in (b"nonsense", volume("3", {"a": b"bad\n" * 1000})[:-9000], archive_of([("../x", {}, b"bad")])):
+        refused(lambda: anew(bad))
+        same(sh(look, name="vol")[1], want)
+    with open_session() as s:
+        s.send(p.frame(p.SHARED, p.text("vol")) + p.frame(p.DATA, volume("3", {"a": b"bad\n"})[:1024]))
+    time.sleep(0.3)
+    same(sh(look, name="vol")[1], want)
+    for name in ("../vol", "", "no/ne", "x" * 65):
+        refused(lambda: anew(first, name))
+    # What a container has put in the way is taken away, and nothing behind it.
+    sh("cd /wide; echo x >/mine; mkdir -p ..data.d/x; rm ..data a; mv ..data.d ..data; ln -s /mine a; ln -s / ..root;"
+       "ln -s /mine mine; mkdir c.d; rm c; mv c.d c; ln -s ..2 ..4", name="vol")
+    anew(volume("4", {"a": b"four\n", "c": b"four\n"}))
+    same(sh("cd /conf; ls -A | sort; cat /mine; ls -d /bin", name="vol")[1].split(), b"..4 ..data a c mine x /bin".split())
+    anew(volume("5", {"a": b"five\n"}))
+    same(sh(look + "; cat /mine", name="vol")[1].split(), b"..5 ..data a mine five x".split())
+    # Files that are no kubelet's, each by itself.
+    anew(archive_of([("a", {}, b"flat\n"), ("d/e", {}, b"flat\n")]))
+    same(sh("cat /conf/a /conf/d/e; cat /conf/..data/a", name="vol")[1], b"flat\nflat\nfive\n")
+    # Of a directory that goes under it it may see one, never two.
+    seen = set(sh("cat /seen", name="vol")[1].splitlines())
+    assert b"old old" in seen and all(len(set(line.split())) <= 1 for line in seen), seen
+    with open_session() as s:
+        s.ask(p.frame(p.REMOVE, struct.pack("<I", 1) + p.text("vol")))
+
+
 def t_devices():
     """No node that a container makes is a device, wherever it is."""
     script = ("for d in /tmp /dev /root /vol; do mknod $d/n c 1 3 && mknod $d/b b 7 0 || echo none; "
@@ -1304,7 +1364,7 @@ def t_fuzz():
             p.frame(p.LOGS, struct.pack("<II", 0, 5) + p.text("main")), p.frame(p.DATA, b"abc"), p.frame(p.EOF),
             p.frame(p.CREDIT, struct.pack("<I", 1000), 1), p.frame(p.RESIZE, struct.pack("<HH", 1, 1)),
             p.frame(p.COPY_OUT, struct.pack("<I", 0) + p.text("main") + p.text("/etc")),
-            p.frame(p.COPY_IN, struct.pack("<I", 0) + p.text("main") + p.text("/tmp")),
+            p.frame(p.COPY_IN, struct.pack("<I", 0) + p.text("main") + p.text("/tmp")), p.frame(p.SHARED, p.text("conf")),
             p.frame(p.FORWARD, struct.pack("<H", 9) + p.text("")), p.frame(p.ATTACH, p.text("nosuch")),
             p.file("fuzz", b"x" * 100), p.file("fuzz", b""), p.frame(p.SYNC), p.frame(p.THAW),
             p.renew("fuzz", b"x" * 32, [("", 0, ["192.0.2.2/24"], "192.0.2.1", "", "")]),
@@ -1485,6 +1545,7 @@ TESTS = [
     ("mounts in one another, with their options", t_mounts),
     ("single files as volumes", t_files),
     ("directories that containers share", t_shared),
+    ("shared directories that change", t_shared_anew),
     ("a network of its own", t_own_network),
     *([("volumes by serial", t_volumes), ("a network without DHCP", t_network)] if VSOCK else []),
     ("attach, wait, logs, followed logs", t_attach_logs),

@@ -22,6 +22,8 @@ struct spec {
 	char *root;	      /* owned: the path of the root file system */
 	const char *sandbox;  /* id of the pod's; NULL for none */
 	void *files[SESSION_MOUNTS_MAX]; /* owned */
+	/* Of its mounts, those that follow the host's: the path there. */
+	const char *volumes[SESSION_MOUNTS_MAX];
 	bool copies_directories;
 	/* Paths of namespaces; NULL for its own. */
 	const char *netns, *ipc, *uts, *pid;

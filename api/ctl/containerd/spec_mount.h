@@ -9,6 +9,9 @@
  */
 int spec_take_mounts(struct spec *s, struct err *e);
 
+/* What is copied of one mount. */
+enum { SPEC_COPY_MAX = 4 << 20 };
+
 /*
  * "65536k", as tmpfs has its size: 0, which is as is usual, for shares of the
  * memory ("50%") and for what makes no sense.

@@ -9,6 +9,7 @@
 #include "api/ctl/containerd/usage.h"
 #include "vmm/base/clock.h"
 #include "vmm/base/container.h"
+#include "vmm/base/fd.h"
 
 static void answer_pid(struct ttrpc_call *c, uint32_t pid)
 {
@@ -29,6 +30,33 @@ struct task *task_find(const struct service *s, const char *id)
 
 /* ---- its processes ------------------------------------------------------ */
 
+static void leave_shares(struct task *t)
+{
+	const struct spec *spec = &t->init.spec;
+
+	for (unsigned i = 0; i < spec->plan.mount_count && t->has_shares; i++)
+		if (spec->volumes[i])
+			share_leave(&t->service->shares,
+				    spec->plan.mounts[i].shared);
+	t->has_shares = false;
+}
+
+/* Volumes that follow the host's. */
+static void join_shares(struct task *t)
+{
+	const struct spec *spec = &t->init.spec;
+	struct service *s = t->service;
+
+	t->has_shares = true;
+	s->shares.loop = &s->loop;
+	s->shares.socket = s->machine.vsock;
+	s->shares.id = s->host->id;
+	for (unsigned i = 0; i < spec->plan.mount_count; i++)
+		if (spec->volumes[i])
+			share_join(&s->shares, spec->volumes[i],
+				   &spec->plan.mounts[i]);
+}
+
 static void has_started(struct process *p)
 {
 	struct task *t = p->owner;
@@ -38,6 +66,7 @@ static void has_started(struct process *p)
 	if (p == &t->init) {
 		t->service->is_configured = true;
 		usage_watch(t);
+		join_shares(t);
 	}
 	p->starting = NULL;
 	if (c)
@@ -53,6 +82,7 @@ static void has_ended(struct process *p, const char *text)
 	p->starting = NULL;
 	if (p == &t->init) {
 		usage_settle(t);
+		leave_shares(t);
 		loop_disarm(&t->service->loop, &t->deadline);
 	}
 	if (c)
@@ -136,9 +166,12 @@ void task_drop(struct task *t)
 	usage_drop(t);
 	ask_fini(&t->removal);
 	loop_disarm(&s->loop, &t->deadline);
+	leave_shares(t);
 	process_fini(&t->init);
-	if (!s->tasks)
+	if (!s->tasks) {
+		shares_end(&s->shares);
 		machine_end(&s->machine);
+	}
 	rootfs_fini(&t->rootfs);
 	free(t->id);
 	free(t->bundle);
@@ -219,6 +252,9 @@ static void packed(struct packer *p, const struct err *why)
 	struct err e = *why;
 
 	t->creating = NULL;
+	if (p->found)
+		machine_lend(&t->service->machine, p->found,
+			     fd_steal(&p->found_fd));
 	if (e.code || come(t, &e)) {
 		ttrpc_refuse_err(c, &e);
 		task_drop(t);
@@ -411,6 +447,9 @@ int task_begin(struct service *s, const Task__CreateRequest *r,
 		return rc;
 	t->init.spec.plan.image = m->disks[t->disk].serial;
 	t->packer.packed = packed;
+	t->rootfs.kept_bytes = s->config.images_mib << 20;
+	/* A slot's file is the monitor's already. */
+	t->rootfs.is_handed = !t->disk;
 	return packer_begin(&t->packer, &s->loop, &t->rootfs,
 			    m->disks[t->disk].path, e);
 }
