@@ -123,7 +123,7 @@ CTL_BENCH    := axis bench block boot calls clone compare container density disk
 CTL_COMMANDS := main bench complain api boot cp cp_place docker env exec foreground functions functions_file \
 	image jail logs ps run run_disks run_mounts run_options run_plan \
 	run_steps run_warm restore restored serve show snapshot stop values
-CTL_CONTAINERD := main event host loopback machine method metrics netns packer process resources rootfs \
+CTL_CONTAINERD := main bootstrap event host loopback machine method metrics netns packer process resources rootfs \
 	service spec spec_mount stdio task usage
 CTL_TTRPC    := arena client server wire
 MESSAGES     := ttrpc task metrics
