@@ -639,13 +639,17 @@ test-programs: bare-guests $(BENCHES) $(addprefix build/bench/,vsock-peer \
 	$(GUEST)/initrd $(GUEST)/bench-initrd $(GUEST)/bench-work.initrd \
 	$(GUEST)/agent.initrd build/release/tools/describe
 
-.PHONY: test run lint bench soak
+.PHONY: test run lint bench soak critest
 soak: setup ## the tests that have a long form, in it
 	$(Q)$(MAKE) --no-print-directory all
 	$(Q)MAYFLY_LONG=1 tests/run lint races jailer snapshot linux block net floods vsock restores run
 
 test: setup ## run every test; the last line counts them
 	$(Q)tests/run
+
+critest: setup ## Kubernetes' tests of a runtime, by two versions of containerd (hours)
+	$(Q)$(MAKE) --no-print-directory all
+	$(Q)MAYFLY_LONG=1 tests/run cri
 
 run: setup ## run a container in a microVM and show where the time went
 	$(Q)$(MAKE) --no-print-directory all

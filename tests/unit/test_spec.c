@@ -351,10 +351,13 @@ static void its_network_is_a_path(void **state)
 	snprintf(text, sizeof(text), form, "{\"type\":\"network\"}");
 	assert_int_equal(read_text(text), 0);
 	assert_null(spec.netns);
+	assert_false(spec.wants_hosts_network);
 	spec_fini(&spec);
+	/* The host's is what a list does not have. */
 	snprintf(text, sizeof(text), form, "{\"path\":7},3");
 	assert_int_equal(read_text(text), 0);
 	assert_null(spec.netns);
+	assert_true(spec.wants_hosts_network);
 }
 
 static void an_exec_is_a_process_alone(void **state)

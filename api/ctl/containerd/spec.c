@@ -276,22 +276,25 @@ static int take_resources(struct spec *s, struct err *e)
 			      json_object_get(linux_part, "resources"), e);
 }
 
-static const char *network_of(const json_t *json)
+/* A list of namespaces without one for the network says the host's. */
+static void take_network(struct spec *s)
 {
-	const json_t *linux_part = json_object_get(json, "linux");
+	const json_t *linux_part = json_object_get(s->json, "linux");
+	const json_t *spaces = json_object_get(linux_part, "namespaces");
 	const json_t *space;
 	size_t i;
 
-	json_array_foreach(json_object_get(linux_part, "namespaces"), i, space)
+	s->wants_hosts_network = json_array_size(spaces) > 0;
+	json_array_foreach(spaces, i, space)
 	{
 		const char *type =
 			json_string_value(json_object_get(space, "type"));
 
-		if (type && !strcmp(type, "network"))
-			return json_string_value(
-				json_object_get(space, "path"));
+		if (!type || strcmp(type, "network") != 0)
+			continue;
+		s->netns = json_string_value(json_object_get(space, "path"));
+		s->wants_hosts_network = false;
 	}
-	return NULL;
 }
 
 /*
@@ -338,7 +341,7 @@ int spec_read(struct spec *s, const char *bundle, bool copies_directories,
 	s->hostname = json_string_value(json_object_get(s->json, "hostname"));
 	s->plan.hostname = s->hostname && *s->hostname ? s->hostname : "mayfly";
 	s->sandbox = annotation(s->json, "io.kubernetes.cri.sandbox-id");
-	s->netns = network_of(s->json);
+	take_network(s);
 	if (s->sandbox)
 		take_pod(s);
 	return rc;

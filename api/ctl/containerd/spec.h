@@ -24,6 +24,7 @@ struct spec {
 	void *files[SESSION_MOUNTS_MAX]; /* owned */
 	bool copies_directories;
 	const char *netns;	    /* path of its network; NULL for none */
+	bool wants_hosts_network;   /* it has no namespace of it at all */
 	struct resources resources; /* what it may use */
 	struct session_plan plan;
 };
