@@ -190,6 +190,22 @@ static void a_file_is_copied(void **state)
 	assert_memory_equal(spec.plan.mounts[0].bytes, text, strlen(text));
 }
 
+/* A mount that is read-only with all that is mounted below it, as 2.x has it.
+ */
+static void read_only_all_the_way_is_read_only(void **state)
+{
+	char text[512];
+
+	(void)state;
+	snprintf(text, sizeof(text),
+		 "{\"process\":{\"args\":[\"a\"]},\"root\":{\"path\":\"/r\"},"
+		 "\"mounts\":[{\"destination\":\"/etc/x\",\"type\":\"bind\","
+		 "\"source\":\"%s\",\"options\":[\"rbind\",\"rro\"]}]}",
+		 path);
+	assert_int_equal(read_text(text), 0);
+	assert_true(spec.plan.mounts[0].is_read_only);
+}
+
 /* A directory of the kubelet's, below the bundle, with a file in it. */
 static void make_volume(char out[static 160], const char *kind)
 {
@@ -386,6 +402,8 @@ int main(void)
 						teardown),
 		cmocka_unit_test_setup_teardown(a_file_is_copied, setup,
 						teardown),
+		cmocka_unit_test_setup_teardown(
+			read_only_all_the_way_is_read_only, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_directory_is_shared_or_copied,
 						setup, teardown),
 		cmocka_unit_test_setup_teardown(what_cannot_be_is_refused,

@@ -83,7 +83,7 @@ int bootstrap_info(struct err *e)
 	static const char features[] =
 		"{\"ociVersionMin\":\"1.0.0\",\"ociVersionMax\":\"1.2.0\","
 		"\"mountOptions\":[\"bind\",\"mode\",\"noexec\",\"nosuid\","
-		"\"rbind\",\"ro\",\"rw\",\"size\"],\"linux\":{"
+		"\"rbind\",\"ro\",\"rro\",\"rw\",\"size\"],\"linux\":{"
 		"\"namespaces\":[\"cgroup\",\"ipc\",\"mount\",\"network\","
 		"\"pid\",\"uts\"],\"cgroup\":{\"v2\":true}}}";
 	Task__RuntimeVersion version = TASK__RUNTIME_VERSION__INIT;
