@@ -123,8 +123,8 @@ CTL_BENCH    := axis bench block boot calls clone compare container density disk
 CTL_COMMANDS := main bench complain api boot cp cp_place docker env exec foreground functions functions_file \
 	image jail logs ps run run_disks run_mounts run_options run_plan \
 	run_steps run_warm restore restored serve show snapshot stop values
-CTL_CONTAINERD := main disk event host key machine method metrics netns packer process resources rootfs \
-	service share spec spec_device spec_mount spec_seccomp spec_walls stdio task usage
+CTL_CONTAINERD := main bootstrap disk event host key loopback machine method metrics netns packer process \
+	resources rootfs service share spec spec_device spec_mount spec_seccomp spec_walls stdio task usage
 CTL_TTRPC    := arena client server wire
 MESSAGES     := ttrpc task metrics
 JAILS        := jail_find jail_remove
@@ -647,13 +647,17 @@ test-programs: bare-guests $(BENCHES) $(addprefix build/bench/,vsock-peer \
 	$(GUEST)/initrd $(GUEST)/bench-initrd $(GUEST)/bench-work.initrd \
 	$(GUEST)/agent.initrd build/release/tools/describe
 
-.PHONY: test run lint bench soak
+.PHONY: test run lint bench soak critest
 soak: setup ## the tests that have a long form, in it
 	$(Q)$(MAKE) --no-print-directory all
 	$(Q)MAYFLY_LONG=1 tests/run lint races jailer snapshot linux block net floods vsock restores run
 
 test: setup ## run every test; the last line counts them
 	$(Q)tests/run
+
+critest: setup ## Kubernetes' tests of a runtime, by two versions of containerd (hours)
+	$(Q)$(MAKE) --no-print-directory all
+	$(Q)MAYFLY_LONG=1 tests/run cri
 
 run: setup ## run a container in a microVM and show where the time went
 	$(Q)$(MAKE) --no-print-directory all

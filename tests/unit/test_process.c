@@ -4,6 +4,7 @@
  */
 #include "api/ctl/containerd/process.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -204,6 +205,60 @@ static void output_that_nobody_reads_is_given_up(void **state)
 	assert_false(stdio_holds(&process.io));
 }
 
+static void stop(struct loop_timer *t)
+{
+	(void)t;
+	loop_stop(&loop);
+}
+
+static void run_for(uint64_t ns)
+{
+	struct loop_timer t = {.fire = stop};
+
+	loop_arm(&loop, &t, clock_now_ns() + ns);
+	assert_int_equal(loop_run(&loop, NULL), 0);
+}
+
+/* Who would open it later, and finds no writer, would wait for ever. */
+static void a_silent_stream_waits_for_its_reader(void **state)
+{
+	const struct process_words words = {.exec_id = "x", .out = fifo};
+	char byte;
+	int fd;
+
+	(void)state;
+	assert_int_equal(process_init(&process, &loop, &words, NULL), 0);
+	assert_int_equal(process_kill(&process, SIGTERM), 0);
+	assert_int_equal(ends, 1);
+	run_for(20000000);
+	assert_true(stdio_holds(&process.io));
+	fd = open(fifo, O_RDONLY | O_NONBLOCK);
+	assert_int_equal(read(fd, &byte, 1), -1);
+	assert_int_equal(errno, EAGAIN);
+	for (unsigned i = 0; i < 100 && stdio_holds(&process.io); i++)
+		run_for(10000000);
+	assert_int_equal(read(fd, &byte, 1), 0);
+	close(fd);
+}
+
+/* One that never comes is not waited for, either, by who deletes. */
+static void a_silent_stream_without_a_reader_is_given_up(void **state)
+{
+	const struct process_words words = {.exec_id = "x", .out = fifo};
+	struct ttrpc_call call = {0};
+	const uint64_t begun = clock_now_ns();
+
+	(void)state;
+	deletions = 0;
+	process.deletable = can_be_deleted;
+	assert_int_equal(process_init(&process, &loop, &words, NULL), 0);
+	assert_int_equal(process_kill(&process, SIGTERM), 0);
+	process_delete(&process, &call);
+	assert_int_equal(loop_run(&loop, NULL), 0);
+	assert_int_equal(deletions, 1);
+	assert_true(clock_now_ns() - begun < 5000000000ull);
+}
+
 /* Then it is deleted with its container, and nobody is answered. */
 static void who_asked_for_the_deletion_may_go(void **state)
 {
@@ -233,6 +288,11 @@ int main(void)
 			teardown),
 		cmocka_unit_test_setup_teardown(
 			output_that_nobody_reads_is_given_up, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			a_silent_stream_waits_for_its_reader, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			a_silent_stream_without_a_reader_is_given_up, setup,
+			teardown),
 		cmocka_unit_test_setup_teardown(
 			who_asked_for_the_deletion_may_go, setup, teardown),
 	};

@@ -190,6 +190,22 @@ static void a_file_is_copied(void **state)
 	assert_memory_equal(spec.plan.mounts[0].bytes, text, strlen(text));
 }
 
+/* A mount that is read-only with all that is mounted below it, as 2.x has it.
+ */
+static void read_only_all_the_way_is_read_only(void **state)
+{
+	char text[512];
+
+	(void)state;
+	snprintf(text, sizeof(text),
+		 "{\"process\":{\"args\":[\"a\"]},\"root\":{\"path\":\"/r\"},"
+		 "\"mounts\":[{\"destination\":\"/etc/x\",\"type\":\"bind\","
+		 "\"source\":\"%s\",\"options\":[\"rbind\",\"rro\"]}]}",
+		 path);
+	assert_int_equal(read_text(text), 0);
+	assert_true(spec.plan.mounts[0].is_read_only);
+}
+
 /* A directory of the kubelet's, below the bundle, with a file in it. */
 static void make_volume(char out[static 160], const char *kind)
 {
@@ -351,10 +367,13 @@ static void its_network_is_a_path(void **state)
 	snprintf(text, sizeof(text), form, "{\"type\":\"network\"}");
 	assert_int_equal(read_text(text), 0);
 	assert_null(spec.netns);
+	assert_false(spec.wants_hosts_network);
 	spec_fini(&spec);
+	/* The host's is what a list does not have. */
 	snprintf(text, sizeof(text), form, "{\"path\":7},3");
 	assert_int_equal(read_text(text), 0);
 	assert_null(spec.netns);
+	assert_true(spec.wants_hosts_network);
 }
 
 static void an_exec_is_a_process_alone(void **state)
@@ -383,6 +402,8 @@ int main(void)
 						teardown),
 		cmocka_unit_test_setup_teardown(a_file_is_copied, setup,
 						teardown),
+		cmocka_unit_test_setup_teardown(
+			read_only_all_the_way_is_read_only, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_directory_is_shared_or_copied,
 						setup, teardown),
 		cmocka_unit_test_setup_teardown(what_cannot_be_is_refused,

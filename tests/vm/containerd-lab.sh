@@ -26,6 +26,8 @@ mkdir "$scratch/c"
 mount -t tmpfs -o size=256m containerd "$scratch/c"
 export MAYFLY_SHIM_CONFIG=$scratch/shim.json
 unset NOTIFY_SOCKET
+# Of a containerd newer than Debian's, first in PATH: words about hosts, beside answers.
+export CONTAINERD_SUPPRESS_DEPRECATION_WARNINGS=1
 
 begin_containerd() {
 	PATH=$top:$PATH containerd -c "$scratch/config.toml" >>"$scratch/containerd.log" 2>&1 </dev/null &

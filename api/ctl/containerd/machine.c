@@ -66,6 +66,17 @@ void machine_kill(struct machine *m)
 		kill(m->pid, SIGKILL);
 }
 
+/* Whatever the port was that somebody dialled, the guest's it is. */
+static int forward_loopback(struct machine *m, struct err *e)
+{
+	const struct forward_rule any = {.guest = 0};
+
+	return m->net.loopback.listen_fd < 0
+		       ? 0
+		       : forward_start(&m->forward, m->loop, m->vsock, &any,
+				       &m->net.loopback.listen_fd, 1, e);
+}
+
 int machine_start(struct machine *m, struct err *e)
 {
 	struct vm_state *state = &m->vm.state;
@@ -98,6 +109,8 @@ int machine_start(struct machine *m, struct err *e)
 	state->monitor = vm_process_of(m->pid);
 	state->stage = VM_STARTED;
 	rc = vm_save(&m->vm, e);
+	if (!rc)
+		rc = forward_loopback(m, e);
 	return rc ? rc
 		  : loop_add(m->loop, &m->monitor, m->monitor_fd, EPOLLIN, e);
 }
@@ -255,6 +268,7 @@ int machine_make(struct machine *m, const struct host *h, bool is_pod,
 
 	m->cell.root_fd = m->cell.claim.fd = m->cell.cgroups.clone_fd = -1;
 	m->net.tap_fd = -1;
+	m->net.loopback = (struct loopback){-1, -1};
 	m->vm.owner_fd = m->monitor_fd = m->ready_fd = -1;
 	m->monitor = (struct loop_watch){.fd = -1, .ready = monitor_ready};
 	m->words = (struct loop_watch){.fd = -1, .ready = words_ready};
@@ -282,6 +296,7 @@ void machine_end(struct machine *m)
 	m->is_made = false;
 	loop_delete(m->loop, &m->monitor);
 	loop_delete(m->loop, &m->words);
+	forward_stop(&m->forward);
 	machine_kill(m);
 	while (m->pid > 0 && waitpid(m->pid, NULL, 0) < 0 && errno == EINTR)
 		;

@@ -8,6 +8,7 @@
 #include "api/ctl/containerd/netns.h"
 #include "api/ctl/containerd/resources.h"
 #include "api/ctl/vm/cell.h"
+#include "api/ctl/vm/forward.h"
 #include "api/ctl/vm/monitor.h"
 #include "api/ctl/vm/monitor_log.h"
 #include "api/ctl/vm/vm.h"
@@ -47,6 +48,7 @@ struct machine {
 	struct cell cell;
 	struct vm vm;
 	char vsock[VM_PATH_MAX];
+	struct forward forward; /* what comes to the pod's localhost */
 	struct loop_watch monitor, words;
 	struct monitor_log log; /* what it complains of */
 	pid_t pid;

@@ -18,6 +18,7 @@
 #include "api/ctl/base/exit.h"
 #include "api/ctl/base/process.h"
 #include "api/ctl/base/signals.h"
+#include "api/ctl/containerd/bootstrap.h"
 #include "api/ctl/containerd/host.h"
 #include "api/ctl/containerd/service.h"
 #include "api/ctl/containerd/spec.h"
@@ -62,6 +63,7 @@ static int serve(struct host *h, int fd)
 
 static int start(struct host *h, struct err *e)
 {
+	const bool is_new = bootstrap_is_new(h->id);
 	char address[sizeof(h->socket) + 8];
 	int fd = -1, rc;
 	pid_t pid;
@@ -77,9 +79,7 @@ static int start(struct host *h, struct err *e)
 	snprintf(address, sizeof(address), "unix://%s", h->socket);
 	/* Where containerd looks for it when it was started anew. */
 	rc = process_write_file("address", address, e);
-	if (!rc)
-		printf("%s", address);
-	return rc;
+	return rc ? rc : bootstrap_answer(address, is_new, e);
 }
 
 /* ---- delete ------------------------------------------------------------- */
@@ -182,6 +182,8 @@ int main(int argc, char **argv)
 		printf("containerd-shim-mayfly-v1 v%s\n", MAYFLY_VERSION);
 		return CTL_OK;
 	}
+	if (argc == 2 && !strcmp(argv[1], "-info"))
+		return bootstrap_info(&e) ? complain(&e) : CTL_OK;
 	rc = take_words(&h, argv, &verb, &e);
 	if (!rc && !h.bundle)
 		h.bundle = getcwd(here, sizeof(here));

@@ -458,7 +458,10 @@ static const struct {
 
 void method_serve(struct service *s, struct ttrpc_call *c)
 {
-	if (!strcmp(c->service, "containerd.task.v2.Task"))
+	/* Version 3 has the same messages, and one field more in some answers.
+	 */
+	if (!strcmp(c->service, "containerd.task.v2.Task") ||
+	    !strcmp(c->service, "containerd.task.v3.Task"))
 		for (size_t i = 0; i < sizeof(methods) / sizeof(methods[0]);
 		     i++)
 			if (!strcmp(c->method, methods[i].name)) {

@@ -205,6 +205,18 @@ static int dress_tap(const struct netns *n, struct err *e)
 	return rc ? rc : lead(TAP, n->name, e);
 }
 
+/* Of the pod's work nothing depends on it. */
+static void take_loopback(struct netns *n, int pods)
+{
+	struct err e = {0};
+
+	if (loopback_open(&n->loopback, pods, &e))
+		fprintf(stderr,
+			"containerd-shim-mayfly-v1: %s; no port can be "
+			"forwarded into it\n",
+			e.text);
+}
+
 /* In the namespace. */
 static int take(struct netns *n, struct err *e)
 {
@@ -225,7 +237,7 @@ int netns_open(struct netns *n, const char *path, struct err *e)
 	CLEAN_FD int pods = open(path, O_RDONLY | O_CLOEXEC);
 	int rc;
 
-	*n = (struct netns){.tap_fd = -1};
+	*n = (struct netns){.tap_fd = -1, .loopback = {-1, -1}};
 	if (own < 0 || pods < 0)
 		return err_errno(e, "can't open the pod's network %.200s",
 				 path);
@@ -234,6 +246,8 @@ int netns_open(struct netns *n, const char *path, struct err *e)
 		return err_errno(e, "can't enter the pod's network %.200s",
 				 path);
 	rc = take(n, e);
+	if (!rc)
+		take_loopback(n, pods);
 	if (setns(own, CLONE_NEWNET))
 		rc = err_errno(e, "can't leave the pod's network");
 	if (rc) {
@@ -246,4 +260,5 @@ int netns_open(struct netns *n, const char *path, struct err *e)
 void netns_close(struct netns *n)
 {
 	fd_close(&n->tap_fd);
+	loopback_close(&n->loopback);
 }

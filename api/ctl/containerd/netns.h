@@ -1,6 +1,7 @@
 #pragma once
 
 #include "api/ctl/agent/session.h"
+#include "api/ctl/containerd/loopback.h"
 #include "vmm/base/err.h"
 
 enum { NETNS_ADDRESSES = 8 };
@@ -19,13 +20,15 @@ struct netns {
 	const char *addresses[NETNS_ADDRESSES + 1];
 	struct session_network guest;
 	int tap_fd; /* owned; -1 where there is none */
+	struct loopback loopback;
 };
 
 /*
  * Finds the interface of the namespace at path and makes the tap, which lives
  * as long as its descriptor. Asks ip and makes rules by tc, and waits for them.
+ * Where its localhost can't be had a line says so, and all else is there.
  */
 int netns_open(struct netns *n, const char *path, struct err *e);
 
-/* Accepts one whose descriptor is -1. */
+/* Accepts one whose descriptors are -1. */
 void netns_close(struct netns *n);

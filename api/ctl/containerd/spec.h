@@ -34,6 +34,7 @@ struct spec {
 	struct session_rule *rules;
 	void *filter;
 	struct session_security security;
+	bool wants_hosts_network;   /* it has no namespace of it at all */
 	struct resources resources; /* what it may use */
 	struct session_plan plan;
 };

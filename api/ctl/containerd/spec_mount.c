@@ -56,7 +56,9 @@ static void take_options(struct session_mount *m, const json_t *options)
 
 		if (!o)
 			continue;
-		m->is_read_only = m->is_read_only || !strcmp(o, "ro");
+		/* With all below it: a copy has no mounts in it. */
+		m->is_read_only = m->is_read_only || !strcmp(o, "ro") ||
+				  !strcmp(o, "rro");
 		m->is_no_exec = m->is_no_exec || !strcmp(o, "noexec");
 		m->is_no_suid = m->is_no_suid || !strcmp(o, "nosuid");
 		if (!strncmp(o, "size=", 5))

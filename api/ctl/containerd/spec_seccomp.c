@@ -122,7 +122,7 @@ static uint32_t arch_of(const char *word)
 	if (!word || strncmp(word, prefix, sizeof(prefix) - 1) != 0)
 		return 0;
 	word += sizeof(prefix) - 1;
-	for (i = 0; word[i] && i < sizeof(name) - 1; i++)
+	for (i = 0; i < sizeof(name) - 1 && word[i]; i++)
 		name[i] = (char)(word[i] >= 'A' && word[i] <= 'Z'
 					 ? word[i] | 0x20
 					 : word[i]);

@@ -239,6 +239,7 @@ static int take_propagation(struct spec *s, const char *word, struct err *e)
 
 /* ---- namespaces --------------------------------------------------------- */
 
+/* A list without one for the network says the host's. */
 static void take_namespaces(struct spec *s, const json_t *spaces)
 {
 	const struct {
@@ -253,6 +254,7 @@ static void take_namespaces(struct spec *s, const json_t *spaces)
 	const json_t *space;
 	size_t i;
 
+	s->wants_hosts_network = json_array_size(spaces) > 0;
 	json_array_foreach(spaces, i, space)
 	{
 		const char *type =
@@ -260,6 +262,8 @@ static void take_namespaces(struct spec *s, const json_t *spaces)
 		const char *path =
 			json_string_value(json_object_get(space, "path"));
 
+		if (type && !strcmp(type, "network"))
+			s->wants_hosts_network = false;
 		for (size_t k = 0; type && k < 4; k++)
 			if (!strcmp(type, kinds[k].type))
 				*kinds[k].path = path && *path ? path : NULL;

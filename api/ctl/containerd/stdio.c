@@ -2,6 +2,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
@@ -44,13 +46,47 @@ static void close_stream(struct stdio *s, unsigned stream)
 	fd_close(&s->fds[stream]);
 }
 
-/* A FIFO is one that the loop could watch. */
 static bool is_unread(const struct stdio *s, unsigned stream)
 {
 	int bytes = 0;
 
-	return s->out[stream - 1].fd >= 0 &&
-	       !ioctl(s->fds[stream], FIONREAD, &bytes) && bytes;
+	return !ioctl(s->fds[stream], FIONREAD, &bytes) && bytes;
+}
+
+/* The writer's end of a pipe is in error while nobody has the reader's. */
+static bool has_reader(const struct stdio *s, unsigned stream)
+{
+	struct pollfd p = {.fd = s->fds[stream]};
+
+	return poll(&p, 1, 0) < 0 || !(p.revents & POLLERR);
+}
+
+/*
+ * Nothing is written any more, so our own reader's end can go, which hides
+ * whether anybody else has one. A pipe's bytes stay as long as any end does.
+ */
+static void let_go_of_reading(struct stdio *s, unsigned stream)
+{
+	char path[32];
+	int fd;
+
+	loop_delete(s->loop, &s->out[stream - 1]);
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", s->fds[stream]);
+	fd = open(path, O_WRONLY | O_NONBLOCK | O_CLOEXEC);
+	if (fd < 0)
+		return;
+	fd_close(&s->fds[stream]);
+	s->fds[stream] = fd;
+}
+
+/* Who reads has all there is, or can't come too late for it. */
+static bool is_done(const struct stdio *s, unsigned stream)
+{
+	const unsigned i = stream - 1;
+
+	return s->fds[stream] < 0 || !s->is_fifo[i] ||
+	       (!is_unread(s, stream) &&
+		(s->was_written[i] || s->until_ns || has_reader(s, stream)));
 }
 
 bool stdio_holds(const struct stdio *s)
@@ -63,8 +99,7 @@ static void look(struct stdio *s)
 	const uint64_t now = clock_now_ns();
 
 	for (unsigned stream = 1; stream <= 2; stream++)
-		if (!is_unread(s, stream) ||
-		    (s->until_ns && now >= s->until_ns))
+		if (is_done(s, stream) || (s->until_ns && now >= s->until_ns))
 			close_stream(s, stream);
 	if (!stdio_holds(s))
 		return;
@@ -88,6 +123,9 @@ void stdio_end(struct stdio *s)
 		return;
 	close_stream(s, 0);
 	fd_close(&s->held);
+	for (unsigned stream = 1; stream <= 2; stream++)
+		if (s->fds[stream] >= 0 && s->is_fifo[stream - 1])
+			let_go_of_reading(s, stream);
 	s->look_ns = LOOK_NS;
 	look(s);
 }
@@ -175,8 +213,8 @@ int stdio_open(struct stdio *s, struct loop *loop, const char *out,
 			continue;
 		rc = s->fds[i + 1] = open_output(paths[i], e);
 		/* A file takes all at once, and can't be watched. */
-		if (rc >= 0)
-			(void)loop_add(loop, &s->out[i], rc, 0, NULL);
+		s->is_fifo[i] = rc >= 0 &&
+				!loop_add(loop, &s->out[i], rc, 0, NULL);
 	}
 	return rc < 0 ? rc : 0;
 }
@@ -191,6 +229,7 @@ ssize_t stdio_write(struct stdio *s, int stream, const void *bytes, size_t len)
 	do
 		n = write(fd, bytes, len);
 	while (n < 0 && errno == EINTR);
+	s->was_written[stream - 1] = true;
 	if (n == (ssize_t)len)
 		return n;
 	/* A full disk under a log ends no container. */

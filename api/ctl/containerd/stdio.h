@@ -19,12 +19,13 @@ struct stdio {
 	/* The owner's: stdio_end() was asked for, and all is closed. Not
 	 * where that was so at once. May free s. */
 	void (*over)(struct stdio *s);
-	struct loop_watch out[2]; /* of stdout and stderr */
-	int fds[3];		  /* owned; -1 for none */
-	int held;		  /* owned: the writer's end of stdin */
-	struct loop_timer look;	  /* whether a FIFO was read */
-	uint64_t look_ns;	  /* until the next one */
-	uint64_t until_ns;	  /* CLOCK_MONOTONIC; 0: as long as it takes */
+	struct loop_watch out[2];	 /* of stdout and stderr */
+	bool is_fifo[2], was_written[2]; /* of both */
+	int fds[3];			 /* owned; -1 for none */
+	int held;			 /* owned: the writer's end of stdin */
+	struct loop_timer look;		 /* whether a FIFO was read */
+	uint64_t look_ns;		 /* until the next one */
+	uint64_t until_ns;  /* CLOCK_MONOTONIC; 0: as long as it takes */
 	bool is_input_over; /* CloseIO, which may come before the process */
 	bool is_dropping;   /* what can't be written at once is thrown away */
 };
@@ -48,14 +49,15 @@ void stdio_close_input(struct stdio *s);
 /*
  * There is no more to come. Each FIFO is closed when what lies in it was read,
  * so that whoever reads learns that it is over; a pipe that nobody has open
- * loses its bytes.
+ * loses its bytes. One that was never written to stays until somebody has it
+ * open: who opens a FIFO that nobody writes to waits for ever.
  */
 void stdio_end(struct stdio *s);
 
-/* Whether something lies there that nobody has read. */
+/* Whether one waits to be read, or opened. */
 bool stdio_holds(const struct stdio *s);
 
-/* CLOCK_MONOTONIC; then it is closed all the same. */
+/* CLOCK_MONOTONIC; then it is closed all the same, what is empty at once. */
 void stdio_hold_until(struct stdio *s, uint64_t until_ns);
 
 /* Closes all: whoever reads learns that it is over. Accepts a zeroed struct. */

@@ -304,6 +304,11 @@ static int make_machine(struct task *t, struct err *e)
 	};
 	s->made = 0;
 	s->is_configured = false;
+	if (t->init.spec.wants_hosts_network)
+		return err_set(e, -ENOTSUP,
+			       "it is to have the host's network, which no "
+			       "microVM can have; leave hostNetwork out, or "
+			       "run it by another runtime");
 	snprintf(s->hostname, sizeof(s->hostname), "%s", plan->hostname);
 	machine_size(&s->machine, &t->init.spec.resources);
 	rc = machine_make(&s->machine, s->host, t->init.spec.sandbox != NULL,

@@ -278,6 +278,18 @@ static int init_end(struct forward_pair *p, struct end *end, int fd,
 	return loop_add(p->forward->loop, &end->watch, fd, events, e);
 }
 
+/* Where its other end meant to connect to; 0 where that can't be told. */
+static uint16_t dialled_port(int client)
+{
+	struct sockaddr_in address = {0};
+	socklen_t len = sizeof(address);
+
+	if (getsockname(client, (struct sockaddr *)&address, &len) ||
+	    address.sin_family != AF_INET)
+		return 0;
+	return ntohs(address.sin_port);
+}
+
 static void connect_pair(struct forward_port *port, int client)
 {
 	struct forward *f = port->forward;
@@ -291,7 +303,8 @@ static void connect_pair(struct forward_port *port, int client)
 		return;
 	p->forward = f;
 	p->host.watch.fd = p->guest.watch.fd = -1;
-	guest = dial_begin(&p->dial, f->socket, port->guest, &e);
+	guest = dial_begin(&p->dial, f->socket,
+			   port->guest ? port->guest : dialled_port(host), &e);
 	if (guest < 0) {
 		log_warn_limited("-p: %s", e.text);
 		free(p);

@@ -18,7 +18,7 @@ enum { FORWARD_MAX = DIAL_MAX, FORWARD_BUFFER = 64 << 10 };
 struct forward_rule {
 	char address[48]; /* "127.0.0.1", "::1"; "": all, of both families */
 	uint16_t host;	  /* 0: any that is free */
-	uint16_t guest;
+	uint16_t guest;	  /* 0: the one that was dialled */
 };
 
 struct forward {
