@@ -109,9 +109,9 @@ JAILER  := main options path root mounts bind userns fds ns cgroup rlimit caps \
 
 # mayctl, room by room.
 CTL_BASE     := capability copy descriptors erofs erofs_pack interrupt pack process signals tar terminal tree untar
-CTL_AGENT    := ask attach dial frame session session_ask session_request
+CTL_AGENT    := ask attach dial frame security session session_ask session_request
 CTL_IMAGE    := archive config entry fetch image import layout layout_make mend model platform \
-	name progress source store tar tool wall words
+	kept name progress source store tar tool wall words
 CTL_VM       := cell cell_clone cgroups client disk end folder forward handed link manifest moment \
 	monitor monitor_log nat network orphan output_log place resolver saving seal shim still sweep uids vm \
 	vm_process vm_remove volume warm warm_make
@@ -123,8 +123,8 @@ CTL_BENCH    := axis bench block boot calls clone compare container density disk
 CTL_COMMANDS := main bench complain api boot cp cp_place docker env exec foreground functions functions_file \
 	image jail logs ps run run_disks run_mounts run_options run_plan \
 	run_steps run_warm restore restored serve show snapshot stop values
-CTL_CONTAINERD := main event host machine method metrics netns packer process resources rootfs \
-	service spec spec_mount stdio task usage
+CTL_CONTAINERD := main disk event host key machine method metrics netns packer process resources rootfs \
+	service share spec spec_device spec_mount spec_seccomp spec_walls stdio task usage
 CTL_TTRPC    := arena client server wire
 MESSAGES     := ttrpc task metrics
 JAILS        := jail_find jail_remove
@@ -143,6 +143,7 @@ CTL_SRC := $(CTL_BASE:%=api/ctl/base/%.c) $(CTL_AGENT:%=api/ctl/agent/%.c) \
 	$(BASE:%=vmm/base/%.c) vmm/event/loop.c vmm/state/hmac.c vmm/state/key.c
 SHIM_SRC := $(CTL_CONTAINERD:%=api/ctl/containerd/%.c) $(CTL_TTRPC:%=api/ctl/ttrpc/%.c) \
 	$(CTL_BASE:%=api/ctl/base/%.c) $(CTL_AGENT:%=api/ctl/agent/%.c) \
+	$(addprefix api/ctl/image/,kept.c name.c store.c) \
 	$(CTL_VM:%=api/ctl/vm/%.c) jailer/landlock.c $(JSON:%=api/json/%.c) \
 	$(BASE:%=vmm/base/%.c) vmm/event/loop.c vmm/state/hmac.c vmm/state/key.c
 JAILER_SRC := $(JAILER:%=jailer/%.c) $(BASE:%=vmm/base/%.c)
@@ -346,9 +347,10 @@ $(GUEST)/bench-work.initrd: $(GUEST)/bench-work guest/initrd
 	$(call say,GUEST,$@)guest/initrd $@ $<
 
 # musl brings no kernel headers of its own; the C library's come last.
-AGENT := agent loop wire log file spawn user disk init volume root tree tar sparse untar \
+AGENT := agent loop wire log file rights spawn user disk init volume device walls join root \
+	tree tar sparse untar \
 	machine network session progress input process child plan container \
-	configure forward cgroup freezer group shutdown request ready
+	configure forward cgroup freezer group share shutdown request ready
 
 $(GUEST)/agent: $(AGENT:%=guest/agent/%.c) $(wildcard guest/*.h guest/agent/*.h)
 	$(Q)mkdir -p $(@D)
@@ -520,8 +522,11 @@ EXTRA_cp_place := api/ctl/commands/cp_place
 EXTRA_show := api/ctl/commands/show
 EXTRA_vm := $(addprefix api/ctl/,vm/vm vm/vm_remove vm/place vm/vm_process base/process base/interrupt base/tree)
 EXTRA_volume := tests/unit/own_dir $(addprefix api/ctl/,vm/volume vm/disk base/erofs base/erofs_pack) $(EXTRA_vm)
-EXTRA_rootfs := tests/unit/own_dir $(addprefix api/ctl/,containerd/rootfs base/erofs base/erofs_pack \
-	base/process base/interrupt)
+EXTRA_rootfs := tests/unit/own_dir $(addprefix api/ctl/,containerd/rootfs containerd/key containerd/disk \
+	image/kept image/name image/store base/copy base/erofs base/erofs_pack base/process base/interrupt \
+	base/tree)
+EXTRA_kept := tests/unit/own_dir $(addprefix api/ctl/,containerd/key containerd/disk image/kept image/name \
+	image/store base/process base/interrupt base/tree)
 EXTRA_run_options := api/ctl/commands/run_options api/ctl/commands/run_mounts \
 	api/ctl/commands/values api/ctl/commands/env api/ctl/commands/docker \
 	api/ctl/commands/complain api/ctl/base/capability api/ctl/base/signals api/ctl/image/platform \
@@ -534,11 +539,14 @@ EXTRA_copy := tests/unit/own_dir api/ctl/base/copy
 EXTRA_seal := api/ctl/vm/seal api/ctl/base/copy
 EXTRA_folder := tests/unit/own_dir api/ctl/vm/folder api/ctl/base/tree
 EXTRA_uids := api/ctl/vm/uids api/ctl/base/process api/ctl/base/interrupt
-EXTRA_session := $(addprefix api/ctl/agent/,frame session session_ask session_request)
+EXTRA_session := $(addprefix api/ctl/agent/,frame security session session_ask session_request)
 TTRPC_PARTS := $(CTL_TTRPC:%=api/ctl/ttrpc/%) $(MESSAGES:%=proto/%.pb-c)
 EXTRA_ttrpc := $(TTRPC_PARTS)
-EXTRA_spec := $(addprefix api/ctl/,containerd/spec containerd/spec_mount containerd/resources \
+EXTRA_spec := $(addprefix api/ctl/,containerd/spec containerd/spec_device containerd/spec_mount \
+	containerd/spec_seccomp containerd/spec_walls containerd/resources \
 	base/capability base/pack base/process base/interrupt)
+EXTRA_spec_walls := $(EXTRA_spec)
+EXTRA_security := $(EXTRA_session)
 EXTRA_resources := api/ctl/containerd/resources
 EXTRA_metrics := api/ctl/containerd/metrics proto/metrics.pb-c api/ctl/agent/ask $(EXTRA_session)
 EXTRA_forward := api/ctl/vm/forward api/ctl/agent/dial $(EXTRA_session)

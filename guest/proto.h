@@ -3,7 +3,8 @@
 /*
  * The wire between the host and the guest's agent (guest/agent/). It
  * needs nothing else of ours: both ends are built from it. What is said about
- * containers' control groups (GROUP, STATS, OOM) is in proto_group.h.
+ * containers' control groups (GROUP, STATS, OOM) is in proto_group.h, about
+ * their walls in proto_security.h.
  *
  * Connections
  *
@@ -35,6 +36,7 @@
  *	REMOVE     DONE                                next request
  *	LIST       CONTAINER, any number; DONE         next request
  *	COPY_IN    CREDIT, as the data is used; DONE   next request
+ *	SHARED     likewise                            next request
  *	COPY_OUT   DATA of stream 1, EOF, DONE         next request
  *	FORWARD    STARTED                             raw bytes, see below
  *	SYNC       DONE                                next request
@@ -147,6 +149,7 @@ enum proto_type {
 	PROTO_GROUP = 0x25, /* these three: proto_group.h */
 	PROTO_STATS = 0x26,
 	PROTO_OOM = 0x27,
+	PROTO_SHARED = 0x28,
 
 	/* host to guest, to the process of this connection's RUN, EXEC, ATTACH
 	 */
@@ -349,6 +352,8 @@ enum proto_process_flags {
 	/* PID 1 is an init: passes signals on, reaps, ends as the command. */
 	PROTO_INIT = 1 << 8,
 	PROTO_IDLE = 1 << 9, /* no command: PID 1 waits for a signal */
+	/* of both again: the end is as proto_security.h has it */
+	PROTO_SECURITY = 1 << 10,
 };
 
 /*
@@ -402,6 +407,7 @@ struct proto_file {
  * list of limits, which EXEC's processes have as well, each:
  *         struct proto_limit
  * list of strings: lines for /etc/hosts, "192.0.2.7 db db.example.com"
+ * with PROTO_SECURITY: see proto_security.h
  *
  * Mounts are made in the order of their paths' depths, so that one may be in
  * another. Device nodes in any of them are not devices, nor are those that the
@@ -452,6 +458,7 @@ struct proto_limit {
  *
  * struct proto_process and what belongs to it, then
  * string: id
+ * with PROTO_SECURITY: see proto_security.h
  */
 
 /*
@@ -550,6 +557,19 @@ enum proto_copy_flags {
 struct proto_copy {
 	struct proto_le32 flags; /* enum proto_copy_flags */
 };
+
+/*
+ * SHARED: a directory that containers share (PROTO_MOUNT_SHARED) becomes what
+ * DATA and EOF of stream 0, a tar archive as COPY_IN's, have of it. Nothing of
+ * it is there before all has come. An archive with a link "..data" is one of
+ * kubelet's volumes: the directory that the link leads to is there before it,
+ * all changes with the link, by one rename, and what led through it and is not
+ * in the archive, with directories whose names begin with "..", goes. Of others
+ * each file is replaced by itself, and none goes. ENOENT where no container has
+ * it.
+ *
+ * string: its name
+ */
 
 /*
  * FORWARD: a TCP connection to `address` in the guest. After STARTED there are

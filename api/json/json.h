@@ -37,8 +37,8 @@ enum { FIELD_STRING_MAX = 4095 };
 struct field_table;
 
 /*
- * Small, since what holds pointers is written to at each start, and so is memory
- * of each process of its own.
+ * Small, since what holds pointers is written to at each start, and so is
+ * memory of each process of its own.
  *
  * null stands for "not there" in every field that isn't required, but for those
  * of FIELD_NO_NULL. Unless a field is there, what the struct holds stays as it
@@ -46,7 +46,7 @@ struct field_table;
  */
 struct field {
 	const char *name;
-	union { /* by the type */
+	union {				  /* by the type */
 		const char *const *words; /* ends with NULL */
 		const struct field_table *nested;
 		const struct field *element; /* offset 0 in its item */

@@ -21,3 +21,7 @@ ssize_t cgroup_read(int dir_fd, const char *path, char *text, size_t size);
 
 /* One write; 0 or a negative errno. */
 int cgroup_write(int dir_fd, const char *path, const char *text);
+
+/* A group and those in it, which its processes may have made; 0 or a negative
+ * errno, and some are left, while processes are in them. */
+int cgroup_remove(int dir_fd, const char *path);

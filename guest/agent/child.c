@@ -6,6 +6,7 @@
 
 #include "guest/agent/group.h"
 #include "guest/agent/init.h"
+#include "guest/agent/join.h"
 #include "guest/agent/ready.h"
 #include "guest/agent/tar.h"
 
@@ -73,15 +74,35 @@ static int status_make(struct process *p, int *theirs)
 	return 0;
 }
 
+static void score_set(const struct spawn *sp)
+{
+	const int rc = rights_score(&sp->rights);
+
+	if (rc)
+		spawn_fail(sp, FAILED, -rc,
+			   "cannot set oom_score_adj to %d: %s",
+			   sp->rights.score, strerror(-rc));
+}
+
 /* In the child of a RUN. */
 static void child_enter(const struct spawn *sp, const struct root *root)
 {
+	const struct walls *w = root->walls;
 	int rc;
 
+	score_set(sp);
+	join_namespaces(sp);
 	root_enter(sp, root);
-	rc = sp->group_fd >= 0 ? group_enter() : 0;
+	rc = sp->group_fd >= 0 ? group_enter(w && w->is_group_writable) : 0;
 	if (rc)
 		spawn_fail(sp, FAILED, -rc, "cannot mount the control group");
+	/* Now that its disks are mounted. */
+	rc = w ? devices_restrict(&w->devices, sp->group_fd) : 0;
+	if (rc)
+		spawn_fail(sp, FAILED, -rc,
+			   "cannot have the kernel judge who opens devices "
+			   "(CONFIG_CGROUP_BPF): %s",
+			   strerror(-rc));
 	init_begin(sp);
 }
 
@@ -94,6 +115,7 @@ static void child_join(const struct spawn *sp)
 		what |= CLONE_NEWNET;
 	if (sp->group_fd >= 0)
 		what |= CLONE_NEWCGROUP;
+	score_set(sp);
 	if (setns(sp->pidfd, what))
 		spawn_fail(sp, FAILED, errno, "cannot join the container");
 }
@@ -111,29 +133,43 @@ static long clone_into(uint64_t flags, int group_fd)
 	return syscall(SYS_clone3, &args, sizeof(args));
 }
 
+/* Of a first process: those that it is to have for itself. */
+static uint64_t namespaces_of(const struct spawn *sp)
+{
+	uint64_t flags = CLONE_NEWNS;
+
+	if (sp->pid_fd < 0)
+		flags |= CLONE_NEWPID;
+	if (sp->uts_fd < 0)
+		flags |= CLONE_NEWUTS;
+	if (sp->ipc_fd < 0)
+		flags |= CLONE_NEWIPC;
+	if (sp->flags & PROTO_OWN_NETWORK)
+		flags |= CLONE_NEWNET;
+	return flags;
+}
+
 /*
- * An EXEC's process must be born in the container's PID namespace, so the agent
- * itself has its children born there for the moment of the fork.
+ * An EXEC's process must be born in the container's PID namespace, and one that
+ * shares another's in that, so the agent itself has its children born there for
+ * the moment of the fork.
  */
 static pid_t child_fork(const struct spawn *sp)
 {
+	const uint64_t flags = sp->is_init ? namespaces_of(sp) : 0;
+	const int pids_fd = sp->is_init ? sp->pid_fd : sp->pidfd;
 	static int own = -1;
 	long pid;
 
-	if (sp->is_init) {
-		uint64_t flags = CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWUTS |
-				 CLONE_NEWIPC;
-
-		if (sp->flags & PROTO_OWN_NETWORK)
-			flags |= CLONE_NEWNET;
+	if (sp->is_init && pids_fd < 0) {
 		pid = clone_into(flags, sp->group_fd);
 		return pid < 0 ? -errno : (pid_t)pid;
 	}
 	if (own < 0)
 		own = open("/proc/self/ns/pid", O_RDONLY | O_CLOEXEC);
-	if (own < 0 || setns(sp->pidfd, CLONE_NEWPID))
+	if (own < 0 || setns(pids_fd, CLONE_NEWPID))
 		return -errno;
-	pid = clone_into(0, sp->group_fd);
+	pid = clone_into(flags, sp->group_fd);
 	if (pid < 0)
 		pid = -errno;
 	if (pid && setns(own, CLONE_NEWPID))

@@ -6,6 +6,7 @@
 #include "guest/agent/child.h"
 #include "guest/agent/file.h"
 #include "guest/agent/group.h"
+#include "guest/agent/join.h"
 #include "guest/agent/machine.h"
 #include "guest/agent/plan.h"
 #include "guest/agent/progress.h"
@@ -96,6 +97,7 @@ static void container_free(struct container *c)
 	free(c->cwd);
 	free(c->argv);
 	free(c->env);
+	free(c->rights.filter);
 	free(c->log.buf);
 	free(c);
 }
@@ -198,6 +200,9 @@ static void answer_waiting(struct session *s, void *arg)
 /* Who waits for kills hears of them before others hear of the end. */
 static void container_ending(struct container *c)
 {
+	/* Its process is no PID 1, with which the others would end. */
+	if (c->shares_pids)
+		group_kill(c->id);
 	group_ended(c->id);
 }
 
@@ -272,6 +277,27 @@ static void container_hold(struct container *c, struct process *p)
 	c->mntfd = open(path, O_RDONLY | O_CLOEXEC);
 }
 
+/* False where s is answered. */
+static bool walls_fit(struct session *s, struct container *c, struct spawn *sp,
+		      const struct walls *w)
+{
+	const char *missing = w ? join_plan(containers, sp, w) : NULL;
+
+	c->shares_pids = sp->pid_fd >= 0;
+	if (missing)
+		session_error(s, ESRCH, FAILED,
+			      "the container %.64s, whose namespaces it is to "
+			      "share, does not run; start it first",
+			      missing);
+	else if (w && w->devices.rules_len && group_fd(c->id) < 0)
+		session_error(s, EINVAL, FAILED,
+			      "rules for devices are of a control group; GROUP "
+			      "comes first");
+	else
+		return true;
+	return false;
+}
+
 static void fork_failed(struct session *s, int error)
 {
 	session_error(s, error, FAILED, "cannot make a process: %s",
@@ -301,7 +327,8 @@ void container_run(struct session *s, struct reader *r)
 	if (r->is_bad)
 		session_error(s, EPROTO, FAILED,
 			      "this RUN is not as guest/proto.h has it");
-	if (r->is_bad || !container_fits(s, c)) {
+	if (r->is_bad || !container_fits(s, c) ||
+	    !walls_fit(s, c, &sp, root.walls)) {
 		files_clear();
 		root_fini(&root);
 		container_free(c);
@@ -368,8 +395,10 @@ void container_exec(struct session *s, struct reader *r)
 	if (!plan_process(&sp, r))
 		r->is_bad = true;
 	c = container_running(s, r);
-	if (c && r->left) {
-		session_error(s, EPROTO, FAILED, "this EXEC is too long");
+	plan_rights(&sp, r);
+	if (c && !reader_done(r)) {
+		session_error(s, EPROTO, FAILED,
+			      "this EXEC is not as guest/proto.h has it");
 		c = NULL;
 	}
 	if (c && sp.user && !sp.user[0]) {
@@ -384,8 +413,7 @@ void container_exec(struct session *s, struct reader *r)
 		sp.base_env = (const char *const *)c->env;
 		sp.limits = c->limits;
 		sp.limits_len = c->limits_len;
-		if (!sp.capabilities)
-			sp.capabilities = c->capabilities;
+		rights_inherit(&sp.rights, &c->rights);
 		sp.hostname = c->hostname;
 		sp.pidfd = c->pidfd;
 		sp.group_fd = group_fd(c->id);

@@ -14,7 +14,8 @@ struct container {
 	char *user, *cwd;   /* owned */
 	char **argv, **env; /* owned */
 	bool own_network;
-	uint64_t capabilities;
+	struct rights rights; /* its filter is owned */
+	bool shares_pids;     /* another's PID namespace */
 	struct spawn_limit limits[SPAWN_LIMITS];
 	size_t limits_len;
 	struct process *init; /* NULL when it has ended */

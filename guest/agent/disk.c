@@ -32,11 +32,11 @@ static int options_set(int fs, const char *options)
 	while ((item = strsep(&at, ","))) {
 		char *value = strchr(item, '=');
 
-		if (!value)
-			continue;
-		*value++ = '\0';
-		if (syscall(SYS_fsconfig, fs, FSCONFIG_SET_STRING, item, value,
-			    0))
+		if (value)
+			*value++ = '\0';
+		if (syscall(SYS_fsconfig, fs,
+			    value ? FSCONFIG_SET_STRING : FSCONFIG_SET_FLAG,
+			    item, value, 0))
 			return -1;
 	}
 	return 0;

@@ -6,7 +6,7 @@
 
 /*
  * The new mount calls (Linux 5.2 and 5.12), which musl does not wrap. @options
- * is "name=value,name=value" or NULL, @attributes are MOUNT_ATTR_…. Descriptors
+ * is "name=value,name" or NULL, @attributes are MOUNT_ATTR_…. Descriptors
  * or 0, or a negative errno.
  */
 int mount_detached(const char *type, const char *source, const char *options,

@@ -163,6 +163,7 @@ static void sweep(unsigned number)
 {
 	static unsigned left[PROTO_CONTAINERS];
 	char path[PATH];
+	int rc;
 
 	for (size_t i = 0; i < PROTO_CONTAINERS; i++) {
 		if (!left[i]) {
@@ -170,8 +171,8 @@ static void sweep(unsigned number)
 			number = 0;
 		}
 		place(left[i], path);
-		if (left[i] && (!unlinkat(cgroup_root(), path, AT_REMOVEDIR) ||
-				errno == ENOENT))
+		rc = left[i] ? cgroup_remove(cgroup_root(), path) : 0;
+		if (!rc || rc == -ENOENT)
 			left[i] = 0;
 	}
 }
@@ -222,7 +223,16 @@ void groups_fini(void)
 	unlinkat(cgroup_root(), top, AT_REMOVEDIR);
 }
 
-int group_enter(void)
+void group_kill(const char *id)
+{
+	const struct group *g = find(id, strlen(id));
+
+	/* A kernel before 5.14 has none, and there they go on. */
+	if (g)
+		(void)cgroup_write(g->fd, "cgroup.kill", "1");
+}
+
+int group_enter(bool is_writable)
 {
 	static const char place[] = "/sys/fs/cgroup";
 	struct stat st;
@@ -233,7 +243,9 @@ int group_enter(void)
 	if (stat(place, &st))
 		return 0;
 	return mount("cgroup2", place, "cgroup2",
-		     MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL)
+		     (is_writable ? 0 : MS_RDONLY) | MS_NOSUID | MS_NODEV |
+			     MS_NOEXEC,
+		     NULL)
 		       ? -errno
 		       : 0;
 }

@@ -14,9 +14,13 @@
 /* The group's directory, or -1 where there is none of this @id. */
 int group_fd(const char *id);
 
-/* In a child that was born in its group: sees no other, and this one read-only
- * where programs look for it. 0 or a negative errno. */
-int group_enter(void);
+/* In a child that was born in its group: sees no other, and this one,
+ * read-only unless it is_writable, where programs look for it. 0 or a negative
+ * errno. */
+int group_enter(bool is_writable);
+
+/* Ends all that is in it, where it is there. */
+void group_kill(const char *id);
 
 /* Its container is gone, or was never made: so is it. Whether there was one. */
 bool group_remove(struct bytes id);

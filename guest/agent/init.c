@@ -46,12 +46,17 @@ static sigset_t hold_signals(void)
 static _Noreturn void init_be(pid_t command, const sigset_t *all)
 {
 	const uint64_t kill_only = 1ULL << CAP_KILL;
+	const struct rights_sets sets = {
+		.bounding = kill_only,
+		.effective = kill_only,
+		.permitted = kill_only,
+	};
 	int status = -1;
 
 	/* The command's streams and reports are not ours. */
 	syscall(SYS_close_range, 3, ~0U, 0);
 	prctl(PR_SET_NAME, "init", 0, 0, 0);
-	if (spawn_limit(kill_only, kill_only, 0))
+	if (rights_limit(&sets))
 		_exit(FAILED);
 	while (status < 0) {
 		const int signal = sigwaitinfo(all, NULL);

@@ -4,6 +4,8 @@
  */
 #include "guest/agent/plan.h"
 
+#include "guest/proto_security.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -23,14 +25,20 @@ bool plan_process(struct spawn *sp, struct reader *r)
 {
 	const struct proto_process *head = reader_take(r, sizeof(*head));
 
-	*sp = (struct spawn){.pidfd = -1, .group_fd = -1, .status = -1};
+	*sp = (struct spawn){.pidfd = -1,
+			     .ipc_fd = -1,
+			     .uts_fd = -1,
+			     .pid_fd = -1,
+			     .group_fd = -1,
+			     .status = -1};
 	if (!head)
 		return false;
 	sp->flags = proto_get32(&head->flags);
 	sp->rows = proto_get16(&head->rows);
 	sp->columns = proto_get16(&head->columns);
-	sp->capabilities = proto_get64(&head->capabilities);
-	sp->ambient = proto_get64(&head->ambient);
+	sp->rights.sets.bounding = proto_get64(&head->capabilities);
+	sp->rights.sets.ambient = proto_get64(&head->ambient);
+	sp->rights.has_no_new_privs = sp->flags & PROTO_NO_NEW_PRIVS;
 	sp->user = reader_copy(r);
 	sp->cwd = reader_copy(r);
 	sp->argv = reader_strings(r);
@@ -127,7 +135,41 @@ static void container_keep(struct container *c, struct spawn *sp)
 	c->argv = sp->argv;
 	c->env = sp->env;
 	c->own_network = sp->flags & PROTO_OWN_NETWORK;
-	c->capabilities = sp->capabilities;
+	c->rights = sp->rights;
+}
+
+void plan_rights(struct spawn *sp, struct reader *r)
+{
+	if (sp->flags & PROTO_SECURITY && !rights_read(&sp->rights, r))
+		r->is_bad = true;
+}
+
+/* Its process's rights first, as of EXEC. */
+static void walls_plan(struct container *c, struct spawn *sp, struct root *root,
+		       struct reader *r)
+{
+	struct reader again = *r;
+	const struct proto_security *head = reader_take(&again, sizeof(*head));
+	struct walls *w;
+
+	plan_rights(sp, r);
+	if (!head || r->is_bad)
+		return;
+	w = calloc(1, sizeof(*w));
+	if (!w) {
+		r->is_bad = true;
+		return;
+	}
+	root->walls = w;
+	w->is_sys_writable = proto_get32(&head->flags) & PROTO_SECURITY_SYS;
+	w->is_group_writable = proto_get32(&head->flags) &
+			       PROTO_SECURITY_GROUPS;
+	sp->has_nodes = proto_get32(&head->flags) & PROTO_SECURITY_NODES;
+	walls_read(w, &sp->rights, r);
+	c->rights = sp->rights;
+	/* Without rules it would have all devices, the disks as well. */
+	if (sp->has_nodes && !w->devices.rules_len)
+		r->is_bad = true;
 }
 
 void plan_container(struct container *c, struct spawn *sp, struct root *root,
@@ -156,6 +198,8 @@ void plan_container(struct container *c, struct spawn *sp, struct root *root,
 	mounts_read(root, r);
 	limits_read(c, r);
 	hosts_read(root, r);
+	if (sp->flags & PROTO_SECURITY)
+		walls_plan(c, sp, root, r);
 	sp->limits = c->limits;
 	sp->limits_len = c->limits_len;
 	if (!reader_done(r) || c->stop_signal > 64 ||

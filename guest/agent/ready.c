@@ -133,7 +133,13 @@ static _Noreturn void wait_for_order(void)
 static _Noreturn void child(int control, const struct root *root)
 {
 	const struct spawn sp = {
-		.status = CONTROL, .group_fd = -1, .hostname = ""};
+		.ipc_fd = -1,
+		.uts_fd = -1,
+		.pid_fd = -1,
+		.status = CONTROL,
+		.group_fd = -1,
+		.hostname = "",
+	};
 
 	/* What it keeps open its ends would not see closed. */
 	dup2(control, CONTROL);
@@ -236,9 +242,9 @@ static bool is_fitting(const struct spawn *sp, const struct root *root)
 	for (size_t i = 0; i < root->mounts_len; i++)
 		if (*root->mounts[i].serial)
 			return false;
-	return root->request && !(sp->flags & others) && !root->shm_bytes &&
-	       sp->group_fd < 0 && !strcmp(ready.id, root->id) &&
-	       !strcmp(ready.image, root->image);
+	return root->request && !root->walls && !(sp->flags & others) &&
+	       !root->shm_bytes && sp->group_fd < 0 &&
+	       !strcmp(ready.id, root->id) && !strcmp(ready.image, root->image);
 }
 
 static bool send_all(const void *from, size_t len)

@@ -13,6 +13,7 @@
 #include "guest/agent/machine.h"
 #include "guest/agent/progress.h"
 #include "guest/agent/ready.h"
+#include "guest/agent/share.h"
 #include "guest/agent/shutdown.h"
 
 #include <errno.h>
@@ -56,7 +57,7 @@ static bool needs_process(uint8_t type)
 	return type == PROTO_RUN || type == PROTO_EXEC ||
 	       type == PROTO_COPY_IN || type == PROTO_COPY_OUT ||
 	       type == PROTO_SYNC || type == PROTO_REMOVE ||
-	       type == PROTO_PREPARE;
+	       type == PROTO_PREPARE || type == PROTO_SHARED;
 }
 
 /* What may take as long as who asked for it likes. */
@@ -64,7 +65,8 @@ static bool has_no_end(uint8_t type)
 {
 	return type == PROTO_EXEC || type == PROTO_LOGS || type == PROTO_WAIT ||
 	       type == PROTO_OOM || type == PROTO_COPY_IN ||
-	       type == PROTO_COPY_OUT || type == PROTO_FORWARD;
+	       type == PROTO_COPY_OUT || type == PROTO_FORWARD ||
+	       type == PROTO_SHARED;
 }
 
 /* Those that are about a container's control group. */
@@ -116,6 +118,9 @@ static void serve_machine(struct session *s, uint8_t type, struct reader *r)
 		break;
 	case PROTO_PREPARE:
 		ready_make(s, r);
+		break;
+	case PROTO_SHARED:
+		share_renew(s, r);
 		break;
 	case PROTO_SHUTDOWN:
 		shutdown_begin(s, r);

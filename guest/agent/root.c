@@ -7,6 +7,7 @@
 #include "guest/agent/root.h"
 
 #include "guest/agent/disk.h"
+#include "guest/agent/join.h"
 #include "guest/agent/network.h"
 #include "guest/agent/volume.h"
 #include "guest/proto.h"
@@ -24,7 +25,6 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/sysmacros.h>
 #include <unistd.h>
 
 enum { FAILED = 125, PLACE = 512 };
@@ -38,6 +38,10 @@ void root_fini(struct root *root)
 	root->mounts_len = 0;
 	free(root->hosts);
 	root->hosts = NULL;
+	if (root->walls)
+		walls_fini(root->walls);
+	free(root->walls);
+	root->walls = NULL;
 }
 
 /* ---- before the pivot -----------------------------------------------------
@@ -248,37 +252,29 @@ static void mount_at(const struct spawn *sp, const char *type, const char *path,
 		spawn_fail(sp, FAILED, errno, "cannot mount %s", path);
 }
 
-/*
- * The devices that runc gives. Each is a mount of its own, for what else is in
- * /dev, or anywhere, is no device: what a container makes by mknod() leads to
- * no disk, whatever its root may do.
- */
-static void devices_make(const struct spawn *sp, bool is_open)
+/* Of a container that shares another's IPC namespace it is the other's. */
+static void shm_mount(const struct spawn *sp, uint64_t bytes, int shared)
 {
-	static const struct {
-		const char *path;
-		unsigned major, minor;
-	} nodes[] = {
-		{"/dev/null", 1, 3},	{"/dev/zero", 1, 5},
-		{"/dev/full", 1, 7},	{"/dev/random", 1, 8},
-		{"/dev/urandom", 1, 9}, {"/dev/tty", 5, 0},
-	};
+	char options[48] = "mode=1777";
+	int rc;
 
-	for (size_t i = 0; i < sizeof(nodes) / sizeof(nodes[0]); i++) {
-		const char *path = nodes[i].path;
-
-		if (mknod(path, S_IFCHR | 0666,
-			  makedev(nodes[i].major, nodes[i].minor)) ||
-		    (!is_open && mount(path, path, NULL, MS_BIND, NULL)))
-			spawn_fail(sp, FAILED, errno, "cannot make %s", path);
+	if (bytes)
+		snprintf(options, sizeof(options), "mode=1777,size=%llu",
+			 (unsigned long long)bytes);
+	if (shared < 0) {
+		mount_at(sp, "tmpfs", "/dev/shm",
+			 MS_NOSUID | MS_NODEV | MS_NOEXEC, options);
+		return;
 	}
-	if (!is_open &&
-	    mount(NULL, "/dev", NULL,
-		  MS_BIND | MS_REMOUNT | MS_NOSUID | MS_NODEV, NULL))
-		spawn_fail(sp, FAILED, errno, "cannot fix /dev");
+	mkdir("/dev/shm", 0755);
+	rc = mount_attach(shared, AT_FDCWD, "/dev/shm");
+	if (rc)
+		spawn_fail(sp, FAILED, -rc, "cannot share /dev/shm");
+	close(shared);
 }
 
-static void dev_make(const struct spawn *sp, uint64_t shm_bytes, bool is_open)
+static void dev_make(const struct spawn *sp, const struct root *root,
+		     bool is_open, int shm)
 {
 	static const char *const links[][2] = {
 		{"/proc/self/fd", "/dev/fd"},
@@ -287,78 +283,22 @@ static void dev_make(const struct spawn *sp, uint64_t shm_bytes, bool is_open)
 		{"/proc/self/fd/2", "/dev/stderr"},
 		{"pts/ptmx", "/dev/ptmx"},
 	};
-	char shm[48] = "mode=1777";
 
 	umask(0);
 	mount_at(sp, "tmpfs", "/dev", MS_NOSUID, "mode=755,size=65536k");
-	devices_make(sp, is_open);
+	devices_make(sp, root->walls ? &root->walls->devices : NULL, is_open);
 	for (size_t i = 0; i < sizeof(links) / sizeof(links[0]); i++)
 		if (symlink(links[i][0], links[i][1]))
 			spawn_fail(sp, FAILED, errno, "cannot make %s",
 				   links[i][1]);
 	mount_at(sp, "devpts", "/dev/pts", MS_NOSUID | MS_NOEXEC,
 		 "newinstance,ptmxmode=0666,mode=0620,gid=5");
-	if (shm_bytes)
-		snprintf(shm, sizeof(shm), "mode=1777,size=%llu",
-			 (unsigned long long)shm_bytes);
-	mount_at(sp, "tmpfs", "/dev/shm", MS_NOSUID | MS_NODEV | MS_NOEXEC,
-		 shm);
+	shm_mount(sp, root->shm_bytes, shm);
 	/* A kernel without POSIX message queues is as good. */
 	mkdir("/dev/mqueue", 0755);
 	mount("mqueue", "/dev/mqueue", "mqueue",
 	      MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
 	umask(022);
-}
-
-/* What is not there needs no mask. */
-static void mask(const struct spawn *sp)
-{
-	static const char *const hidden[] = {
-		"/proc/acpi",
-		"/proc/asound",
-		"/proc/kcore",
-		"/proc/keys",
-		"/proc/latency_stats",
-		"/proc/timer_list",
-		"/proc/timer_stats",
-		"/proc/sched_debug",
-		"/proc/scsi",
-		"/sys/firmware",
-		"/sys/devices/virtual/powercap",
-	};
-	static const char *const fixed[] = {"/proc/bus", "/proc/fs",
-					    "/proc/irq", "/proc/sys",
-					    "/proc/sysrq-trigger"};
-	struct stat st;
-
-	for (size_t i = 0; i < sizeof(hidden) / sizeof(hidden[0]); i++) {
-		int rc = 0;
-
-		if (lstat(hidden[i], &st))
-			continue;
-		if (S_ISDIR(st.st_mode))
-			rc = mount("tmpfs", hidden[i], "tmpfs", MS_RDONLY,
-				   "size=0");
-		else
-			rc = mount("/dev/null", hidden[i], NULL, MS_BIND, NULL);
-		if (rc)
-			spawn_fail(sp, FAILED, errno, "cannot hide %s",
-				   hidden[i]);
-	}
-	for (size_t i = 0; i < sizeof(fixed) / sizeof(fixed[0]); i++) {
-		if (mount(fixed[i], fixed[i], NULL, MS_BIND | MS_REC, NULL)) {
-			if (errno == ENOENT)
-				continue;
-			spawn_fail(sp, FAILED, errno, "cannot fix %s",
-				   fixed[i]);
-		}
-		if (mount(NULL, fixed[i], NULL,
-			  MS_BIND | MS_REMOUNT | MS_RDONLY | MS_NOSUID |
-				  MS_NODEV | MS_NOEXEC,
-			  NULL))
-			spawn_fail(sp, FAILED, errno, "cannot fix %s",
-				   fixed[i]);
-	}
 }
 
 static void loopback_up(void)
@@ -383,25 +323,28 @@ static void root_make(const struct spawn *sp, const struct root *root,
 }
 
 /* The overlay is the root, and has what a kernel has to say. */
-static void root_move(const struct spawn *sp, const struct root *root)
+static void root_move(const struct spawn *sp, const struct root *root, int shm)
 {
 	const unsigned long safe = MS_NOSUID | MS_NODEV | MS_NOEXEC;
 	const bool open = sp->flags & PROTO_UNMASKED;
+	const bool is_sys_writable =
+		open || (root->walls && root->walls->is_sys_writable);
 
 	if (syscall(SYS_pivot_root, ".", ".") || umount2(".", MNT_DETACH) ||
 	    chdir("/"))
 		spawn_fail(sp, FAILED, errno, "cannot change the root");
 	mount_at(sp, "proc", "/proc", safe, NULL);
-	dev_make(sp, root->shm_bytes, open);
-	mount_at(sp, "sysfs", "/sys", safe | (open ? 0 : MS_RDONLY), NULL);
+	dev_make(sp, root, open || sp->has_nodes, shm);
+	mount_at(sp, "sysfs", "/sys", safe | (is_sys_writable ? 0 : MS_RDONLY),
+		 NULL);
 }
 
 static void root_name(const struct spawn *sp)
 {
-	const bool open = sp->flags & PROTO_UNMASKED;
+	const bool open = sp->flags & PROTO_UNMASKED || sp->has_nodes;
 	const unsigned long flags = sp->flags & PROTO_READ_ONLY ? MS_RDONLY : 0;
 
-	if (sethostname(sp->hostname, strlen(sp->hostname)))
+	if (sp->uts_fd < 0 && sethostname(sp->hostname, strlen(sp->hostname)))
 		spawn_fail(sp, FAILED, errno, "cannot set the hostname");
 	if ((flags || !open) &&
 	    mount(NULL, "/", NULL,
@@ -413,18 +356,25 @@ void root_enter(const struct spawn *sp, const struct root *root)
 {
 	int fds[ROOT_MOUNTS];
 	char dir[PLACE];
+	int shm = -1;
 
+	if (root->walls)
+		devices_check(sp, &root->walls->devices);
+	if (sp->ipc_fd >= 0)
+		shm = join_shm(sp);
 	root_make(sp, root, dir);
 	volumes_open(sp, root, dir, fds);
-	root_move(sp, root);
+	root_move(sp, root, shm);
 	volumes_attach(sp, root, fds);
 	if (sp->flags & PROTO_OWN_NETWORK) {
 		loopback_up();
 		network_permit();
 	}
-	if (!(sp->flags & PROTO_UNMASKED))
-		mask(sp);
+	/* First, for what is fixed is as the mount that it is on. */
 	root_name(sp);
+	if (!(sp->flags & PROTO_UNMASKED))
+		walls_raise(sp, root->walls);
+	walls_propagate(sp, root->walls);
 }
 
 void root_begin(const struct spawn *sp, const struct root *root)
@@ -432,8 +382,8 @@ void root_begin(const struct spawn *sp, const struct root *root)
 	char dir[PLACE];
 
 	root_make(sp, root, dir);
-	root_move(sp, root);
-	mask(sp);
+	root_move(sp, root, -1);
+	walls_raise(sp, NULL);
 }
 
 void root_finish(const struct spawn *sp, const struct root *root)

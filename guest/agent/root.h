@@ -1,6 +1,7 @@
 #pragma once
 
 #include "guest/agent/spawn.h"
+#include "guest/agent/walls.h"
 #include "guest/proto.h"
 
 #include <stdbool.h>
@@ -18,7 +19,8 @@ struct root_mount {
 	uint64_t tmp_bytes;
 };
 
-/* What a container's tree is made of. All is borrowed but the mounts. */
+/* What a container's tree is made of. All is borrowed but the mounts, the
+ * walls and the lines. */
 struct root {
 	const char *id;
 	const char *image;  /* serial */
@@ -32,6 +34,7 @@ struct root {
 	size_t request_len;
 	struct root_mount mounts[ROOT_MOUNTS];
 	size_t mounts_len;
+	struct walls *walls; /* owned; NULL: as docker has them */
 };
 
 /*

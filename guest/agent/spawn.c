@@ -9,8 +9,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <grp.h>
-#include <linux/capability.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -18,11 +16,9 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <termios.h>
 #include <unistd.h>
@@ -158,55 +154,6 @@ static void stdio_give(const struct spawn *sp, uid_t uid)
 /* ---- rights ---------------------------------------------------------------
  */
 
-static int caps_set(uint64_t effective, uint64_t inheritable)
-{
-	struct __user_cap_header_struct head = {
-		.version = _LINUX_CAPABILITY_VERSION_3};
-	struct __user_cap_data_struct data[2];
-
-	for (int i = 0; i < 2; i++) {
-		data[i].effective = (uint32_t)(effective >> 32 * i);
-		data[i].permitted = data[i].effective;
-		data[i].inheritable = (uint32_t)(inheritable >> 32 * i);
-	}
-	return syscall(SYS_capset, &head, data) ? -errno : 0;
-}
-
-/* What this process may make effective. */
-static uint64_t caps_permitted(void)
-{
-	struct __user_cap_header_struct head = {
-		.version = _LINUX_CAPABILITY_VERSION_3};
-	struct __user_cap_data_struct data[2] = {0};
-
-	if (syscall(SYS_capget, &head, data))
-		return 0;
-	return data[0].permitted | (uint64_t)data[1].permitted << 32;
-}
-
-int spawn_limit(uint64_t bounding, uint64_t effective, uint64_t ambient)
-{
-	const uint64_t have = caps_permitted();
-	int rc = caps_set(have, 0);
-
-	for (int cap = 0; !rc && cap < 64; cap++) {
-		const int has = prctl(PR_CAPBSET_READ, cap, 0, 0, 0);
-
-		if (has < 0)
-			break; /* the kernel knows no more */
-		if (has && !(bounding >> cap & 1) &&
-		    prctl(PR_CAPBSET_DROP, cap, 0, 0, 0))
-			return -errno;
-	}
-	if (!rc)
-		rc = caps_set(effective & have, ambient & have);
-	for (int cap = 0; !rc && cap < 64; cap++)
-		if ((ambient & have) >> cap & 1 &&
-		    prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, cap, 0, 0))
-			rc = -errno;
-	return rc;
-}
-
 static void limits_set(const struct spawn *sp)
 {
 	for (size_t i = 0; i < sp->limits_len; i++) {
@@ -224,25 +171,14 @@ static void limits_set(const struct spawn *sp)
 	}
 }
 
-static void user_become(const struct spawn *sp, const struct user *u)
+static void rights_set(const struct spawn *sp, const struct user *u)
 {
-	const uint64_t ambient = sp->ambient & sp->capabilities;
-	/* What uid 0 has; whoever isn't has what is ambient. */
-	const uint64_t effective = u->uid ? ambient : sp->capabilities;
-	int rc;
+	const char *what;
+	const int rc = rights_take(&sp->rights, u, &what);
 
-	if (setgroups(u->groups_len, u->groups) ||
-	    setresgid(u->gid, u->gid, u->gid))
-		spawn_fail(sp, FAILED, errno, "cannot set the groups");
-	if (prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) ||
-	    setresuid(u->uid, u->uid, u->uid))
-		spawn_fail(sp, FAILED, errno, "cannot set the user");
-	rc = spawn_limit(sp->capabilities, effective, ambient);
 	if (rc)
-		spawn_fail(sp, FAILED, -rc, "cannot set the capabilities");
-	if (sp->flags & PROTO_NO_NEW_PRIVS &&
-	    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
-		spawn_fail(sp, FAILED, errno, "cannot set no_new_privs");
+		spawn_fail(sp, FAILED, -rc, "cannot set %s: %s", what,
+			   strerror(-rc));
 }
 
 /* ---- the environment ------------------------------------------------------
@@ -406,10 +342,10 @@ void spawn_exec(struct spawn *sp)
 	setsid();
 	stdio_set(sp);
 	stdio_give(sp, user.uid);
-	umask(022);
+	umask(sp->rights.has_umask ? (mode_t)sp->rights.umask : 022);
 	cwd_enter(sp);
 	limits_set(sp);
-	user_become(sp, &user);
 	signals_reset();
+	rights_set(sp, &user);
 	exec_path(sp, env);
 }

@@ -1,5 +1,7 @@
 #pragma once
 
+#include "guest/agent/rights.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -19,18 +21,22 @@ enum { SPAWN_LIMITS = 32 };
 struct spawn {
 	uint32_t flags; /* enum proto_process_flags */
 	uint16_t rows, columns;
-	uint64_t capabilities, ambient;
+	struct rights rights;
 	char *user, *cwd;	     /* owned */
 	char **argv, **env;	     /* owned, one allocation each */
 	const char *const *base_env; /* borrowed: the container's, or NULL */
 	const char *hostname;	     /* borrowed */
 	const struct spawn_limit *limits; /* borrowed: the container's */
 	size_t limits_len;
-	int pidfd;    /* of the container to join, or -1 */
+	int pidfd; /* of the container to join, or -1 */
+	/* Of a first process: those whose namespaces it shares, or -1. */
+	int ipc_fd, uts_fd, pid_fd;
 	int group_fd; /* borrowed: the control group to be born in, or -1 */
 	int fds[3];   /* the child's ends; -1: /dev/null */
 	int status;   /* the socket to report to */
 	bool is_init;
+	/* What it makes by mknod() is a device, as far as its group lets it. */
+	bool has_nodes;
 };
 
 /*
@@ -53,6 +59,3 @@ _Noreturn void spawn_fail(const struct spawn *sp, int status, int error,
 _Noreturn void spawn_exec(struct spawn *sp);
 
 void spawn_fini(struct spawn *sp);
-
-/* Keeps, of a child's capabilities, only those of @mask. 0 or -errno. */
-int spawn_limit(uint64_t bounding, uint64_t effective, uint64_t ambient);

@@ -5,7 +5,7 @@
  */
 #include "guest/agent/tar.h"
 
-#include "guest/agent/spawn.h"
+#include "guest/agent/rights.h"
 #include "guest/proto.h"
 
 #include <dirent.h>
@@ -33,12 +33,17 @@ int tar_enter(int mntfd)
 			       1ULL << CAP_DAC_READ_SEARCH |
 			       1ULL << CAP_FOWNER | 1ULL << CAP_FSETID |
 			       1ULL << CAP_MKNOD;
+	const struct rights_sets sets = {
+		.bounding = files,
+		.effective = files,
+		.permitted = files,
+	};
 	int rc;
 
 	if (setns(mntfd, CLONE_NEWNS) || chdir("/"))
 		return errno;
 	umask(0);
-	rc = spawn_limit(files, files, 0);
+	rc = rights_limit(&sets);
 	return -rc;
 }
 

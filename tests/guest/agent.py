@@ -480,6 +480,12 @@ def t_group():
         same(struct.unpack("<Q", waits.expect(p.KILLS)), (0,))
         waits.close()
     until(lambda: groups_left() == before)
+    # Groups that it makes in its own, where it may, go with it.
+    with open_session() as s:
+        s.ask(p.group("grouped"))
+    same(once("grouped", "mkdir -p /sys/fs/cgroup/a/b /sys/fs/cgroup/c && echo made; cat /proc/self/cgroup | tail -n 1; "
+              "ls -d /sys/fs/cgroup/a/b", security=p.walls(flags=p.GROUPS))[1].split(), [b"made", b"0::/", b"/sys/fs/cgroup/a/b"])
+    until(lambda: groups_left() == before)
     def ask(request):
         with open_session() as s:
             s.ask(request)
@@ -602,6 +608,66 @@ def t_shared():
     same(once("good", "cat /x/key", mounts=[("fresh", "/x", p.MOUNT_SHARED, 0)], files=[p.file("fresh", archive(key=b"whole"))])[1], b"whole")
 
 
+def volume(stamp, keys, flat=()):
+    """A kubelet's volume as an archive: COPY_IN's of its directory."""
+    link = {"type": tarfile.SYMTYPE}
+    return archive_of([(f"..{stamp}", {"type": tarfile.DIRTYPE, "mode": 0o755}, b"")] +
+                      [(f"..{stamp}/{key}", {"mode": 0o644}, value) for key, value in keys.items()] +
+                      [(key, {**link, "linkname": f"..data/{key}"}, b"") for key in keys] +
+                      [("..data", {**link, "linkname": f"..{stamp}"}, b"")] +
+                      [(key, {"mode": 0o644}, value) for key, value in flat])
+
+
+def t_shared_anew():
+    """What has become of a shared directory comes at once, or not at all."""
+    def anew(archive, name="vol"):
+        with open_session() as s:
+            s.stream(p.frame(p.SHARED, p.text(name)), stdin=archive)
+
+    fixed = p.MOUNT_SHARED | p.MOUNT_READ_ONLY
+    look = "cd /conf; ls -A | sort; cat a b c 2>/dev/null; true"
+    first = volume("1", {"a": b"old\n", "b": b"old\n"})
+    refused(lambda: anew(first), word="No such file")
+    with open_session() as s:
+        s.ask(p.file("vol", first))
+        # Both of a pass are of one time, whenever it looks.
+        s.send(p.run("vol", ["/bin/sh", "-c", "while :; do cd /conf/..data/ && echo $(cat a) $(cat a) >>/seen; cd /; done"],
+                     mounts=[("vol", "/conf", fixed, 0), ("vol", "/wide", p.MOUNT_SHARED, 0)], flags=p.DETACH))
+        s.expect(p.STARTED)
+    same(sh(look, name="vol")[1], b"..1\n..data\na\nb\nold\nold\n")
+    anew(volume("2", {"a": b"new\n", "c": b"new\n"}))
+    want = b"..2\n..data\na\nc\nnew\nnew\n"
+    same(sh(look, name="vol")[1], want)
+    # What is the same stays as it is; what is not whole is not there.
+    inode = sh("stat -c %i /conf/a /conf/..2", name="vol")[1]
+    anew(volume("2", {"a": b"new\n", "c": b"new\n"}))
+    same(sh("stat -c %i /conf/a /conf/..2", name="vol")[1], inode)
+    for bad in (b"nonsense", volume("3", {"a": b"bad\n" * 1000})[:-9000], archive_of([("../x", {}, b"bad")])):
+        refused(lambda: anew(bad))
+        same(sh(look, name="vol")[1], want)
+    with open_session() as s:
+        s.send(p.frame(p.SHARED, p.text("vol")) + p.frame(p.DATA, volume("3", {"a": b"bad\n"})[:1024]))
+    time.sleep(0.3)
+    same(sh(look, name="vol")[1], want)
+    for name in ("../vol", "", "no/ne", "x" * 65):
+        refused(lambda: anew(first, name))
+    # What a container has put in the way is taken away, and nothing behind it.
+    sh("cd /wide; echo x >/mine; mkdir -p ..data.d/x; rm ..data a; mv ..data.d ..data; ln -s /mine a; ln -s / ..root;"
+       "ln -s /mine mine; mkdir c.d; rm c; mv c.d c; ln -s ..2 ..4", name="vol")
+    anew(volume("4", {"a": b"four\n", "c": b"four\n"}))
+    same(sh("cd /conf; ls -A | sort; cat /mine; ls -d /bin", name="vol")[1].split(), b"..4 ..data a c mine x /bin".split())
+    anew(volume("5", {"a": b"five\n"}))
+    same(sh(look + "; cat /mine", name="vol")[1].split(), b"..5 ..data a mine five x".split())
+    # Files that are no kubelet's, each by itself.
+    anew(archive_of([("a", {}, b"flat\n"), ("d/e", {}, b"flat\n")]))
+    same(sh("cat /conf/a /conf/d/e; cat /conf/..data/a", name="vol")[1], b"flat\nflat\nfive\n")
+    # Of a directory that goes under it it may see one, never two.
+    seen = set(sh("cat /seen", name="vol")[1].splitlines())
+    assert b"old old" in seen and all(len(set(line.split())) <= 1 for line in seen), seen
+    with open_session() as s:
+        s.ask(p.frame(p.REMOVE, struct.pack("<I", 1) + p.text("vol")))
+
+
 def t_devices():
     """No node that a container makes is a device, wherever it is."""
     script = ("for d in /tmp /dev /root /vol; do mknod $d/n c 1 3 && mknod $d/b b 7 0 || echo none; "
@@ -621,6 +687,184 @@ def t_masks():
               "grep -q ' /sys sysfs ro,' /proc/mounts || echo sys; echo b >/proc/sysrq-trigger; touch /sys/x || echo no")
     status, out, _ = sh(script)
     same((status, out), (0, b"no\n"))
+
+
+# ---- walls that a host asks for ------------------------------------------------
+
+STATUS = "grep -E '^(Cap|NoNew|Seccomp:)' /proc/self/status"
+
+
+def t_rights():
+    """Five sets apart, umask, oom_score_adj; and as EXEC has them."""
+    def caps(out):
+        return {k.rstrip(":"): int(v, 16) for k, v in (line.split() for line in out.decode().splitlines())}
+
+    chown, kill, setuid = 1 << 0, 1 << 5, 1 << 7
+    sets = dict(caps=chown | kill | setuid, ambient=kill,
+                security=p.walls(sets=(kill, kill | chown, kill | 1 << 40), umask=0o027, score=500))
+    # Of one that is not root what is inherited and ambient is left, as in runc.
+    got = caps(once("sets", STATUS, user="alice", **sets)[1])
+    same([got[c] for c in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")],
+         [kill, kill, kill, chown | kill | setuid, kill])
+    # Root has all that is in the bounding set after an exec(), which is the kernel's rule.
+    got = caps(once("sets", STATUS, **sets)[1])
+    same([got[c] for c in ("CapInh", "CapEff", "CapBnd")], [kill, chown | kill | setuid, chown | kill | setuid])
+    with open_session() as s:
+        s.send(p.run("sets", ["sleep", "1000"], flags=p.DETACH, **sets))
+        s.expect(p.STARTED)
+    look = "umask; cat /proc/self/oom_score_adj; "
+    out = sh(look + STATUS, name="sets", user="alice", caps=0)[1].split(b"\n", 2)
+    same((out[0], caps(out[2])["CapBnd"], caps(out[2])["CapAmb"]), (b"0027", chown | kill | setuid, kill))
+    out = sh(look + STATUS, name="sets", user="alice", caps=chown, ambient=chown,
+             security=p.rights(sets=(chown, chown, chown), umask=0, score=700))[1].split(b"\n", 2)
+    same((out[0], out[1], caps(out[2])["CapBnd"], caps(out[2])["CapEff"]), (b"0000", b"700", chown, chown))
+    same(caps(sh(STATUS, name="sets", caps=0, security=p.rights(sets=(0, 0, 0)))[1])["CapBnd"], 0)
+    with open_session() as s:
+        s.ask(p.frame(p.REMOVE, struct.pack("<I", 1) + p.text("sets")))
+    same(once("score", "cat /proc/self/oom_score_adj", security=p.walls(score=-1000 if VSOCK else 900))[1],
+         b"-1000\n" if VSOCK else b"900\n")
+    for bad in (p.walls(umask=0o1000), p.walls(score=1001), p.walls(score=-1001), p.walls()[:-1], p.walls() + b"x", b"x"):
+        refused(lambda: once("bad", "true", security=bad), 125, "proto.h")
+    refused(lambda: sh("true", security=b"x"), 125, "proto.h")
+    refused(lambda: sh("true", security=p.walls()), 125, "proto.h")
+
+
+def t_hidden():
+    """Masks, paths that can't be written, sysctls: those that are told, and no others."""
+    script = ("cat /etc/passwd; ls -A /srv /root; echo x >/etc/new && echo x >/tmp/new && echo wrote; echo x >/etc/group || echo fixed; "
+              "echo x >/proc/sys/kernel/domainname && echo open; grep -c ' /proc/kcore ' /proc/mounts; ls -d /nosuch; "
+              "cat /proc/sys/kernel/msgmax; mknod /srv/n c 1 3; mount | grep -c ' /etc/group .*ro,'")
+    status, out, _ = once("hidden", script, security=p.walls(hidden=["/etc/passwd", "/srv", "/nosuch", "/etc/passwd/x"],
+                                                             fixed=["/etc/group", "/no/such", "/proc/bus"],
+                                                             sysctls=[("kernel/msgmax", "1234"), ("kernel/domainname", "dom")]))
+    same(out.split(), [b"/root:", b"/srv:", b"wrote", b"fixed", b"open", b"0", b"1234", b"1"])
+    # One that is hidden stays so for who may do much.
+    same(once("hidden", "ls -A /srv; touch /srv/x || echo no", security=p.walls(hidden=["/srv"]))[1], b"no\n")
+    refused(lambda: once("bad", "true", security=p.walls(sysctls=[("kernel/nosuch", "1")])), 125, "sysctl kernel/nosuch to 1: the microVM's kernel")
+    refused(lambda: once("bad", "true", security=p.walls(sysctls=[("kernel/msgmax", "word")])), 125, "sysctl kernel/msgmax")
+    for bad in (dict(sysctls=[("../x", "1")]), dict(sysctls=[("a/../b", "1")]), dict(sysctls=[("/a", "1")]), dict(sysctls=[("", "1")]),
+                dict(sysctls=[("a b", "1")]), dict(hidden=["a"]), dict(fixed=[""]), dict(hidden=["/a"] * 257), dict(propagation=1),
+                dict(bpf=b"1234567"), dict(bpf=b"12345678" * 4097), dict(flags=p.NODES)):
+        refused(lambda: once("bad", "true", security=p.walls(**bad)), 125, "proto.h")
+    shared = 1 << 20
+    same(once("shared", "grep -c ' / / .* shared:' /proc/self/mountinfo", security=p.walls(propagation=shared))[1], b"1\n")
+    same(once("shared", "grep -c ' / / .* shared:' /proc/self/mountinfo", security=p.walls())[1], b"0\n")
+    same(once("sys", "grep -c ' /sys sysfs rw,' /proc/mounts", security=p.walls(flags=p.SYS))[1], b"1\n")
+    same(once("sys", "grep -c ' /sys sysfs ro,' /proc/mounts", security=p.walls())[1], b"1\n")
+
+
+def bpf(number, action):
+    """Steps of a filter: the call of this number has an outcome, all others are let through."""
+    def one(code, jt, jf, k):
+        return struct.pack("<HBBI", code, jt, jf, k)
+    return one(0x20, 0, 0, 0) + one(0x15, 0, 1, number) + one(6, 0, 0, action) + one(6, 0, 0, 0x7fff0000)
+
+
+def t_filter():
+    """A seccomp filter, before and after capabilities are let go, and for EXEC."""
+    mkdir = {"x86_64": 83, "aarch64": 34}[os.uname().machine]
+    eperm = bpf(mkdir, 0x50001)
+    script = "mkdir /tmp/d 2>&1; " + STATUS
+    for kw in ({}, {"flags": p.NO_NEW_PRIVS}, {"user": "alice"}, {"user": "alice", "flags": p.NO_NEW_PRIVS}):
+        out = once("filter", script, security=p.walls(bpf=eperm), **kw)[1]
+        assert b"Operation not permitted" in out and b"Seccomp:\t2" in out, out
+        assert b"NoNewPrivs:\t%d" % ("flags" in kw) in out, out
+    with open_session() as s:
+        s.send(p.run("filter", ["sleep", "1000"], flags=p.DETACH, security=p.walls(bpf=eperm)))
+        s.expect(p.STARTED)
+    for kw in ({}, {"caps": 0}, {"flags": p.NO_NEW_PRIVS, "user": "alice"}, {"security": p.rights(umask=0)}):
+        out = sh(script, name="filter", **kw)[1]
+        assert b"Operation not permitted" in out and b"Seccomp:\t2" in out, out
+    with open_session() as s:
+        s.ask(p.frame(p.REMOVE, struct.pack("<I", 1) + p.text("filter")))
+    same(once("kill", "mkdir /tmp/d; echo $?", security=p.walls(bpf=bpf(mkdir, 0x80000000)))[1], b"159\n")
+    refused(lambda: once("bad", "true", security=p.walls(bpf=b"\xff" * 8)), 125, "seccomp filter")
+    refused(lambda: once("bad", "true", security=p.walls(bpf=eperm, bpf_flags=1 << 30)), 125, "seccomp filter")
+
+
+def t_nodes():
+    """Device nodes of the guest's, and rules for who opens what."""
+    def grouped(script, **kw):
+        with open_session() as s:
+            s.ask(p.group("nodes"))
+        return once("nodes", script, security=p.walls(**kw))
+
+    full = (p.CHAR, 1, 7, 0o640, 7, 8, 0, "/dev/sub/full")
+    look = "stat -c '%a %u %g %t %T' /dev/sub/full; echo x >/dev/sub/full || echo full; stat -c '%F %a' /dev/pipe; stat -c %a /dev/null"
+    nodes = [full, (p.FIFO, 0, 0, 0o600, 0, 0, 0, "/dev/pipe"), (p.CHAR, 1, 3, 0o600, 0, 0, 0, "/dev/null"),
+             (p.CHAR, 511, 9, 0o666, 0, 0, 1, "/dev/none")]
+    same(once("nodes", look + "; [ -e /dev/none ] || echo none; mknod /dev/mine c 1 7 && echo x 2>&1 >/dev/mine | grep -c denied",
+              security=p.walls(devices=nodes))[1].split(b"\n")[:-1],
+         [b"640 7 8 1 7", b"full", b"fifo 600", b"600", b"none", b"1"])
+    refused(lambda: once("nodes", "true", security=p.walls(devices=[(p.CHAR, 511, 9, 0o666, 0, 0, 0, "/dev/none")])), 125,
+            "/dev/none: the microVM has no device 511:9")
+    for bad in ((p.BLOCK, 7, 0, 0o666, 0, 0, 0, "/dev/loop0"), (p.CHAR, 1, 3, 0o666, 0, 0, 0, "/etc/null"), (p.CHAR, 1, 3, 0o666, 0, 0, 0, "/dev/../x"),
+                (p.CHAR, 1, 3, 0o666, 0, 0, 0, "/dev/"), (p.CHAR, 1, 3, 0o1666, 0, 0, 0, "/dev/x"), (7, 1, 3, 0o666, 0, 0, 0, "/dev/x")):
+        refused(lambda: once("bad", "true", security=p.walls(devices=[bad])), 125, "proto.h")
+    refused(lambda: once("bad", "true", security=p.walls(devices=[full] * 1025)), 125, "proto.h")
+    refused(lambda: once("bad", "true", security=p.walls(rules=[(p.CHAR, 1, 3, 7, 1)])), 125, "GROUP comes first")
+    for rule in ((p.FIFO, 1, 3, 7, 1), (4, 1, 3, 7, 1)):
+        refused(lambda: grouped("true", rules=[rule]), 125, "proto.h")
+    # The kernel of this machine may let nobody judge.
+    try:
+        grouped("true", rules=[(p.CHAR, p.ALL, p.ALL, 7, 1)])
+    except Refused as e:
+        assert not VSOCK and "CONFIG_CGROUP_BPF" in e.sentence, e.sentence
+        print("# rules for devices are not tried: " + e.sentence)
+        return
+    usual = [(p.CHAR, 1, p.ALL, 7, 1)]
+    tries = "for d in null zero; do head -c 1 /dev/$d >/dev/null 2>&1 && echo $d; done; echo x >/dev/null && echo wrote"
+    same(grouped(tries, rules=usual)[1].split(), [b"null", b"zero", b"wrote"])
+    # The last that fits counts, forbidden is with what it comes together.
+    same(grouped(tries, rules=usual + [(p.CHAR, 1, 5, 2, 0)])[1].split(), [b"null", b"wrote"])
+    same(grouped(tries, rules=[(p.ANY, p.ALL, p.ALL, 7, 0), (p.CHAR, 1, 3, 6, 1)])[1].split(), [b"null", b"wrote"])
+    same(grouped("mknod /tmp/n c 1 3 || echo no; mknod /tmp/b b 7 0 || echo no", rules=usual + [(p.CHAR, 1, 3, 1, 0), (p.BLOCK, p.ALL, p.ALL, 1, 1)])[1], b"no\n")
+    # Whoever may have all, and make nodes of it, has no disk and no memory.
+    every = dict(rules=[(p.ANY, p.ALL, p.ALL, 7, 1)], flags=p.NODES, sets=((1 << 41) - 1,) * 3)
+    script = ("mknod /tmp/f c 1 7 && echo x 2>/dev/null >/tmp/f || echo full; mknod /tmp/z c 1 5 && head -c 1 /tmp/z | wc -c; "
+              "for n in 'm c 1 1' 'p c 1 4' 'l b 7 0' 'v b 254 0' 'w b 253 0'; do mknod /tmp/$n && head -c 1 /tmp/${n%% *} 2>&1 | grep -o 'not permitted'; done")
+    with open_session() as s:
+        s.ask(p.group("nodes"))
+    same(once("nodes", script, caps=(1 << 41) - 1, security=p.walls(**every))[1], b"full\n1\n" + b"not permitted\n" * 5)
+
+
+def t_joins():
+    """Containers that share another's IPC with /dev/shm, UTS, and PID namespaces."""
+    with open_session() as s:
+        s.send(p.run("pause", ["sleep", "1000"], flags=p.DETACH, hostname="pod", shm=8 << 20))
+        s.expect(p.STARTED)
+    names = "for n in ipc uts pid mnt; do readlink /proc/self/ns/$n; done; hostname; "
+    own = sh(names, name="pause")[1].split()
+    same(sh("echo word >/dev/shm/word; ls /dev/mqueue; ls -ld /dev/mqueue >/dev/null && touch /dev/mqueue/q", name="pause")[0], 0)
+    got = once("joined", names + "cat /dev/shm/word; ls /dev/mqueue; df -k /dev/shm | tail -n 1 | awk '{print $2}'",
+               hostname="other", security=p.walls(ipc="pause", uts="pause"))[1].split()
+    same(([a == b for a, b in zip(got, own)], got[5:]), ([True, True, False, False, True], [b"word", b"q", b"8192"]))
+    got = once("joined", names, hostname="other", security=p.walls(ipc="pause"))[1].split()
+    same([a == b for a, b in zip(got, own)], [True, False, False, False, False])
+    got = once("joined", names + "cat /proc/1/comm; [ $$ = 1 ] || echo joined", security=p.walls(pid="pause"))[1].split()
+    same(([a == b for a, b in zip(got, own)][:4], got[5:]), ([False, False, True, False], [b"sleep", b"joined"]))
+    # All that is in its group ends with its process, and nothing else.
+    with open_session() as s:
+        s.ask(p.group("joined"))
+        s.send(p.run("joined", ["/bin/sh", "-c", "sleep 999 & sleep 999"], flags=p.DETACH, security=p.walls(pid="pause")))
+        s.expect(p.STARTED)
+    count = "ps -o args | grep -c 'slee[p] 999'"
+    until(lambda: int(sh(count, name="pause")[1]) >= 2)
+    same(sh("cat /proc/1/comm", name="joined")[1], b"sleep\n")
+    with open_session() as s:
+        s.ask(p.frame(p.REMOVE, struct.pack("<I", 1) + p.text("joined")))
+    until(lambda: sh(count, name="pause")[1] == b"0\n")
+    same(sh("echo alive", name="pause")[1], b"alive\n")
+    # With the first process of a namespace all end.
+    with open_session() as s:
+        s.send(p.run("joined", ["sleep", "1000"], flags=p.DETACH, security=p.walls(pid="pause")))
+        s.expect(p.STARTED)
+        s.ask(p.frame(p.REMOVE, struct.pack("<I", 1) + p.text("pause")))
+        s.send(p.frame(p.WAIT, p.text("joined")))
+        same(struct.unpack("<II", s.expect(p.EXITED)), (137, 9))
+        s.ask(p.frame(p.REMOVE, struct.pack("<I", 0) + p.text("joined")))
+    for kw in (dict(ipc="pause"), dict(uts="pause"), dict(pid="nosuch")):
+        refused(lambda: once("joined", "true", security=p.walls(**kw)), 125, "does not run; start it first")
 
 
 def t_copy_links():
@@ -1120,12 +1364,17 @@ def t_fuzz():
             p.frame(p.LOGS, struct.pack("<II", 0, 5) + p.text("main")), p.frame(p.DATA, b"abc"), p.frame(p.EOF),
             p.frame(p.CREDIT, struct.pack("<I", 1000), 1), p.frame(p.RESIZE, struct.pack("<HH", 1, 1)),
             p.frame(p.COPY_OUT, struct.pack("<I", 0) + p.text("main") + p.text("/etc")),
-            p.frame(p.COPY_IN, struct.pack("<I", 0) + p.text("main") + p.text("/tmp")),
+            p.frame(p.COPY_IN, struct.pack("<I", 0) + p.text("main") + p.text("/tmp")), p.frame(p.SHARED, p.text("conf")),
             p.frame(p.FORWARD, struct.pack("<H", 9) + p.text("")), p.frame(p.ATTACH, p.text("nosuch")),
             p.file("fuzz", b"x" * 100), p.file("fuzz", b""), p.frame(p.SYNC), p.frame(p.THAW),
             p.renew("fuzz", b"x" * 32, [("", 0, ["192.0.2.2/24"], "192.0.2.1", "", "")]),
             p.run("fuzz", ["true"], mounts=[("fuzz", "/x", p.MOUNT_FILE, 0), ("", "/y", 0, 4096, 0o755)],
-                  limits=[(7, 10, 10)], hosts=["192.0.2.9 db"], shm=4096, flags=p.INIT)]
+                  limits=[(7, 10, 10)], hosts=["192.0.2.9 db"], shm=4096, flags=p.INIT),
+            p.execute("main", ["true"], security=p.rights(sets=(1, 1, 1), umask=0, score=5)),
+            p.run("fuzz", ["true"], security=p.walls(
+                bpf=bpf(9999, 0x50001), ipc="main", uts="main", pid="main", hidden=["/srv"], fixed=["/etc"],
+                sysctls=[("kernel/msgmax", "1000")], devices=[(p.CHAR, 1, 7, 0o600, 0, 0, 1, "/dev/full")],
+                rules=[(p.CHAR, 1, 3, 7, 1)], propagation=1 << 20))]
     time.sleep(0.5)
     before = descriptors() if PID else 0
     frames = 0
@@ -1286,11 +1535,17 @@ TESTS = [
     ("a container sees only itself", t_isolation),
     ("what a container makes is no device", t_devices),
     ("what runc hides and fixes is hidden and fixed", t_masks),
+    ("capabilities in five sets, umask, oom_score_adj", t_rights),
+    ("paths that are hidden and fixed, sysctls, propagation", t_hidden),
+    ("a seccomp filter", t_filter),
+    ("device nodes, and rules for devices", t_nodes),
+    ("namespaces that containers share", t_joins),
     ("two containers do not see each other's files", t_two),
     ("a read-only root with a tmpfs in it", t_read_only),
     ("mounts in one another, with their options", t_mounts),
     ("single files as volumes", t_files),
     ("directories that containers share", t_shared),
+    ("shared directories that change", t_shared_anew),
     ("a network of its own", t_own_network),
     *([("volumes by serial", t_volumes), ("a network without DHCP", t_network)] if VSOCK else []),
     ("attach, wait, logs, followed logs", t_attach_logs),

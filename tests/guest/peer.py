@@ -10,11 +10,14 @@ import time
 HELLO, DATA, EOF, CREDIT = 0x01, 0x02, 0x03, 0x04
 (CONFIGURE, RUN, EXEC, ATTACH, LOGS, WAIT, KILL, REMOVE, LIST, COPY_IN, COPY_OUT,
  FORWARD, SYNC, CLOCK, IDENTITY, SHUTDOWN, FILE, FREEZE, THAW, RENEW, PREPARE) = range(0x10, 0x25)
-GROUP, STATS, OOM = range(0x25, 0x28)
+GROUP, STATS, OOM, SHARED = range(0x25, 0x29)
 SIGNAL, RESIZE = 0x30, 0x31
 STARTED, EXITED, DONE, ERROR, CONTAINER, PROGRESS, USAGE, KILLS = range(0x40, 0x48)
-TTY, INPUT, KEEP, DETACH, NO_NEW_PRIVS, READ_ONLY, UNMASKED, OWN_NETWORK, INIT, IDLE = (
-    1 << n for n in range(10))
+TTY, INPUT, KEEP, DETACH, NO_NEW_PRIVS, READ_ONLY, UNMASKED, OWN_NETWORK, INIT, IDLE, SECURITY = (
+    1 << n for n in range(11))
+SETS, UMASK, SCORE, SYS, GROUPS, NODES = (1 << n for n in range(6))
+ANY, CHAR, FIFO, BLOCK = range(4)
+ALL = 0xffffffff  # numbers of devices
 MOUNT_READ_ONLY, MOUNT_FILE, MOUNT_NO_EXEC, MOUNT_NO_SUID, MOUNT_OWNER, MOUNT_SHARED = (1 << n for n in range(6))
 MAGIC, VERSION, WINDOW, DATA_MAX = 0x4659414d, 2, 256 << 10, 64 << 10
 SESSIONS, RESERVED = 128, 8
@@ -66,13 +69,35 @@ def renew(hostname="", seed=b"", interfaces=(), time_ns=0):
     return frame(RENEW, p)
 
 
+def rights(sets=None, umask=None, score=None, flags=0):
+    """What EXEC has with SECURITY; sets: effective, permitted, inheritable."""
+    flags |= (SETS if sets else 0) | (UMASK if umask is not None else 0) | (SCORE if score is not None else 0)
+    return struct.pack("<IIiQQQ", flags, umask or 0, score or 0, *(sets or (0, 0, 0)))
+
+
+def walls(bpf=b"", ipc="", uts="", pid="", hidden=(), fixed=(), sysctls=(), devices=(), rules=(),
+          bpf_flags=0, propagation=0, **kw):
+    """What RUN has: devices are (kind, major, minor, mode, uid, gid, is_optional, path), rules
+    (kind, major, minor, access, is_allowed), sysctls pairs."""
+    p = rights(**kw) + struct.pack("<II", bpf_flags, propagation) + text(bpf)
+    p += text(ipc) + text(uts) + text(pid) + items(hidden) + items(fixed)
+    p += items([word for pair in sysctls for word in pair]) + struct.pack("<I", len(devices))
+    for *numbers, path in devices:
+        p += struct.pack("<7I", *numbers) + text(path)
+    p += struct.pack("<I", len(rules))
+    for rule in rules:
+        p += struct.pack("<5I", *rule)
+    return p
+
+
 def process(argv, env=(), cwd="", user="", flags=0, rows=0, columns=0, caps=DOCKER_CAPS, ambient=0):
     return (struct.pack("<IHHQQ", flags, rows, columns, caps, ambient) + text(user) + text(cwd) +
             items(argv) + items(env))
 
 
-def run(name, argv, image="", hostname="", mounts=(), limits=(), hosts=(), stop=0, log=0, shm=0, **kw):
-    """mounts: (serial or file, path, flags, bytes[, mode[, uid, gid]])."""
+def run(name, argv, image="", hostname="", mounts=(), limits=(), hosts=(), stop=0, log=0, shm=0, security=b"", **kw):
+    """security: of walls(), or none. mounts: (serial or file, path, flags, bytes[, mode[, uid, gid]])."""
+    kw["flags"] = kw.get("flags", 0) | (SECURITY if security else 0)
     p = process(argv, **kw) + struct.pack("<IIQ", stop, log, shm) + text(name) + text(image) + text(hostname)
     p += struct.pack("<I", len(mounts))
     for serial, path, flags, size, *mode in mounts:
@@ -82,7 +107,7 @@ def run(name, argv, image="", hostname="", mounts=(), limits=(), hosts=(), stop=
     p += struct.pack("<I", len(limits))
     for limit in limits:
         p += struct.pack("<IQQ", *limit)
-    return frame(RUN, p + items(hosts))
+    return frame(RUN, p + items(hosts) + security)
 
 
 def file(name, data, mode=0o644, uid=0, gid=0):
@@ -94,8 +119,9 @@ def group(name, limits=()):
     return frame(GROUP, text(name) + items([word for pair in limits for word in pair]))
 
 
-def execute(name, argv, **kw):
-    return frame(EXEC, process(argv, **kw) + text(name))
+def execute(name, argv, security=b"", **kw):
+    kw["flags"] = kw.get("flags", 0) | (SECURITY if security else 0)
+    return frame(EXEC, process(argv, **kw) + text(name) + security)
 
 
 class Session:

@@ -155,8 +155,8 @@ static void says_what_to_run(void **state)
 	assert_true(p->has_tty && p->has_no_new_privs && p->is_read_only);
 	assert_int_equal(p->size.rows, 24);
 	assert_int_equal(p->size.columns, 80);
-	assert_true(p->cap_add == (1ull << 0 | 1ull << 31 | 1ull << 40));
-	assert_true(p->cap_drop == UINT64_MAX);
+	assert_true(p->security->bounding ==
+		    (1ull << 0 | 1ull << 31 | 1ull << 40));
 	assert_int_equal(p->limit_count, 1);
 	assert_int_equal(p->limits[0].resource, RLIMIT_NOFILE);
 	assert_int_equal(p->limits[0].soft, 1024);

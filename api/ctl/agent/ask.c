@@ -36,6 +36,27 @@ static int nonsense(struct err *e)
 	return err_set(e, -EPROTO, "the guest's agent sent nonsense");
 }
 
+/* As much as the agent has room for; while some goes it has time. */
+static void push(struct ask *a)
+{
+	size_t n;
+	int rc;
+
+	while (a->input_left && (n = session_room(&a->session))) {
+		n = n < a->input_left ? n : a->input_left;
+		session_input(&a->session, a->input, n);
+		a->input += n;
+		a->input_left -= n;
+		loop_arm(a->loop, &a->deadline, clock_now_ns() + ASK_NS);
+	}
+	if (a->has_input && !a->input_left)
+		session_end_input(&a->session);
+	rc = session_flush(&a->session);
+	if (!rc || rc == -EAGAIN)
+		loop_change(a->loop, &a->wire,
+			    EPOLLIN | (rc ? (uint32_t)EPOLLOUT : 0));
+}
+
 void ask_look(struct ask *a)
 {
 	struct session_frame f;
@@ -44,13 +65,12 @@ void ask_look(struct ask *a)
 
 	if (!a->loop || a->wire.fd < 0)
 		return;
-	rc = session_flush(&a->session);
-	if (!rc || rc == -EAGAIN)
-		loop_change(a->loop, &a->wire,
-			    EPOLLIN | (rc ? (uint32_t)EPOLLOUT : 0));
+	push(a);
 	rc = session_next(&a->session, &f, &e);
-	if (rc == -EAGAIN)
+	if (rc == -EAGAIN) {
+		push(a);
 		return;
+	}
 	if (!rc && f.event == SESSION_FAILED)
 		rc = err_set(&e, f.error ? -(int)f.error : -EIO, "%s", f.text);
 	else if (!rc && f.event != SESSION_DONE && f.event != SESSION_USAGE &&
@@ -70,6 +90,8 @@ static int begin(struct ask *a, const struct ask_whom *w, struct err *e)
 	int rc;
 
 	a->loop = w->loop;
+	a->has_input = false;
+	a->input_left = 0;
 	a->wire = (struct loop_watch){.fd = -1, .ready = wire_ready};
 	a->deadline = (struct loop_timer){.fire = deadline_fire};
 	rc = session_dial(&a->session, w->socket, e);
@@ -130,6 +152,23 @@ int ask_removal(struct ask *a, const struct ask_whom *w, struct err *e)
 	if (!rc)
 		send(a, w, PROTO_REMOVE, &forced, sizeof(forced));
 	return rc;
+}
+
+int ask_shared(struct ask *a, const struct ask_whom *w, const char *name,
+	       const uint8_t *archive, size_t len, struct err *e)
+{
+	struct payload p;
+	int rc = begin_timed(a, w, e);
+
+	if (rc)
+		return rc;
+	p = frame_begin(&a->session);
+	frame_string(&p, name);
+	(void)frame_end(&a->session, &p, PROTO_SHARED, 0);
+	a->has_input = true;
+	a->input = archive;
+	a->input_left = len;
+	return 0;
 }
 
 /* A counted string at *at; false where it is not all there. */

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -22,6 +23,9 @@ struct ask {
 	struct session session;
 	struct loop_watch wire;
 	struct loop_timer deadline;
+	const uint8_t *input; /* borrowed: what goes with it */
+	size_t input_left;
+	bool has_input;
 };
 
 /* Whom a question is asked, and about which container (NULL as in a plan). */
@@ -40,6 +44,13 @@ int ask_usage(struct ask *a, const struct ask_whom *w, struct err *e);
 
 /* Ends it, and forgets what it wrote. */
 int ask_removal(struct ask *a, const struct ask_whom *w, struct err *e);
+
+/*
+ * Has a directory that containers share become what a tar archive has of it,
+ * which stays the caller's, and is there until it is answered.
+ */
+int ask_shared(struct ask *a, const struct ask_whom *w, const char *name,
+	       const uint8_t *archive, size_t len, struct err *e);
 
 /* Of SESSION_USAGE, the group's files one by one; content has no NUL. */
 int ask_files(const uint8_t *bytes, size_t len,

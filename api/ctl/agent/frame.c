@@ -39,7 +39,7 @@ void frame_string(struct payload *p, const char *string)
 
 void frame_container(struct payload *p, const char *id)
 {
-	frame_string(p, id ? id : FRAME_CONTAINER);
+	frame_string(p, id ? id : SESSION_CONTAINER);
 }
 
 void frame_list(struct payload *p, const char *const *list)

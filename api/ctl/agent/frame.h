@@ -13,9 +13,6 @@
  * is to be in it, frame_end().
  */
 
-/* The container of a microVM that has but one. */
-#define FRAME_CONTAINER "main"
-
 /* A payload in the making. What does not fit makes it over. */
 struct payload {
 	uint8_t *bytes;
@@ -41,6 +38,10 @@ void frame_list(struct payload *p, const char *const *list);
  */
 void frame_interface(struct payload *p, const struct session_network *n,
 		     const char *mac);
+
+/* The end of RUN and of EXEC, and then of RUN alone: guest/proto_security.h. */
+void frame_rights(struct payload *p, const struct session_security *s);
+void frame_walls(struct payload *p, const struct session_security *s);
 
 /* Where the next frame's payload is to be written. */
 struct payload frame_begin(struct session *s);

@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "api/ctl/agent/security.h"
 #include "api/ctl/base/terminal.h"
 #include "vmm/base/err.h"
 
@@ -104,6 +105,8 @@ struct session_plan {
 	/* Limits of a control group, each a file of it and what is written to
 	 * it; ends with NULL. NULL: it has no group. */
 	const char *const *group;
+	/* Instead of cap_add and cap_drop, and more; NULL: as docker has it. */
+	const struct session_security *security;
 };
 
 /* What comes from the guest. */
@@ -137,6 +140,9 @@ enum { SESSION_IN_MAX = 256 << 10, SESSION_OUT_MAX = 512 << 10 };
 
 /* The length of a disk that is the place of another (guest/proto.h). */
 enum { SESSION_SPARE_BYTES = 512 };
+
+/* The container of a microVM that has but one, and of several the first. */
+#define SESSION_CONTAINER "main"
 
 /* The serial of a disk: of the image, of what is written, of volume n. */
 #define SESSION_IMAGE_SERIAL  "image"

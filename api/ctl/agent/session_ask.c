@@ -48,7 +48,7 @@ int session_kill(const char *socket, int signal, struct err *e)
 	if (!rc) {
 		p = frame_begin(&s);
 		frame_put(&p, &head, sizeof(head));
-		frame_string(&p, FRAME_CONTAINER);
+		frame_string(&p, SESSION_CONTAINER);
 		(void)frame_end(&s, &p, PROTO_KILL, 0);
 	}
 	return finish(&s, rc, ANSWER_MS, -ESRCH, e);
@@ -114,7 +114,7 @@ int session_prepare(int fd, int timeout_ms, struct err *e)
 	rc = frame_greet(&s, e);
 	if (!rc) {
 		p = frame_begin(&s);
-		frame_string(&p, FRAME_CONTAINER);
+		frame_string(&p, SESSION_CONTAINER);
 		frame_string(&p, SESSION_IMAGE_SERIAL);
 		(void)frame_end(&s, &p, PROTO_PREPARE, 0);
 	}

@@ -197,6 +197,7 @@ static uint64_t capabilities_of(const struct session_plan *plan)
 
 static void put_process(struct payload *p, const struct session_plan *plan)
 {
+	const struct session_security *security = plan->security;
 	struct proto_process process = {0};
 
 	proto_put32(&process.flags,
@@ -207,13 +208,18 @@ static void put_process(struct payload *p, const struct session_plan *plan)
 			    (plan->has_no_new_privs ? PROTO_NO_NEW_PRIVS : 0u) |
 			    (plan->has_init ? PROTO_INIT : 0u) |
 			    (plan->is_idle ? PROTO_IDLE : 0u) |
-			    (plan->is_read_only ? PROTO_READ_ONLY : 0u));
+			    (plan->is_read_only ? PROTO_READ_ONLY : 0u) |
+			    (security ? PROTO_SECURITY : 0u));
 	if (plan->has_tty) {
 		proto_put16(&process.rows, plan->size.rows);
 		proto_put16(&process.columns, plan->size.columns);
 	}
-	proto_put64(&process.capabilities,
-		    plan->kind == SESSION_RUN ? capabilities_of(plan) : 0);
+	if (security && security->has_sets) {
+		proto_put64(&process.capabilities, security->bounding);
+		proto_put64(&process.ambient, security->ambient);
+	} else if (plan->kind == SESSION_RUN) {
+		proto_put64(&process.capabilities, capabilities_of(plan));
+	}
 	frame_put(p, &process, sizeof(process));
 	frame_string(p, plan->user);
 	frame_string(p, plan->workdir);
@@ -375,6 +381,10 @@ static bool run(struct session *s, const struct session_plan *plan)
 		frame_put(&p, &limit, sizeof(limit));
 	}
 	frame_list(&p, plan->hosts);
+	if (plan->security) {
+		frame_rights(&p, plan->security);
+		frame_walls(&p, plan->security);
+	}
 	return frame_end(s, &p, PROTO_RUN, 0);
 }
 
@@ -384,6 +394,8 @@ static bool exec(struct session *s, const struct session_plan *plan)
 
 	put_process(&p, plan);
 	frame_container(&p, plan->id);
+	if (plan->security)
+		frame_rights(&p, plan->security);
 	return frame_end(s, &p, PROTO_EXEC, 0);
 }
 
@@ -394,7 +406,7 @@ static bool ask(struct session *s, uint8_t type, const void *head, size_t len,
 	struct payload p = frame_begin(s);
 
 	frame_put(&p, head, len);
-	frame_string(&p, FRAME_CONTAINER);
+	frame_string(&p, SESSION_CONTAINER);
 	if (path)
 		frame_string(&p, path);
 	return frame_end(s, &p, type, 0);

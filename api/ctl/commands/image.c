@@ -241,7 +241,7 @@ static int gc(int argc, char **argv)
 	gc_warm(&warm);
 	printf("%u images, %u guests at rest and %u leftovers removed, %s "
 	       "freed\n",
-	       report.images, warm.count, report.imports,
+	       report.images + report.kept, warm.count, report.imports,
 	       size_text(report.bytes + warm.bytes, size));
 	return CTL_OK;
 }

@@ -16,7 +16,13 @@
 #include "api/json/json.h"
 #include "vmm/base/fd.h"
 
-enum { DIGITS = 24, CONFIG_MAX = 64 << 10, ANSWER_MS = 1000 };
+enum {
+	DIGITS = 24,
+	CONFIG_MAX = 64 << 10,
+	ANSWER_MS = 1000,
+	IMAGES_MIB = 4096,
+	IMAGES_MIB_MAX = 1 << 30,
+};
 
 static const char *runtime_dir(void)
 {
@@ -77,6 +83,10 @@ static const struct field config_fields[] = {
 	{.name = "jail",
 	 .type = FIELD_BOOL,
 	 FIELD_AT(struct host_config, has_jail)},
+	{.name = "images_mib",
+	 .type = FIELD_INTEGER,
+	 FIELD_AT(struct host_config, images_mib),
+	 .max = IMAGES_MIB_MAX},
 	{.name = "directories",
 	 .type = FIELD_WORD,
 	 FIELD_AT(struct host_config, directories),
@@ -100,7 +110,11 @@ int host_read_config(struct host_config *c, struct err *e)
 	int rc;
 
 	*c = (struct host_config){
-		.vcpus = 1, .memory_mib = 256, .has_jail = true};
+		.vcpus = 1,
+		.memory_mib = 256,
+		.images_mib = IMAGES_MIB,
+		.has_jail = true,
+	};
 	path = is_named ? path : "/etc/mayfly/shim.json";
 	if (!is_named && access(path, F_OK))
 		return 0;

@@ -29,6 +29,7 @@ struct host_config {
 	uint64_t memory_mib;
 	char *kernel; /* owned; NULL: as installed */
 	bool has_jail;
+	uint64_t images_mib; /* what packed images may take; 0: none is kept */
 	/* What becomes of the host's directories that are no kubelet's. */
 	enum { DIRECTORIES_REFUSED, DIRECTORIES_COPIED } directories;
 };

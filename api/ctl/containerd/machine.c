@@ -77,6 +77,7 @@ int machine_start(struct machine *m, struct err *e)
 			.name = &m->disks[i].name,
 			.id = m->disks[i].serial,
 			.is_read_only = true,
+			.fd = m->disks[i].fd,
 		};
 	m->plan.drive_count = m->disk_count;
 	rc = monitor_configure(&m->vm, &m->plan, e);
@@ -111,7 +112,7 @@ static int make_disks(struct machine *m, bool is_pod, struct err *e)
 		char file[24];
 		int fd, rc;
 
-		*d = (struct machine_disk){0};
+		*d = (struct machine_disk){.fd = -1};
 		snprintf(d->serial, sizeof(d->serial),
 			 i ? "slot%u" : SESSION_IMAGE_SERIAL, i);
 		snprintf(file, sizeof(file), "%s.erofs", d->serial);
@@ -126,6 +127,12 @@ static int make_disks(struct machine *m, bool is_pod, struct err *e)
 			return rc;
 	}
 	return 0;
+}
+
+void machine_lend(struct machine *m, const char *path, int fd)
+{
+	snprintf(m->disks[0].path, sizeof(m->disks[0].path), "%s", path);
+	m->disks[0].fd = fd;
 }
 
 int machine_take_disk(struct machine *m, struct err *e)
@@ -281,6 +288,7 @@ void machine_end(struct machine *m)
 	m->pid = 0;
 	fd_close(&m->monitor_fd);
 	fd_close(&m->ready_fd);
+	fd_close(&m->disks[0].fd);
 	monitor_log_close(&m->log);
 	netns_close(&m->net);
 	cell_close(&m->cell);

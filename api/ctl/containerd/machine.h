@@ -28,6 +28,7 @@ struct machine_disk {
 	char path[PATH_MAX];
 	char serial[12];
 	struct handed_name name; /* the monitor's */
+	int fd; /* owned: of another file, which path then names; or -1 */
 	bool is_taken;
 };
 
@@ -66,6 +67,12 @@ void machine_size(struct machine *m, const struct resources *r);
  */
 int machine_make(struct machine *m, const struct host *h, bool is_pod,
 		 const char *netns, struct err *e);
+
+/*
+ * Before it is started: its first disk is another file, which is open to be
+ * read, and held (fd, owned from here on) for as long as the machine is there.
+ */
+void machine_lend(struct machine *m, const char *path, int fd);
 
 /* Once there is an image on its first disk. */
 int machine_start(struct machine *m, struct err *e);

@@ -21,6 +21,7 @@
 #include "api/ctl/containerd/host.h"
 #include "api/ctl/containerd/service.h"
 #include "api/ctl/containerd/spec.h"
+#include "api/ctl/image/kept.h"
 #include "api/ctl/vm/orphan.h"
 #include "api/ctl/vm/vm.h"
 #include "vmm/base/fd.h"
@@ -97,6 +98,7 @@ static int delete(struct host *h, struct err *e)
 		if (!vm_load(&vm, h->vm_name, NULL))
 			orphan_find(vm.state.name, vm.state.id, ADOPT_MS);
 		vm_fini(&vm);
+		image_kept_sweep();
 		if (!host_listen(h, &fd, NULL))
 			unlink(h->socket);
 	}

@@ -12,9 +12,15 @@ struct packer {
 	struct err why;
 	pid_t pid;
 	int fd; /* owned */
+	char said[sizeof(struct rootfs_found)];
+	size_t said_len;
+	/* Of packed(): a file that is the image instead, to be taken with
+	 * fd_steal(); or -1. */
+	int found_fd;
+	const char *found;
 };
 
-/* Begins to write r into image. */
+/* Begins to have r in image, or, where r says so, in what was found. */
 int packer_begin(struct packer *p, struct loop *loop, const struct rootfs *r,
 		 const char *image, struct err *e);
 

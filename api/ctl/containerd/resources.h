@@ -12,8 +12,8 @@ enum { RESOURCES_MAX = 64 };
  * What the OCI's "resources" allow a container, as limits of a control group of
  * version 2 (runtime-spec's config-linux.md; what of version 1 becomes what is
  * as runc and crun have it). Of processors and memory of the host itself (CPU
- * and node numbers, devices, hugetlb, RDMA, swap) nothing is taken: a guest has
- * its own.
+ * and node numbers, hugetlb, RDMA, swap) nothing is taken: a guest has its own.
+ * Rules for devices are spec_walls.h's.
  */
 struct resources {
 	char *words[2 * RESOURCES_MAX + 1]; /* owned: a file, its value, … */

@@ -9,12 +9,18 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "api/ctl/base/copy.h"
 #include "api/ctl/base/erofs.h"
+#include "api/ctl/containerd/disk.h"
+#include "api/ctl/containerd/key.h"
+#include "api/ctl/image/kept.h"
 #include "vmm/base/fd.h"
+#include "vmm/base/rights.h"
 
 /* Behind what is there, with a comma between; size is enough by its making. */
 static void append(char *list, size_t size, const char *word)
@@ -79,7 +85,8 @@ static int mount_one(const struct rootfs_mount *m, const char *path,
 	     word = strtok_r(NULL, ",", &save)) {
 		if (!strcmp(word, "bind") || !strcmp(word, "rbind"))
 			flags |= MS_BIND | (*word == 'r' ? MS_REC : 0u);
-		else if (strcmp(word, "ro") != 0 && strcmp(word, "rw") != 0)
+		else if (strcmp(word, "loop") != 0 && strcmp(word, "ro") != 0 &&
+			 strcmp(word, "rw") != 0)
 			append(data, size, word);
 	}
 	/* mount(2) reads a page and cuts off what is behind: layers, here. */
@@ -96,25 +103,134 @@ static int mount_one(const struct rootfs_mount *m, const char *path,
 		 /* Of a bind mount they are another call's. */
 		 (flags & MS_BIND &&
 		  mount(NULL, path, NULL, MS_REMOUNT | MS_BIND | usual, NULL)))
-		rc = err_errno(e, "can't mount %.200s of type %.50s", m->source,
-			       m->type);
+		rc = errno == ENOTBLK
+			     ? err_set(e, -ENOTBLK,
+				       "%.200s is an image of type %.50s that "
+				       "neither the guest nor this host's "
+				       "mount can read; give the container "
+				       "another snapshotter",
+				       m->source, m->type)
+			     : err_errno(e, "can't mount %.200s of type %.50s",
+					 m->source, m->type);
 	free(rest);
 	free(data);
 	return rc;
 }
 
-static int pack(const struct rootfs *r, const char *image, struct err *e)
+struct job {
+	const struct rootfs *r;
+	const char *image;
+	char key[KEY_SIZE];
+	bool is_mounted;
+	int fd; /* gets what was found */
+};
+
+static int mount_all(struct job *j, struct err *e)
 {
+	const struct rootfs *r = j->r;
 	unsigned i;
 	int rc = 0;
 
+	if (j->is_mounted)
+		return 0;
 	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL))
 		return err_errno(e, "no mount namespace");
 	if (r->count && mkdir(r->path, 0711) && errno != EEXIST)
 		return err_errno(e, "can't make %.300s", r->path);
 	for (i = 0; i < r->count && !rc; i++)
 		rc = mount_one(&r->mounts[i], r->path, e);
-	return rc ? rc : erofs_pack(r->path, image, e);
+	j->is_mounted = !rc;
+	return rc;
+}
+
+/* What was packed is kept if all the while it was of what the key says. */
+static int write_kept(void *ctx, const char *path, struct err *e)
+{
+	struct job *j = ctx;
+	char key[KEY_SIZE];
+	int rc = mount_all(j, e);
+
+	if (!rc)
+		rc = erofs_pack(j->r->path, path, e);
+	if (!rc && (!key_of(j->r, key) || strcmp(key, j->key) != 0))
+		rc = err_set(e, -ESTALE, "it has changed meanwhile");
+	return rc;
+}
+
+static int hand(const struct job *j, const char *path, int fd, struct err *e)
+{
+	struct rootfs_found found = {0};
+	ssize_t n;
+
+	snprintf(found.path, sizeof(found.path), "%s", path);
+	n = rights_send(j->fd, &found, sizeof(found), &fd, 1);
+	return n == sizeof(found)
+		       ? 0
+		       : err_set(e, -EIO, "can't hand %.200s over", path);
+}
+
+static int copy(const struct job *j, const char *path, int fd, uint64_t bytes,
+		struct err *e)
+{
+	CLEAN_FD int to = open(j->image, O_WRONLY | O_TRUNC | O_CLOEXEC);
+
+	if (to < 0)
+		return err_errno(e, "can't write %s", j->image);
+	return copy_file(fd, to, bytes, path, e);
+}
+
+static int give_kept(struct job *j, struct err *e)
+{
+	const struct image_kept_maker how = {write_kept, j, j->r->kept_bytes};
+	struct image_kept kept;
+	struct stat st;
+	int rc = image_kept_take(j->key, &how, &kept, e);
+
+	if (rc)
+		return rc;
+	if (j->r->is_handed)
+		rc = hand(j, kept.path, kept.fd, e);
+	else if (fstat(kept.fd, &st))
+		rc = err_errno(e, "can't look at %s", kept.path);
+	else
+		rc = copy(j, kept.path, kept.fd, (uint64_t)st.st_size, e);
+	fd_close(&kept.fd);
+	return rc;
+}
+
+/*
+ * A block device is not copied: where it can't be handed, what is in it is
+ * packed.
+ */
+static int give_disk(const struct job *j, struct err *e)
+{
+	const char *source = j->r->count ? j->r->mounts[0].source : "";
+	struct disk d;
+	int rc = disk_open(j->r, &d, e);
+
+	if (rc > 0 && j->r->is_handed)
+		rc = hand(j, source, d.fd, e) ?: 1;
+	else if (rc > 0 && S_ISREG(d.st.st_mode))
+		rc = copy(j, source, d.fd, d.bytes, e) ?: 1;
+	else if (rc > 0)
+		rc = 0;
+	fd_close(&d.fd);
+	return rc;
+}
+
+static int give(struct job *j, struct err *e)
+{
+	int rc = give_disk(j, e);
+
+	if (rc)
+		return rc < 0 ? rc : 0;
+	/* Where nothing can be kept it works without, and if it does not work
+	 * that says why. */
+	if (j->r->kept_bytes && key_of(j->r, j->key) && !give_kept(j, e))
+		return 0;
+	*e = (struct err){0};
+	rc = mount_all(j, e);
+	return rc ? rc : erofs_pack(j->r->path, j->image, e);
 }
 
 int rootfs_pack(const struct rootfs *r, const char *image, pid_t *pid, int *fd,
@@ -123,8 +239,8 @@ int rootfs_pack(const struct rootfs *r, const char *image, pid_t *pid, int *fd,
 	struct err why = {0};
 	int ends[2];
 
-	if (pipe2(ends, O_CLOEXEC))
-		return err_errno(e, "can't make a pipe");
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends))
+		return err_errno(e, "can't make a socket");
 	/*
 	 * As the first of processes of its own, so that mkfs.erofs, and with it
 	 * the last who has the mounts, ends where it is ended.
@@ -137,12 +253,13 @@ int rootfs_pack(const struct rootfs *r, const char *image, pid_t *pid, int *fd,
 		return err_errno(e, "can't fork");
 	}
 	if (!*pid) {
+		struct job j = {.r = r, .image = image, .fd = ends[1]};
 		sigset_t none;
 
 		sigemptyset(&none);
 		sigprocmask(SIG_SETMASK, &none, NULL);
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		if (pack(r, image, &why))
+		if (give(&j, &why))
 			(void)fd_write(ends[1], why.text, strlen(why.text));
 		_exit(0);
 	}

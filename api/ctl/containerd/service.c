@@ -65,6 +65,7 @@ int service_run(const struct host *h, int listen_fd, struct err *e)
 		.server.serve = serve,
 		.signals.fd = -1,
 		.signal_fd = -1,
+		.shares = {.fd = -1, .watch.fd = -1},
 		.last.fire = last_fire,
 	};
 	int rc = host_read_config(&s.config, e);

@@ -7,6 +7,7 @@
 #include "api/ctl/containerd/machine.h"
 #include "api/ctl/containerd/packer.h"
 #include "api/ctl/containerd/process.h"
+#include "api/ctl/containerd/share.h"
 #include "api/ctl/ttrpc/client.h"
 #include "api/ctl/ttrpc/server.h"
 #include "vmm/event/loop.h"
@@ -32,6 +33,7 @@ struct task {
 	uint64_t kills_seen;
 	struct loop_timer deadline; /* the machine is killed then */
 	bool has_begun;		    /* Start was asked for */
+	bool has_shares;	    /* share_join() was called */
 	bool is_paused;
 };
 
@@ -55,6 +57,7 @@ struct service {
 	struct ttrpc_server server;
 	struct ttrpc_client events;
 	struct machine machine;
+	struct shares shares;
 	struct task *tasks; /* owned; the first is the last in the list */
 	unsigned made;	    /* how many containers came after the first */
 	bool is_configured; /* the guest, by its first container */

@@ -11,6 +11,7 @@
 #include "api/ctl/base/capability.h"
 #include "api/ctl/base/process.h"
 #include "api/ctl/containerd/spec_mount.h"
+#include "api/ctl/containerd/spec_walls.h"
 
 enum { SPEC_MAX = 4 << 20 };
 
@@ -170,10 +171,40 @@ static void take_limits(struct spec *s, const json_t *array)
 	}
 }
 
+/* Those of a container that its exec says nothing of stay as they are. */
+static int take_rights(struct spec *s, const json_t *p, struct err *e)
+{
+	const json_t *caps = json_object_get(p, "capabilities");
+	const json_t *score = json_object_get(p, "oomScoreAdj");
+	const json_t *mask =
+		json_object_get(json_object_get(p, "user"), "umask");
+	struct session_security *to = &s->security;
+	const double n = json_number_value(score);
+	uint64_t bits = 0;
+
+	to->has_sets = json_is_object(caps);
+	to->bounding = capability_bits(json_object_get(caps, "bounding"));
+	to->effective = capability_bits(json_object_get(caps, "effective"));
+	to->permitted = capability_bits(json_object_get(caps, "permitted"));
+	to->inheritable = capability_bits(json_object_get(caps, "inheritable"));
+	to->ambient = capability_bits(json_object_get(caps, "ambient"));
+	to->has_umask = mask && !json_is_null(mask);
+	if (to->has_umask && !spec_number(mask, 0777, &bits))
+		return err_set(e, -EINVAL,
+			       "the user's umask is no number up to 0777");
+	to->umask = (uint32_t)bits;
+	to->has_score = score && !json_is_null(score);
+	if (to->has_score && (!json_is_number(score) || n < -1000 || n > 1000))
+		return err_set(e, -EINVAL,
+			       "oomScoreAdj is no number from -1000 to 1000");
+	to->score = (int32_t)n;
+	s->plan.security = to;
+	return 0;
+}
+
 static int take_process(struct spec *s, const json_t *p, struct err *e)
 {
 	const json_t *size = json_object_get(p, "consoleSize");
-	const json_t *caps = json_object_get(p, "capabilities");
 	int rc = take_strings(json_object_get(p, "args"), &s->argv, e);
 
 	if (!rc)
@@ -196,10 +227,8 @@ static int take_process(struct spec *s, const json_t *p, struct err *e)
 	};
 	s->plan.has_no_new_privs =
 		json_is_true(json_object_get(p, "noNewPrivileges"));
-	s->plan.cap_drop = UINT64_MAX;
-	s->plan.cap_add = capability_bits(json_object_get(caps, "bounding"));
 	s->plan.stop_signal = SIGTERM;
-	return 0;
+	return take_rights(s, p, e);
 }
 
 int spec_parse_process(struct spec *s, const char *text, size_t len,
@@ -276,24 +305,6 @@ static int take_resources(struct spec *s, struct err *e)
 			      json_object_get(linux_part, "resources"), e);
 }
 
-static const char *network_of(const json_t *json)
-{
-	const json_t *linux_part = json_object_get(json, "linux");
-	const json_t *space;
-	size_t i;
-
-	json_array_foreach(json_object_get(linux_part, "namespaces"), i, space)
-	{
-		const char *type =
-			json_string_value(json_object_get(space, "type"));
-
-		if (type && !strcmp(type, "network"))
-			return json_string_value(
-				json_object_get(space, "path"));
-	}
-	return NULL;
-}
-
 /*
  * A pod's microVM is made with its first container, whose annotations tell what
  * all of them may use.
@@ -335,10 +346,17 @@ int spec_read(struct spec *s, const char *bundle, bool copies_directories,
 		rc = spec_take_mounts(s, e);
 	if (!rc)
 		rc = take_resources(s, e);
+	if (!rc)
+		rc = spec_take_walls(s, e);
+	if (!rc)
+		rc = spec_take_devices(s, e);
+	if (!rc)
+		rc = spec_take_seccomp(s, e);
+	/* What it does not say it has not: as in runc. */
+	s->security.has_sets = true;
 	s->hostname = json_string_value(json_object_get(s->json, "hostname"));
 	s->plan.hostname = s->hostname && *s->hostname ? s->hostname : "mayfly";
 	s->sandbox = annotation(s->json, "io.kubernetes.cri.sandbox-id");
-	s->netns = network_of(s->json);
 	if (s->sandbox)
 		take_pod(s);
 	return rc;
@@ -350,6 +368,14 @@ void spec_fini(struct spec *s)
 
 	for (i = 0; i < SESSION_MOUNTS_MAX; i++)
 		free(s->files[i]);
+	for (char **word = s->sysctls; word && *word; word++)
+		free(*word);
+	free(s->sysctls);
+	free(s->hidden);
+	free(s->fixed);
+	free(s->devices);
+	free(s->rules);
+	free(s->filter);
 	resources_fini(&s->resources);
 	free(s->argv);
 	free(s->env);

@@ -10,9 +10,9 @@
 
 /*
  * What the OCI's config.json of a bundle says that the agent is to do. Of it
- * are argv, environment, user, capabilities, limits, resources, terminal, root
- * and mounts; what a machine of its own makes pointless (namespaces, devices of
- * the host) is not looked at.
+ * are argv, environment, user, capabilities, limits, resources, terminal, root,
+ * mounts, and the walls: masks, sysctls, devices, a seccomp profile,
+ * namespaces.
  */
 struct spec {
 	json_t *json;		  /* owned; what is borrowed below is its */
@@ -22,8 +22,18 @@ struct spec {
 	char *root;	      /* owned: the path of the root file system */
 	const char *sandbox;  /* id of the pod's; NULL for none */
 	void *files[SESSION_MOUNTS_MAX]; /* owned */
+	/* Of its mounts, those that follow the host's: the path there. */
+	const char *volumes[SESSION_MOUNTS_MAX];
 	bool copies_directories;
-	const char *netns;	    /* path of its network; NULL for none */
+	/* Paths of namespaces; NULL for its own. */
+	const char *netns, *ipc, *uts, *pid;
+	/* What security has of them; owned. */
+	const char **hidden, **fixed;
+	char **sysctls;
+	struct session_device *devices;
+	struct session_rule *rules;
+	void *filter;
+	struct session_security security;
 	struct resources resources; /* what it may use */
 	struct session_plan plan;
 };

@@ -11,8 +11,6 @@
 #include "api/ctl/base/pack.h"
 #include "vmm/base/fd.h"
 
-enum { FILE_MAX = 4 << 20 };
-
 /* Whether the agent has one there already. */
 static bool is_usual(const char *target)
 {
@@ -28,11 +26,7 @@ static bool is_usual(const char *target)
 	return false;
 }
 
-/*
- * "size=65536k", as tmpfs has it: 0, which is as is usual, for shares of the
- * memory ("50%") and for what makes no sense.
- */
-static uint64_t bytes_of(const char *text)
+uint64_t spec_mount_bytes(const char *text)
 {
 	static const char units[] = "kmgt";
 	uint64_t n, bytes;
@@ -66,7 +60,7 @@ static void take_options(struct session_mount *m, const json_t *options)
 		m->is_no_exec = m->is_no_exec || !strcmp(o, "noexec");
 		m->is_no_suid = m->is_no_suid || !strcmp(o, "nosuid");
 		if (!strncmp(o, "size=", 5))
-			m->tmp_bytes = bytes_of(o + 5);
+			m->tmp_bytes = spec_mount_bytes(o + 5);
 		if (!strncmp(o, "mode=", 5))
 			m->mode = (uint32_t)strtoul(o + 5, NULL, 8) & 07777;
 	}
@@ -110,9 +104,9 @@ static int archive_add(void *ctx, const void *bytes, size_t len, struct err *e)
 	struct archive *a = ctx;
 	uint8_t *more;
 
-	if (len > FILE_MAX - a->len)
+	if (len > SPEC_COPY_MAX - a->len)
 		return err_set(e, -EFBIG, "it has more than %d MiB",
-			       FILE_MAX >> 20);
+			       SPEC_COPY_MAX >> 20);
 	more = realloc(a->bytes, a->len + len);
 	if (!more)
 		return err_set(e, -ENOMEM, "no memory");
@@ -130,6 +124,8 @@ static int take_archive(struct spec *s, struct session_mount *m,
 	int rc = pack_tree(AT_FDCWD, source, ".", true, &sink, e);
 
 	s->files[s->plan.mount_count] = a.bytes;
+	if (is_config(source))
+		s->volumes[s->plan.mount_count] = source;
 	m->bytes = a.bytes;
 	m->len = a.len;
 	return rc ? err_context(e, "can't copy %.200s into the microVM", source)
@@ -176,11 +172,11 @@ static int take_file(struct spec *s, struct session_mount *m,
 	fd = fd_open_stat(source, O_RDONLY, FD_REGULAR, "mount", &st, e);
 	if (fd < 0)
 		return fd;
-	if (st.st_size > FILE_MAX)
+	if (st.st_size > SPEC_COPY_MAX)
 		return err_set(e, -EFBIG,
 			       "%.200s has more than %d MiB, which is the most "
 			       "that is copied into a microVM",
-			       source, FILE_MAX >> 20);
+			       source, SPEC_COPY_MAX >> 20);
 	bytes = malloc((size_t)st.st_size + 1);
 	if (!bytes)
 		return err_set(e, -ENOMEM, "no memory for %.200s", source);

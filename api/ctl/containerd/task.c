@@ -9,6 +9,7 @@
 #include "api/ctl/containerd/usage.h"
 #include "vmm/base/clock.h"
 #include "vmm/base/container.h"
+#include "vmm/base/fd.h"
 
 static void answer_pid(struct ttrpc_call *c, uint32_t pid)
 {
@@ -29,6 +30,33 @@ struct task *task_find(const struct service *s, const char *id)
 
 /* ---- its processes ------------------------------------------------------ */
 
+static void leave_shares(struct task *t)
+{
+	const struct spec *spec = &t->init.spec;
+
+	for (unsigned i = 0; i < spec->plan.mount_count && t->has_shares; i++)
+		if (spec->volumes[i])
+			share_leave(&t->service->shares,
+				    spec->plan.mounts[i].shared);
+	t->has_shares = false;
+}
+
+/* Volumes that follow the host's. */
+static void join_shares(struct task *t)
+{
+	const struct spec *spec = &t->init.spec;
+	struct service *s = t->service;
+
+	t->has_shares = true;
+	s->shares.loop = &s->loop;
+	s->shares.socket = s->machine.vsock;
+	s->shares.id = s->host->id;
+	for (unsigned i = 0; i < spec->plan.mount_count; i++)
+		if (spec->volumes[i])
+			share_join(&s->shares, spec->volumes[i],
+				   &spec->plan.mounts[i]);
+}
+
 static void has_started(struct process *p)
 {
 	struct task *t = p->owner;
@@ -38,6 +66,7 @@ static void has_started(struct process *p)
 	if (p == &t->init) {
 		t->service->is_configured = true;
 		usage_watch(t);
+		join_shares(t);
 	}
 	p->starting = NULL;
 	if (c)
@@ -53,6 +82,7 @@ static void has_ended(struct process *p, const char *text)
 	p->starting = NULL;
 	if (p == &t->init) {
 		usage_settle(t);
+		leave_shares(t);
 		loop_disarm(&t->service->loop, &t->deadline);
 	}
 	if (c)
@@ -136,9 +166,12 @@ void task_drop(struct task *t)
 	usage_drop(t);
 	ask_fini(&t->removal);
 	loop_disarm(&s->loop, &t->deadline);
+	leave_shares(t);
 	process_fini(&t->init);
-	if (!s->tasks)
+	if (!s->tasks) {
+		shares_end(&s->shares);
 		machine_end(&s->machine);
+	}
 	rootfs_fini(&t->rootfs);
 	free(t->id);
 	free(t->bundle);
@@ -219,6 +252,9 @@ static void packed(struct packer *p, const struct err *why)
 	struct err e = *why;
 
 	t->creating = NULL;
+	if (p->found)
+		machine_lend(&t->service->machine, p->found,
+			     fd_steal(&p->found_fd));
 	if (e.code || come(t, &e)) {
 		ttrpc_refuse_err(c, &e);
 		task_drop(t);
@@ -294,6 +330,85 @@ static int join_machine(struct task *t, struct err *e)
 	return 0;
 }
 
+/* ---- what a pod's containers share -------------------------------------- */
+
+/* What containerd calls the first, whose pod it is, by the pid it was told. */
+static bool is_of_pod(const struct task *t, const char *path, const char *type)
+{
+	char own[64];
+
+	snprintf(own, sizeof(own), "/proc/%d/ns/%s",
+		 (int)t->service->machine.pid, type);
+	return t->next && !strcmp(path, own);
+}
+
+/* The first one has no name but the usual one. */
+static const char *name_of(const struct task *t)
+{
+	return t->guest_id[0] ? t->guest_id : SESSION_CONTAINER;
+}
+
+/*
+ * All of a pod's have one pid, its microVM's. In a pod whose containers share
+ * their processes, all but the first say so; where some do not, the one that
+ * does is there to look into one of them, which is told by no more than that.
+ */
+static const char *whose_pids(const struct task *t, struct err *e)
+{
+	const struct task *found = NULL;
+
+	for (const struct task *x = t->next; x; x = x->next) {
+		if (!x->next || x->init.spec.pid ||
+		    x->init.stage != PROCESS_RUNNING)
+			continue;
+		if (found) {
+			err_set(e, -ENOTSUP,
+				"it is to share the processes of a container "
+				"of its pod, and several have their own: have "
+				"the pod share them (shareProcessNamespace)");
+			return NULL;
+		}
+		found = x;
+	}
+	if (found)
+		return name_of(found);
+	for (found = t; found->next;)
+		found = found->next;
+	return name_of(found);
+}
+
+static int take_shared(struct task *t, struct err *e)
+{
+	struct spec *s = &t->init.spec;
+	const struct {
+		const char *type, *path;
+		const char **whose;
+	} kinds[] = {
+		{"ipc", s->ipc, &s->security.ipc},
+		{"uts", s->uts, &s->security.uts},
+		{"pid", s->pid, &s->security.pid},
+	};
+
+	for (size_t i = 0; i < 3; i++) {
+		if (!kinds[i].path)
+			continue;
+		if (!is_of_pod(t, kinds[i].path, kinds[i].type))
+			return err_set(e, -ENOTSUP,
+				       "%.100s is a namespace of the host's, "
+				       "which a microVM has no way to share; "
+				       "leave it out, or name one of the "
+				       "container's pod by the pid of its task",
+				       kinds[i].path);
+		if (kinds[i].whose == &s->security.pid)
+			*kinds[i].whose = whose_pids(t, e);
+		else
+			*kinds[i].whose = SESSION_CONTAINER;
+		if (!*kinds[i].whose)
+			return e->code;
+	}
+	return 0;
+}
+
 int task_begin(struct service *s, const Task__CreateRequest *r,
 	       struct task **out, struct err *e)
 {
@@ -319,6 +434,8 @@ int task_begin(struct service *s, const Task__CreateRequest *r,
 		       s->config.directories == DIRECTORIES_COPIED, e);
 	task_own(t, &t->init);
 	if (!rc)
+		rc = take_shared(t, e);
+	if (!rc)
 		rc = process_init(&t->init, &s->loop, &words, e);
 	if (!rc)
 		rc = take_rootfs(t, r, e);
@@ -330,6 +447,9 @@ int task_begin(struct service *s, const Task__CreateRequest *r,
 		return rc;
 	t->init.spec.plan.image = m->disks[t->disk].serial;
 	t->packer.packed = packed;
+	t->rootfs.kept_bytes = s->config.images_mib << 20;
+	/* A slot's file is the monitor's already. */
+	t->rootfs.is_handed = !t->disk;
 	return packer_begin(&t->packer, &s->loop, &t->rootfs,
 			    m->disks[t->disk].path, e);
 }

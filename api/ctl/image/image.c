@@ -20,6 +20,7 @@
 
 #include "api/ctl/base/tree.h"
 #include "api/ctl/image/config.h"
+#include "api/ctl/image/kept.h"
 #include "api/ctl/image/store.h"
 #include "vmm/base/fd.h"
 
@@ -352,29 +353,6 @@ static int collect_image(void *ctx, const char *hex)
 	return 0;
 }
 
-/* What lies in tmp/ and nobody holds is of an import, or a removal, that died.
- */
-static int collect_temp(void *ctx, const char *entry)
-{
-	struct collect *c = ctx;
-	char path[NAME_MAX + 8];
-	CLEAN_FD int fd = -1;
-	int r;
-
-	snprintf(path, sizeof(path), "tmp/%s", entry);
-	fd = openat(c->store->fd, path,
-		    O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) && errno == EWOULDBLOCK)
-		return 0;
-	r = tree_remove(c->store->fd, path, 0, &c->tree);
-	if (r)
-		c->status = err_set(c->e, r, "can't remove %s/%s: %s",
-				    c->store->path, path, strerror(-r));
-	else
-		c->report->imports++;
-	return 0;
-}
-
 int image_gc(struct image_gc_report *out, struct err *e)
 {
 	struct image_store s;
@@ -393,7 +371,9 @@ int image_gc(struct image_gc_report *out, struct err *e)
 		r = image_store_images(&s, collect_image, &c, e);
 	}
 	if (!r)
-		r = image_store_temps(&s, collect_temp, &c, e);
+		r = image_kept_trim(&s, 0, &out->kept, &c.tree, e);
+	if (!r)
+		r = image_store_sweep(&s, &out->imports, &c.tree, e);
 	image_store_close(&s);
 	out->bytes = c.tree.bytes;
 	return r ? r : c.status;

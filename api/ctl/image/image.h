@@ -90,6 +90,7 @@ int image_remove(const char *name, struct err *e);
 
 struct image_gc_report {
 	unsigned images;  /* files removed that no name led to */
+	unsigned kept;	  /* packed for containerd's, and in no use */
 	unsigned imports; /* leftovers of imports that died */
 	uint64_t bytes;	  /* freed, as du counts */
 };

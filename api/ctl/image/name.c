@@ -6,9 +6,11 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -235,11 +237,54 @@ int image_store_images(const struct image_store *s,
 	return each_entry(s, "images", on_image, &i, e);
 }
 
-int image_store_temps(const struct image_store *s,
-		      int (*each)(void *ctx, const char *entry), void *ctx,
-		      struct err *e)
+int image_store_kept(const struct image_store *s,
+		     int (*each)(void *ctx, const char *key), void *ctx,
+		     struct err *e)
 {
-	return each_entry(s, "tmp", each, ctx, e);
+	struct each_image i = {each, ctx};
+
+	/* Stores of before have none. */
+	if (faccessat(s->fd, IMAGE_KEPT, F_OK, 0) && errno == ENOENT)
+		return 0;
+	return each_entry(s, IMAGE_KEPT, on_image, &i, e);
+}
+
+struct sweep {
+	const struct image_store *store;
+	unsigned *count;
+	struct tree_report *tree;
+	struct err *e;
+	int status;
+};
+
+static int sweep_temp(void *ctx, const char *entry)
+{
+	struct sweep *w = ctx;
+	char path[NAME_MAX + 8];
+	CLEAN_FD int fd = -1;
+	int r;
+
+	snprintf(path, sizeof(path), "tmp/%s", entry);
+	fd = openat(w->store->fd, path,
+		    O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) && errno == EWOULDBLOCK)
+		return 0;
+	r = tree_remove(w->store->fd, path, 0, w->tree);
+	if (r)
+		w->status = err_set(w->e, r, "can't remove %s/%s: %s",
+				    w->store->path, path, strerror(-r));
+	else
+		++*w->count;
+	return 0;
+}
+
+int image_store_sweep(const struct image_store *s, unsigned *count,
+		      struct tree_report *report, struct err *e)
+{
+	struct sweep w = {s, count, report, e, 0};
+	const int r = each_entry(s, "tmp", sweep_temp, &w, e);
+
+	return r ? r : w.status;
 }
 
 struct search {

@@ -41,7 +41,8 @@ static int find_path(char *out, size_t size, struct err *e)
 
 static int open_parts(struct image_store *s, bool is_made)
 {
-	static const char *const parts[] = {"images", "names", "tmp"};
+	static const char *const parts[] = {"images", "names", "tmp",
+					    IMAGE_KEPT};
 	unsigned i;
 
 	s->fd = open(s->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);

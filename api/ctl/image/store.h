@@ -3,6 +3,7 @@
 #include <limits.h>
 #include <stdbool.h>
 
+#include "api/ctl/base/tree.h"
 #include "api/ctl/image/image.h"
 #include "vmm/base/err.h"
 
@@ -15,8 +16,10 @@
  *	images/HEX/rootfs.erofs the image, read-only
  *	images/HEX/image.json   its facts and its configuration
  *	names/NAME              a link to ../images/HEX; `/` is written `%`
+ *	kept/KEY                an image that can be made again (kept.h)
  *	tmp/import.XXXXXX       an import at work, under an flock of its folder
  */
+#define IMAGE_KEPT  "kept"
 #define IMAGE_EROFS "rootfs.erofs"
 #define IMAGE_FACTS "image.json"
 
@@ -105,10 +108,17 @@ int image_store_images(const struct image_store *s,
 		       int (*each)(void *ctx, const char *hex), void *ctx,
 		       struct err *e);
 
-/* The same for what lies in tmp/, by the entry's name there. */
-int image_store_temps(const struct image_store *s,
-		      int (*each)(void *ctx, const char *entry), void *ctx,
-		      struct err *e);
+/* The same for what is kept, by its key. */
+int image_store_kept(const struct image_store *s,
+		     int (*each)(void *ctx, const char *key), void *ctx,
+		     struct err *e);
+
+/*
+ * Removes what lies in tmp/ and nobody holds: it is of an import, or a removal,
+ * that died. Counts it. The lock is held.
+ */
+int image_store_sweep(const struct image_store *s, unsigned *count,
+		      struct tree_report *report, struct err *e);
 
 /* Reads a whole small file below dirfd; NULL with errno. *len may be NULL. */
 char *image_file_read(int dirfd, const char *path, size_t max, size_t *len);

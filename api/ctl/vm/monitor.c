@@ -260,6 +260,15 @@ struct hands {
 	char *load;	     /* owned: the request */
 };
 
+static int hand_drive(struct handed *to, const struct monitor_drive *d,
+		      struct handed_name *name, struct err *e)
+{
+	if (d->fd > 0)
+		return handed_copy(to, d->fd, d->path, name, e);
+	return handed_open(to, d->path, d->is_read_only ? O_RDONLY : O_RDWR,
+			   FD_REGULAR_OR_BLOCK, "disk", name, e);
+}
+
 static int open_files(struct hands *h, const struct monitor_plan *plan,
 		      struct err *e)
 {
@@ -275,10 +284,7 @@ static int open_files(struct hands *h, const struct monitor_plan *plan,
 		rc = handed_open(to, plan->files->initrd, O_RDONLY, FD_REGULAR,
 				 "initrd", &h->initrd, e);
 	for (i = 0; i < plan->drive_count && rc >= 0; i++)
-		rc = handed_open(to, plan->drives[i].path,
-				 plan->drives[i].is_read_only ? O_RDONLY
-							      : O_RDWR,
-				 FD_REGULAR_OR_BLOCK, "disk", &h->drives[i], e);
+		rc = hand_drive(to, &plan->drives[i], &h->drives[i], e);
 	for (i = 0; i < plan->drive_count && rc >= 0; i++)
 		if (plan->drives[i].name)
 			*plan->drives[i].name = h->drives[i];

@@ -22,6 +22,7 @@ struct monitor_drive {
 	struct handed_name *name;
 	const char *id; /* borrowed; the guest's serial, NULL: volumeN */
 	bool is_read_only;
+	int fd; /* of it, borrowed, where it is open already; else 0 */
 };
 
 /* Where a microVM's programs are; found once, before anything is made. */

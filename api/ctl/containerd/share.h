@@ -1,0 +1,31 @@
+#pragma once
+
+#include "api/ctl/agent/session.h"
+#include "vmm/event/loop.h"
+
+/*
+ * Directories of the host's that a kubelet writes and the guest has copies of:
+ * what changes there changes here. For the containers of one microVM.
+ */
+struct share;
+
+struct shares {
+	struct loop *loop;	 /* borrowed, as the words */
+	const char *socket, *id; /* the microVM's; the shim's, for its log */
+	struct loop_watch watch;
+	int fd;		    /* owned: inotify's; -1 while nothing is watched */
+	struct share *list; /* owned */
+};
+
+/*
+ * A container runs that has the directory path as m, which is shared. What has
+ * changed since m was read is told the guest as well.
+ */
+void share_join(struct shares *all, const char *path,
+		const struct session_mount *m);
+
+/* One that has it has gone; without any it is not watched. */
+void share_leave(struct shares *all, const char *name);
+
+/* The microVM ends. Accepts what was never used. */
+void shares_end(struct shares *all);
