@@ -260,7 +260,8 @@ static int open_serial(const char *path, struct err *e)
 	const int flags = O_RDWR | O_APPEND | O_NONBLOCK | O_NOCTTY;
 	const int fd = passed_has(path)
 			       ? passed_open(path, flags)
-			       : open(path, flags | O_CREAT | O_CLOEXEC, 0600);
+			       : openat(AT_FDCWD, path,
+					flags | O_CREAT | O_CLOEXEC, 0600);
 
 	if (fd < 0)
 		return err_errno(e, "can't open the serial_out_path %s", path);

@@ -10,6 +10,8 @@
 #include <termios.h>
 #include <unistd.h>
 
+#include "vmm/base/fd.h"
+
 enum { ESCAPE_KEY = 0x1d }; /* Ctrl-] */
 
 static struct {
@@ -19,12 +21,12 @@ static struct {
 
 static bool is_ours(void)
 {
-	return tcgetpgrp(STDIN_FILENO) == getpgrp();
+	return tcgetpgrp(STDIN_FILENO) == getpgid(0);
 }
 
 int console_input(void)
 {
-	if (isatty(STDIN_FILENO) && !is_ours())
+	if (fd_is_terminal(STDIN_FILENO) && !is_ours())
 		return -1;
 	return STDIN_FILENO;
 }

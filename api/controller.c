@@ -453,8 +453,9 @@ static void write_head(const char *path)
 {
 	static const char head[] = "Running Firecracker v" WIRE_VERSION
 				   " (mayfly v" MAYFLY_VERSION ")\n";
-	CLEAN_FD int fd = open(path, O_WRONLY | O_APPEND | O_NONBLOCK |
-					     O_CLOEXEC | O_NOCTTY);
+	CLEAN_FD int fd =
+		openat(AT_FDCWD, path,
+		       O_WRONLY | O_APPEND | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
 
 	if (fd >= 0 && write(fd, head, sizeof(head) - 1) < 0)
 		log_debug("no head for the log %s", path);

@@ -24,7 +24,7 @@ enum { BACKLOG = 64, ACCEPTS_AT_ONCE = 16 };
 static void take_spare(struct listener *l)
 {
 	if (l->spare_fd < 0)
-		l->spare_fd = open("/", O_PATH | O_CLOEXEC);
+		l->spare_fd = openat(AT_FDCWD, "/", O_PATH | O_CLOEXEC);
 }
 
 static void rest(struct listener *l)

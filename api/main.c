@@ -78,7 +78,8 @@ static void hold_standard_fds(void)
 	/* A jail need not have devices; a root directory there always is. */
 	for (fd = 0; fd < 3; fd++)
 		if (fds[fd].revents & POLLNVAL &&
-		    open("/dev/null", O_RDWR) != fd && open("/", O_PATH) != fd)
+		    openat(AT_FDCWD, "/dev/null", O_RDWR) != fd &&
+		    openat(AT_FDCWD, "/", O_PATH) != fd)
 			abort();
 }
 
@@ -385,6 +386,7 @@ int main(int argc, char **argv)
 	monitor.signals.fd = -1;
 	take_name();
 	hold_standard_fds();
+#ifdef __GLIBC__
 	/*
 	 * When its heap is full the C library tries another, by calls that no
 	 * filter has, instead of saying so. One thread allocates: one heap.
@@ -396,6 +398,7 @@ int main(int argc, char **argv)
 	 * threads may not. spare_heap() does, where that is wanted.
 	 */
 	mallopt(M_TRIM_THRESHOLD, -1);
+#endif
 	json_seed();
 	if (!options_parse(&monitor.options, argc, argv, &e))
 		code = options_is_question(&monitor.options)

@@ -142,10 +142,10 @@ int metrics_open(struct metrics *m, const char *path, struct err *e)
 			       "The metrics have a file already, and it can't "
 			       "be changed.");
 	/* Read too, so that a FIFO without a reader opens at once. */
-	fd = open(path,
-		  O_RDWR | O_CREAT | O_APPEND | O_NONBLOCK | O_CLOEXEC |
-			  O_NOCTTY,
-		  0600);
+	fd = openat(AT_FDCWD, path,
+		    O_RDWR | O_CREAT | O_APPEND | O_NONBLOCK | O_CLOEXEC |
+			    O_NOCTTY,
+		    0600);
 	if (fd < 0)
 		return err_errno(e, "can't open the metrics file %s", path);
 	m->fd = fd;

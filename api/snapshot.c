@@ -42,8 +42,8 @@ static bool is_one_file(const struct snapshot_create *body)
 static struct image_place open_base(const struct controller *c,
 				    const struct snapshot_create *body)
 {
-	CLEAN_FD int fd =
-		open(body->mem_file_path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	CLEAN_FD int fd = openat(AT_FDCWD, body->mem_file_path,
+				 O_RDONLY | O_NONBLOCK | O_CLOEXEC);
 	struct image_place base = {.fd = -1};
 	uint8_t head[STATE_HEAD_LEN];
 	struct state_peek peek;

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "vmm/base/fd.h"
+#include "vmm/base/newer.h"
 #include "vmm/base/passed.h"
 
 enum { SECTOR = 512, ZERO_PIECES = 16 };

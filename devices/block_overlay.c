@@ -36,7 +36,8 @@ static int open_store(const struct block_overlay_config *config, struct err *e)
 		return fd < 0 ? err_errno(e, "can't make an overlay in memory")
 			      : fd;
 	}
-	fd = open(config->dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	fd = openat(AT_FDCWD, config->dir, O_TMPFILE | O_RDWR | O_CLOEXEC,
+		    0600);
 	if (fd < 0 && (errno == EOPNOTSUPP || errno == EISDIR))
 		return err_set(e, -EOPNOTSUPP,
 			       "the file system of %s has no files without a "

@@ -35,7 +35,7 @@ static unsigned own_uid(void)
 
 static int open_tun(struct err *e)
 {
-	int fd = open(tun_path, O_RDWR | O_CLOEXEC | O_NONBLOCK);
+	int fd = openat(AT_FDCWD, tun_path, O_RDWR | O_CLOEXEC | O_NONBLOCK);
 
 	if (fd >= 0)
 		return fd;

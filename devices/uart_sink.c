@@ -36,10 +36,10 @@ int uart_sink_open(struct uart_sink *s, int fd, struct err *e)
 	char path[32];
 
 	*s = (struct uart_sink){.fd = -1};
-	if (isatty(fd)) {
+	if (fd_is_terminal(fd)) {
 		snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-		s->fd = open(path,
-			     O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+		s->fd = openat(AT_FDCWD, path,
+			       O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
 	}
 	if (s->fd < 0 && fd == STDOUT_FILENO)
 		s->fd = fd;

@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <termios.h>
 #include <unistd.h>
 
 #include "vmm/base/passed.h"
@@ -196,6 +197,13 @@ ssize_t fd_write_ready(int fd, const void *buf, size_t len)
 		return -EAGAIN;
 	n = write(fd, buf, len < PIPE_BUF ? len : PIPE_BUF);
 	return n < 0 ? -errno : n;
+}
+
+bool fd_is_terminal(int fd)
+{
+	struct termios t;
+
+	return !tcgetattr(fd, &t);
 }
 
 void fd_event_raise(int fd)

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/stat.h>
@@ -72,6 +73,12 @@ int fd_write(int fd, const void *buf, size_t len);
  * slow, or another negative errno.
  */
 ssize_t fd_write_ready(int fd, const void *buf, size_t len);
+
+/*
+ * Whether it is a terminal. Not isatty(), which asks in another way in each C
+ * library: filters name the ioctls.
+ */
+bool fd_is_terminal(int fd);
 
 /* Adds one to an eventfd; its counter can't overflow in practice. */
 void fd_event_raise(int fd);

@@ -123,10 +123,10 @@ int log_configure(const struct log_config *config, struct err *e)
 
 	if (config->path) {
 		/* Read too, so that a FIFO without a reader opens at once. */
-		fd = open(config->path,
-			  O_RDWR | O_CREAT | O_APPEND | O_NONBLOCK | O_CLOEXEC |
-				  O_NOCTTY,
-			  0600);
+		fd = openat(AT_FDCWD, config->path,
+			    O_RDWR | O_CREAT | O_APPEND | O_NONBLOCK |
+				    O_CLOEXEC | O_NOCTTY,
+			    0600);
 		if (fd < 0)
 			return err_errno(e, "can't open the log file %s",
 					 config->path);

@@ -92,7 +92,7 @@ int passed_open(const char *path, int flags)
 	int how;
 
 	if (fd < 0)
-		return open(path, flags | O_CLOEXEC);
+		return openat(AT_FDCWD, path, flags | O_CLOEXEC);
 	how = fcntl(fd, F_GETFL);
 	if (how >= 0 && !serves(fd, how, flags)) {
 		errno = EACCES;

@@ -19,5 +19,7 @@ void __attribute__((noinline)) spare_stack(void)
 
 void spare_heap(void)
 {
+#ifdef __GLIBC__
 	(void)malloc_trim(0);
+#endif
 }

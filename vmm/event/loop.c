@@ -18,6 +18,7 @@
 
 #include "vmm/base/clock.h"
 #include "vmm/base/fd.h"
+#include "vmm/base/newer.h"
 
 enum { BATCH = 32 };
 
@@ -151,7 +152,7 @@ static int wait_for(struct loop *l, struct epoll_event *events)
 	int n;
 
 	if (!l->timers)
-		return epoll_wait(l->fd, events, BATCH, -1);
+		return epoll_pwait(l->fd, events, BATCH, -1, NULL);
 	now = clock_now_ns();
 	ns = l->timers->due_ns > now ? l->timers->due_ns - now : 0;
 	left.tv_sec = (time_t)(ns / NS_PER_S);
@@ -161,8 +162,8 @@ static int wait_for(struct loop *l, struct epoll_event *events)
 		return n;
 	/* Before Linux 5.11. Rounded up, so that nothing fires early. */
 	ns = (ns + NS_PER_MS - 1) / NS_PER_MS;
-	return epoll_wait(l->fd, events, BATCH,
-			  ns < INT_MAX ? (int)ns : INT_MAX);
+	return epoll_pwait(l->fd, events, BATCH,
+			   ns < INT_MAX ? (int)ns : INT_MAX, NULL);
 }
 
 int loop_run(struct loop *l, struct err *e)

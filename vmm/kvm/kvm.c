@@ -50,7 +50,7 @@ static int take(struct kvm *k, int fd_taken, struct err *e)
 
 int kvm_open(struct kvm *k, struct err *e)
 {
-	int fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);
+	int fd = openat(AT_FDCWD, "/dev/kvm", O_RDWR | O_CLOEXEC);
 
 	k->fd = -1;
 	return fd < 0 ? explain_open(e) : take(k, fd, e);

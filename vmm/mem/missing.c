@@ -19,7 +19,8 @@
 static int open_faults(struct err *e)
 {
 	const int flags = O_CLOEXEC | O_NONBLOCK;
-	CLEAN_FD int device = open("/dev/userfaultfd", O_RDWR | O_CLOEXEC);
+	CLEAN_FD int device =
+		openat(AT_FDCWD, "/dev/userfaultfd", O_RDWR | O_CLOEXEC);
 	int fd = -1;
 
 	if (device >= 0)

@@ -20,6 +20,7 @@
 #include "vmm/base/clock.h"
 #include "vmm/base/fd.h"
 #include "vmm/base/log.h"
+#include "vmm/base/newer.h"
 #include "vmm/base/thread.h"
 
 /* Ranges of a window, and the most pages that one call waits for. */

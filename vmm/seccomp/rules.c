@@ -22,6 +22,7 @@
 #include <sys/socket.h>
 
 #include "vmm/arch/host/rules.h"
+#include "vmm/seccomp/libc_rules.h"
 
 #define CALL(call, reason) {.name = (call), .why = (reason)}
 
@@ -54,21 +55,18 @@ static const struct rule vcpu_rules[] = {
 	CALL("rt_sigprocmask", "the thread's end"),
 	CALL("exit", "the thread's end"),
 	CALL("exit_group", "the end after a call that is not here"),
-	IOCTL(TCGETS, "the same: the terminal as it was"),
 	IOCTL(TCSETS, "the same: the terminal as it was"),
-	HOST_VCPU_RULES,
+	LIBC_VCPU_RULES HOST_VCPU_RULES,
 };
 
-/*
- * Of new threads only: clone3() hides its flags in memory, so it is not there
- * (ENOSYS), and the C library falls back to clone(), which shows them.
- */
+/* Of new threads only. */
 #define CLONE_NAMESPACES                                             \
 	(CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | \
 	 CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP)
 
 static const struct rule loop_rules[] = {
 	/* the loop itself */
+	CALL("epoll_pwait", "the loop's wait"),
 	CALL("epoll_pwait2", "the loop's wait where a timer is armed"),
 	CALL("epoll_ctl", "connections come and go"),
 	CALL("read", "events, API requests, the terminal, packets"),
@@ -78,13 +76,11 @@ static const struct rule loop_rules[] = {
 	CALL("clock_gettime", "clocks of CPU time, and all without a vDSO"),
 	CALL("restart_syscall", "a poll that a stop of the process cut in two"),
 	CALL("ppoll", "the end waits for what drives have in flight"),
-	CALL("tgkill", "the signal that takes a vCPU out of the guest"),
-	CALL("getpid", "the same, in the C library"),
-	CALL("rt_sigprocmask", "the same, in the C library"),
-	CALL("sysinfo", "sorting, in the C library: metrics as text"),
+	CALL("tgkill", "the end by a signal; glibc: a vCPU out of the guest"),
+	CALL("getpid", "the same"),
+	CALL("rt_sigprocmask", "signals and new threads, in the C library"),
 	CALL("ftruncate", "the serial port's file begins anew"),
 	CALL("exit_group", "the process's end"),
-	IOCTL(TCGETS, "the same: the terminal as it was"),
 	IOCTL(TCSETS, "the same: the terminal as it was"),
 	/* memory of requests, never code */
 	CALL("brk", "small allocations"),
@@ -93,7 +89,6 @@ static const struct rule loop_rules[] = {
 	CALL("munmap", "the same back; the guest's memory at the end"),
 	/* virtio-block */
 	CALL("openat", "PATCH gives a drive another file"),
-	CALL("newfstatat", "its kind and size; what KVM the host has"),
 	CALL("fstatfs", "whether it is in memory"),
 	CALL("lseek", "its size, where it is a device"),
 	IOCTL(BLKGETSIZE64, "its size, where it is a device"),
@@ -119,12 +114,10 @@ static const struct rule loop_rules[] = {
 	/* threads: vCPUs' at the start, a device's when it has work for it */
 	CALL_IF("clone", 0, CLONE_VM | CLONE_THREAD | CLONE_NAMESPACES,
 		CLONE_VM | CLONE_THREAD, "threads of vCPUs and devices"),
-	FAILS("clone3", ENOSYS, "the same, see above"),
 	NO_EXEC("mprotect", "their stacks"),
-	CALL("set_robust_list", "their start, in the C library"),
-	CALL("rseq", "their start, in the C library"),
 	CALL_IF("prctl", 0, 0xffffffff, PR_SET_NAME, "their names"),
 	CALL("seccomp", "their filters, and those of stages to come"),
+	LIBC_LOOP_RULES,
 	HOST_LOOP_RULES,
 };
 
@@ -144,15 +137,14 @@ static const struct rule worker_rules[] = {
 	CALL("futex", "waiting for work; the lock of the device"),
 	CALL("write", "interrupts, waking the loop thread, log lines"),
 	CALL("ftruncate", "a slow file of the serial port's begins anew"),
-	CALL("newfstatat", "the same: how much is in it"),
 	CALL("clock_gettime", "times of the log, where the vDSO has no clock"),
 	CALL("rt_sigprocmask", "the thread's end"),
 	CALL("madvise",
 	     "given back: stacks at a thread's end, a clone's memory"),
 	CALL("exit", "the thread's end"),
 	CALL("exit_group", "the end after a call that is not here"),
-	IOCTL(TCGETS, "the same: the terminal as it was"),
 	IOCTL(TCSETS, "the same: the terminal as it was"),
+	LIBC_WORKER_RULES,
 	HOST_WORKER_RULES,
 };
 
@@ -171,9 +163,8 @@ static const struct rule pages_rules[] = {
 	CALL("rt_sigprocmask", "the thread's end"),
 	CALL("exit", "the thread's end"),
 	CALL("exit_group", "the end where a page can't be given"),
-	IOCTL(TCGETS, "the same: the terminal as it was"),
 	IOCTL(TCSETS, "the same: the terminal as it was"),
-	HOST_PAGES_RULES,
+	LIBC_PAGES_RULES HOST_PAGES_RULES,
 };
 
 /*
@@ -211,7 +202,7 @@ static const struct rule state_rules[] = {
 	CALL("flock", "who is alive that writes them"),
 	CALL("getdents64", "what a killed writer has left"),
 	CALL("unlinkat", "the same, and what failed"),
-	HOST_STATE_RULES,
+	LIBC_STATE_RULES HOST_STATE_RULES,
 };
 
 /* While the API configures, the loop thread makes what the machine is of. */
@@ -221,6 +212,7 @@ static const struct rule start_rules[] = {
 	CALL("fcntl", "modes of files; copies"),
 	CALL("dup3", "PUT gives the log another file"),
 	IOCTL(TIOCGPGRP, "whether the terminal is ours"),
+	CALL("getpgid", "the same"),
 	IOCTL(KVM_GET_API_VERSION, "whether it is KVM"),
 	IOCTL(KVM_GET_VCPU_MMAP_SIZE, "what KVM shares of a vCPU"),
 	IOCTL(KVM_CREATE_VM, "the VM"),
@@ -235,8 +227,7 @@ static const struct rule start_rules[] = {
 	IOCTL(TUNSETVNETHDRSZ, "a tap"),
 	CALL("bind", "vsock's socket"),
 	CALL("listen", "vsock's socket"),
-	CALL("rt_sigaction", "the first thread, in the C library"),
-	HOST_START_RULES,
+	LIBC_START_RULES HOST_START_RULES,
 };
 
 #define TABLE(thread, rules) {thread, rules, sizeof(rules) / sizeof((rules)[0])}

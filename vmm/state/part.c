@@ -110,7 +110,7 @@ static void sweep(const struct part *p, const uint8_t *keep)
 		return;
 	if (keep)
 		write_suffix(keep, kept);
-	while ((len = getdents64(fd, entries, sizeof(entries))) > 0)
+	while ((len = getdents64(fd, (void *)entries, sizeof(entries))) > 0)
 		for (ssize_t at = 0; at < len; at += entry->d_reclen) {
 			entry = (const void *)(entries + at);
 			sweep_one(p, entry->d_name, kept);
@@ -133,8 +133,8 @@ static int open_folder(struct part *p, const char *path, struct err *e)
 			       NAME_LEN_MAX);
 	snprintf(folder, sizeof(folder), "%.*s", (int)(name - path), path);
 	snprintf(p->name, sizeof(p->name), "%s", name);
-	p->folder = open(*folder ? folder : ".",
-			 O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	p->folder = openat(AT_FDCWD, *folder ? folder : ".",
+			   O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (p->folder < 0)
 		return err_errno(e, "can't open the folder of %s", path);
 	if (!fstatat(p->folder, p->name, &st, AT_SYMLINK_NOFOLLOW) &&

@@ -8,13 +8,11 @@
  */
 #if defined(__aarch64__) || defined(RULES_FOR_AARCH64)
 
-/* Linux has no epoll_wait, poll, unlink, getpgrp and open here. */
+/* Linux has no poll, unlink and open here. */
 #define HOST_VCPU_RULES                                  \
 	IOCTL(KVM_SET_ONE_REG, "the boot vCPU's entry"), \
 		IOCTL(KVM_GET_ONE_REG, "where the guest was when KVM gave up")
-#define HOST_LOOP_RULES                         \
-	CALL("epoll_pwait", "the loop's wait"), \
-		CALL("unlinkat", "socket files at the end")
+#define HOST_LOOP_RULES CALL("unlinkat", "socket files at the end")
 #define HOST_WORKER_RULES \
 	CALL("ppoll", "log lines to a terminal or pipe, without waiting")
 #define HOST_PAGES_RULES \
@@ -24,12 +22,11 @@
 		IOCTL(KVM_GET_ONE_REG, "a vCPU's state"), \
 		IOCTL(KVM_SET_ONE_REG, "a vCPU's state"), \
 		IOCTL(KVM_ARM_VCPU_INIT, "a timer's interrupt, going back")
-#define HOST_START_RULES                                              \
-	CALL("getpgid", "whether the terminal is ours"),              \
-		IOCTL(KVM_CREATE_DEVICE, "the interrupt controller"), \
-		IOCTL(KVM_ARM_PREFERRED_TARGET, "the CPU model"),     \
-		IOCTL(KVM_ARM_VCPU_INIT, "the CPU model"),            \
-		IOCTL(KVM_ARM_VCPU_FINALIZE,                          \
+#define HOST_START_RULES                                          \
+	IOCTL(KVM_CREATE_DEVICE, "the interrupt controller"),     \
+		IOCTL(KVM_ARM_PREFERRED_TARGET, "the CPU model"), \
+		IOCTL(KVM_ARM_VCPU_INIT, "the CPU model"),        \
+		IOCTL(KVM_ARM_VCPU_FINALIZE,                      \
 		      "the CPU model, where it has SVE")
 
 #else
@@ -43,9 +40,8 @@
 		IOCTL(KVM_KVMCLOCK_CTRL, "going on after a pause"),            \
 		CALL("poll",                                                   \
 		     "log lines to a terminal or pipe, without waiting")
-#define HOST_LOOP_RULES                                                        \
-	CALL("epoll_wait", "the loop's wait"),                                 \
-		CALL("poll", "writing to a terminal or pipe without waiting"), \
+#define HOST_LOOP_RULES                                                \
+	CALL("poll", "writing to a terminal or pipe without waiting"), \
 		CALL("unlink", "socket files at the end")
 /* After a stop of the process ppoll() begins again as itself, poll() does not.
  */
@@ -81,8 +77,7 @@
 		IOCTL(KVM_SET_CLOCK, "the VM's clock"),                   \
 		IOCTL(KVM_SET_GSI_ROUTING, "the I/O APIC, as it was")
 #define HOST_START_RULES                                                  \
-	CALL("getpgrp", "whether the terminal is ours"),                  \
-		IOCTL(KVM_GET_SUPPORTED_CPUID, "the CPU model"),          \
+	IOCTL(KVM_GET_SUPPORTED_CPUID, "the CPU model"),                  \
 		IOCTL(KVM_SET_TSS_ADDR, "the VM, on Intel's processors"), \
 		IOCTL(KVM_ENABLE_CAP, "the split interrupt controller"),  \
 		IOCTL(KVM_SET_CPUID2, "the CPU model"),                   \
