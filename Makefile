@@ -220,7 +220,7 @@ $(MESSAGE_USERS): | $(MESSAGES:%=build/proto/%.pb-c.h)
 $(MESSAGE_USERS): CFLAGS += -Wno-cast-qual
 
 # The kernel's headers and the libraries', without the other libc's beside them.
-$(B)/musl/include:
+$(B)/musl/headers:
 	$(Q)mkdir -p $@
 	$(Q)for name in linux asm asm-generic video liburing liburing.h jansson.h jansson_config.h \
 		seccomp.h seccomp-syscalls.h zlib.h zconf.h sha2.h; do \
@@ -229,10 +229,10 @@ $(B)/musl/include:
 
 # Some types are others there; what is told to be converted is so by the other
 # compilations of the same files.
-$(B)/musl/%.o: %.c | $(B)/musl/include
+$(B)/musl/%.o: %.c | $(B)/musl/headers
 	$(Q)mkdir -p $(@D)
 	$(call say,MUSL,$<)musl-gcc $(filter-out -D_FORTIFY_SOURCE=3,$(CPPFLAGS)) \
-		-idirafter $(B)/musl/include -include vmm/base/fortify.h -DLINKED_WITH_MUSL $(CFLAGS) -Wno-conversion -MMD -MP -c -o $@ $<
+		-idirafter $(B)/musl/headers -include vmm/base/fortify.h -DLINKED_WITH_MUSL $(CFLAGS) -Wno-conversion -MMD -MP -c -o $@ $<
 
 -include $(shell find build -name '*.d' 2>/dev/null)
 
