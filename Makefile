@@ -632,6 +632,12 @@ build/bench/no-vdso: tests/vm/no-vdso.c
 	$(Q)mkdir -p $(@D)
 	$(call say,CC,$@)gcc -O2 -Wall -Wextra -D_GNU_SOURCE -static -o $@ $<
 
+# Compiled as the monitor is: whether a copy over an end is noticed.
+build/bench/fortified: build/release/$(if $(MUSL),musl/)tests/vm/fortified.o \
+		$(if $(MUSL),build/release/musl/vmm/base/fortify.o)
+	$(Q)mkdir -p $(@D)
+	$(call say,LINK,$@)$(if $(MUSL),musl-gcc,gcc) -static -o $@ $^
+
 # A file system that takes its time.
 build/bench/slow-disk: tests/vm/slow-disk.c
 	$(Q)mkdir -p $(@D)
@@ -660,7 +666,7 @@ $(BENCHES): build/bench/%: tests/bench/%.c
 # What the tests run beside mayfly's own programs.
 .PHONY: test-programs
 test-programs: bare-guests $(BENCHES) $(addprefix build/bench/,vsock-peer \
-	clock-watch no-vdso slow-disk uffd-handler uffd-monitor jail-inside) \
+	clock-watch fortified no-vdso slow-disk uffd-handler uffd-monitor jail-inside) \
 	$(GUEST)/initrd $(GUEST)/bench-initrd $(GUEST)/bench-work.initrd \
 	$(GUEST)/agent.initrd build/release/tools/describe
 
