@@ -78,7 +78,7 @@ endif
 
 # ---- sources, floor by floor (docs/floors.txt) -----------------------------
 
-BASE    := args err fd newer passed rights cursor clock log printable
+BASE    := args err fd newer passed rights cursor clock log printable spare
 EVENT   := loop bucket limiter uring
 SECCOMP := filter rules compile
 MEM     := guest_mem image mark missing frozen working_set touches prefetch
@@ -129,7 +129,7 @@ CTL_TTRPC    := arena client server wire
 MESSAGES     := ttrpc task metrics
 JAILS        := jail_find jail_remove
 
-VMM_SRC := $(BASE:%=vmm/base/%.c) vmm/base/spare.c $(EVENT:%=vmm/event/%.c) \
+VMM_SRC := $(BASE:%=vmm/base/%.c) $(EVENT:%=vmm/event/%.c) \
 	$(SECCOMP:%=vmm/seccomp/%.c) $(MEM:%=vmm/mem/%.c) $(STATE:%=vmm/state/%.c) \
 	$(KVM:%=vmm/kvm/%.c) $(BOOT:%=vmm/boot/%.c) \
 	$(ARCH_$(ARCH):%=vmm/arch/$(ARCH)/%.c) $(MACHINE:%=vmm/machine/%.c) \

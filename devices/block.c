@@ -24,6 +24,7 @@
 #include "vmm/base/clock.h"
 #include "vmm/base/le.h"
 #include "vmm/base/passed.h"
+#include "vmm/base/spare.h"
 
 enum { SECTOR = 512, DEVICE_ID_BLOCK = 2 };
 
@@ -190,20 +191,6 @@ static uint64_t features_of(const struct block *b, unsigned queues)
 	return features;
 }
 
-/* Pages of slots that are never used are never touched. */
-static int make_slots(struct block *b)
-{
-	unsigned i;
-
-	b->slots = calloc(BLOCK_DEPTH, sizeof(*b->slots));
-	if (!b->slots)
-		return -ENOMEM;
-	for (i = 0; i + 1 < BLOCK_DEPTH; i++)
-		b->slots[i].next = &b->slots[i + 1];
-	b->free_slots = b->slots;
-	return 0;
-}
-
 static int open_file(struct block *b, const struct block_config *config,
 		     struct err *e)
 {
@@ -232,7 +219,8 @@ int block_new(struct device **out, const struct block_config *config,
 	b->engine = config->engine;
 	b->id = strdup(config->id);
 	b->path = strdup(config->path);
-	if (!b->id || !b->path || make_slots(b))
+	b->slots = lazy_calloc(BLOCK_DEPTH * sizeof(*b->slots));
+	if (!b->id || !b->path || !b->slots)
 		rc = err_set(e, -ENOMEM, "no memory for a drive");
 	else
 		rc = open_file(b, config, e);

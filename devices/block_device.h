@@ -52,7 +52,9 @@ struct block {
 	struct worker worker;	  /* what may wait for the disk, but the ring */
 	struct limiter limiter;
 	struct block_request *slots; /* owned */
+	/* Those that had been in use, and how many have ever been. */
 	struct block_request *free_slots;
+	uint32_t slots_used;
 	size_t bytes_in_flight;
 	unsigned cache_misses; /* reads left that don't ask the page cache */
 	bool is_starved;       /* a queue waits for what is in flight */

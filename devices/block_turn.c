@@ -324,13 +324,14 @@ enum taken {
 
 static bool is_full(const struct block *b)
 {
-	return !b->free_slots || b->bytes_in_flight >= BYTES_IN_FLIGHT_MAX;
+	return (!b->free_slots && b->slots_used == BLOCK_DEPTH) ||
+	       b->bytes_in_flight >= BYTES_IN_FLIGHT_MAX;
 }
 
 static enum taken take_one(struct block *b, struct vq *vq, size_t *spent)
 	REQUIRES(b->virtio.device.lock)
 {
-	struct block_request *r = b->free_slots;
+	struct block_request *r;
 	uint64_t bytes;
 	int n;
 
@@ -338,6 +339,8 @@ static enum taken take_one(struct block *b, struct vq *vq, size_t *spent)
 		b->is_starved = true;
 		return TAKEN_BLOCKED;
 	}
+	/* One that was never used is a page of memory that nobody has yet. */
+	r = b->free_slots ? b->free_slots : &b->slots[b->slots_used];
 	n = vq_pop(vq, &r->chain);
 	if (n <= 0)
 		return n ? TAKEN_FAULT : TAKEN_ALL;
@@ -350,7 +353,10 @@ static enum taken take_one(struct block *b, struct vq *vq, size_t *spent)
 		vq_unpop(vq);
 		return TAKEN_BLOCKED;
 	}
-	b->free_slots = r->next;
+	if (r == b->free_slots)
+		b->free_slots = r->next;
+	else
+		b->slots_used++;
 	*spent += 1 + (size_t)(bytes / COST_BYTES);
 	perform(b, r);
 	return TAKEN_ENOUGH;

@@ -24,6 +24,7 @@
 #include "devices/virtio/mmio.h"
 #include "vmm/base/container.h"
 #include "vmm/base/log.h"
+#include "vmm/base/spare.h"
 
 enum { DEVICE_ID_NET = 1, STATUS_LINK_UP = 1 };
 
@@ -405,7 +406,7 @@ int net_new(struct device **out, const struct net_config *config, struct err *e)
 
 	if (rc)
 		return rc;
-	n = calloc(1, sizeof(*n) + pairs * sizeof(n->pairs[0]));
+	n = lazy_calloc(sizeof(*n) + pairs * sizeof(n->pairs[0]));
 	if (!n)
 		return err_set(e, -ENOMEM, "no memory for a network interface");
 	for (i = 0; i < pairs; i++) {

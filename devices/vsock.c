@@ -37,6 +37,7 @@
 #include "vmm/base/fd.h"
 #include "vmm/base/le.h"
 #include "vmm/base/log.h"
+#include "vmm/base/spare.h"
 
 enum { DEVICE_ID_VSOCK = 19, EVENT_TRANSPORT_RESET = 0 };
 
@@ -374,7 +375,7 @@ int vsock_new(struct device **out, const struct vsock_config *config,
 
 	if (rc)
 		return rc;
-	vs = calloc(1, sizeof(*vs));
+	vs = lazy_calloc(sizeof(*vs));
 	if (!vs)
 		return err_set(e, -ENOMEM, "no memory for vsock");
 	vs->listen_fd = vs->doom_fd = -1;

@@ -1,9 +1,18 @@
-/* Memory that nobody uses any more. */
+/* Memory that nobody uses any more, or not yet. */
 #include "vmm/base/spare.h"
 
 #include <malloc.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <sys/mman.h>
+
+/* What the heaps of glibc and musl map by itself, which nobody has to clear. */
+enum { MAPPED = 160 * 1024 };
+
+void *lazy_calloc(size_t bytes)
+{
+	return calloc(1, bytes > MAPPED ? bytes : MAPPED);
+}
 
 /* As deep as anything went, less what we and what we call use just now. */
 enum { DEPTH = 48 * 1024, IN_USE = 1024, PAGE = 4096 };

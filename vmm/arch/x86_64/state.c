@@ -331,11 +331,13 @@ static void visit_msr_values(const struct msr_list *list, struct msrs *m,
 		return;
 	}
 	for (i = 0; i < m->count; i++) {
-		uint64_t data = m->entries[i].data;
+		uint32_t index = v->is_loading ? 0 : m->entries[i].index;
+		uint64_t data = v->is_loading ? 0 : m->entries[i].data;
 
-		visit_u32(v, &m->entries[i].index);
+		visit_u32(v, &index);
 		visit_u64(v, &data);
-		m->entries[i].data = data;
+		m->entries[i] =
+			(struct kvm_msr_entry){.index = index, .data = data};
 		visit_check(v, is_listed(list, m->entries[i].index, &hint),
 			    "this host's KVM has no MSR 0x%x, which the guest "
 			    "has; load it on a host like the one it was saved "
@@ -416,8 +418,11 @@ static void visit_msrs(const struct arch *a, struct vcpu *vcpu,
 		       struct visitor *v)
 {
 	struct msr_list *list = malloc(sizeof(*list));
-	struct msrs *m = calloc(1, sizeof(*m));
+	struct msrs *m = malloc(sizeof(*m));
 
+	/* Its entries are many, and few of them are used: not cleared. */
+	if (m)
+		memset(&m->count, 0, sizeof(*m) - offsetof(struct msrs, count));
 	if (list && m)
 		visit_listed(a, vcpu, list, m, v);
 	else
