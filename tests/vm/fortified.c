@@ -26,31 +26,37 @@ static void print(size_t n, const char *format, ...)
 	puts(r.bytes);
 }
 
-int main(int argc, char **argv)
+static void copy(char *heap, const char *what, size_t n)
 {
 	static const char from[64] = "what is written";
-	struct room r;
-	char *heap = malloc(ROOM);
-	const size_t n = argc == 3 ? strtoul(argv[2], NULL, 10) : 0;
+	struct room r = {0};
 
-	if (!n || n > sizeof(from) || !heap)
-		return 2;
-	memset(&r, 0, sizeof(r));
-	if (!strcmp(argv[1], "memcpy"))
+	if (!strcmp(what, "memcpy"))
 		memcpy(heap, from, n);
-	else if (!strcmp(argv[1], "memmove"))
+	else if (!strcmp(what, "memmove"))
 		memmove(heap, from, n);
-	else if (!strcmp(argv[1], "memset"))
+	else if (!strcmp(what, "memset"))
 		memset(heap, 'x', n);
-	else if (!strcmp(argv[1], "strncpy"))
+	else if (!strcmp(what, "strncpy"))
 		strncpy(r.bytes, from, n);
-	else if (!strcmp(argv[1], "snprintf"))
-		snprintf(r.bytes, n, "%s", argv[1]);
-	else if (!strcmp(argv[1], "vsnprintf"))
-		print(n, "%s", argv[1]);
+	else if (!strcmp(what, "snprintf"))
+		snprintf(r.bytes, n, "%s", what);
 	else
-		return 2;
+		print(n, "%s", what);
 	printf("%.16s %.16s\n", heap, r.bytes);
+}
+
+int main(int argc, char **argv)
+{
+	const size_t n = argc == 3 ? strtoul(argv[2], NULL, 10) : 0;
+	char *heap;
+
+	if (!n || n > 64)
+		return 2;
+	heap = malloc(ROOM);
+	if (!heap)
+		return 2;
+	copy(heap, argv[1], n);
 	free(heap);
 	return 0;
 }
