@@ -78,7 +78,7 @@ endif
 
 # ---- sources, floor by floor (docs/floors.txt) -----------------------------
 
-BASE    := args err fd newer passed rights cursor clock log printable spare
+BASE    := args err fd newer passed rights cursor clock log printable relro spare
 EVENT   := loop bucket limiter uring
 SECCOMP := filter rules compile
 MEM     := guest_mem image mark missing frozen working_set touches prefetch
@@ -523,8 +523,8 @@ EXTRA_show := api/ctl/commands/show
 EXTRA_vm := $(addprefix api/ctl/,vm/vm vm/vm_remove vm/place vm/vm_process base/process base/interrupt base/tree)
 EXTRA_volume := tests/unit/own_dir $(addprefix api/ctl/,vm/volume vm/disk base/erofs base/erofs_pack) $(EXTRA_vm)
 EXTRA_rootfs := tests/unit/own_dir $(addprefix api/ctl/,containerd/rootfs containerd/key containerd/disk \
-	image/kept image/name image/store base/copy base/erofs base/erofs_pack base/process base/interrupt \
-	base/tree)
+	image/kept image/name image/store base/copy base/descriptors base/erofs base/erofs_pack base/process \
+	base/interrupt base/tree)
 EXTRA_kept := tests/unit/own_dir $(addprefix api/ctl/,containerd/key containerd/disk image/kept image/name \
 	image/store base/process base/interrupt base/tree)
 EXTRA_run_options := api/ctl/commands/run_options api/ctl/commands/run_mounts \
@@ -665,7 +665,7 @@ $(BENCHES): build/bench/%: tests/bench/%.c
 
 # What the tests run beside mayfly's own programs.
 .PHONY: test-programs
-test-programs: bare-guests $(BENCHES) $(addprefix build/bench/,vsock-peer \
+test-programs: bare-guests $(if $(MUSL),$(B)/api/main.o) $(BENCHES) $(addprefix build/bench/,vsock-peer \
 	clock-watch fortified no-vdso slow-disk uffd-handler uffd-monitor jail-inside) \
 	$(GUEST)/initrd $(GUEST)/bench-initrd $(GUEST)/bench-work.initrd \
 	$(GUEST)/agent.initrd build/release/tools/describe

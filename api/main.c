@@ -30,6 +30,7 @@
 #include "vmm/base/container.h"
 #include "vmm/base/fd.h"
 #include "vmm/base/log.h"
+#include "vmm/base/relro.h"
 #include "vmm/kvm/vcpu.h"
 #include "vmm/state/file.h"
 
@@ -383,6 +384,7 @@ int main(int argc, char **argv)
 	int code = EXIT_BAD_ARGUMENT;
 
 	monitor.main_ns = clock_now_ns();
+	relro_protect();
 	monitor.signals.fd = -1;
 	take_name();
 	hold_standard_fds();

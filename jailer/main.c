@@ -28,6 +28,7 @@
 #include "jailer/userns.h"
 #include "vmm/base/clock.h"
 #include "vmm/base/fd.h"
+#include "vmm/base/relro.h"
 
 struct jail {
 	int argc;
@@ -408,6 +409,7 @@ int main(int argc, char **argv)
 	int rc = 0;
 
 	jail.start_us = clock_now_ns() / 1000;
+	relro_protect();
 	jail.argc = argc;
 	jail.argv = argv;
 	for (i = 0; i < STEPS; i++) {

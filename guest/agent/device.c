@@ -33,6 +33,13 @@ static bool is_path(const char *path)
 	       path[strlen(path) - 1] != '.';
 }
 
+/* Memory and ports, by which the microVM is whoever's has them: never. */
+static bool is_forbidden(const struct device *d)
+{
+	return d->kind == PROTO_DEVICE_CHAR && d->major == 1 &&
+	       (d->minor == 1 || d->minor == 2 || d->minor == 4);
+}
+
 static void nodes_read(struct devices *d, struct reader *r)
 {
 	const uint32_t n = reader_count(r);
@@ -122,7 +129,8 @@ void devices_check(const struct spawn *sp, struct devices *d)
 
 		snprintf(path, sizeof(path), "/sys/dev/char/%u:%u", node->major,
 			 node->minor);
-		if (node->kind == PROTO_DEVICE_FIFO || !access(path, F_OK))
+		if (node->kind == PROTO_DEVICE_FIFO ||
+		    (!is_forbidden(node) && !access(path, F_OK)))
 			continue;
 		if (!node->is_optional)
 			spawn_fail(sp, FAILED, ENODEV,

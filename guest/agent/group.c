@@ -138,6 +138,9 @@ static int group_make(struct group *g)
 	g->fd = openat(root, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (g->fd < 0)
 		return -errno;
+	/* Those that it makes itself have to be removed with it, one by one. */
+	(void)cgroup_write(g->fd, "cgroup.max.depth", "16");
+	(void)cgroup_write(g->fd, "cgroup.max.descendants", "1000");
 	fd = openat(g->fd, "memory.events", O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return 0;

@@ -246,8 +246,15 @@ static void overlay_mount(const struct spawn *sp, const struct root *root,
 static void mount_at(const struct spawn *sp, const char *type, const char *path,
 		     unsigned long flags, const char *options)
 {
+	struct stat st;
+
 	if (mkdir(path, 0755) && errno != EEXIST)
 		spawn_fail(sp, FAILED, errno, "cannot make %s", path);
+	/* By a link of the image's it would be elsewhere, and nothing masked.
+	 */
+	if (lstat(path, &st) || !S_ISDIR(st.st_mode))
+		spawn_fail(sp, FAILED, ENOTDIR,
+			   "%s of the image is no directory", path);
 	if (mount(type, path, type, flags, options))
 		spawn_fail(sp, FAILED, errno, "cannot mount %s", path);
 }

@@ -23,7 +23,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -166,20 +165,22 @@ static int renew(void *arg, int in, int out, char *sentence, size_t len)
 	const struct copy *copy = arg;
 	char made[PROTO_ID_MAX + 24], all[PLACE];
 	struct renewal w = {0};
-	unsigned long long number;
 	int rc;
 
 	(void)out;
-	if (getrandom(&number, sizeof(number), 0) != sizeof(number))
-		return EAGAIN;
-	/* '~' is in no name. */
-	snprintf(made, sizeof(made), "%s~%llx", copy->path, number);
+	/* '~' is in no name. There is one renewal of a directory at a time. */
+	snprintf(made, sizeof(made), "%s~new", copy->path);
 	if (snprintf(all, sizeof(all), "%s/~shared", machine.base) >= PLACE ||
 	    snprintf(w.place, sizeof(w.place), "%s/%s", all, copy->path) >=
 		    PLACE)
 		return ENAMETOOLONG;
 	w.to = openat(copy->mntfd, copy->path, beneath);
-	if (w.to < 0 || mkdirat(copy->mntfd, made, 0700))
+	if (w.to < 0)
+		return errno;
+	/* What one left that was killed. */
+	if (mkdirat(copy->mntfd, made, 0700) &&
+	    (errno != EEXIST || tree_remove(all, made) ||
+	     mkdirat(copy->mntfd, made, 0700)))
 		return errno;
 	w.from = openat(copy->mntfd, made, beneath);
 	rc = w.from < 0 ? errno : tar_unpack(w.from, in, 0, sentence, len);

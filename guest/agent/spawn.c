@@ -19,6 +19,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <termios.h>
 #include <unistd.h>
@@ -268,6 +269,22 @@ static void cwd_enter(const struct spawn *sp)
 	if (chdir(path))
 		spawn_fail(sp, FAILED, errno,
 			   "cannot enter the working directory %.100s", path);
+	/* A link may have led out of the container's files. */
+	if (!getcwd(path, sizeof(path)) || *path != '/')
+		spawn_fail(sp, FAILED, errno,
+			   "the working directory is not in the container");
+}
+
+/* What the agent has open is not to be reached by /proc/self/fd of a child's.
+ */
+static void keep_streams(struct spawn *sp)
+{
+	enum { STATUS = 3 };
+
+	if (sp->status != STATUS && dup3(sp->status, STATUS, O_CLOEXEC) < 0)
+		spawn_fail(sp, FAILED, errno, "no descriptor");
+	sp->status = STATUS;
+	syscall(SYS_close_range, STATUS + 1, ~0U, 0);
 }
 
 /* ---- exec -----------------------------------------------------------------
@@ -342,6 +359,7 @@ void spawn_exec(struct spawn *sp)
 	setsid();
 	stdio_set(sp);
 	stdio_give(sp, user.uid);
+	keep_streams(sp);
 	umask(sp->rights.has_umask ? (mode_t)sp->rights.umask : 022);
 	cwd_enter(sp);
 	limits_set(sp);

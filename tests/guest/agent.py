@@ -753,6 +753,32 @@ def t_hidden():
     same(once("sys", "grep -c ' /sys sysfs ro,' /proc/mounts", security=p.walls())[1], b"1\n")
 
 
+def t_ways_out():
+    """An image and a working directory that would lead out of the container."""
+    for n in range(3, 48):
+        refused(lambda n=n: once("out", "pwd -P; ls", cwd=f"/proc/self/fd/{n}"), 125, "working directory")
+    with open_session() as s:
+        s.send(p.run("out", ["/bin/sh", "-c", COUNTER], flags=p.DETACH))
+        s.expect(p.STARTED)
+        for n in range(3, 48):
+            with open_session() as t:
+                refused(lambda n=n: t.run(p.execute("out", ["ls"], cwd=f"/proc/self/fd/{n}")), 125, "working directory")
+    with open_session() as s:
+        s.ask(p.frame(p.REMOVE, struct.pack("<I", 1) + p.text("out")))
+    # Where /proc is mounted somewhere else nothing of it would be masked.
+    tree = os.path.join(os.path.dirname(sys.argv[1]), "tree")
+    for name in ("proc", "sys", "dev"):
+        place = os.path.join(tree, name)
+        os.path.isdir(place) and os.rename(place, place + ".was")
+        os.symlink("/tmp", place)
+        try:
+            refused(lambda: once("linked", "true"), 125, f"/{name} of the image is no directory")
+        finally:
+            os.unlink(place)
+            os.path.isdir(place + ".was") and os.rename(place + ".was", place)
+    same(sh("echo well")[1], b"well\n")
+
+
 def bpf(number, action):
     """Steps of a filter: the call of this number has an outcome, all others are let through."""
     def one(code, jt, jf, k):
@@ -1537,6 +1563,7 @@ TESTS = [
     ("what runc hides and fixes is hidden and fixed", t_masks),
     ("capabilities in five sets, umask, oom_score_adj", t_rights),
     ("paths that are hidden and fixed, sysctls, propagation", t_hidden),
+    ("ways out of a container", t_ways_out),
     ("a seccomp filter", t_filter),
     ("device nodes, and rules for devices", t_nodes),
     ("namespaces that containers share", t_joins),

@@ -461,6 +461,42 @@ static void filters_have_a_length(void **state)
 	refuses(text, -E2BIG, "4096 steps");
 }
 
+/* Nobody waits for what libseccomp would be minutes at. */
+static void args_are_few(void **state)
+{
+	size_t at = (size_t)snprintf(text, sizeof(text),
+				     "\"seccomp\":{\"defaultAction\":"
+				     "\"SCMP_ACT_ALLOW\",\"syscalls\":[");
+
+	(void)state;
+	for (int i = 0; i < 3; i++) {
+		at += (size_t)snprintf(text + at, sizeof(text) - at,
+				       "%s{\"action\":\"SCMP_ACT_KILL\","
+				       "\"names\":[\"mmap\"],\"args\":[",
+				       i ? "," : "");
+		for (int k = 0; k < 6; k++)
+			at += (size_t)snprintf(
+				text + at, sizeof(text) - at,
+				"%s{\"index\":%d,\"value\":%d,\"op\":\"SCMP_CMP_GT\"}",
+				k ? "," : "", k, i * 7 + k);
+		at += (size_t)snprintf(text + at, sizeof(text) - at, "]}");
+	}
+	snprintf(text + at, sizeof(text) - at, "]}");
+	refuses(text, -E2BIG, "too many rules with args that are compared");
+}
+
+static void actions_that_contradict_are_refused(void **state)
+{
+	(void)state;
+	refuses("\"seccomp\":{\"defaultAction\":\"SCMP_ACT_ERRNO\","
+		"\"syscalls\":[{\"action\":\"SCMP_ACT_ALLOW\",\"names\":"
+		"[\"socket\"],\"args\":[{\"index\":0,\"value\":1,\"op\":"
+		"\"SCMP_CMP_EQ\"}]},{\"action\":\"SCMP_ACT_KILL_PROCESS\","
+		"\"names\":[\"socket\"],\"args\":[{\"index\":0,\"value\":1,"
+		"\"op\":\"SCMP_CMP_EQ\"}]}]}",
+		-EINVAL, "two actions for socket");
+}
+
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 
 int main(void)
@@ -477,6 +513,8 @@ int main(void)
 		TEST(newer_calls_are_not_there),
 		TEST(profiles_that_make_no_sense_are_refused),
 		TEST(filters_have_a_length),
+		TEST(args_are_few),
+		TEST(actions_that_contradict_are_refused),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -52,6 +52,24 @@ void descriptors_init(void)
 	close_from(STDERR_FILENO + 1, CLOEXEC);
 }
 
+/* From first to last; none where that is before. */
+static void close_between(int first, int last)
+{
+	if (first <= last)
+		(void)syscall(SYS_close_range, (unsigned)first, (unsigned)last,
+			      0);
+}
+
+void descriptors_keep(int a, int b)
+{
+	const int low = a < b ? a : b, high = a < b ? b : a;
+	const int first = STDERR_FILENO + 1;
+
+	close_between(first, low - 1);
+	close_between(low < first ? first : low + 1, high - 1);
+	close_from((unsigned)(high < first ? first : high + 1), 0);
+}
+
 void descriptors_drop(void)
 {
 	while (inherited_count)

@@ -18,3 +18,10 @@ void descriptors_init(void);
  * when mayctl has gone. Those we opened since then stay.
  */
 void descriptors_drop(void);
+
+/*
+ * In a child that starts no program: closes all but the standard streams, a and
+ * b (which may be one, or -1 for none). Who reads a pipe or socket of ours to
+ * its end would wait for the child as well.
+ */
+void descriptors_keep(int a, int b);

@@ -11,9 +11,9 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
+#include "api/ctl/base/descriptors.h"
 #include "api/ctl/base/interrupt.h"
 #include "api/ctl/base/process.h"
 #include "api/ctl/commands/ctl.h"
@@ -78,24 +78,12 @@ void run_give_warm_up(struct run *r, const char *why)
 /* ---- making one -----------------------------------------------------------
  */
 
-/* All but the image, which stays as long as it is looked at, and the pipe. */
-static void keep_only(int a, int b)
-{
-	const unsigned low = (unsigned)(a < b ? a : b);
-	const unsigned high = (unsigned)(a < b ? b : a);
-
-	if (low > 3)
-		(void)syscall(SYS_close_range, 3, low - 1, 0);
-	if (high > low + 1)
-		(void)syscall(SYS_close_range, low + 1, high - 1, 0);
-	(void)syscall(SYS_close_range, high + 1, UINT_MAX, 0);
-}
-
 static void let_go(const struct run *r, int wait_fd)
 {
 	setsid();
 	process_leave_streams(-1);
-	keep_only(r->image.fd, wait_fd);
+	/* The image stays as long as it is looked at. */
+	descriptors_keep(r->image.fd, wait_fd);
 	if (chdir("/"))
 		return;
 	prctl(PR_SET_NAME, "mayctl-warm");

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "api/ctl/base/copy.h"
+#include "api/ctl/base/descriptors.h"
 #include "api/ctl/base/erofs.h"
 #include "api/ctl/containerd/disk.h"
 #include "api/ctl/containerd/key.h"
@@ -259,6 +260,8 @@ int rootfs_pack(const struct rootfs *r, const char *image, pid_t *pid, int *fd,
 		sigemptyset(&none);
 		sigprocmask(SIG_SETMASK, &none, NULL);
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		/* Who waits for the end of a stream must not wait for us. */
+		descriptors_keep(ends[1], ends[1]);
 		if (give(&j, &why))
 			(void)fd_write(ends[1], why.text, strlen(why.text));
 		_exit(0);

@@ -20,6 +20,7 @@ struct task {
 	struct service *service; /* borrowed */
 	char *id, *bundle;	 /* owned */
 	char guest_id[16];	 /* what the guest calls it; "": as usual */
+	char pids_of[16];	 /* likewise, of whose processes it has */
 	int disk; /* the machine's, with its image; -1 for none */
 	struct process init;
 	struct process *execs; /* owned */
@@ -31,9 +32,10 @@ struct task {
 	struct question *questions; /* owned: see usage.h */
 	struct ask kills; /* for want of memory; kills_seen are told */
 	uint64_t kills_seen;
-	struct loop_timer deadline; /* the machine is killed then */
-	bool has_begun;		    /* Start was asked for */
-	bool has_shares;	    /* share_join() was called */
+	struct loop_timer kills_due; /* until they are asked for again */
+	struct loop_timer deadline;  /* the machine is killed then */
+	bool has_begun;		     /* Start was asked for */
+	bool has_shares;	     /* share_join() was called */
 	bool is_paused;
 };
 

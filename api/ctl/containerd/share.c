@@ -25,6 +25,7 @@
 #include <unistd.h>
 
 #include "api/ctl/agent/ask.h"
+#include "api/ctl/base/descriptors.h"
 #include "api/ctl/base/pack.h"
 #include "api/ctl/containerd/spec_mount.h"
 #include "vmm/base/clock.h"
@@ -38,7 +39,7 @@
 enum { EVENTS = 4096, LINK_MAX_LEN = 256 };
 
 /* How the packing ends. */
-enum { PACKED, FAILED, IN_CHANGE, GONE };
+enum { PACKED, FAILED, IN_CHANGE, GONE, TOO_LARGE };
 
 struct share {
 	struct share *next;
@@ -81,7 +82,7 @@ static void look_in(struct share *h, uint64_t ns)
 {
 	if (is_busy(h))
 		h->is_due = true;
-	else if (!h->due.due_ns && h->users)
+	else if (!h->due.due_ns)
 		loop_arm(h->all->loop, &h->due, clock_now_ns() + ns);
 }
 
@@ -198,7 +199,7 @@ static int pack(const char *path, int archive_fd, int said_fd)
 		return IN_CHANGE;
 	if (rc)
 		(void)fd_write(said_fd, e.text, strlen(e.text));
-	return rc ? FAILED : PACKED;
+	return !rc ? PACKED : rc == -EFBIG ? TOO_LARGE : FAILED;
 }
 
 /* With SIGKILL it ends wherever it is; by itself it has. */
@@ -231,9 +232,10 @@ static void packing_ready(struct loop_watch *w, uint32_t events)
 		return;
 	}
 	fd_close(&h->archive_fd);
-	if (how == FAILED)
+	if (how == FAILED || how == TOO_LARGE)
 		complain(h, why[0] ? why : "its packing was killed");
-	rest(h, how == IN_CHANGE ? SETTLE_NS : 0);
+	/* What is too large is so until it changes. */
+	rest(h, how == IN_CHANGE ? SETTLE_NS : how == FAILED ? RETRY_NS : 0);
 }
 
 static int begin_packing(struct share *h, struct err *e)
@@ -250,6 +252,8 @@ static int begin_packing(struct share *h, struct err *e)
 		sigemptyset(&none);
 		sigprocmask(SIG_SETMASK, &none, NULL);
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		/* Who waits for the end of a stream must not wait for us. */
+		descriptors_keep(h->archive_fd, ends[1]);
 		_exit(pack(h->path, h->archive_fd, ends[1]));
 	}
 	close(ends[1]);
@@ -318,6 +322,8 @@ static int watch(struct share *h, struct err *e)
 		rc = all->fd < 0 ? err_errno(e, "inotify")
 				 : loop_add(all->loop, &all->watch, all->fd,
 					    EPOLLIN, e);
+		if (rc)
+			fd_close(&all->fd);
 	}
 	if (!rc && h->wd < 0)
 		h->wd = inotify_add_watch(all->fd, h->path, mask);
@@ -393,8 +399,16 @@ void share_leave(struct shares *all, const char *name)
 	if (!h || !h->users)
 		return;
 	h->users--;
-	if (!h->users)
-		unwatch(h);
+}
+
+void share_doubt(struct shares *all, const char *path,
+		 const struct session_mount *m)
+{
+	struct share *h = find(all, m->shared);
+
+	h = h ? h : add(all, path, m);
+	if (h)
+		memset(h->digest, 0, sizeof(h->digest));
 }
 
 void shares_end(struct shares *all)

@@ -24,8 +24,18 @@ struct shares {
 void share_join(struct shares *all, const char *path,
 		const struct session_mount *m);
 
-/* One that has it has gone; without any it is not watched. */
+/*
+ * One that has it has gone. What nobody has is kept in step, too: the guest
+ * keeps its copy for who comes next.
+ */
 void share_leave(struct shares *all, const char *name);
+
+/*
+ * Nobody knows which state of it the guest has: with the next container that
+ * has it, it is sent whatever the guest was told before.
+ */
+void share_doubt(struct shares *all, const char *path,
+		 const struct session_mount *m);
 
 /* The microVM ends. Accepts what was never used. */
 void shares_end(struct shares *all);

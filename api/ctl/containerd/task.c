@@ -41,6 +41,13 @@ static void leave_shares(struct task *t)
 	t->has_shares = false;
 }
 
+static void hold_shares(struct service *s)
+{
+	s->shares.loop = &s->loop;
+	s->shares.socket = s->machine.vsock;
+	s->shares.id = s->host->id;
+}
+
 /* Volumes that follow the host's. */
 static void join_shares(struct task *t)
 {
@@ -48,13 +55,23 @@ static void join_shares(struct task *t)
 	struct service *s = t->service;
 
 	t->has_shares = true;
-	s->shares.loop = &s->loop;
-	s->shares.socket = s->machine.vsock;
-	s->shares.id = s->host->id;
+	hold_shares(s);
 	for (unsigned i = 0; i < spec->plan.mount_count; i++)
 		if (spec->volumes[i])
 			share_join(&s->shares, spec->volumes[i],
 				   &spec->plan.mounts[i]);
+}
+
+/* A start that failed may have brought the guest what nobody here knows of. */
+static void doubt_shares(struct task *t)
+{
+	const struct spec *spec = &t->init.spec;
+
+	hold_shares(t->service);
+	for (unsigned i = 0; i < spec->plan.mount_count; i++)
+		if (spec->volumes[i])
+			share_doubt(&t->service->shares, spec->volumes[i],
+				    &spec->plan.mounts[i]);
 }
 
 static void has_started(struct process *p)
@@ -82,6 +99,8 @@ static void has_ended(struct process *p, const char *text)
 	p->starting = NULL;
 	if (p == &t->init) {
 		usage_settle(t);
+		if (c)
+			doubt_shares(t);
 		leave_shares(t);
 		loop_disarm(&t->service->loop, &t->deadline);
 	}
@@ -147,6 +166,14 @@ void task_answer_delete(const struct process *p, struct ttrpc_call *c)
 	ttrpc_answer(c, &r.base);
 }
 
+/* Its place in the pod, for another. */
+static void give_disk(struct task *t)
+{
+	if (t->disk > 0 && t->service->machine.monitor.fd >= 0)
+		machine_give_disk(&t->service->machine, (unsigned)t->disk);
+	t->disk = -1;
+}
+
 void task_drop(struct task *t)
 {
 	struct service *s = t->service;
@@ -163,6 +190,9 @@ void task_drop(struct task *t)
 		free(p);
 	}
 	packer_end(&t->packer);
+	/* One that was never there, for its Create failed or was taken back. */
+	if (s->tasks && !t->has_begun)
+		give_disk(t);
 	usage_drop(t);
 	ask_fini(&t->removal);
 	loop_disarm(&s->loop, &t->deadline);
@@ -185,12 +215,6 @@ static void delete_now(struct task *t)
 		task_answer_delete(&t->init, t->deleting);
 	}
 	task_drop(t);
-}
-
-static void give_disk(const struct task *t)
-{
-	if (t->disk > 0 && t->service->machine.monitor.fd >= 0)
-		machine_give_disk(&t->service->machine, (unsigned)t->disk);
 }
 
 /* The guest has let go of it, or can't; then its disk stays taken. */
@@ -382,6 +406,16 @@ static const char *whose_pids(const struct task *t, struct err *e)
 	return name_of(found);
 }
 
+/* It may be gone when this one starts, so its name is kept here. */
+static const char *take_pids(struct task *t, struct err *e)
+{
+	const char *name = whose_pids(t, e);
+
+	if (name)
+		snprintf(t->pids_of, sizeof(t->pids_of), "%s", name);
+	return name ? t->pids_of : NULL;
+}
+
 static int take_shared(struct task *t, struct err *e)
 {
 	struct spec *s = &t->init.spec;
@@ -405,7 +439,7 @@ static int take_shared(struct task *t, struct err *e)
 				       "container's pod by the pid of its task",
 				       kinds[i].path);
 		if (kinds[i].whose == &s->security.pid)
-			*kinds[i].whose = whose_pids(t, e);
+			*kinds[i].whose = take_pids(t, e);
 		else
 			*kinds[i].whose = SESSION_CONTAINER;
 		if (!*kinds[i].whose)

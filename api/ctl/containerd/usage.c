@@ -6,7 +6,10 @@
 #include "api/ctl/agent/ask.h"
 #include "api/ctl/containerd/event.h"
 #include "api/ctl/containerd/metrics.h"
+#include "vmm/base/clock.h"
 #include "vmm/base/container.h"
+
+#define KILLS_REST_NS 1000000000ull
 
 /* A call that waits for the guest. */
 struct question {
@@ -184,6 +187,11 @@ void usage_freeze(struct task *t, struct ttrpc_call *c, bool is_paused)
 
 /* ---- kills for want of memory ------------------------------------------- */
 
+static void ask_again(struct loop_timer *timer)
+{
+	usage_watch(container_of(timer, struct task, kills_due));
+}
+
 /* Where the guest can't be asked, nobody is told of it. */
 static void kills_known(struct ask *a, const struct session_frame *f,
 			const struct err *e)
@@ -198,8 +206,13 @@ static void kills_known(struct ask *a, const struct session_frame *f,
 		event_oom(t->service, t);
 	}
 	ask_fini(a);
-	if (has_more && t->init.stage == PROCESS_RUNNING)
-		usage_watch(t);
+	/* The count says of all; a guest that counts fast is heard once a
+	 * second. */
+	if (has_more && t->init.stage == PROCESS_RUNNING) {
+		t->kills_due.fire = ask_again;
+		loop_arm(&t->service->loop, &t->kills_due,
+			 clock_now_ns() + KILLS_REST_NS);
+	}
 }
 
 void usage_watch(struct task *t)
@@ -213,12 +226,14 @@ void usage_watch(struct task *t)
 
 void usage_settle(struct task *t)
 {
+	loop_disarm(&t->service->loop, &t->kills_due);
 	ask_look(&t->kills);
 	ask_fini(&t->kills);
 }
 
 void usage_drop(struct task *t)
 {
+	loop_disarm(&t->service->loop, &t->kills_due);
 	ask_fini(&t->kills);
 	while (t->questions) {
 		struct question *q = t->questions;

@@ -164,28 +164,24 @@ struct guest_range arch_virtio_range(unsigned count)
 
 int arch_prepare_cpus(struct arch *a, struct err *e)
 {
-	struct cpuid *has = malloc(sizeof(*has)), *fits;
-	int rc;
+	/* Most of it is room for what this processor has not. */
+	struct cpuid has, *fits;
+	int rc = cpuid_prepare(&has, a->kvm, &a->topology, e);
 
-	if (!has)
-		return err_set(e, -ENOMEM, "no memory for a CPU model");
-	rc = cpuid_prepare(has, a->kvm, &a->topology, e);
 	if (!rc && a->wanted)
-		rc = features_check(a->wanted, has, e);
+		rc = features_check(a->wanted, &has, e);
 	if (!rc && a->wanted)
-		memcpy(has, a->wanted, cpuid_bytes(a->wanted));
+		memcpy(&has, a->wanted, cpuid_bytes(a->wanted));
 	free(a->wanted);
 	a->wanted = NULL;
-	if (rc) {
-		free(has);
+	if (rc)
 		return rc;
-	}
-	/* Most of it is room for what this processor has not. */
-	fits = realloc(has, cpuid_bytes(has));
-	if (fits)
-		has = fits;
+	fits = malloc(cpuid_bytes(&has));
+	if (!fits)
+		return err_set(e, -ENOMEM, "no memory for a CPU model");
+	memcpy(fits, &has, cpuid_bytes(&has));
 	free(a->cpuid);
-	a->cpuid = has;
+	a->cpuid = fits;
 	return 0;
 }
 
