@@ -2,6 +2,8 @@
  */
 #include "vmm/base/relro.h"
 
+#include <features.h>
+
 #ifdef __GLIBC__
 
 void relro_protect(void)

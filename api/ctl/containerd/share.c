@@ -199,7 +199,9 @@ static int pack(const char *path, int archive_fd, int said_fd)
 		return IN_CHANGE;
 	if (rc)
 		(void)fd_write(said_fd, e.text, strlen(e.text));
-	return !rc ? PACKED : rc == -EFBIG ? TOO_LARGE : FAILED;
+	if (rc == -EFBIG)
+		return TOO_LARGE;
+	return rc ? FAILED : PACKED;
 }
 
 /* With SIGKILL it ends wherever it is; by itself it has. */
@@ -235,7 +237,10 @@ static void packing_ready(struct loop_watch *w, uint32_t events)
 	if (how == FAILED || how == TOO_LARGE)
 		complain(h, why[0] ? why : "its packing was killed");
 	/* What is too large is so until it changes. */
-	rest(h, how == IN_CHANGE ? SETTLE_NS : how == FAILED ? RETRY_NS : 0);
+	if (how == IN_CHANGE)
+		rest(h, SETTLE_NS);
+	else
+		rest(h, how == FAILED ? RETRY_NS : 0);
 }
 
 static int begin_packing(struct share *h, struct err *e)
