@@ -663,9 +663,12 @@ $(BENCHES): build/bench/%: tests/bench/%.c
 	$(Q)mkdir -p $(@D)
 	$(call say,CC,$@)gcc -O2 -Wall -D_GNU_SOURCE -static -o $@ $<
 
+# glibc's objects of the monitor, at which lint looks where it is linked with musl.
+LINTED := $(call obj,$(VMM_SRC) api/main.c)
+
 # What the tests run beside mayfly's own programs.
 .PHONY: test-programs
-test-programs: bare-guests $(if $(MUSL),$(B)/api/main.o) $(BENCHES) $(addprefix build/bench/,vsock-peer \
+test-programs: bare-guests $(LINTED) $(BENCHES) $(addprefix build/bench/,vsock-peer \
 	clock-watch fortified no-vdso slow-disk uffd-handler uffd-monitor jail-inside) \
 	$(GUEST)/initrd $(GUEST)/bench-initrd $(GUEST)/bench-work.initrd \
 	$(GUEST)/agent.initrd build/release/tools/describe
@@ -708,7 +711,7 @@ bench: setup ## measure start-up against peers, in the long form
 	$(Q)tests/kvm-host --native-ok -- tests/bench/vsock
 	$(Q)tests/kvm-host --native-ok -- tests/bench/run
 
-lint: programs $(call obj,$(VMM_SRC) api/main.c) ## check floors, circles, architectures, sizes, headers, format, and what the linters say
+lint: programs $(LINTED) ## check floors, circles, architectures, sizes, headers, format, and what the linters say
 	$(Q)tests/lint/floors
 	$(Q)tests/lint/circles
 	$(Q)tests/lint/size
