@@ -35,7 +35,6 @@ struct task {
 	struct loop_timer kills_due; /* until they are asked for again */
 	struct loop_timer deadline;  /* the machine is killed then */
 	bool has_begun;		     /* Start was asked for */
-	bool has_shares;	     /* share_join() was called */
 	bool is_paused;
 };
 

@@ -46,7 +46,6 @@ struct share {
 	struct shares *all; /* borrowed */
 	char *path;	    /* owned */
 	char name[sizeof(((struct session_mount *)0)->shared)];
-	unsigned users;
 	int wd; /* -1: it is not watched */
 	struct loop_timer due;
 	/* While it is packed: */
@@ -337,14 +336,6 @@ static int watch(struct share *h, struct err *e)
 	return rc;
 }
 
-static void unwatch(struct share *h)
-{
-	if (h->wd >= 0)
-		(void)inotify_rm_watch(h->all->fd, h->wd);
-	h->wd = -1;
-	loop_disarm(h->all->loop, &h->due);
-}
-
 static struct share *find(const struct shares *all, const char *name)
 {
 	struct share *h = all->list;
@@ -387,7 +378,6 @@ void share_join(struct shares *all, const char *path,
 	h = h ? h : add(all, path, m);
 	if (!h)
 		return;
-	h->users++;
 	if (watch(h, &e))
 		fprintf(stderr,
 			"containerd-shim-mayfly-v1: %s: changes of %s are not "
@@ -395,15 +385,6 @@ void share_join(struct shares *all, const char *path,
 			"max_user_watches\n",
 			all->id, path, e.text);
 	look_in(h, 0);
-}
-
-void share_leave(struct shares *all, const char *name)
-{
-	struct share *h = find(all, name);
-
-	if (!h || !h->users)
-		return;
-	h->users--;
 }
 
 void share_doubt(struct shares *all, const char *path,
@@ -422,7 +403,7 @@ void shares_end(struct shares *all)
 		struct share *h = all->list;
 
 		all->list = h->next;
-		unwatch(h);
+		loop_disarm(all->loop, &h->due);
 		if (h->pid) {
 			kill(h->pid, SIGKILL);
 			(void)end_packing(h);

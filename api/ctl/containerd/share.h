@@ -19,16 +19,12 @@ struct shares {
 
 /*
  * A container runs that has the directory path as m, which is shared. What has
- * changed since m was read is told the guest as well.
+ * changed since m was read is told the guest as well, and what changes from
+ * then on, also while nobody has it: the guest keeps its copy for who comes
+ * next.
  */
 void share_join(struct shares *all, const char *path,
 		const struct session_mount *m);
-
-/*
- * One that has it has gone. What nobody has is kept in step, too: the guest
- * keeps its copy for who comes next.
- */
-void share_leave(struct shares *all, const char *name);
 
 /*
  * Nobody knows which state of it the guest has: with the next container that

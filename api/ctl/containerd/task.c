@@ -30,32 +30,12 @@ struct task *task_find(const struct service *s, const char *id)
 
 /* ---- its processes ------------------------------------------------------ */
 
-static void leave_shares(struct task *t)
-{
-	const struct spec *spec = &t->init.spec;
-
-	for (unsigned i = 0; i < spec->plan.mount_count && t->has_shares; i++)
-		if (spec->volumes[i])
-			share_leave(&t->service->shares,
-				    spec->plan.mounts[i].shared);
-	t->has_shares = false;
-}
-
-static void hold_shares(struct service *s)
-{
-	s->shares.loop = &s->loop;
-	s->shares.socket = s->machine.vsock;
-	s->shares.id = s->host->id;
-}
-
 /* Volumes that follow the host's. */
 static void join_shares(struct task *t)
 {
 	const struct spec *spec = &t->init.spec;
 	struct service *s = t->service;
 
-	t->has_shares = true;
-	hold_shares(s);
 	for (unsigned i = 0; i < spec->plan.mount_count; i++)
 		if (spec->volumes[i])
 			share_join(&s->shares, spec->volumes[i],
@@ -67,7 +47,6 @@ static void doubt_shares(struct task *t)
 {
 	const struct spec *spec = &t->init.spec;
 
-	hold_shares(t->service);
 	for (unsigned i = 0; i < spec->plan.mount_count; i++)
 		if (spec->volumes[i])
 			share_doubt(&t->service->shares, spec->volumes[i],
@@ -101,7 +80,6 @@ static void has_ended(struct process *p, const char *text)
 		usage_settle(t);
 		if (c)
 			doubt_shares(t);
-		leave_shares(t);
 		loop_disarm(&t->service->loop, &t->deadline);
 	}
 	if (c)
@@ -196,7 +174,6 @@ void task_drop(struct task *t)
 	usage_drop(t);
 	ask_fini(&t->removal);
 	loop_disarm(&s->loop, &t->deadline);
-	leave_shares(t);
 	process_fini(&t->init);
 	if (!s->tasks) {
 		shares_end(&s->shares);
@@ -247,12 +224,10 @@ void task_delete(struct task *t, struct ttrpc_call *c)
 	c->keeper = t;
 	t->deleting = c;
 	t->removal.answered = was_removed;
-	if (!t->has_begun)
-		give_disk(t);
 	/* With the last one its machine goes, and one that is lost has gone. */
-	else if ((t != t->service->tasks || t->next) &&
-		 t->service->machine.monitor.fd >= 0 &&
-		 !ask_removal(&t->removal, &whom, &e))
+	if (t->has_begun && (t != t->service->tasks || t->next) &&
+	    t->service->machine.monitor.fd >= 0 &&
+	    !ask_removal(&t->removal, &whom, &e))
 		return;
 	delete_now(t);
 }
@@ -337,6 +312,9 @@ static int make_machine(struct task *t, struct err *e)
 	machine_size(&s->machine, &t->init.spec.resources);
 	rc = machine_make(&s->machine, s->host, t->init.spec.sandbox != NULL,
 			  t->init.spec.netns, e);
+	s->shares.loop = &s->loop;
+	s->shares.socket = s->machine.vsock;
+	s->shares.id = s->host->id;
 	if (!rc && s->machine.net.name[0])
 		t->init.spec.plan.network = &s->machine.net.guest;
 	return rc;
