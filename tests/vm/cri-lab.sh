@@ -121,4 +121,3 @@ cri_end() {
 	umount -l "$scratch/store" "$scratch/c"
 	rm -rf "$scratch"
 }
-

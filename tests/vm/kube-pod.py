@@ -1,8 +1,9 @@
 """tests/vm/kube-pod.py MANIFEST KIND NAME PLACE: what a kubelet makes of a manifest's pod
 (or of a Deployment's template), for CRI: PLACE/pod.json, the sandbox; PLACE/NAME.json for
-each container, in the order of PLACE/names; and its volumes below PLACE/volumes, where
-PLACE/configmap VALUE would change the one of them that is a configMap's. The handler that
-its RuntimeClass names is printed.
+each container, in the order of PLACE/names; and its volumes below PLACE/volumes. The
+handler that its RuntimeClass names is printed.
+
+tests/vm/kube-pod.py change VOLUME NAME TEXT: what it makes of a configMap that has changed.
 """
 
 import json
@@ -77,6 +78,10 @@ def container(c, paths, pod):
 
 
 def main():
+    if sys.argv[1] == "change":
+        volume, name, text = sys.argv[2:]
+        write_volume(volume, {name: text}, "second")
+        return
     manifest, kind, name, place = sys.argv[1:]
     all_of = documents(manifest)
     found = next(d for d in all_of if d["kind"] == kind and d["metadata"]["name"] == name)
@@ -102,5 +107,4 @@ def main():
     print(handler)
 
 
-if __name__ == "__main__":
-    main()
+main()
