@@ -542,7 +542,7 @@ EXTRA_uids := api/ctl/vm/uids api/ctl/base/process api/ctl/base/interrupt
 EXTRA_session := $(addprefix api/ctl/agent/,frame security session session_ask session_request)
 TTRPC_PARTS := $(CTL_TTRPC:%=api/ctl/ttrpc/%) $(MESSAGES:%=proto/%.pb-c)
 EXTRA_ttrpc := $(TTRPC_PARTS)
-EXTRA_spec := $(addprefix api/ctl/,containerd/spec containerd/spec_device containerd/spec_mount \
+EXTRA_spec := tests/unit/spec_bench $(addprefix api/ctl/,containerd/spec containerd/spec_device containerd/spec_mount \
 	containerd/spec_seccomp containerd/spec_walls containerd/resources \
 	base/capability base/pack base/process base/interrupt)
 EXTRA_spec_walls := $(EXTRA_spec)

@@ -19,39 +19,7 @@
 
 #include <cmocka.h>
 
-static char bundle[64], path[96];
-static struct spec spec;
-static struct err err;
-
-static int setup(void **state)
-{
-	(void)state;
-	snprintf(bundle, sizeof(bundle), "/tmp/mayfly-test-spec.XXXXXX");
-	if (!mkdtemp(bundle))
-		return -1;
-	snprintf(path, sizeof(path), "%s/config.json", bundle);
-	err = (struct err){0};
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	spec_fini(&spec);
-	unlink(path);
-	return rmdir(bundle);
-}
-
-static int read_text(const char *text)
-{
-	FILE *f = fopen(path, "w");
-
-	if (!f)
-		abort();
-	fputs(text, f);
-	fclose(f);
-	return spec_read(&spec, bundle, false, &err);
-}
+#include "tests/unit/spec_bench.h"
 
 /* What a tmpfs of this size becomes; 0 is as is usual. */
 static uint64_t tmpfs_bytes(const char *size)
@@ -64,7 +32,7 @@ static uint64_t tmpfs_bytes(const char *size)
 		 "\"mounts\":[{\"destination\":\"/t\",\"type\":\"tmpfs\","
 		 "\"options\":[\"size=%s\"]}]}",
 		 size);
-	assert_int_equal(read_text(text), 0);
+	assert_int_equal(bundle_read(text), 0);
 	bytes = spec.plan.mounts[0].tmp_bytes;
 	spec_fini(&spec);
 	return bytes;
@@ -97,7 +65,7 @@ static int read_user(const char *user)
 		 "{\"process\":{\"args\":[\"x\"],\"user\":%s},"
 		 "\"root\":{\"path\":\"r\"}}",
 		 user);
-	return read_text(text);
+	return bundle_read(text);
 }
 
 static void nobody_becomes_root_by_accident(void **state)
@@ -126,24 +94,25 @@ static void says_what_to_run(void **state)
 
 	(void)state;
 	assert_int_equal(
-		read_text("{\"process\":{\"args\":[\"sh\",\"-c\",\"x\"],"
-			  "\"env\":[\"A=1\"],\"cwd\":\"/w\",\"terminal\":true,"
-			  "\"consoleSize\":{\"height\":24,\"width\":80},"
-			  "\"user\":{\"uid\":7,\"gid\":8,"
-			  "\"additionalGids\":[9,10]},"
-			  "\"noNewPrivileges\":true,\"capabilities\":"
-			  "{\"bounding\":[\"CAP_CHOWN\",\"CAP_SETFCAP\","
-			  "\"CAP_CHECKPOINT_RESTORE\",\"CAP_NONE\"]},"
-			  "\"rlimits\":[{\"type\":\"RLIMIT_NOFILE\","
-			  "\"soft\":1024,\"hard\":18446744073709551615}]},"
-			  "\"root\":{\"path\":\"rootfs\",\"readonly\":true},"
-			  "\"hostname\":\"box\",\"mounts\":["
-			  "{\"destination\":\"/proc\",\"type\":\"proc\","
-			  "\"source\":\"proc\"},"
-			  "{\"destination\":\"/dev/shm\",\"type\":\"tmpfs\"},"
-			  "{\"destination\":\"/run\",\"type\":\"tmpfs\","
-			  "\"options\":[\"nosuid\",\"size=64k\","
-			  "\"mode=755\"]}]}"),
+		bundle_read(
+			"{\"process\":{\"args\":[\"sh\",\"-c\",\"x\"],"
+			"\"env\":[\"A=1\"],\"cwd\":\"/w\",\"terminal\":true,"
+			"\"consoleSize\":{\"height\":24,\"width\":80},"
+			"\"user\":{\"uid\":7,\"gid\":8,"
+			"\"additionalGids\":[9,10]},"
+			"\"noNewPrivileges\":true,\"capabilities\":"
+			"{\"bounding\":[\"CAP_CHOWN\",\"CAP_SETFCAP\","
+			"\"CAP_CHECKPOINT_RESTORE\",\"CAP_NONE\"]},"
+			"\"rlimits\":[{\"type\":\"RLIMIT_NOFILE\","
+			"\"soft\":1024,\"hard\":18446744073709551615}]},"
+			"\"root\":{\"path\":\"rootfs\",\"readonly\":true},"
+			"\"hostname\":\"box\",\"mounts\":["
+			"{\"destination\":\"/proc\",\"type\":\"proc\","
+			"\"source\":\"proc\"},"
+			"{\"destination\":\"/dev/shm\",\"type\":\"tmpfs\"},"
+			"{\"destination\":\"/run\",\"type\":\"tmpfs\","
+			"\"options\":[\"nosuid\",\"size=64k\","
+			"\"mode=755\"]}]}"),
 		0);
 	assert_int_equal(p->kind, SESSION_RUN);
 	assert_string_equal(p->argv[2], "x");
@@ -182,7 +151,7 @@ static void a_file_is_copied(void **state)
 		 "\"mounts\":[{\"destination\":\"/etc/x\",\"type\":\"bind\","
 		 "\"source\":\"%s\",\"options\":[\"rbind\",\"ro\"]}]}",
 		 path);
-	assert_int_equal(read_text(text), 0);
+	assert_int_equal(bundle_read(text), 0);
 	assert_string_equal(spec.root, "/r");
 	assert_int_equal(spec.plan.mounts[0].kind, SESSION_FILE);
 	assert_true(spec.plan.mounts[0].is_read_only);
@@ -202,7 +171,7 @@ static void read_only_all_the_way_is_read_only(void **state)
 		 "\"mounts\":[{\"destination\":\"/etc/x\",\"type\":\"bind\","
 		 "\"source\":\"%s\",\"options\":[\"rbind\",\"rro\"]}]}",
 		 path);
-	assert_int_equal(read_text(text), 0);
+	assert_int_equal(bundle_read(text), 0);
 	assert_true(spec.plan.mounts[0].is_read_only);
 }
 
@@ -226,7 +195,7 @@ static int read_mount(const char *source)
 		 "\"mounts\":[{\"destination\":\"/v\",\"type\":\"bind\","
 		 "\"source\":\"%s\",\"options\":[\"rbind\",\"ro\"]}]}",
 		 source);
-	return read_text(text);
+	return bundle_read(text);
 }
 
 static void a_directory_is_shared_or_copied(void **state)
@@ -299,7 +268,7 @@ static void what_cannot_be_is_refused(void **state)
 	(void)state;
 	for (unsigned i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
 		err = (struct err){0};
-		assert_int_equal(read_text(bad[i].text), bad[i].code);
+		assert_int_equal(bundle_read(bad[i].text), bad[i].code);
 		assert_non_null(strstr(err.text, bad[i].word));
 		assert_true(strlen(err.text) > 0);
 		spec_fini(&spec);
@@ -312,9 +281,10 @@ static void a_pod_is_a_group(void **state)
 
 	(void)state;
 	assert_int_equal(
-		read_text("{\"process\":{\"args\":[\"a\"]},\"root\":{\"path\":"
-			  "\"r\"},\"annotations\":{\"io.kubernetes.cri."
-			  "sandbox-id\":\"pod1\"}}"),
+		bundle_read(
+			"{\"process\":{\"args\":[\"a\"]},\"root\":{\"path\":"
+			"\"r\"},\"annotations\":{\"io.kubernetes.cri."
+			"sandbox-id\":\"pod1\"}}"),
 		0);
 	assert_string_equal(spec.sandbox, "pod1");
 	assert_int_equal(spec_group(bundle, group, sizeof(group), &err), 0);
@@ -326,7 +296,7 @@ static void resources_are_those_of_its_group(void **state)
 {
 	(void)state;
 	assert_int_equal(
-		read_text(
+		bundle_read(
 			"{\"process\":{\"args\":[\"a\"]},\"root\":{\"path\":"
 			"\"r\"},\"linux\":{\"resources\":{\"memory\":{"
 			"\"limit\":4096}}},\"annotations\":{"
@@ -342,9 +312,10 @@ static void resources_are_those_of_its_group(void **state)
 	assert_int_equal(spec.resources.memory_bytes, 1 << 30);
 	assert_int_equal(spec.resources.cpus, 3);
 	spec_fini(&spec);
-	assert_int_equal(read_text("{\"process\":{\"args\":[\"a\"]},\"root\":{"
-				   "\"path\":\"r\"}}"),
-			 0);
+	assert_int_equal(
+		bundle_read("{\"process\":{\"args\":[\"a\"]},\"root\":{"
+			    "\"path\":\"r\"}}"),
+		0);
 	assert_non_null(spec.plan.group);
 	assert_null(spec.plan.group[0]);
 }
@@ -360,18 +331,18 @@ static void its_network_is_a_path(void **state)
 	(void)state;
 	snprintf(text, sizeof(text), form,
 		 "{\"type\":\"network\",\"path\":\"/run/netns/pod\"}");
-	assert_int_equal(read_text(text), 0);
+	assert_int_equal(bundle_read(text), 0);
 	assert_string_equal(spec.netns, "/run/netns/pod");
 	spec_fini(&spec);
 	/* One of its own has nothing in it. */
 	snprintf(text, sizeof(text), form, "{\"type\":\"network\"}");
-	assert_int_equal(read_text(text), 0);
+	assert_int_equal(bundle_read(text), 0);
 	assert_null(spec.netns);
 	assert_false(spec.wants_hosts_network);
 	spec_fini(&spec);
 	/* The host's is what a list does not have. */
 	snprintf(text, sizeof(text), form, "{\"path\":7},3");
-	assert_int_equal(read_text(text), 0);
+	assert_int_equal(bundle_read(text), 0);
 	assert_null(spec.netns);
 	assert_true(spec.wants_hosts_network);
 }
@@ -388,34 +359,36 @@ static void an_exec_is_a_process_alone(void **state)
 	spec_fini(&spec);
 	assert_int_equal(spec_parse_process(&spec, text, 5, &err), -EINVAL);
 	/* As teardown expects it. */
-	assert_int_equal(read_text("{"), -EINVAL);
+	assert_int_equal(bundle_read("{"), -EINVAL);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(sizes_are_those_of_tmpfs, setup,
-						teardown),
+		cmocka_unit_test_setup_teardown(sizes_are_those_of_tmpfs,
+						bundle_setup, bundle_teardown),
 		cmocka_unit_test_setup_teardown(nobody_becomes_root_by_accident,
-						setup, teardown),
-		cmocka_unit_test_setup_teardown(says_what_to_run, setup,
-						teardown),
-		cmocka_unit_test_setup_teardown(a_file_is_copied, setup,
-						teardown),
+						bundle_setup, bundle_teardown),
+		cmocka_unit_test_setup_teardown(says_what_to_run, bundle_setup,
+						bundle_teardown),
+		cmocka_unit_test_setup_teardown(a_file_is_copied, bundle_setup,
+						bundle_teardown),
 		cmocka_unit_test_setup_teardown(
-			read_only_all_the_way_is_read_only, setup, teardown),
+			read_only_all_the_way_is_read_only, bundle_setup,
+			bundle_teardown),
 		cmocka_unit_test_setup_teardown(a_directory_is_shared_or_copied,
-						setup, teardown),
+						bundle_setup, bundle_teardown),
 		cmocka_unit_test_setup_teardown(what_cannot_be_is_refused,
-						setup, teardown),
-		cmocka_unit_test_setup_teardown(a_pod_is_a_group, setup,
-						teardown),
+						bundle_setup, bundle_teardown),
+		cmocka_unit_test_setup_teardown(a_pod_is_a_group, bundle_setup,
+						bundle_teardown),
 		cmocka_unit_test_setup_teardown(
-			resources_are_those_of_its_group, setup, teardown),
-		cmocka_unit_test_setup_teardown(its_network_is_a_path, setup,
-						teardown),
+			resources_are_those_of_its_group, bundle_setup,
+			bundle_teardown),
+		cmocka_unit_test_setup_teardown(its_network_is_a_path,
+						bundle_setup, bundle_teardown),
 		cmocka_unit_test_setup_teardown(an_exec_is_a_process_alone,
-						setup, teardown),
+						bundle_setup, bundle_teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -25,46 +25,28 @@
 
 #include <cmocka.h>
 
-static char bundle[64], path[96];
+#include "tests/unit/spec_bench.h"
+
 static char text[1 << 20];
-static struct spec spec;
-static struct err err;
-
-static int setup(void **state)
-{
-	(void)state;
-	snprintf(bundle, sizeof(bundle), "/tmp/mayfly-test-walls.XXXXXX");
-	if (!mkdtemp(bundle))
-		return -1;
-	snprintf(path, sizeof(path), "%s/config.json", bundle);
-	err = (struct err){0};
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	spec_fini(&spec);
-	unlink(path);
-	return rmdir(bundle);
-}
 
 /* A bundle with this process (besides args) and this "linux". */
 static int read_parts(const char *process, const char *mounts,
 		      const char *linux_part)
 {
-	FILE *f = fopen(path, "w");
+	char *whole;
+	int rc;
 
-	if (!f)
+	if (asprintf(
+		    &whole,
+		    "{\"process\":{\"args\":[\"x\"]%s%s},\"root\":{\"path\":\"r\"},"
+		    "\"mounts\":[%s],\"linux\":{%s}}",
+		    *process ? "," : "", process, mounts, linux_part) < 0)
 		abort();
-	fprintf(f,
-		"{\"process\":{\"args\":[\"x\"]%s%s},\"root\":{\"path\":\"r\"},"
-		"\"mounts\":[%s],\"linux\":{%s}}",
-		*process ? "," : "", process, mounts, linux_part);
-	fclose(f);
 	spec_fini(&spec);
 	err = (struct err){0};
-	return spec_read(&spec, bundle, false, &err);
+	rc = bundle_read(whole);
+	free(whole);
+	return rc;
 }
 
 static int read_linux(const char *linux_part)
@@ -497,7 +479,8 @@ static void actions_that_contradict_are_refused(void **state)
 		-EINVAL, "two actions for socket");
 }
 
-#define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
+#define TEST(fn) \
+	cmocka_unit_test_setup_teardown(fn, bundle_setup, bundle_teardown)
 
 int main(void)
 {

@@ -199,6 +199,14 @@ ssize_t fd_write_ready(int fd, const void *buf, size_t len)
 	return n < 0 ? -errno : n;
 }
 
+bool fd_is_same(int a, int b)
+{
+	struct stat one, other;
+
+	return !fstat(a, &one) && !fstat(b, &other) &&
+	       one.st_dev == other.st_dev && one.st_ino == other.st_ino;
+}
+
 bool fd_is_terminal(int fd)
 {
 	struct termios t;

@@ -74,6 +74,9 @@ int fd_write(int fd, const void *buf, size_t len);
  */
 ssize_t fd_write_ready(int fd, const void *buf, size_t len);
 
+/* Whether both are of one file. */
+bool fd_is_same(int a, int b);
+
 /*
  * Whether it is a terminal. Not isatty(), which asks in another way in each C
  * library: filters name the ioctls.

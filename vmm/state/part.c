@@ -209,12 +209,7 @@ int part_make_as(struct part *p, const char *path, const uint8_t *keep,
 
 bool part_is_same(const struct part *a, const struct part *b)
 {
-	struct stat x;
-	struct stat y;
-
-	return !strcmp(a->name, b->name) && !fstat(a->folder, &x) &&
-	       !fstat(b->folder, &y) && x.st_dev == y.st_dev &&
-	       x.st_ino == y.st_ino;
+	return !strcmp(a->name, b->name) && fd_is_same(a->folder, b->folder);
 }
 
 int part_sync(struct part *p, struct err *e)

@@ -10,7 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "api/ctl/base/process.h"
@@ -231,14 +230,6 @@ static int take(struct netns *n, struct err *e)
 	return rc ? rc : dress_tap(n, e);
 }
 
-static bool is_same(int a, int b)
-{
-	struct stat one, other;
-
-	return !fstat(a, &one) && !fstat(b, &other) &&
-	       one.st_dev == other.st_dev && one.st_ino == other.st_ino;
-}
-
 int netns_open(struct netns *n, const char *path, struct err *e)
 {
 	CLEAN_FD int own =
@@ -250,7 +241,7 @@ int netns_open(struct netns *n, const char *path, struct err *e)
 	if (own < 0 || pods < 0)
 		return err_errno(e, "can't open the pod's network %.200s",
 				 path);
-	if (is_same(own, pods))
+	if (fd_is_same(own, pods))
 		return err_set(e, -ENOTSUP,
 			       "%.200s is the host's network, which no microVM "
 			       "can have",
