@@ -118,13 +118,21 @@ static int move_in(const struct renewal *w, const char *name)
 	return rc;
 }
 
-/* One that is there already is what the old link leads to, and the same. */
+/*
+ * One that "..data" leads to is the same, for it is never written to. Any other
+ * that is there may be half of it: it was packed while it was being made.
+ */
 static int move_hidden(const struct renewal *w, const char *name)
 {
+	char target[TARGET];
+
 	if (!syscall(SYS_renameat2, w->from, name, w->to, name,
 		     RENAME_NOREPLACE))
 		return 0;
-	return errno == EEXIST ? 0 : errno;
+	if (errno != EEXIST)
+		return errno;
+	link_read(w->to, data_link, target);
+	return strcmp(target, name) != 0 ? move_in(w, name) : 0;
 }
 
 /* What an AtomicWriter would have taken away. */

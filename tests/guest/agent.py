@@ -608,14 +608,14 @@ def t_shared():
     same(once("good", "cat /x/key", mounts=[("fresh", "/x", p.MOUNT_SHARED, 0)], files=[p.file("fresh", archive(key=b"whole"))])[1], b"whole")
 
 
-def volume(stamp, keys, flat=()):
+def volume(stamp, keys, others=()):
     """A kubelet's volume as an archive: COPY_IN's of its directory."""
     link = {"type": tarfile.SYMTYPE}
     return archive_of([(f"..{stamp}", {"type": tarfile.DIRTYPE, "mode": 0o755}, b"")] +
                       [(f"..{stamp}/{key}", {"mode": 0o644}, value) for key, value in keys.items()] +
                       [(key, {**link, "linkname": f"..data/{key}"}, b"") for key in keys] +
                       [("..data", {**link, "linkname": f"..{stamp}"}, b"")] +
-                      [(key, {"mode": 0o644}, value) for key, value in flat])
+                      list(others))
 
 
 def t_shared_anew():
@@ -642,6 +642,13 @@ def t_shared_anew():
     inode = sh("stat -c %i /conf/a /conf/..2", name="vol")[1]
     anew(volume("2", {"a": b"new\n", "c": b"new\n"}))
     same(sh("stat -c %i /conf/a /conf/..2", name="vol")[1], inode)
+    # Packed while the next was being made, which is whole only when it is linked to.
+    half = [("..half", {"type": tarfile.DIRTYPE, "mode": 0o755}, b""), ("..half/a", {}, b"half\n"), ("..none", {"type": tarfile.DIRTYPE}, b"")]
+    anew(volume("2", {"a": b"new\n", "c": b"new\n"}, half))
+    for stamp in ("half", "none"):
+        anew(volume(stamp, {"a": b"whole\n", "b": b"whole\n"}, half if stamp == "none" else ()))
+        same(sh("cat /conf/a /conf/b", name="vol")[1], b"whole\nwhole\n")
+    anew(volume("2", {"a": b"new\n", "c": b"new\n"}))
     for bad in (b"nonsense", volume("3", {"a": b"bad\n" * 1000})[:-9000], archive_of([("../x", {}, b"bad")])):
         refused(lambda: anew(bad))
         same(sh(look, name="vol")[1], want)
