@@ -643,10 +643,10 @@ def t_shared_anew():
     anew(volume("2", {"a": b"new\n", "c": b"new\n"}))
     same(sh("stat -c %i /conf/a /conf/..2", name="vol")[1], inode)
     # Packed while the next was being made, which is whole only when it is linked to.
-    half = [("..half", {"type": tarfile.DIRTYPE, "mode": 0o755}, b""), ("..half/a", {}, b"half\n"), ("..none", {"type": tarfile.DIRTYPE}, b"")]
-    anew(volume("2", {"a": b"new\n", "c": b"new\n"}, half))
-    for stamp in ("half", "none"):
-        anew(volume(stamp, {"a": b"whole\n", "b": b"whole\n"}, half if stamp == "none" else ()))
+    for stamp, files in (("none", []), ("half", [("..half/a", {}, b"half\n")])):
+        part = [(f"..{stamp}", {"type": tarfile.DIRTYPE, "mode": 0o755}, b""), *files]
+        anew(volume("2", {"a": b"new\n", "c": b"new\n"}, part))
+        anew(volume(stamp, {"a": b"whole\n", "b": b"whole\n"}))
         same(sh("cat /conf/a /conf/b", name="vol")[1], b"whole\nwhole\n")
     anew(volume("2", {"a": b"new\n", "c": b"new\n"}))
     for bad in (b"nonsense", volume("3", {"a": b"bad\n" * 1000})[:-9000], archive_of([("../x", {}, b"bad")])):
