@@ -140,13 +140,10 @@ static int open_behind(const char *path, const struct image_place *behind,
 		       struct image_place *out, struct err *e)
 {
 	CLEAN_FD int fd = fd_open(path, O_RDONLY, FD_REGULAR, "memory file", e);
-	struct stat one, other;
 
 	if (fd < 0)
 		return fd;
-	if (fstat(fd, &one) || fstat(behind->fd, &other))
-		return err_errno(e, "can't examine the memory file %s", path);
-	if (one.st_dev != other.st_dev || one.st_ino != other.st_ino)
+	if (!fd_is_same(fd, behind->fd))
 		return err_set(e, -EINVAL,
 			       "the snapshot has its memory in the same file; "
 			       "name that as mem_backend, not %s",
