@@ -10,11 +10,14 @@ trap 'rm -rf "$scratch"' EXIT
 
 ok() { echo "ok - $*"; }
 
-# not_ok NAME WHY: WHY may have several lines.
+# not_ok NAME WHY: WHY may have several lines. A lab that has more to tell of what runs
+# in it, above all whether the emulated host has lost a guest, does so in lab_said.
 not_ok() {
 	tap_failed=1
 	echo "not ok - $1"
 	sed 's/^/#   /' <<<"${2-}" | tail -n 30
+	declare -F lab_said >/dev/null || return 0
+	lab_said 2>&1 | tail -n 60 | sed 's/^/#   > /'
 }
 
 skip() { echo "ok - $1 # SKIP $2"; }

@@ -55,14 +55,14 @@ client() {
 	if [ "$status" = "$want" ]; then
 		ok "$name"
 	else
-		not_ok "$name" "status $status, not $want; out: $out; err: $err
-$(shims_said)
-$(tail -n 5 "$scratch/containerd.log")"
+		not_ok "$name" "status $status, not $want; out: $out; err: $err"
 	fi
 }
-# What shims, and with them monitors, have said last; tests/run looks in it for a guest that
-# the emulated host has lost.
-shims_said() { grep -v '^time=' "$scratch/containerd.log" | tail -n 20; }
+# What shims, and with them monitors, have said last, and then containerd.
+lab_said() {
+	grep -v '^time=' "$scratch/containerd.log" | tail -n 20
+	tail -n 5 "$scratch/containerd.log"
+}
 runtime=(--runtime io.containerd.mayfly.v1)
 go() {
 	local want=$1 name=$2

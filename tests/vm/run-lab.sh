@@ -35,6 +35,13 @@ run_lost() {
 		echo "# the emulated host lost a guest: the guest ended before its command did: $*"
 }
 
+# What microVMs and their monitors have said last.
+lab_said() {
+	find "$XDG_RUNTIME_DIR" "$XDG_STATE_HOME" -type f \( -name monitor.log -o -name 'console*' \) \
+		-exec tail -v -n 6 {} \;
+	"${run_within[@]}" timeout 30 "$mayctl" ps -a </dev/null
+}
+
 # try STATUS NAME WORDS...: mayctl's words end with STATUS; $out and $err are what
 # they printed. They have run_limit seconds; the words of run_within come first.
 run_within=() run_limit=120
