@@ -32,8 +32,12 @@
 #include "vmm/base/container.h"
 #include "vmm/base/fd.h"
 
-/* After a change, until it is looked at; after a failure, until once more. */
-#define SETTLE_NS 300000000ull
+/*
+ * It is looked at when it has been quiet for so long, or where it never is, so
+ * long after the first change; after a failure once more, so long later.
+ */
+#define QUIET_NS  300000000ull
+#define LATEST_NS 3000000000ull
 #define RETRY_NS  10000000000ull
 
 enum { EVENTS = 4096, LINK_MAX_LEN = 256 };
@@ -48,6 +52,7 @@ struct share {
 	char name[sizeof(((struct session_mount *)0)->shared)];
 	int wd; /* -1: it is not watched */
 	struct loop_timer due;
+	uint64_t changed_ns; /* when it first was; 0: it was not */
 	/* While it is packed: */
 	struct loop_watch packing;
 	int said_fd, archive_fd; /* owned */
@@ -56,7 +61,6 @@ struct share {
 	struct ask ask;
 	uint8_t *archive; /* owned; NULL: it is not */
 	uint8_t digest[SHA256_DIGEST_LENGTH], next_digest[SHA256_DIGEST_LENGTH];
-	bool is_due; /* it has changed while it was packed or sent */
 	char said[256];
 };
 
@@ -77,24 +81,27 @@ static bool is_busy(const struct share *h)
 	return h->pid || h->archive;
 }
 
-static void look_in(struct share *h, uint64_t ns)
+static void changed(struct share *h, uint64_t quiet_ns)
 {
-	if (is_busy(h))
-		h->is_due = true;
-	else if (!h->due.due_ns)
-		loop_arm(h->all->loop, &h->due, clock_now_ns() + ns);
+	const uint64_t now = clock_now_ns(), due = now + quiet_ns;
+	uint64_t latest;
+
+	h->changed_ns = h->changed_ns ? h->changed_ns : now;
+	latest = h->changed_ns + LATEST_NS;
+	if (!is_busy(h))
+		loop_arm(h->all->loop, &h->due, due < latest ? due : latest);
 }
 
-/* It is neither packed nor sent any more. */
-static void rest(struct share *h, uint64_t ns)
+/* It is neither packed nor sent any more; again_ns: it is to be once more. */
+static void rest(struct share *h, uint64_t again_ns)
 {
-	const bool is_due = h->is_due;
-
 	free(h->archive);
 	h->archive = NULL;
-	h->is_due = false;
-	if (is_due || ns)
-		look_in(h, is_due ? SETTLE_NS : ns);
+	/* Meanwhile. */
+	if (h->changed_ns)
+		changed(h, QUIET_NS);
+	else if (again_ns)
+		loop_arm(h->all->loop, &h->due, clock_now_ns() + again_ns);
 }
 
 /* ---- sending ------------------------------------------------------------ */
@@ -237,7 +244,7 @@ static void packing_ready(struct loop_watch *w, uint32_t events)
 		complain(h, why[0] ? why : "its packing was killed");
 	/* What is too large is so until it changes. */
 	if (how == IN_CHANGE)
-		rest(h, SETTLE_NS);
+		rest(h, QUIET_NS);
 	else
 		rest(h, how == FAILED ? RETRY_NS : 0);
 }
@@ -275,6 +282,7 @@ static void due_fire(struct loop_timer *t)
 	struct share *h = container_of(t, struct share, due);
 	struct err e = {0};
 
+	h->changed_ns = 0;
 	if (!begin_packing(h, &e))
 		return;
 	if (h->pid) {
@@ -307,7 +315,7 @@ static void events_ready(struct loop_watch *w, uint32_t events)
 			if (e->mask & IN_IGNORED)
 				h->wd = -1;
 			else
-				look_in(h, SETTLE_NS);
+				changed(h, QUIET_NS);
 		}
 	}
 }
@@ -384,7 +392,7 @@ void share_join(struct shares *all, const char *path,
 			"seen: %s; raise fs.inotify.max_user_instances and "
 			"max_user_watches\n",
 			all->id, path, e.text);
-	look_in(h, 0);
+	changed(h, 0);
 }
 
 void share_doubt(struct shares *all, const char *path,
