@@ -319,8 +319,8 @@ class Forked:
                 "mem_backend": {"backend_type": "File", "backend_path": f"fd:{memory}:memory"},
                 **more}
 
-    def child(self, scratch, words=(), **more):
-        m = Monitor(scratch, words=(*self.words(), *words), files=self.files)
+    def child(self, scratch, **more):
+        m = Monitor(scratch, words=self.words(), files=self.files)
         m.do("PUT", "/snapshot/load", self.body(**more))
         return m
 

@@ -24,9 +24,6 @@ PATIENCE_S = 120
 # at its clocks for seconds, which agree all the same, is the emulated host's doing.
 COMPLAINTS = (r".*(?:lockup|stall|clocksource(?!: Long readout interval)|tsc.*unstable|hung|BUG|"
               r"Call Trace|I/O error|timed out).*")
-# A guest that ends by a triple fault is told of at this level only; tests/run looks
-# for that, since the emulated host is to blame.
-TALKS = ("--level", "Info")
 # The host's end of a tap, the same everywhere: who comes to another finds it.
 HOST_MAC = "06:00:00:00:00:fe"
 
@@ -130,7 +127,7 @@ class Guest:
 def boot(scratch, script, vcpus=1, mem=192, n=1, overlay=True):
     """A guest on interface n whose container carries out a script."""
     path = os.path.join(scratch, f"vsock{n}")
-    m = Monitor(scratch, words=TALKS)
+    m = Monitor(scratch)
     m.do("PUT", "/boot-source", {
         "kernel_image_path": os.path.abspath(KERNEL), "initrd_path": os.path.abspath(INITRD),
         "boot_args": "console=ttyS0 loglevel=5 reboot=k panic=1"})

@@ -177,9 +177,9 @@ static bool vcpu_serve(struct vcpu *v, enum vcpu_exit *how, struct err *e)
 		count(&v->exits.other);
 		return true;
 	case KVM_EXIT_SHUTDOWN:
-		/* Some guests reboot so; of others this tells the place. */
-		if (log_wants(LOG_INFO))
-			log_info("vCPU %u: a triple fault at 0x%llx", v->id,
+		/* Some guests reboot so; for others it is the end. */
+		if (log_wants(LOG_WARN))
+			log_warn("vCPU %u: a triple fault at 0x%llx", v->id,
 				 where(v));
 		*how = VCPU_RESET;
 		return false;
