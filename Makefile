@@ -643,6 +643,11 @@ build/bench/slow-disk: tests/vm/slow-disk.c
 	$(Q)mkdir -p $(@D)
 	$(call say,CC,$@)gcc -O2 -Wall -Wextra -D_GNU_SOURCE -static -o $@ $<
 
+# A function, for images of tests/functions.
+build/functions/visit: tests/functions/visit.c
+	$(Q)mkdir -p $(@D)
+	$(call say,CC,$@)gcc -O2 -Wall -Wextra -D_GNU_SOURCE -static -o $@ $<
+
 # Serves a restored monitor's page faults; and who tests that in its place.
 UFFD := tests/vm/uffd-regions.c tests/vm/uffd.h
 build/bench/uffd-handler: tests/vm/uffd-handler.c $(UFFD)
@@ -670,13 +675,13 @@ LINTED := $(call obj,$(VMM_SRC) api/main.c)
 .PHONY: test-programs
 test-programs: bare-guests $(LINTED) $(BENCHES) $(addprefix build/bench/,vsock-peer \
 	clock-watch fortified no-vdso slow-disk uffd-handler uffd-monitor jail-inside) \
-	$(GUEST)/initrd $(GUEST)/bench-initrd $(GUEST)/bench-work.initrd \
-	$(GUEST)/agent.initrd build/release/tools/describe
+	build/functions/visit $(GUEST)/initrd $(GUEST)/bench-initrd \
+	$(GUEST)/bench-work.initrd $(GUEST)/agent.initrd build/release/tools/describe
 
 .PHONY: test run lint bench soak critest
 soak: setup ## the tests that have a long form, in it
 	$(Q)$(MAKE) --no-print-directory all
-	$(Q)MAYFLY_LONG=1 tests/run lint races jailer snapshot linux block net floods vsock restores run
+	$(Q)MAYFLY_LONG=1 tests/run lint races jailer snapshot linux block net floods vsock restores run functions
 
 test: setup ## run every test; the last line counts them
 	$(Q)tests/run
