@@ -715,6 +715,8 @@ bench: setup ## measure start-up against peers, in the long form
 	$(Q)tests/kvm-host --native-ok -- tests/bench/net
 	$(Q)tests/kvm-host --native-ok -- tests/bench/vsock
 	$(Q)tests/kvm-host --native-ok -- tests/bench/run
+	$(Q)tests/functions/images $(CURDIR)/build/test/functions
+	$(Q)tests/kvm-host --native-ok -- unshare --net tests/bench/functions $(CURDIR)/build/test/functions
 
 lint: programs $(LINTED) ## check floors, circles, architectures, sizes, headers, format, and what the linters say
 	$(Q)tests/lint/floors
