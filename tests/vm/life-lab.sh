@@ -40,13 +40,13 @@ for key in sys.argv[2].split("."): at = at[key]
 print(at)' "$vms/$1/state.json" "$2"
 }
 
-# within COMMAND...: waits until COMMAND is true, at most 200 times.
+# within COMMAND...: waits until COMMAND is true, two minutes at most.
 within() {
-	for _ in $(seq 800); do
-		"$@" && return
+	local end=$((SECONDS + 120))
+	until "$@"; do
+		[ $SECONDS -lt $end ] || return 1
 		sleep 0.05
 	done
-	return 1
 }
 has_ended() { has "$("$mayctl" ps -a)" "^$1 .*exited"; }
 runs() { "$mayctl" exec "$1" true 2>/dev/null; }
