@@ -643,8 +643,9 @@ build/bench/slow-disk: tests/vm/slow-disk.c
 	$(Q)mkdir -p $(@D)
 	$(call say,CC,$@)gcc -O2 -Wall -Wextra -D_GNU_SOURCE -static -o $@ $<
 
-# A function, for images of tests/functions.
-build/functions/visit: tests/functions/visit.c
+# Functions, for images of tests/functions.
+FUNCTIONS := $(addprefix build/functions/,visit misbehave)
+$(FUNCTIONS): build/functions/%: tests/functions/%.c
 	$(Q)mkdir -p $(@D)
 	$(call say,CC,$@)gcc -O2 -Wall -Wextra -D_GNU_SOURCE -static -o $@ $<
 
@@ -675,7 +676,7 @@ LINTED := $(call obj,$(VMM_SRC) api/main.c)
 .PHONY: test-programs
 test-programs: bare-guests $(LINTED) $(BENCHES) $(addprefix build/bench/,vsock-peer \
 	clock-watch fortified no-vdso slow-disk uffd-handler uffd-monitor jail-inside) \
-	build/functions/visit $(GUEST)/initrd $(GUEST)/bench-initrd \
+	$(FUNCTIONS) $(GUEST)/initrd $(GUEST)/bench-initrd \
 	$(GUEST)/bench-work.initrd $(GUEST)/agent.initrd build/release/tools/describe
 
 .PHONY: test run lint bench soak critest
