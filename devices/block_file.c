@@ -159,12 +159,18 @@ static int allocate(const struct block_file *f, int mode, uint64_t offset,
 	return 0;
 }
 
-/* The same, and remembers where the file system has no such mode. */
+/*
+ * The same, and remembers where the file system has no such mode. A device does
+ * it with whole blocks of its own alone, which may be longer than a sector:
+ * what is none of those is for the next way, and others are tried again.
+ */
 static int try(const struct block_file *f, bool *cannot, int mode,
 	       uint64_t offset, uint64_t length)
 {
 	int rc = *cannot ? -EOPNOTSUPP : allocate(f, mode, offset, length);
 
+	if (rc == -EINVAL)
+		return -EOPNOTSUPP;
 	*cannot = rc == -EOPNOTSUPP;
 	return rc;
 }

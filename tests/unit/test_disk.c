@@ -32,6 +32,8 @@ int fdatasync(int fd)
 /* What the file system has no call for, and what it was asked. */
 static int missing_modes[4], asked_modes[64];
 static unsigned missing_count, asked_count;
+/* And what it wants to be asked for multiples of, as a device does. */
+static off_t whole = 1;
 
 int fallocate(int fd, int mode, off_t offset, off_t length)
 {
@@ -43,6 +45,10 @@ int fallocate(int fd, int mode, off_t offset, off_t length)
 			errno = EOPNOTSUPP;
 			return -1;
 		}
+	if (offset % whole || length % whole) {
+		errno = EINVAL;
+		return -1;
+	}
 	return (int)syscall(SYS_fallocate, fd, mode, offset, length);
 }
 
@@ -117,6 +123,30 @@ static void zeroes_without_unmap_keep_their_space(void **state)
 		n += asked_modes[i] == ZERO_RANGE;
 	assert_int_equal(n, 1);
 	missing_count = 0;
+}
+
+static void parts_of_a_device_s_blocks_are_written(void **state)
+{
+	const uint8_t zeroes[8 * SECTOR] = {0};
+
+	(void)state;
+	fake_host_close(&host);
+	for (uint32_t unmaps = 0; unmaps < 2; unmaps++) {
+		up_without(0, 0, 0);
+		whole = 4096;
+		assert_int_equal(ask_range(13, unmaps), OK);
+		expect_on_disk(2 * SECTOR, zeroes, sizeof(zeroes));
+		assert_int_equal(ask_range(11, 0), OK);
+		expect_disk_unharmed();
+		/* And whole ones are still given back. */
+		whole = 1;
+		asked_count = 0;
+		assert_int_equal(ask_range(13, unmaps), OK);
+		assert_int_not_equal(asked_count, 0);
+		assert_int_equal(asked_modes[0], unmaps ? PUNCH : ZERO_RANGE);
+		fake_host_close(&host);
+	}
+	assert_int_equal(open_disk("rootfs", false, true, NULL), 0);
 }
 
 static void what_can_not_give_space_back_does_not_say_so(void **state)
@@ -359,6 +389,7 @@ int main(void)
 		TEST(a_file_cut_underneath_fails_its_reads_only),
 		TEST(zeroes_are_written_whatever_the_file_system_has),
 		TEST(zeroes_without_unmap_keep_their_space),
+		TEST(parts_of_a_device_s_blocks_are_written),
 		TEST(what_can_not_give_space_back_does_not_say_so),
 		TEST_OWN(odd_disks_are_refused_with_a_reason),
 		TEST_OWN(a_disk_one_may_not_write_says_what_to_do),
