@@ -444,7 +444,25 @@ static void a_kernel_in_our_memory_is_refused(void **state)
 	kernel_file_elf(&file);
 	assert_int_equal(load("", -1), -ENOEXEC);
 	assert_string_equal(err.text, "the kernel k has a segment at 0x20000; "
-				      "below 0x100000 is not free");
+				      "below 0xf0000 is not free");
+}
+
+/* As linkers do it whom no script keeps from it. */
+static void headers_in_front_of_a_kernel_are_loaded(void **state)
+{
+	(void)state;
+	make_elf();
+	kernel_file_phdr(&file, KERNEL_FILE_DATA)->p_paddr = 0xff000;
+	assert_int_equal(load("", -1), 0);
+	assert_memory_equal(
+		mem.map + 0xff000,
+		file.bytes +
+			kernel_file_phdr(&file, KERNEL_FILE_DATA)->p_offset,
+		KERNEL_FILE_DATA_BYTES);
+	kernel_file_phdr(&file, KERNEL_FILE_DATA)->p_paddr = 0xef000;
+	assert_int_equal(load("", -1), -ENOEXEC);
+	assert_string_equal(err.text, "the kernel k has a segment at 0xef000; "
+				      "below 0xf0000 is not free");
 }
 
 /* What entry.c maps ends at 1 GiB, what 32 bits reach at 4 GiB. */
@@ -525,6 +543,7 @@ int main(void)
 		ON_MEM(a_bzimage_is_entered_in_64_bits_with_tables),
 		ON_MEM(with_acpi_off_there_is_none),
 		ON_MEM(a_kernel_in_our_memory_is_refused),
+		ON_MEM(headers_in_front_of_a_kernel_are_loaded),
 		ON_MEM(a_kernel_beyond_its_entry_s_reach_is_refused),
 		ON_MEM(what_fails_on_the_way_is_told),
 		ON_MEM(a_long_command_line_is_refused),

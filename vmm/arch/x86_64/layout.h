@@ -18,6 +18,7 @@
 #define LAYOUT_BIOS	    0xe0000ULL /* ACPI: RSDP first, found by scan */
 #define LAYOUT_GENERATION   0xeeff0ULL /* 16 bytes; ACPI tables end here */
 #define LAYOUT_VMCLOCK	    0xef000ULL /* a page of its own, behind them */
+#define LAYOUT_KERNEL_MIN   0xf0000ULL /* no table of ours behind it */
 #define LAYOUT_BIOS_END	    0x100000ULL
 #define LAYOUT_HIGH_RAM	    0x100000ULL
 

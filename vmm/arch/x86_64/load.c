@@ -105,7 +105,8 @@ static int load_bzimage(const struct boot_file *f, const struct guest_mem *mem,
 
 const struct kernel_formats load_formats = {
 	.wanted = "an uncompressed vmlinux (ELF) or a bzImage",
-	.min_gpa = LAYOUT_HIGH_RAM,
+	/* Linkers put an ELF file's headers in front of a kernel at 1 MiB. */
+	.min_gpa = LAYOUT_KERNEL_MIN,
 	.count = 2,
 	.formats =
 		{
