@@ -261,6 +261,14 @@ int session_kill(const char *socket, int signal, struct err *e);
 int session_shutdown(const char *socket, uint32_t grace_ms, struct err *e);
 
 /*
+ * The same, and waits for nothing but the agent's greeting. s is the caller's
+ * to end, when the machine has ended or nobody waits for that any more; so it
+ * is after an error.
+ */
+int session_ask_shutdown(struct session *s, const char *socket,
+			 uint32_t grace_ms, struct err *e);
+
+/*
  * All programs stand still when this returns, until THAW, or RENEW of a copy
  * that was made meanwhile.
  */

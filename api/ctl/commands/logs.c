@@ -186,13 +186,17 @@ static int follow(struct follower *f)
 	CLEAN_FD int shim = vm_process_open(&f->vm->state.shim);
 	struct pollfd fds[2] = {{.fd = watch, .events = POLLIN},
 				{.fd = shim, .events = POLLIN}};
-	char events[4096];
+	char events[4096], path[PATH_MAX];
 	int rc = 0;
 
+	/* Disks lie there, too, and a guest may write to them all the time. */
 	if (watch < 0 ||
-	    inotify_add_watch(watch, f->vm->dir, IN_MODIFY | IN_CREATE) < 0)
+	    inotify_add_watch(watch, f->vm->state.disk_dir, IN_CREATE) < 0)
 		return -errno;
+	vm_disk_path(f->vm, OUTPUT_FILE, path);
 	while (!rc && shim >= 0 && !fds[1].revents) {
+		/* Of the one that has the name by now. */
+		(void)inotify_add_watch(watch, path, IN_MODIFY);
 		rc = print_more(f);
 		if (!rc && poll(fds, 2, -1) < 0 && errno != EINTR)
 			rc = -errno;

@@ -5,14 +5,15 @@
  * guest can refuse, and a sentence says what that may have cost.
  *
  * A guest may claim to be writing for ever. What is believed is what the
- * monitor has done: bytes that went to disks. As long as there are some, the
- * power is not cut; `kill` and `rm -f` do that.
+ * kernel says of the monitor: that bytes of its went to disks, or that a thread
+ * of its waits for one. As long as that is so the power is not cut; `kill` and
+ * `rm -f` do that.
  */
 #include "api/ctl/vm/end.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,10 +31,19 @@
 
 enum {
 	SHIM_MS = 5000,
-	STALL_MS = 15000, /* without a byte written, nothing is */
+	STALL_MS = 15000,  /* without a byte written, nothing is */
+	FLUSH_MS = 120000, /* and so long may a disk take for one request */
+	ASK_MS = 5000,	   /* without one, nobody may have asked the agent */
 	LOOK_MS = 250,
 	IO_MAX = 1024
 };
+
+/*
+ * Of what a monitor writes to anything but a disk, interrupts and a console
+ * among it, less within STALL_MS. A disk in memory is not told apart from that
+ * by the kernel, but takes more.
+ */
+#define CHATTER_BYTES (1ULL << 20)
 
 /* Ends the monitor, and waits until the shim has written down that it has. */
 static int end_monitor(const struct vm *vm, struct err *e)
@@ -71,42 +81,99 @@ struct stop {
 	bool is_answered; /* the agent took what it was told */
 };
 
-/* Bytes that a process has written to files and devices; 0 if unknown. */
-static uint64_t bytes_written(const struct vm_process *p)
+/* What a process has written; 0 where that is unknown. */
+struct written {
+	uint64_t all, devices; /* bytes; devices: to those, by way of files */
+};
+
+static uint64_t number_after(const char *text, const char *name)
+{
+	const char *at = strstr(text, name);
+
+	return at ? strtoull(at + strlen(name), NULL, 10) : 0;
+}
+
+static struct written look(const struct vm_process *p)
 {
 	char path[64], text[IO_MAX];
 	CLEAN_FD int fd = -1;
-	uint64_t files = 0, devices = 0;
-	const char *at;
 	ssize_t n;
 
 	snprintf(path, sizeof(path), "/proc/%u/io", p->pid);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
 	text[n > 0 ? n : 0] = '\0';
-	at = strstr(text, "wchar: ");
-	if (at)
-		(void)sscanf(at, "wchar: %" SCNu64, &files);
-	at = strstr(text, "write_bytes: ");
-	if (at)
-		(void)sscanf(at, "write_bytes: %" SCNu64, &devices);
-	return files + devices;
+	return (struct written){
+		.all = number_after(text, "wchar: "),
+		.devices = number_after(text, "\nwrite_bytes: "),
+	};
 }
 
-/* Waits for the end as long as something is written. 0, or -ETIMEDOUT. */
+/* proc_pid_stat(5): the state follows the name, which may have anything. */
+static bool is_disk_sleep(int tasks, const char *thread)
+{
+	char path[300], text[512];
+	CLEAN_FD int fd = -1;
+	const char *end;
+	ssize_t n;
+
+	snprintf(path, sizeof(path), "%s/stat", thread);
+	fd = openat(tasks, path, O_RDONLY | O_CLOEXEC);
+	n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+	text[n > 0 ? n : 0] = '\0';
+	end = strrchr(text, ')');
+	return end && !strncmp(end, ") D", 3);
+}
+
+/* Whether a thread of it waits for a disk: a flush writes nothing it is told.
+ */
+static bool is_flushing(const struct vm_process *p)
+{
+	const struct dirent *entry;
+	bool is_found = false;
+	char path[64];
+	DIR *tasks;
+
+	snprintf(path, sizeof(path), "/proc/%u/task", p->pid);
+	tasks = opendir(path);
+	while (tasks && !is_found && (entry = readdir(tasks)))
+		is_found = *entry->d_name != '.' &&
+			   is_disk_sleep(dirfd(tasks), entry->d_name);
+	if (tasks)
+		closedir(tasks);
+	return is_found;
+}
+
+/*
+ * Waits for the end as long as something is written. Where nothing is, whose
+ * task it was to ask for it may be stopped (a foreground mayctl, by Ctrl-Z): so
+ * the agent is asked from here, once. 0, or -ETIMEDOUT.
+ */
 static int wait_written(const struct stop *s)
 {
-	uint64_t before = bytes_written(&s->vm.state.monitor), now;
-	unsigned idle_ms = 0;
+	const struct vm_process *monitor = &s->vm.state.monitor;
+	struct written before = look(monitor), now;
+	struct session asked = {.fd = -1};
+	int idle_ms = 0, flush_ms = 0;
+	bool is_asked = false;
 
-	while (process_wait(s->end, LOOK_MS)) {
-		now = bytes_written(&s->vm.state.monitor);
-		idle_ms = now == before ? idle_ms + LOOK_MS : 0;
-		before = now;
-		if (idle_ms >= STALL_MS)
-			return -ETIMEDOUT;
+	while (process_wait(s->end, LOOK_MS) && idle_ms < STALL_MS) {
+		now = look(monitor);
+		flush_ms = is_flushing(monitor) ? flush_ms + LOOK_MS : 0;
+		if (now.devices != before.devices ||
+		    now.all - before.all >= CHATTER_BYTES) {
+			before = now;
+			idle_ms = flush_ms = 0;
+		} else if (!flush_ms || flush_ms > FLUSH_MS) {
+			idle_ms += LOOK_MS;
+		}
+		if (idle_ms >= ASK_MS && !is_asked) {
+			is_asked = true;
+			(void)session_ask_shutdown(&asked, s->vsock, 0, NULL);
+		}
 	}
-	return 0;
+	session_fini(&asked);
+	return process_wait(s->end, 0);
 }
 
 /*
