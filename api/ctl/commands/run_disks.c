@@ -42,6 +42,8 @@ static void add_drive(struct monitor_plan *m, const struct volume *v,
 		.path = v->path,
 		.id = id,
 		.is_read_only = v->is_read_only,
+		/* The monitor's copy keeps a disk's lock, whoever dies. */
+		.fd = v->lock_fd > 0 ? v->lock_fd : 0,
 	};
 }
 

@@ -66,8 +66,10 @@ static int make_devices(struct making *m, struct err *e)
 	fd = open(m->spare, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 	if (fd < 0 || ftruncate(fd, SESSION_SPARE_BYTES))
 		return err_errno(e, "can't make %s", m->spare);
-	for (i = 1; i < m->plan.drive_count; i++)
+	for (i = 1; i < m->plan.drive_count; i++) {
 		m->plan.drives[i].path = m->spare;
+		m->plan.drives[i].fd = 0;
+	}
 	if (!m->plan.tap)
 		return 0;
 	snprintf(m->tap, sizeof(m->tap), "mayflyw%d", getpid());
