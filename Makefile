@@ -718,6 +718,7 @@ bench: setup ## measure start-up against peers, in the long form
 	$(Q)tests/kvm-host --native-ok -- tests/bench/net
 	$(Q)tests/kvm-host --native-ok -- tests/bench/vsock
 	$(Q)tests/kvm-host --native-ok -- tests/bench/run
+	$(Q)tests/kvm-host --native-ok -- unshare --net --mount tests/bench/pod
 	$(Q)tests/functions/images $(CURDIR)/build/test/functions
 	$(Q)tests/kvm-host --native-ok -- unshare --net tests/bench/functions $(CURDIR)/build/test/functions
 
