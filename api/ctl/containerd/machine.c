@@ -391,7 +391,7 @@ int machine_boot_instead(struct machine *m, const char *why, struct err *e)
 	/* Where there is no jail the last one is here, too. */
 	for (unsigned i = 0; i < 3; i++)
 		unlink(vm_path(&m->vm, sockets[i], path));
-	if (m->plan.tap_fd) {
+	if (m->kept_tap_fd >= 0) {
 		fd_close(&m->net.tap_fd);
 		m->net.tap_fd = fd_steal(&m->kept_tap_fd);
 	}

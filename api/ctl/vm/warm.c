@@ -353,15 +353,16 @@ void warm_sweep(const char *image_path, struct warm_report *report)
 /* How many there are; out is the one that was used longest ago. */
 static unsigned find_oldest(DIR *dir, char out[WARM_KEY_SIZE])
 {
+	const int fd = dirfd(dir);
 	const struct dirent *entry;
 	struct timespec oldest = {0};
 	unsigned count = 0;
 	struct stat st;
 
 	rewinddir(dir);
-	while ((entry = readdir(dir))) {
-		if (!is_key(entry->d_name) || fstatat(dirfd(dir), entry->d_name,
-						      &st, AT_SYMLINK_NOFOLLOW))
+	while (fd >= 0 && (entry = readdir(dir))) {
+		if (!is_key(entry->d_name) ||
+		    fstatat(fd, entry->d_name, &st, AT_SYMLINK_NOFOLLOW))
 			continue;
 		if (!count++ || st.st_mtim.tv_sec < oldest.tv_sec ||
 		    (st.st_mtim.tv_sec == oldest.tv_sec &&
@@ -376,7 +377,7 @@ static unsigned find_oldest(DIR *dir, char out[WARM_KEY_SIZE])
 void warm_trim(const char *folder, unsigned most, struct warm_report *report)
 {
 	struct tree_report tree = {0};
-	char key[WARM_KEY_SIZE];
+	char key[WARM_KEY_SIZE] = "";
 	unsigned count, last = ~0u;
 	DIR *dir = opendir(folder);
 
