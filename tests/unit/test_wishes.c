@@ -187,6 +187,8 @@ static void warm_is_true_or_false(void **state)
 	refused("warm", "True");
 	refused("warm", "true ");
 	refused("warm", "0");
+	refused("warm", "\\u001b[31m");
+	assert_null(strchr(err.text, '\033'));
 }
 
 int main(void)

@@ -6,13 +6,25 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "vmm/base/printable.h"
+
 #define PREFIX "io.mayfly."
+
+enum { SHOWN = 64 };
+
+/* As much of an annotation as a sentence has room for, for any terminal. */
+static const char *show(const char *text, char out[SHOWN])
+{
+	printable_copy(text, strlen(text), out, SHOWN);
+	return out;
+}
 
 /* Decimal digits and nothing else, from least to most. */
 static int take_number(const struct spec *s, const char *name, uint64_t least,
 		       uint64_t most, uint64_t *out, struct err *e)
 {
 	const char *text = spec_annotation(s, name);
+	char shown[SHOWN];
 	uint64_t n = 0;
 
 	if (!text)
@@ -23,10 +35,11 @@ static int take_number(const struct spec *s, const char *name, uint64_t least,
 		n = strtoull(text, NULL, 10);
 	if (n < least || n > most)
 		return err_set(e, -EINVAL,
-			       "the annotation %s is \"%.40s\"; it has to be a "
+			       "the annotation %s is \"%s\"; it has to be a "
 			       "number from %llu to %llu, which is what this "
 			       "host and its shim.json let a pod have",
-			       name, text, (unsigned long long)least,
+			       name, show(text, shown),
+			       (unsigned long long)least,
 			       (unsigned long long)most);
 	*out = n;
 	return 0;
@@ -72,6 +85,7 @@ static int take_kernel(struct wishes *w, const struct host_config *c,
 		       const struct spec *s, struct err *e)
 {
 	const char *text = spec_annotation(s, PREFIX "kernel");
+	char shown[SHOWN];
 	int n;
 
 	if (!text) {
@@ -79,9 +93,9 @@ static int take_kernel(struct wishes *w, const struct host_config *c,
 			     c->kernel ? c->kernel : "");
 	} else if (!c->kernels || !is_name(text)) {
 		return err_set(e, -EINVAL,
-			       "the annotation " PREFIX "kernel is \"%.40s\"; "
+			       "the annotation " PREFIX "kernel is \"%s\"; "
 			       "%s",
-			       text,
+			       show(text, shown),
 			       c->kernels ? "it has to be the name of a file "
 					    "in shim.json's \"kernels\""
 					  : "shim.json has to name a folder "
@@ -100,13 +114,14 @@ static int take_warm(struct wishes *w, const struct host_config *c,
 		     const struct spec *s, struct err *e)
 {
 	const char *text = spec_annotation(s, PREFIX "warm");
+	char shown[SHOWN];
 
 	w->is_warm = text ? !strcmp(text, "true") : c->is_warm;
 	if (text && !w->is_warm && strcmp(text, "false") != 0)
 		return err_set(e, -EINVAL,
-			       "the annotation " PREFIX "warm is \"%.40s\"; it "
+			       "the annotation " PREFIX "warm is \"%s\"; it "
 			       "has to be \"true\" or \"false\"",
-			       text);
+			       show(text, shown));
 	return 0;
 }
 
