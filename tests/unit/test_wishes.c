@@ -29,7 +29,8 @@ static int configure(const char *text)
 
 	snprintf(file, sizeof(file), "%s/shim.json", bundle);
 	f = fopen(file, "w");
-	assert_non_null(f);
+	if (!f)
+		abort();
 	fputs(text, f);
 	fclose(f);
 	setenv("MAYFLY_SHIM_CONFIG", file, 1);
