@@ -124,7 +124,8 @@ CTL_COMMANDS := main bench complain api boot cp cp_place docker env exec foregro
 	image jail logs ps run run_disks run_mounts run_options run_plan \
 	run_steps run_warm restore restored serve show snapshot stop values
 CTL_CONTAINERD := main bootstrap disk event host key loopback machine method metrics netns packer process \
-	resources rootfs service share spec spec_device spec_mount spec_seccomp spec_walls stdio task usage
+	resources rootfs service share spec spec_device spec_mount spec_seccomp spec_walls stdio task usage \
+	warming wishes
 CTL_TTRPC    := arena client server wire
 MESSAGES     := ttrpc task metrics
 JAILS        := jail_find jail_remove
@@ -546,6 +547,8 @@ EXTRA_spec := tests/unit/spec_bench $(addprefix api/ctl/,containerd/spec contain
 	containerd/spec_seccomp containerd/spec_walls containerd/resources \
 	base/capability base/pack base/process base/interrupt)
 EXTRA_spec_walls := $(EXTRA_spec)
+EXTRA_wishes := $(addprefix api/ctl/containerd/,host wishes) $(EXTRA_spec)
+EXTRA_warm := tests/unit/own_dir $(addprefix api/ctl/,vm/warm vm/folder base/copy base/process base/interrupt base/tree)
 EXTRA_security := $(EXTRA_session)
 EXTRA_resources := api/ctl/containerd/resources
 EXTRA_metrics := api/ctl/containerd/metrics proto/metrics.pb-c api/ctl/agent/ask $(EXTRA_session)
@@ -716,6 +719,7 @@ bench: setup ## measure start-up against peers, in the long form
 	$(Q)tests/kvm-host --native-ok -- tests/bench/net
 	$(Q)tests/kvm-host --native-ok -- tests/bench/vsock
 	$(Q)tests/kvm-host --native-ok -- tests/bench/run
+	$(Q)tests/kvm-host --native-ok -- unshare --net --mount tests/bench/pod
 	$(Q)tests/functions/images $(CURDIR)/build/test/functions
 	$(Q)tests/kvm-host --native-ok -- unshare --net tests/bench/functions $(CURDIR)/build/test/functions
 

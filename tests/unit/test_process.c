@@ -22,6 +22,7 @@
 
 #include <cmocka.h>
 
+#include "guest/proto.h"
 #include "tests/unit/own_dir.h"
 #include "vmm/base/clock.h"
 
@@ -119,6 +120,87 @@ static void of_what_is_lost_nothing_is_read(void **state)
 	assert_null(process.attach.loop);
 	process_lose(&process, "twice");
 	assert_int_equal(ends, 1);
+}
+
+static bool is_begun_again;
+
+static bool was_unheard(struct process *p, const char *text)
+{
+	assert_ptr_equal(p, &process);
+	assert_string_equal(text, "no");
+	loop_stop(&loop);
+	return is_begun_again;
+}
+
+/* A guest that was at rest, and refuses to be another. */
+static void refuse(const char *path)
+{
+	static const char line[] = "OK 1\n";
+	struct {
+		struct proto_frame frame;
+		struct proto_error error;
+		struct proto_le32 len;
+		char text[2];
+	} said = {.frame.type = PROTO_ERROR, .text = {'n', 'o'}};
+	const int guest = listen_at(path);
+	int fd;
+
+	assert_true(guest >= 0);
+	assert_int_equal(process_begin(&process, &loop, -1, path, NULL), 0);
+	assert_true(process_is_unheard(&process));
+	fd = accept(guest, NULL, NULL);
+	assert_true(fd >= 0);
+	proto_put32(&said.frame.length, sizeof(said) - sizeof(said.frame));
+	proto_put32(&said.error.status, 125);
+	proto_put32(&said.len, sizeof(said.text));
+	assert_int_equal(write(fd, line, sizeof(line) - 1), sizeof(line) - 1);
+	assert_int_equal(write(fd, &said, sizeof(said)), sizeof(said));
+	assert_int_equal(loop_run(&loop, NULL), 0);
+	close(fd);
+	close(guest);
+}
+
+/* It is not over, and its stdin is as it was, for the guest that boots. */
+static void what_is_unheard_is_begun_again(void **state)
+{
+	const struct process_words words = {.exec_id = "", .in = fifo};
+	char path[96], byte = 'x';
+	int in;
+
+	(void)state;
+	snprintf(path, sizeof(path), "%s/vsock", own_dir);
+	assert_int_equal(process_init(&process, &loop, &words, NULL), 0);
+	process.unheard = was_unheard;
+	process.spec.plan.is_warm = true;
+	is_begun_again = true;
+	in = open(fifo, O_RDWR | O_NONBLOCK);
+	assert_int_equal(write(in, &byte, 1), 1);
+	refuse(path);
+	assert_int_equal(ends, 0);
+	assert_true(process_is_unheard(&process));
+	process.spec.plan.is_warm = false;
+	assert_int_equal(process_begin(&process, &loop, listener, "", NULL), 0);
+	assert_true(process_is_unheard(&process));
+	assert_int_equal(read(process.attach.input_fd, &byte, 1), 1);
+	assert_int_equal(process_kill(&process, SIGKILL), 0);
+	assert_int_equal(ends, 1);
+	close(in);
+}
+
+/* An owner that has no other guest. */
+static void or_that_is_its_end(void **state)
+{
+	const struct process_words words = {.exec_id = ""};
+	char path[96];
+
+	(void)state;
+	snprintf(path, sizeof(path), "%s/vsock", own_dir);
+	assert_int_equal(process_init(&process, &loop, &words, NULL), 0);
+	process.unheard = was_unheard;
+	is_begun_again = false;
+	refuse(path);
+	assert_int_equal(ends, 1);
+	assert_int_equal(process.stage, PROCESS_STOPPED);
 }
 
 /* CloseIO may come before Start. */
@@ -279,6 +361,10 @@ int main(void)
 						setup, teardown),
 		cmocka_unit_test_setup_teardown(of_what_is_lost_nothing_is_read,
 						setup, teardown),
+		cmocka_unit_test_setup_teardown(what_is_unheard_is_begun_again,
+						setup, teardown),
+		cmocka_unit_test_setup_teardown(or_that_is_its_end, setup,
+						teardown),
 		cmocka_unit_test_setup_teardown(stdin_may_end_before_it_begins,
 						setup, teardown),
 		cmocka_unit_test_setup_teardown(output_goes_to_files, setup,

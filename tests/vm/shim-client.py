@@ -84,7 +84,8 @@ if pid is None:
 elif pod:
     print(*[s.st_size for path, s in files(pid) if path.endswith('/slot1.erofs')])
 else:
-    print(*[source for _, s in files(pid) if os.path.samestat(s, os.stat(source))])
+    # Once, if it has not come to exec() yet and has what its shim has open, too.
+    print(*{source for _, s in files(pid) if os.path.samestat(s, os.stat(source))})
 for ident in [name] + others:
     call(wire, 'Kill', field(1, ident) + b'\x18\x09')
     call(wire, 'Wait', field(1, ident))

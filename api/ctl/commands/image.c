@@ -13,6 +13,7 @@
 #include "api/ctl/commands/show.h"
 #include "api/ctl/image/image.h"
 #include "api/ctl/image/platform.h"
+#include "api/ctl/image/store.h"
 #include "api/ctl/vm/warm.h"
 #include "vmm/base/args.h"
 
@@ -226,6 +227,20 @@ static void gc_warm(struct warm_report *report)
 	image_list_free(list, count);
 }
 
+/* Those of containerd's pods are no image's: who wants one makes it again. */
+static void gc_bare(struct warm_report *report)
+{
+	struct image_store store;
+	char folder[PATH_MAX];
+
+	if (!image_store_open(&store, false, NULL)) {
+		snprintf(folder, sizeof(folder), "%s/warm", store.path);
+		warm_sweep_folder(folder, report);
+		warm_trim(folder, 0, report);
+	}
+	image_store_close(&store);
+}
+
 static int gc(int argc, char **argv)
 {
 	struct image_gc_report report;
@@ -239,6 +254,7 @@ static int gc(int argc, char **argv)
 	if (image_gc(&report, &e))
 		return refused(&e);
 	gc_warm(&warm);
+	gc_bare(&warm);
 	printf("%u images, %u guests at rest and %u leftovers removed, %s "
 	       "freed\n",
 	       report.images + report.kept, warm.count, report.imports,

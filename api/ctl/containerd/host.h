@@ -23,12 +23,20 @@ struct host {
 	char vm_name[40];
 };
 
+enum { HOST_VCPUS_MAX = 32, HOST_MEMORY_MIN = 32 };
+
 /* /etc/mayfly/shim.json, or what $MAYFLY_SHIM_CONFIG names. */
 struct host_config {
 	uint32_t vcpus;
 	uint64_t memory_mib;
 	char *kernel; /* owned; NULL: as installed */
+	/* What annotations may ask for (wishes.h): so many, as the host has;
+	 * 0: as much memory as it has; a folder, owned; NULL: no kernel. */
+	uint32_t vcpus_max;
+	uint64_t memory_mib_max;
+	char *kernels;
 	bool has_jail;
+	bool is_warm;	     /* microVMs go on from a guest at rest */
 	uint64_t images_mib; /* what packed images may take; 0: none is kept */
 	/* What becomes of the host's directories that are no kubelet's. */
 	enum { DIRECTORIES_REFUSED, DIRECTORIES_COPIED } directories;

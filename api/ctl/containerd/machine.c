@@ -77,11 +77,8 @@ static int forward_loopback(struct machine *m, struct err *e)
 				       &m->net.loopback.listen_fd, 1, e);
 }
 
-int machine_start(struct machine *m, struct err *e)
+static void plan_drives(struct machine *m)
 {
-	struct vm_state *state = &m->vm.state;
-	int rc;
-
 	for (unsigned i = 0; i < m->disk_count; i++)
 		m->plan.drives[i] = (struct monitor_drive){
 			.path = m->disks[i].path,
@@ -91,7 +88,13 @@ int machine_start(struct machine *m, struct err *e)
 			.fd = m->disks[i].fd,
 		};
 	m->plan.drive_count = m->disk_count;
-	rc = monitor_configure(&m->vm, &m->plan, e);
+}
+
+static int start(struct machine *m, struct err *e)
+{
+	struct vm_state *state = &m->vm.state;
+	int rc = monitor_configure(&m->vm, &m->plan, e);
+
 	if (rc)
 		return rc;
 	rc = m->ready_fd = cell_listen(&m->cell, SESSION_READY_SOCKET, e);
@@ -109,25 +112,63 @@ int machine_start(struct machine *m, struct err *e)
 	state->monitor = vm_process_of(m->pid);
 	state->stage = VM_STARTED;
 	rc = vm_save(&m->vm, e);
-	if (!rc)
-		rc = forward_loopback(m, e);
 	return rc ? rc
 		  : loop_add(m->loop, &m->monitor, m->monitor_fd, EPOLLIN, e);
 }
 
+/* For the second monitor, if the first one's guest at rest is of no use. */
+static int keep_tap(struct machine *m, struct err *e)
+{
+	if (m->net.tap_fd < 0)
+		return 0;
+	m->kept_tap_fd = fcntl(m->net.tap_fd, F_DUPFD_CLOEXEC, 0);
+	return m->kept_tap_fd < 0 ? err_errno(e, "can't keep the tap") : 0;
+}
+
+int machine_start(struct machine *m, struct err *e)
+{
+	int rc;
+
+	plan_drives(m);
+	m->is_warm = m->wishes.is_warm &&
+		     warming_choose(&m->warming, &m->plan, m->id);
+	rc = m->is_warm ? keep_tap(m, e) : 0;
+	if (!rc)
+		rc = start(m, e);
+	if (rc && m->is_warm)
+		rc = machine_boot_instead(m, e->text, e);
+	return rc ? rc : forward_loopback(m, e);
+}
+
+void machine_settle(struct machine *m)
+{
+	m->is_warm = false;
+	fd_close(&m->kept_tap_fd);
+	fd_close(&m->warming.order_fd);
+	warming_begin(&m->warming, &m->plan, m->config->has_jail);
+}
+
 /* ---- its disks ---------------------------------------------------------- */
 
-static int make_disks(struct machine *m, bool is_pod, struct err *e)
+static void name_disks(struct machine *m, bool is_pod)
 {
 	m->disk_count = is_pod ? MACHINE_DISKS : 1;
+	for (unsigned i = 0; i < m->disk_count; i++) {
+		struct machine_disk *d = &m->disks[i];
+
+		*d = (struct machine_disk){.fd = -1};
+		snprintf(d->serial, sizeof(d->serial),
+			 i ? "slot%u" : SESSION_IMAGE_SERIAL, i);
+	}
+}
+
+static int make_disks(struct machine *m, struct err *e)
+{
 	for (unsigned i = 0; i < m->disk_count; i++) {
 		struct machine_disk *d = &m->disks[i];
 		char file[24];
 		int fd, rc;
 
-		*d = (struct machine_disk){.fd = -1};
-		snprintf(d->serial, sizeof(d->serial),
-			 i ? "slot%u" : SESSION_IMAGE_SERIAL, i);
 		snprintf(file, sizeof(file), "%s.erofs", d->serial);
 		vm_disk_path(&m->vm, file, d->path);
 		fd = open(d->path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC,
@@ -193,14 +234,35 @@ void machine_give_disk(struct machine *m, unsigned disk)
 
 /* ---- begin and end ------------------------------------------------------ */
 
-static int make(struct machine *m, const struct host *h, struct err *e)
+/* Claims what its jail needs; the state that is written next tells of it. */
+static int choose_cell(struct machine *m, struct err *e)
 {
-	struct vm_state *state = &m->vm.state;
+	int rc = cell_choose(&m->cell, m->config->has_jail, m->files.jailer, e);
+
+	m->vm.state.jail = m->cell.kind;
+	m->vm.state.uid = m->cell.claim.uid;
+	return rc;
+}
+
+static int make_cell(struct machine *m, struct err *e)
+{
 	const struct cgroups_limits limits = {
 		.vcpu_count = m->vcpus,
 		.memory_mib = m->memory_mib,
 	};
+	struct vm_state *state = &m->vm.state;
 	char id[VM_ID_SIZE];
+	int rc = cell_make(&m->cell, m->vm.dir, m->files.program,
+			   vm_monitor_id(state->name, id), &limits, e);
+
+	free(state->limits);
+	state->limits = strdup(m->cell.cgroups.limits);
+	return rc ? rc : vm_save(&m->vm, e);
+}
+
+static int make(struct machine *m, const struct host *h, struct err *e)
+{
+	struct vm_state *state = &m->vm.state;
 	int rc;
 
 	state->name = strdup(h->vm_name);
@@ -209,18 +271,12 @@ static int make(struct machine *m, const struct host *h, struct err *e)
 	state->is_detached = true;
 	state->vcpu_count = m->vcpus;
 	state->memory_mib = m->memory_mib;
-	rc = cell_choose(&m->cell, m->config->has_jail, m->files.jailer, e);
+	rc = choose_cell(m, e);
 	if (rc)
 		return rc;
-	state->jail = m->cell.kind;
-	state->uid = m->cell.claim.uid;
 	m->is_made = true;
 	rc = vm_create(&m->vm, e);
-	if (!rc)
-		rc = cell_make(&m->cell, m->vm.dir, m->files.program,
-			       vm_monitor_id(state->name, id), &limits, e);
-	state->limits = strdup(m->cell.cgroups.limits);
-	return rc ? rc : vm_save(&m->vm, e);
+	return rc ? rc : make_cell(m, e);
 }
 
 void machine_size(struct machine *m, const struct resources *r)
@@ -240,8 +296,8 @@ void machine_size(struct machine *m, const struct resources *r)
 	mib = mib ? mib + GUEST_OWN_MIB : 0;
 	if (mib > host_mib)
 		mib = host_mib;
-	m->vcpus = m->config->vcpus;
-	m->memory_mib = m->config->memory_mib;
+	m->vcpus = m->wishes.vcpus;
+	m->memory_mib = m->wishes.memory_mib;
 	if (cpus > m->vcpus)
 		m->vcpus = (uint32_t)cpus;
 	if (mib > m->memory_mib)
@@ -261,11 +317,25 @@ static int make_network(struct machine *m, const char *netns, struct err *e)
 	return 0;
 }
 
+static const char *kernel_of(const struct machine *m)
+{
+	return *m->wishes.kernel ? m->wishes.kernel : NULL;
+}
+
+static void plan_size(struct machine *m)
+{
+	m->plan.files = &m->files;
+	m->plan.vcpu_count = m->vcpus;
+	m->plan.memory_mib = m->memory_mib;
+}
+
 int machine_make(struct machine *m, const struct host *h, bool is_pod,
 		 const char *netns, struct err *e)
 {
 	int rc;
 
+	m->id = h->id;
+	m->warming.order_fd = m->kept_tap_fd = -1;
 	m->cell.root_fd = m->cell.claim.fd = m->cell.cgroups.clone_fd = -1;
 	m->net.tap_fd = -1;
 	m->net.loopback = (struct loopback){-1, -1};
@@ -275,18 +345,80 @@ int machine_make(struct machine *m, const struct host *h, bool is_pod,
 	m->log = (struct monitor_log){-1, -1, -1};
 	/* What a shim before us has left may have the name. */
 	orphan_sweep();
-	rc = monitor_find(&m->files, m->config->kernel, e);
+	rc = monitor_find(&m->files, kernel_of(m), e);
 	if (!rc)
 		rc = make(m, h, e);
 	if (rc)
 		return rc;
-	m->plan.files = &m->files;
 	m->plan.cell = &m->cell;
-	m->plan.vcpu_count = m->vcpus;
-	m->plan.memory_mib = m->memory_mib;
+	plan_size(m);
 	vm_path(&m->vm, "vsock.sock", m->vsock);
 	rc = make_network(m, netns, e);
-	return rc ? rc : make_disks(m, is_pod, e);
+	if (rc)
+		return rc;
+	name_disks(m, is_pod);
+	return make_disks(m, e);
+}
+
+static void end_monitor(struct machine *m)
+{
+	loop_delete(m->loop, &m->monitor);
+	loop_delete(m->loop, &m->words);
+	machine_kill(m);
+	while (m->pid > 0 && waitpid(m->pid, NULL, 0) < 0 && errno == EINTR)
+		;
+	m->pid = 0;
+	fd_close(&m->monitor_fd);
+	fd_close(&m->ready_fd);
+	monitor_log_close(&m->log);
+	cell_close(&m->cell);
+	cell_remove(m->vm.owner_fd > 0 ? m->vm.dir : "", m->cell.claim.uid);
+}
+
+int machine_boot_instead(struct machine *m, const char *why, struct err *e)
+{
+	static const char *const sockets[] = {"api.sock", "vsock.sock",
+					      SESSION_READY_SOCKET};
+	char path[VM_PATH_MAX], text[sizeof(e->text)];
+	int rc;
+
+	/* It may be e's. */
+	snprintf(text, sizeof(text), "%s", why);
+	*e = (struct err){0};
+	m->is_warm = false;
+	end_monitor(m);
+	warming_give_up(&m->warming, &m->plan, m->id, text);
+	/* Where there is no jail the last one is here, too. */
+	for (unsigned i = 0; i < 3; i++)
+		unlink(vm_path(&m->vm, sockets[i], path));
+	if (m->kept_tap_fd >= 0) {
+		fd_close(&m->net.tap_fd);
+		m->net.tap_fd = fd_steal(&m->kept_tap_fd);
+	}
+	rc = choose_cell(m, e);
+	if (!rc)
+		rc = make_cell(m, e);
+	return rc ? rc : start(m, e);
+}
+
+int machine_make_warm(const struct host_config *c, struct err *e)
+{
+	static const struct resources nothing;
+	static const struct spec bare;
+	static struct machine m;
+	int rc = wishes_read(&m.wishes, c, &bare, e);
+
+	m.config = c;
+	machine_size(&m, &nothing);
+	if (!rc)
+		rc = monitor_find(&m.files, kernel_of(&m), e);
+	if (rc)
+		return rc;
+	plan_size(&m);
+	m.plan.tap = "";
+	name_disks(&m, true);
+	plan_drives(&m);
+	return warming_make(&m.plan, c->has_jail, e);
 }
 
 void machine_end(struct machine *m)
@@ -294,20 +426,12 @@ void machine_end(struct machine *m)
 	if (!m->is_made)
 		return;
 	m->is_made = false;
-	loop_delete(m->loop, &m->monitor);
-	loop_delete(m->loop, &m->words);
 	forward_stop(&m->forward);
-	machine_kill(m);
-	while (m->pid > 0 && waitpid(m->pid, NULL, 0) < 0 && errno == EINTR)
-		;
-	m->pid = 0;
-	fd_close(&m->monitor_fd);
-	fd_close(&m->ready_fd);
+	end_monitor(m);
 	fd_close(&m->disks[0].fd);
-	monitor_log_close(&m->log);
+	fd_close(&m->kept_tap_fd);
+	warming_fini(&m->warming);
 	netns_close(&m->net);
-	cell_close(&m->cell);
-	cell_remove(m->vm.owner_fd > 0 ? m->vm.dir : "", m->cell.claim.uid);
 	if (m->vm.owner_fd > 0)
 		vm_remove(&m->vm, NULL);
 	vm_disown(&m->vm);

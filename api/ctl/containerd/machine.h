@@ -7,6 +7,8 @@
 #include "api/ctl/containerd/host.h"
 #include "api/ctl/containerd/netns.h"
 #include "api/ctl/containerd/resources.h"
+#include "api/ctl/containerd/warming.h"
+#include "api/ctl/containerd/wishes.h"
 #include "api/ctl/vm/cell.h"
 #include "api/ctl/vm/forward.h"
 #include "api/ctl/vm/monitor.h"
@@ -38,6 +40,12 @@ struct machine {
 	/* The owner's: its monitor has ended, unasked; why, as it said. */
 	void (*lost)(struct machine *m, const char *why);
 	const struct host_config *config; /* borrowed */
+	const char *id;			  /* borrowed; for the log */
+	struct wishes wishes;
+	struct warming warming;
+	/* It goes on from a guest at rest, of which nobody has heard yet. */
+	bool is_warm;
+	int kept_tap_fd; /* owned: the tap's, for another monitor; or -1 */
 	uint32_t vcpus;
 	uint64_t memory_mib;
 	struct netns net;
@@ -58,7 +66,7 @@ struct machine {
 };
 
 /*
- * How many vCPUs and how much memory it is to have: what is configured, or
+ * How many vCPUs and how much memory it is to have: what is wished for, or
  * where its container may use more than that, so much, as far as the host has.
  */
 void machine_size(struct machine *m, const struct resources *r);
@@ -76,8 +84,26 @@ int machine_make(struct machine *m, const struct host *h, bool is_pod,
  */
 void machine_lend(struct machine *m, const char *path, int fd);
 
-/* Once there is an image on its first disk. */
+/*
+ * Once there is an image on its first disk. Where it is to be warm, and there
+ * is a guest at rest, it goes on from that.
+ */
 int machine_start(struct machine *m, struct err *e);
+
+/*
+ * Of one that is_warm, which ends: it boots instead, with all that it has but
+ * another monitor. The guest at rest is removed; why is for the log.
+ */
+int machine_boot_instead(struct machine *m, const char *why, struct err *e);
+
+/* Its guest works for us; a guest at rest that is lacking is made. */
+void machine_settle(struct machine *m);
+
+/*
+ * Makes the guest at rest that pods with a network go on from where neither
+ * limits nor annotations say otherwise.
+ */
+int machine_make_warm(const struct host_config *c, struct err *e);
 
 /*
  * A disk for a container's image: its number; or -ENOSPC. Once the image is

@@ -1,7 +1,8 @@
 /*
  * containerd-shim-mayfly-v1: what containerd calls to have containers run in
  * microVMs. `start` leaves a shim behind and prints where it is; `delete` does
- * what a shim that was killed has not.
+ * what a shim that was killed has not. `warm` is for people: it makes the guest
+ * at rest that pods go on from.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -20,6 +21,7 @@
 #include "api/ctl/base/signals.h"
 #include "api/ctl/containerd/bootstrap.h"
 #include "api/ctl/containerd/host.h"
+#include "api/ctl/containerd/machine.h"
 #include "api/ctl/containerd/service.h"
 #include "api/ctl/containerd/spec.h"
 #include "api/ctl/image/kept.h"
@@ -111,6 +113,20 @@ static int delete(struct host *h, struct err *e)
 		       : 0;
 }
 
+/* ---- warm --------------------------------------------------------------- */
+
+/* Who administers a node says this, before there are pods. */
+static int make_warm(struct err *e)
+{
+	struct host_config c;
+	int rc = host_read_config(&c, e);
+
+	if (!rc)
+		rc = machine_make_warm(&c, e);
+	host_config_fini(&c);
+	return rc;
+}
+
 /* ---- the command line --------------------------------------------------- */
 
 /* As Go's flags are: -word value, --word value, -word=value. */
@@ -184,6 +200,8 @@ int main(int argc, char **argv)
 	}
 	if (argc == 2 && !strcmp(argv[1], "-info"))
 		return bootstrap_info(&e) ? complain(&e) : CTL_OK;
+	if (argc == 2 && !strcmp(argv[1], "warm"))
+		return make_warm(&e) ? complain(&e) : CTL_OK;
 	rc = take_words(&h, argv, &verb, &e);
 	if (!rc && !h.bundle)
 		h.bundle = getcwd(here, sizeof(here));

@@ -129,7 +129,9 @@ static void start(struct service *s, struct ttrpc_call *c)
 		process_lose(p, "its container is paused; resume it first");
 		return;
 	}
-	if (!process_begin(p, &s->loop, is_first ? s->machine.ready_fd : -1,
+	if (!process_begin(p, &s->loop,
+			   is_first && !s->machine.is_warm ? s->machine.ready_fd
+							   : -1,
 			   s->machine.vsock, &e))
 		return;
 	/* It may have ended on the way, and then c is answered. */

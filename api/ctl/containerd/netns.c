@@ -177,7 +177,7 @@ static int make_tap(struct netns *n, struct err *e)
 }
 
 /* All that comes to one goes out of the other. */
-static int lead(const char *from, const char *to, struct err *e)
+static int try_lead(const char *from, const char *to, struct err *e)
 {
 	const char *const qdisc[] = {"tc", "qdisc",   "replace", "dev",
 				     from, "ingress", NULL};
@@ -189,6 +189,19 @@ static int lead(const char *from, const char *to, struct err *e)
 	int rc = process_run(qdisc, e);
 
 	return rc ? rc : process_run(filter, e);
+}
+
+/*
+ * A network that was another pod's before has what led to its tap, and that is
+ * nothing that could be replaced (net/sched/cls_matchall.c).
+ */
+static int lead(const char *from, const char *to, struct err *e)
+{
+	const char *const old[] = {"tc", "qdisc",   "del", "dev",
+				   from, "ingress", NULL};
+	int rc = try_lead(from, to, e);
+
+	return rc && !process_run(old, NULL) ? try_lead(from, to, e) : rc;
 }
 
 static int dress_tap(const struct netns *n, struct err *e)

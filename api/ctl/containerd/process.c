@@ -145,6 +145,9 @@ static void has_ended(struct attach *a, uint32_t code, const char *text)
 {
 	struct process *p = container_of(a, struct process, attach);
 
+	if (a->is_dialing && p->stage == PROCESS_CREATED && p->unheard &&
+	    p->unheard(p, text ? text : "it does not answer"))
+		return;
 	/* A sentence about what ran is that of a machine that is gone. */
 	end(p, text && p->stage == PROCESS_RUNNING ? STATUS_LOST : code, text);
 }
@@ -189,8 +192,11 @@ int process_init(struct process *p, struct loop *loop,
 int process_begin(struct process *p, struct loop *loop, int ready_fd,
 		  const char *socket, struct err *e)
 {
-	int rc = *p->in ? stdio_open_input(&p->io, p->in, e) : 0;
+	int rc = 0;
 
+	attach_fini(&p->attach);
+	if (*p->in && p->io.fds[0] < 0)
+		rc = stdio_open_input(&p->io, p->in, e);
 	if (rc)
 		return rc;
 	if (ready_fd >= 0) {
@@ -205,14 +211,19 @@ int process_begin(struct process *p, struct loop *loop, int ready_fd,
 	return rc;
 }
 
+bool process_is_unheard(const struct process *p)
+{
+	return p->stage == PROCESS_CREATED &&
+	       (!p->attach.loop || p->attach.is_dialing ||
+		p->attach.session.fd < 0);
+}
+
 int process_kill(struct process *p, int signal)
 {
 	if (p->stage == PROCESS_STOPPED)
 		return -ESRCH;
 	/* The guest has not been told of it, and may never ask. */
-	if (p->stage == PROCESS_CREATED &&
-	    (!p->attach.loop || p->attach.is_dialing ||
-	     p->attach.session.fd < 0)) {
+	if (process_is_unheard(p)) {
 		cut(p, 128 + (uint32_t)signal, "it was killed before it began");
 		return 0;
 	}

@@ -33,6 +33,9 @@ struct process {
 	 * never ran: then text says why, else it is NULL. */
 	void (*started)(struct process *p);
 	void (*ended)(struct process *p, const char *text);
+	/* The guest, which was at rest, does not answer, or not well. True: the
+	 * owner has the process begun again; NULL: that is its end. */
+	bool (*unheard)(struct process *p, const char *text);
 	/* c asked by process_delete(): answers it, and may free p. */
 	void (*deletable)(struct process *p, struct ttrpc_call *c);
 	void *owner;
@@ -55,10 +58,13 @@ int process_init(struct process *p, struct loop *loop,
 
 /*
  * Has the agent begin it: who calls at ready_fd, or, where that is -1, who
- * listens behind the microVM's socket.
+ * listens behind the microVM's socket. Again where that was unheard().
  */
 int process_begin(struct process *p, struct loop *loop, int ready_fd,
 		  const char *socket, struct err *e);
+
+/* Whether nobody in the guest has heard of it. */
+bool process_is_unheard(const struct process *p);
 
 /*
  * -ESRCH where it is over. One that has not begun ends by it, whatever it is.

@@ -59,10 +59,13 @@ struct service {
 	struct ttrpc_client events;
 	struct machine machine;
 	struct shares shares;
-	struct task *tasks; /* owned; the first is the last in the list */
-	unsigned made;	    /* how many containers came after the first */
-	bool is_configured; /* the guest, by its first container */
-	char hostname[72];  /* the first one's, and of all that say none */
+	struct task *tasks;	 /* owned; the first is the last in the list */
+	unsigned made;		 /* how many containers came after the first */
+	bool is_configured;	 /* the guest, by its first container */
+	struct loop_timer retry; /* the microVM boots: the guest at rest is of
+				  * no use; */
+	char why[256];		 /* for that */
+	char hostname[72];	 /* the first one's, and of all that say none */
 	struct loop_watch signals;
 	int signal_fd; /* owned */
 	bool is_over;  /* Shutdown: when events are delivered */

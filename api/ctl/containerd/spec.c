@@ -264,6 +264,11 @@ static const char *annotation(const json_t *json, const char *name)
 		json_object_get(json_object_get(json, "annotations"), name));
 }
 
+const char *spec_annotation(const struct spec *s, const char *name)
+{
+	return annotation(s->json, name);
+}
+
 int spec_group(const char *bundle, char *out, size_t size, struct err *e)
 {
 	json_t *json = load(bundle, e);

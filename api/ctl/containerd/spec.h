@@ -47,6 +47,9 @@ struct spec {
 int spec_read(struct spec *s, const char *bundle, bool copies_directories,
 	      struct err *e);
 
+/* What an annotation says; NULL where there is none, or it is no text. */
+const char *spec_annotation(const struct spec *s, const char *name);
+
 /* The group of the container in BUNDLE: its pod's id, or "" for its own. */
 int spec_group(const char *bundle, char *out, size_t size, struct err *e);
 

@@ -61,6 +61,7 @@ static void has_started(struct process *p)
 	event_started(t->service, t, p);
 	if (p == &t->init) {
 		t->service->is_configured = true;
+		machine_settle(&t->service->machine);
 		usage_watch(t);
 		join_shares(t);
 	}
@@ -106,9 +107,22 @@ static void can_be_deleted(struct process *p, struct ttrpc_call *c)
 	free(p);
 }
 
+/* Not at once: who says so has not done with it. */
+static bool was_unheard(struct process *p, const char *text)
+{
+	struct service *s = ((struct task *)p->owner)->service;
+
+	if (!s->machine.is_warm)
+		return false;
+	snprintf(s->why, sizeof(s->why), "%s", text);
+	loop_arm(&s->loop, &s->retry, clock_now_ns());
+	return true;
+}
+
 void task_own(struct task *t, struct process *p)
 {
 	p->owner = t;
+	p->unheard = p == &t->init ? was_unheard : NULL;
 	p->started = has_started;
 	p->ended = has_ended;
 	p->deletable = can_be_deleted;
@@ -176,6 +190,7 @@ void task_drop(struct task *t)
 	loop_disarm(&s->loop, &t->deadline);
 	process_fini(&t->init);
 	if (!s->tasks) {
+		loop_disarm(&s->loop, &s->retry);
 		shares_end(&s->shares);
 		machine_end(&s->machine);
 	}
@@ -234,14 +249,29 @@ void task_delete(struct task *t, struct ttrpc_call *c)
 
 /* ---- its beginning ------------------------------------------------------ */
 
+/* A guest that goes on is told first that it is another machine. */
+static void take_monitor(struct task *t)
+{
+	struct machine *m = &t->service->machine;
+
+	t->init.pid = (uint32_t)m->pid;
+	t->init.spec.plan.is_warm = m->is_warm;
+	t->init.spec.plan.mac = m->plan.mac;
+}
+
 /* Its image is there: it can be started once its machine runs. */
 static int come(struct task *t, struct err *e)
 {
 	struct machine *m = &t->service->machine;
+	int rc;
 
-	if (t->disk > 0)
+	if (t->disk > 0) {
+		t->init.pid = (uint32_t)m->pid;
 		return machine_fill(m, (unsigned)t->disk, e);
-	return machine_start(m, e);
+	}
+	rc = machine_start(m, e);
+	take_monitor(t);
+	return rc;
 }
 
 static void packed(struct packer *p, const struct err *why)
@@ -259,15 +289,49 @@ static void packed(struct packer *p, const struct err *why)
 		task_drop(t);
 		return;
 	}
-	t->init.pid = (uint32_t)t->service->machine.pid;
 	event_created(t->service, t);
 	answer_pid(c, t->init.pid);
+}
+
+/*
+ * The guest at rest was of no use: there is nothing in it yet, for it was told
+ * nothing, or did not answer. Who was told its monitor's process is told the
+ * other's by Start.
+ */
+static int boot_instead(struct service *s, const char *why, struct err *e)
+{
+	struct task *t = s->tasks;
+	int rc = machine_boot_instead(&s->machine, why, e);
+
+	loop_disarm(&s->loop, &s->retry);
+	take_monitor(t);
+	return rc || !t->has_begun
+		       ? rc
+		       : process_begin(&t->init, &s->loop, s->machine.ready_fd,
+				       s->machine.vsock, e);
+}
+
+static void retry_fire(struct loop_timer *timer)
+{
+	struct service *s = container_of(timer, struct service, retry);
+	struct err e = {0};
+
+	/* It may have been ended meanwhile. */
+	if (s->machine.is_warm && process_is_unheard(&s->tasks->init) &&
+	    boot_instead(s, s->why, &e))
+		process_lose(&s->tasks->init, e.text);
 }
 
 static void machine_lost(struct machine *m, const char *why)
 {
 	struct service *s = container_of(m, struct service, machine);
+	struct err e = {0};
 
+	if (m->is_warm && process_is_unheard(&s->tasks->init)) {
+		if (!boot_instead(s, why, &e))
+			return;
+		why = e.text;
+	}
 	/* Of a container that ran nobody is told but by a status. */
 	fprintf(stderr, "containerd-shim-mayfly-v1: %s: %s\n", s->host->id,
 		why);
@@ -308,7 +372,11 @@ static int make_machine(struct task *t, struct err *e)
 			       "it is to have the host's network, which no "
 			       "microVM can have; leave hostNetwork out, or "
 			       "run it by another runtime");
+	s->retry.fire = retry_fire;
 	snprintf(s->hostname, sizeof(s->hostname), "%s", plan->hostname);
+	rc = wishes_read(&s->machine.wishes, &s->config, &t->init.spec, e);
+	if (rc)
+		return rc;
 	machine_size(&s->machine, &t->init.spec.resources);
 	rc = machine_make(&s->machine, s->host, t->init.spec.sandbox != NULL,
 			  t->init.spec.netns, e);

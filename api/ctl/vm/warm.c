@@ -158,15 +158,13 @@ static int warm_folder(const char *image_path, char out[PATH_MAX],
 	return 0;
 }
 
-int warm_name(struct warm *w, const struct monitor_plan *plan,
-	      const char *image_path, const char *image, struct err *e)
+/* w has its folder. */
+static int name(struct warm *w, const struct monitor_plan *plan,
+		const char *image, struct err *e)
 {
 	struct about about = {.len = 0};
-	int rc;
+	int rc = put_all(&about, plan, image, e);
 
-	*w = (struct warm){.memory_bytes = plan->memory_mib << 20};
-	rc = warm_folder(image_path, w->folder, e);
-	rc = rc ? rc : put_all(&about, plan, image, e);
 	if (rc)
 		return rc;
 	if (about.len >= sizeof(about.text))
@@ -176,6 +174,29 @@ int warm_name(struct warm *w, const struct monitor_plan *plan,
 		return err_set(e, -ENOMEM, "no memory for a guest at rest");
 	digest(w->about, about.len, w->key);
 	return 0;
+}
+
+int warm_name(struct warm *w, const struct monitor_plan *plan,
+	      const char *image_path, const char *image, struct err *e)
+{
+	int rc;
+
+	*w = (struct warm){.memory_bytes = plan->memory_mib << 20};
+	rc = warm_folder(image_path, w->folder, e);
+	return rc ? rc : name(w, plan, image, e);
+}
+
+int warm_name_bare(struct warm *w, const struct monitor_plan *plan,
+		   const char *folder, struct err *e)
+{
+	*w = (struct warm){
+		.memory_bytes = plan->memory_mib << 20,
+		.is_bare = true,
+	};
+	if (snprintf(w->folder, sizeof(w->folder), "%s", folder) >=
+	    (int)sizeof(w->folder))
+		return err_set(e, -ENAMETOOLONG, "%s is too long", folder);
+	return name(w, plan, "none", e);
 }
 
 void warm_fini(struct warm *w)
@@ -214,6 +235,8 @@ int warm_open(struct warm *w, struct err *e)
 
 		return err_set(e, rc, "can't open %s: %s", path, strerror(-rc));
 	}
+	/* Used just now: others make room first (warm_trim()). */
+	(void)futimens(dir, NULL);
 	w->state_fd = open_sized(dir, MANIFEST_STATE, 1, MANIFEST_STATE_MAX, e);
 	if (w->state_fd < 0)
 		return -EINVAL;
@@ -295,16 +318,12 @@ static bool is_key(const char *name)
 	       strspn(name, "0123456789abcdef") == WARM_KEY_SIZE - 1;
 }
 
-void warm_sweep(const char *image_path, struct warm_report *report)
+void warm_sweep_folder(const char *folder, struct warm_report *report)
 {
 	struct tree_report tree = {0};
-	char folder[PATH_MAX];
 	const struct dirent *entry;
-	DIR *dir;
+	DIR *dir = opendir(folder);
 
-	if (warm_folder(image_path, folder, NULL))
-		return;
-	dir = opendir(folder);
 	if (!dir)
 		return;
 	while ((entry = readdir(dir))) {
@@ -320,6 +339,59 @@ void warm_sweep(const char *image_path, struct warm_report *report)
 	}
 	closedir(dir);
 	folder_sweep(folder);
+	report->bytes += tree.bytes;
+}
+
+void warm_sweep(const char *image_path, struct warm_report *report)
+{
+	char folder[PATH_MAX];
+
+	if (!warm_folder(image_path, folder, NULL))
+		warm_sweep_folder(folder, report);
+}
+
+/* How many there are; out is the one that was used longest ago. */
+static unsigned find_oldest(DIR *dir, char out[WARM_KEY_SIZE])
+{
+	const int fd = dirfd(dir);
+	const struct dirent *entry;
+	struct timespec oldest = {0};
+	unsigned count = 0;
+	struct stat st;
+
+	rewinddir(dir);
+	while (fd >= 0 && (entry = readdir(dir))) {
+		if (!is_key(entry->d_name) ||
+		    fstatat(fd, entry->d_name, &st, AT_SYMLINK_NOFOLLOW))
+			continue;
+		if (!count++ || st.st_mtim.tv_sec < oldest.tv_sec ||
+		    (st.st_mtim.tv_sec == oldest.tv_sec &&
+		     st.st_mtim.tv_nsec < oldest.tv_nsec)) {
+			oldest = st.st_mtim;
+			snprintf(out, WARM_KEY_SIZE, "%.64s", entry->d_name);
+		}
+	}
+	return count;
+}
+
+void warm_trim(const char *folder, unsigned most, struct warm_report *report)
+{
+	struct tree_report tree = {0};
+	char key[WARM_KEY_SIZE] = "";
+	unsigned count, last = ~0u;
+	DIR *dir = opendir(folder);
+
+	/* What can't be removed is not tried for ever. */
+	while (dir && (count = find_oldest(dir, key)) > most && count < last) {
+		drop(dirfd(dir), key, &tree);
+		report->count++;
+		last = count;
+	}
+	if (dir)
+		closedir(dir);
+	/* One in which somebody is at work has something in it. */
+	if (!most)
+		(void)rmdir(folder);
 	report->bytes += tree.bytes;
 }
 

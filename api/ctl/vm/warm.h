@@ -9,10 +9,13 @@
 
 /*
  * Guests at rest: booted, with the agent up and told nothing, and saved then.
- * `mayctl run` goes on from one of them where there is one for what it wants.
+ * `mayctl run` goes on from one of them where there is one for what it wants,
+ * and so does containerd's shim.
  *
  * They lie beside their image in the store, for the guest has mounted it and
- * could be what it likes since then; it serves containers of that image alone:
+ * could be what it likes since then; it serves containers of that image alone.
+ * One that is bare has seen no image: all its disks are but places. It serves
+ * containers of any, and lies where who makes it says.
  *
  *	images/HEX/warm/KEY/state, memory   what the monitor has sent
  *	                    about           what it was made of, in lines
@@ -24,10 +27,11 @@
 enum { WARM_KEY_SIZE = 65 };
 
 struct warm {
-	char folder[PATH_MAX]; /* images/HEX/warm */
+	char folder[PATH_MAX]; /* images/HEX/warm, or a bare one's */
 	char key[WARM_KEY_SIZE];
 	char *about; /* owned */
 	uint64_t memory_bytes;
+	bool is_bare;
 	int state_fd, memory_fd; /* owned; 0 or -1: not open */
 };
 
@@ -38,6 +42,10 @@ struct warm {
 int warm_name(struct warm *w, const struct monitor_plan *plan,
 	      const char *image_path, const char *digest, struct err *e);
 
+/* The same of a bare one, which is kept in that folder. */
+int warm_name_bare(struct warm *w, const struct monitor_plan *plan,
+		   const char *folder, struct err *e);
+
 /* Opens it. -ENOENT where there is none; after other errors it is of no use. */
 int warm_open(struct warm *w, struct err *e);
 
@@ -45,9 +53,9 @@ int warm_open(struct warm *w, struct err *e);
 void warm_remove(const struct warm *w);
 
 /*
- * Makes it: boots the guest and saves it. The drives behind the first and the
- * tap are none of the plan's. Whoever comes second waits, or with is_waiting
- * false is told -EBUSY. 0 where it is there.
+ * Makes it: boots the guest and saves it. The drives behind the first (of a
+ * bare one all) and the tap are none of the plan's. Whoever comes second waits,
+ * or with is_waiting false is told -EBUSY. 0 where it is there.
  */
 int warm_make(const struct warm *w, const struct monitor_plan *plan,
 	      bool has_jail, bool is_waiting, struct err *e);
@@ -61,6 +69,13 @@ struct warm_report {
 	uint64_t bytes;
 };
 void warm_sweep(const char *image_path, struct warm_report *report);
+void warm_sweep_folder(const char *folder, struct warm_report *report);
+
+/*
+ * Removes those of a folder that were used longest ago, until there are no more
+ * than most; at 0 the folder, too.
+ */
+void warm_trim(const char *folder, unsigned most, struct warm_report *report);
 
 /* What those of an image take of the disk. */
 uint64_t warm_bytes(const char *image_path);

@@ -66,9 +66,15 @@ static int make_devices(struct making *m, struct err *e)
 	fd = open(m->spare, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 	if (fd < 0 || ftruncate(fd, SESSION_SPARE_BYTES))
 		return err_errno(e, "can't make %s", m->spare);
-	for (i = 1; i < m->plan.drive_count; i++) {
-		m->plan.drives[i].path = m->spare;
-		m->plan.drives[i].fd = 0;
+	for (i = m->warm->is_bare ? 0 : 1; i < m->plan.drive_count; i++) {
+		struct monitor_drive *d = &m->plan.drives[i];
+
+		/* Nothing that somebody has open, nor waits to be told of. */
+		*d = (struct monitor_drive){
+			.path = m->spare,
+			.id = d->id,
+			.is_read_only = d->is_read_only,
+		};
 	}
 	if (!m->plan.tap)
 		return 0;
@@ -139,6 +145,18 @@ static int await_call(const struct making *m, struct err *e)
 	return fd < 0 ? err_errno(e, "no call from the guest") : fd;
 }
 
+/*
+ * Of no image there is nothing to make ready. A question that changes nothing,
+ * for who is to go on from here asks the next one.
+ */
+static int await_answer(const struct making *m, int fd, struct err *e)
+{
+	char socket[VM_PATH_MAX];
+
+	close(fd);
+	return session_thaw(vm_path(&m->vm, "vsock.sock", socket), e);
+}
+
 static int boot(struct making *m, struct err *e)
 {
 	int fd;
@@ -150,7 +168,8 @@ static int boot(struct making *m, struct err *e)
 	fd = fd ? fd : await_call(m, e);
 	if (fd < 0)
 		return fd;
-	fd = session_prepare(fd, PREPARE_MS, e);
+	fd = m->warm->is_bare ? await_answer(m, fd, e)
+			      : session_prepare(fd, PREPARE_MS, e);
 	/* That the connection has ended is soon known there, too; what is left
 	 * of it would end with the load. */
 	usleep(REST_US);
@@ -237,7 +256,7 @@ static int begin_folder(struct making *m, struct err *e)
 	if (!faccessat(lock, w->key, F_OK, 0))
 		return 1;
 	/* Those of the dead are gone then. */
-	warm_sweep(m->plan.drives[0].path, &report);
+	warm_sweep_folder(w->folder, &report);
 	if (folder_is_begun(lock, w->key))
 		return err_set(e, -EBUSY, "somebody makes it just now");
 	snprintf(path, sizeof(path), "%s/%s", w->folder, w->key);
@@ -257,7 +276,8 @@ int warm_make(const struct warm *w, const struct monitor_plan *plan,
 	int rc;
 
 	m.plan.state_fd = m.plan.memory_fd = 0;
-	m.plan.order_fd = NULL;
+	m.plan.order_fd = m.plan.tap_fd = NULL;
+	m.plan.log_fd = 0;
 	m.plan.is_bound = true;
 	while ((rc = begin_folder(&m, e)) == -EBUSY && is_waiting)
 		usleep(WAIT_US);
