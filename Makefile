@@ -682,7 +682,7 @@ test-programs: bare-guests $(LINTED) $(BENCHES) $(addprefix build/bench/,vsock-p
 	$(FUNCTIONS) $(GUEST)/initrd $(GUEST)/bench-initrd \
 	$(GUEST)/bench-work.initrd $(GUEST)/agent.initrd build/release/tools/describe
 
-.PHONY: test run lint bench soak critest
+.PHONY: test run lint bench soak critest kubelet
 soak: setup ## the tests that have a long form, in it
 	$(Q)$(MAKE) --no-print-directory all
 	$(Q)MAYFLY_LONG=1 tests/run lint races jailer snapshot linux block net floods vsock restores run functions
@@ -693,6 +693,10 @@ test: setup ## run every test; the last line counts them
 critest: setup ## Kubernetes' tests of a runtime, by two versions of containerd (hours)
 	$(Q)$(MAKE) --no-print-directory all
 	$(Q)MAYFLY_LONG=1 tests/run cri
+
+kubelet: setup ## a cluster of one node whose pods are microVMs, by Kubernetes itself (an hour)
+	$(Q)$(MAKE) --no-print-directory all
+	$(Q)tests/run kubelet
 
 run: setup ## run a container in a microVM and show where the time went
 	$(Q)$(MAKE) --no-print-directory all
