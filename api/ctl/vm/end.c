@@ -110,15 +110,15 @@ static struct written look(const struct vm_process *p)
 }
 
 /* proc_pid_stat(5): the state follows the name, which may have anything. */
-static bool is_disk_sleep(int tasks, const char *thread)
+static bool is_disk_sleep(const char *tasks, const char *thread)
 {
-	char path[300], text[512];
+	char path[400], text[512];
 	CLEAN_FD int fd = -1;
 	const char *end;
 	ssize_t n;
 
-	snprintf(path, sizeof(path), "%s/stat", thread);
-	fd = openat(tasks, path, O_RDONLY | O_CLOEXEC);
+	snprintf(path, sizeof(path), "%s/%s/stat", tasks, thread);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
 	n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
 	text[n > 0 ? n : 0] = '\0';
 	end = strrchr(text, ')');
@@ -138,7 +138,7 @@ static bool is_flushing(const struct vm_process *p)
 	tasks = opendir(path);
 	while (tasks && !is_found && (entry = readdir(tasks)))
 		is_found = *entry->d_name != '.' &&
-			   is_disk_sleep(dirfd(tasks), entry->d_name);
+			   is_disk_sleep(path, entry->d_name);
 	if (tasks)
 		closedir(tasks);
 	return is_found;
