@@ -144,8 +144,7 @@ void machine_settle(struct machine *m)
 {
 	m->is_warm = false;
 	fd_close(&m->kept_tap_fd);
-	fd_close(&m->warming.order_fd);
-	warming_begin(&m->warming, &m->plan, m->config->has_jail);
+	warming_settle(&m->warming, &m->plan, m->config->has_jail);
 }
 
 /* ---- its disks ---------------------------------------------------------- */

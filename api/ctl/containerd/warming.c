@@ -112,11 +112,14 @@ static _Noreturn void maker_main(const struct warming *w,
 	_exit(make(&w->warm, plan, has_jail, false, &e) != 0);
 }
 
-void warming_begin(struct warming *w, const struct monitor_plan *plan,
-		   bool has_jail)
+void warming_settle(struct warming *w, const struct monitor_plan *plan,
+		    bool has_jail)
 {
 	pid_t pid;
 
+	fd_close(&w->warm.state_fd);
+	fd_close(&w->warm.memory_fd);
+	fd_close(&w->order_fd);
 	if (!w->is_lacking)
 		return;
 	w->is_lacking = false;

@@ -32,11 +32,12 @@ void warming_give_up(struct warming *w, struct monitor_plan *plan,
 		     const char *id, const char *why);
 
 /*
- * Has the one that is lacking made, in a process of its own that outlives this
- * one; what it can't make is not told.
+ * The guest works: what it was loaded of is the monitor's alone. One that is
+ * lacking is made, in a process of its own that outlives this one; what it
+ * can't make is not told.
  */
-void warming_begin(struct warming *w, const struct monitor_plan *plan,
-		   bool has_jail);
+void warming_settle(struct warming *w, const struct monitor_plan *plan,
+		    bool has_jail);
 
 /* The same at once, waiting for it. */
 int warming_make(const struct monitor_plan *plan, bool has_jail, struct err *e);
