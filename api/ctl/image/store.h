@@ -15,6 +15,7 @@
  *	                        byte ranges: one digest is built once
  *	images/HEX/rootfs.erofs the image, read-only
  *	images/HEX/image.json   its facts and its configuration
+ *	images/HEX/warm/, warm/ guests at rest (api/ctl/vm/warm.h)
  *	names/NAME              a link to ../images/HEX; `/` is written `%`
  *	kept/KEY                an image that can be made again (kept.h)
  *	tmp/import.XXXXXX       an import at work, under an flock of its folder
