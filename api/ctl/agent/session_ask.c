@@ -54,8 +54,8 @@ int session_kill(const char *socket, int signal, struct err *e)
 	return finish(&s, rc, ANSWER_MS, -ESRCH, e);
 }
 
-int session_ask_shutdown(struct session *s, const char *socket,
-			 uint32_t grace_ms, struct err *e)
+static int begin_shutdown(struct session *s, const char *socket,
+			  uint32_t grace_ms, struct err *e)
 {
 	struct proto_shutdown head;
 	int rc = begin(s, socket, e);
@@ -63,13 +63,21 @@ int session_ask_shutdown(struct session *s, const char *socket,
 	proto_put32(&head.grace_ms, grace_ms);
 	if (!rc)
 		(void)frame_send(s, PROTO_SHUTDOWN, 0, &head, sizeof(head));
+	return rc;
+}
+
+int session_ask_shutdown(struct session *s, const char *socket,
+			 uint32_t grace_ms, struct err *e)
+{
+	int rc = begin_shutdown(s, socket, grace_ms, e);
+
 	return rc ? rc : session_flush(s);
 }
 
 int session_shutdown(const char *socket, uint32_t grace_ms, struct err *e)
 {
 	struct session s;
-	int rc = session_ask_shutdown(&s, socket, grace_ms, e);
+	int rc = begin_shutdown(&s, socket, grace_ms, e);
 
 	return finish(&s, rc, (int)grace_ms + SYNC_MS, -EIO, e);
 }
