@@ -76,9 +76,8 @@ struct stop {
 	struct vm vm;
 	int signal; /* 0: the image's */
 	char vsock[VM_PATH_MAX];
-	int end;	  /* owned; readable when the microVM has ended */
-	bool was_killed;  /* the command, after its time was over */
-	bool is_answered; /* the agent took what it was told */
+	int end;	 /* owned; readable when the microVM has ended */
+	bool was_killed; /* the command, after its time was over */
 };
 
 /* What a process has written; 0 where that is unknown. */
