@@ -116,6 +116,18 @@ void host_config_fini(struct host_config *c)
 	json_unbind(&config_table, c);
 }
 
+uint64_t host_cpus(void)
+{
+	return (uint64_t)sysconf(_SC_NPROCESSORS_ONLN);
+}
+
+uint64_t host_memory_mib(void)
+{
+	return (uint64_t)sysconf(_SC_PHYS_PAGES) *
+		       (uint64_t)sysconf(_SC_PAGESIZE) >>
+	       20;
+}
+
 int host_read_config(struct host_config *c, struct err *e)
 {
 	const char *path = getenv("MAYFLY_SHIM_CONFIG");

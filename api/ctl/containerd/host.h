@@ -25,6 +25,11 @@ struct host {
 
 enum { HOST_VCPUS_MAX = 32, HOST_MEMORY_MIN = 32 };
 
+/* Processors that are online, and MiB of memory: what a microVM can't exceed.
+ */
+uint64_t host_cpus(void);
+uint64_t host_memory_mib(void);
+
 /* /etc/mayfly/shim.json, or what $MAYFLY_SHIM_CONFIG names. */
 struct host_config {
 	uint32_t vcpus;

@@ -18,7 +18,7 @@
 #include "vmm/base/container.h"
 #include "vmm/base/fd.h"
 
-enum { VCPUS_MAX = 32, GUEST_OWN_MIB = 64 };
+enum { GUEST_OWN_MIB = 64 };
 
 /* ---- its monitor -------------------------------------------------------- */
 
@@ -280,17 +280,14 @@ static int make(struct machine *m, const struct host *h, struct err *e)
 
 void machine_size(struct machine *m, const struct resources *r)
 {
-	const uint64_t host_cpus = (uint64_t)sysconf(_SC_NPROCESSORS_ONLN);
-	const uint64_t host_mib = (uint64_t)sysconf(_SC_PHYS_PAGES) *
-					  (uint64_t)sysconf(_SC_PAGESIZE) >>
-				  20;
+	const uint64_t host_mib = host_memory_mib();
 	uint64_t cpus = r->cpus;
 	uint64_t mib = r->memory_bytes >> 20;
 
-	if (cpus > host_cpus)
-		cpus = host_cpus;
-	if (cpus > VCPUS_MAX)
-		cpus = VCPUS_MAX;
+	if (cpus > host_cpus())
+		cpus = host_cpus();
+	if (cpus > HOST_VCPUS_MAX)
+		cpus = HOST_VCPUS_MAX;
 	/* The kernel and the agent need some as well. */
 	mib = mib ? mib + GUEST_OWN_MIB : 0;
 	if (mib > host_mib)

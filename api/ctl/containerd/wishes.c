@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "vmm/base/printable.h"
 
@@ -53,13 +52,10 @@ static uint64_t least(uint64_t a, uint64_t b)
 static int take_size(struct wishes *w, const struct host_config *c,
 		     const struct spec *s, struct err *e)
 {
-	const uint64_t host_cpus = (uint64_t)sysconf(_SC_NPROCESSORS_ONLN);
-	const uint64_t host_mib = (uint64_t)sysconf(_SC_PHYS_PAGES) *
-					  (uint64_t)sysconf(_SC_PAGESIZE) >>
-				  20;
+	const uint64_t host_mib = host_memory_mib();
 	uint64_t cpus = c->vcpus, mib = c->memory_mib;
 	int rc = take_number(s, PREFIX "vcpus", 1,
-			     least(host_cpus, c->vcpus_max), &cpus, e);
+			     least(host_cpus(), c->vcpus_max), &cpus, e);
 
 	if (!rc)
 		rc = take_number(s, PREFIX "memory_mib", HOST_MEMORY_MIN,
