@@ -9,11 +9,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
-#include "api/ctl/base/descriptors.h"
 #include "api/ctl/base/interrupt.h"
 #include "api/ctl/base/process.h"
 #include "api/ctl/commands/ctl.h"
@@ -22,7 +19,7 @@
 #include "vmm/base/fd.h"
 
 /* As long as that the first of an image has the processors to itself. */
-enum { PATIENCE_MS = 3000, NICE = 15 };
+enum { PATIENCE_MS = 3000 };
 
 static bool is_said(const char *wanted)
 {
@@ -78,24 +75,14 @@ void run_give_warm_up(struct run *r, const char *why)
 /* ---- making one -----------------------------------------------------------
  */
 
-static void let_go(const struct run *r, int wait_fd)
-{
-	setsid();
-	process_leave_streams(-1);
-	/* The image stays as long as it is looked at. */
-	descriptors_keep(r->image.fd, wait_fd);
-	if (chdir("/"))
-		return;
-	prctl(PR_SET_NAME, "mayctl-warm");
-	(void)setpriority(PRIO_PROCESS, 0, NICE);
-}
-
 static _Noreturn void maker_main(struct run *r, int wait_fd)
 {
 	struct pollfd p = {.fd = wait_fd, .events = POLLIN};
 	struct err e = {0};
 
-	let_go(r, wait_fd);
+	/* The image stays as long as it is looked at. */
+	warm_let_go("mayctl-warm", r->image.fd, wait_fd);
+	(void)!chdir("/");
 	/* What it has begun ends with it, and others remove it. */
 	interrupt_release();
 	while (poll(&p, 1, PATIENCE_MS) < 0 && errno == EINTR)

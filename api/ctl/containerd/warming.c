@@ -4,17 +4,11 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "api/ctl/base/descriptors.h"
-#include "api/ctl/base/process.h"
 #include "api/ctl/image/store.h"
 #include "vmm/base/fd.h"
-
-enum { NICE = 15 };
 
 static int name(struct warm *w, const struct monitor_plan *plan, struct err *e)
 {
@@ -99,16 +93,12 @@ static _Noreturn void maker_main(const struct warming *w,
 	struct err e = {0};
 	sigset_t none;
 
-	setsid();
-	process_leave_streams(-1);
-	/* Of the microVM, which may end before we do. */
-	descriptors_keep(-1, -1);
+	/* Nothing of the microVM, which may end before we do. */
+	warm_let_go("mayfly-warm", -1, -1);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	signal(SIGHUP, SIG_DFL);
 	signal(SIGINT, SIG_DFL);
-	prctl(PR_SET_NAME, "mayfly-warm");
-	(void)setpriority(PRIO_PROCESS, 0, NICE);
 	_exit(make(&w->warm, plan, has_jail, false, &e) != 0);
 }
 

@@ -61,6 +61,13 @@ int warm_make(const struct warm *w, const struct monitor_plan *plan,
 	      bool has_jail, bool is_waiting, struct err *e);
 
 /*
+ * For a process of its own that makes one: it has a session and that name, is
+ * of low priority, holds nothing but those descriptors (or -1), and says
+ * nothing.
+ */
+void warm_let_go(const char *name, int fd, int other);
+
+/*
  * Removes those of an image that do not fit any more, and what was begun by who
  * is dead. count and bytes are added to.
  */

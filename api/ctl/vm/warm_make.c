@@ -16,6 +16,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -23,6 +25,7 @@
 
 #include "api/ctl/agent/session.h"
 #include "api/ctl/base/copy.h"
+#include "api/ctl/base/descriptors.h"
 #include "api/ctl/base/process.h"
 #include "api/ctl/vm/client.h"
 #include "api/ctl/vm/folder.h"
@@ -35,7 +38,8 @@ enum {
 	BOOT_MS = 120000,
 	PREPARE_MS = 60000,
 	REST_US = 200000,
-	WAIT_US = 50000
+	WAIT_US = 50000,
+	NICE = 15
 };
 
 /* Nobody's: each guest that goes on from it gets its own. */
@@ -289,4 +293,13 @@ int warm_make(const struct warm *w, const struct monitor_plan *plan,
 	rc = rc ? rc : save(&m, e);
 	unmake(&m);
 	return rc;
+}
+
+void warm_let_go(const char *name, int fd, int other)
+{
+	setsid();
+	process_leave_streams(-1);
+	descriptors_keep(fd, other);
+	prctl(PR_SET_NAME, name);
+	(void)setpriority(PRIO_PROCESS, 0, NICE);
 }
