@@ -648,9 +648,9 @@ build/bench/slow-disk: tests/vm/slow-disk.c
 
 # Functions, for images of tests/functions.
 FUNCTIONS := $(addprefix build/functions/,visit misbehave)
-$(FUNCTIONS): build/functions/%: tests/functions/%.c
+$(FUNCTIONS): build/functions/%: tests/functions/%.c tests/functions/listen.h
 	$(Q)mkdir -p $(@D)
-	$(call say,CC,$@)gcc -O2 -Wall -Wextra -D_GNU_SOURCE -static -o $@ $<
+	$(call say,CC,$@)gcc -I. -O2 -Wall -Wextra -D_GNU_SOURCE -static -o $@ $<
 
 # Serves a restored monitor's page faults; and who tests that in its place.
 UFFD := tests/vm/uffd-regions.c tests/vm/uffd.h

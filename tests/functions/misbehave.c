@@ -10,7 +10,6 @@
  *	/never		says nothing
  *	anything else	answers "well"
  */
-#include <arpa/inet.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
@@ -18,6 +17,8 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+#include "tests/functions/listen.h"
 
 static char block[1 << 16];
 
@@ -76,17 +77,13 @@ static void misbehave(int fd, const char *how)
 
 int main(void)
 {
-	const struct sockaddr_in at = {.sin_family = AF_INET,
-				       .sin_port = htons(8000)};
-	const int one = 1, listener = socket(AF_INET, SOCK_STREAM, 0);
+	const int listener = listen_at_8000();
 	char request[4096];
 	ssize_t n;
 	int fd;
 
 	signal(SIGPIPE, SIG_IGN);
-	if (setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) ||
-	    bind(listener, (const struct sockaddr *)&at, sizeof(at)) ||
-	    listen(listener, 16))
+	if (listener < 0)
 		return 1;
 	for (;;) {
 		fd = accept(listener, NULL, NULL);

@@ -6,7 +6,6 @@
  *	POST /echo	the body
  *	GET /id		random bytes of the kernel's
  */
-#include <arpa/inet.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +15,8 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include "tests/functions/listen.h"
 
 enum { HEAD_MAX = 16384, BODY_MAX = 1 << 22 };
 
@@ -118,14 +119,10 @@ static void serve(int fd)
 
 int main(void)
 {
-	const struct sockaddr_in at = {.sin_family = AF_INET,
-				       .sin_port = htons(8000)};
-	const int one = 1, listener = socket(AF_INET, SOCK_STREAM, 0);
+	const int listener = listen_at_8000();
 	int fd;
 
-	if (setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) ||
-	    bind(listener, (const struct sockaddr *)&at, sizeof(at)) ||
-	    listen(listener, 16))
+	if (listener < 0)
 		return 1;
 	for (;;) {
 		fd = accept(listener, NULL, NULL);
