@@ -113,6 +113,15 @@ END
 	return 1
 }
 ask_crictl() { "$made/crictl" -t 60s -r "unix://$scratch/c/sock" -i "unix://$scratch/c/sock" "$@"; }
+# cri_name_images: what docs/kubernetes asks for is in the registry under those names.
+cri_name_images() {
+	local name
+	for name in library/busybox:1.37=e2e-test-images/busybox:1.29-2 hello:1=e2e-test-images/nginx:1.14-2; do
+		scratch=$scratch/store registry_push "docker://$at/${name#*=}" "${name%=*}" --src-tls-verify=false
+	done
+}
+# Processes that have a VM of KVM's.
+monitors() { find /proc/[0-9]*/fd -lname anon_inode:kvm-vm 2>/dev/null | cut -d / -f 3 | sort -u; }
 # shellcheck disable=SC2317 # the trap calls it
 cri_end() {
 	kill "${containerd_pid-}" 2>/dev/null

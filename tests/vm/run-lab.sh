@@ -75,6 +75,24 @@ nogroup:x:65534:' >"$1/etc/group"
 	chmod 1777 "$1/tmp"
 }
 
+# run_bundle DIR ROOTFS READONLY WORD...: a bundle as its tool makes it, without a
+# terminal; READONLY is true or false.
+run_bundle() {
+	mkdir -p "$1"
+	(cd "$1" && crun spec) || runc spec -b "$1"
+	/usr/bin/python3 - "$1/config.json" "${@:2}" <<-'END'
+		import json, sys
+		path, rootfs, readonly, *words = sys.argv[1:]
+		with open(path) as f:
+		    spec = json.load(f)
+		spec["process"]["terminal"] = False
+		spec["process"]["args"] = words
+		spec["root"] = {"path": rootfs, "readonly": readonly == "true"}
+		with open(path, "w") as f:
+		    json.dump(spec, f)
+	END
+}
+
 # What must be the same before and after: processes, mounts, sockets, loop
 # devices and taps, and what lies where microVMs are kept.
 run_leftovers() {
